@@ -1,0 +1,45 @@
+# make demo               predict on the example pictures; IMAGE=path for your own photo
+# make test               run the tests
+# make check              lint, format and types
+# Each makes .venv and installs what it needs, once.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+IMAGE ?=
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.installed
+	@if [ -n "$(IMAGE)" ]; then \
+		$(BIN)/spcnet predict "$(IMAGE)" --output demo --force; \
+	else \
+		$(BIN)/spcnet predict examples/*.jpg --output demo --force; \
+	fi
+	@echo "Overlays (.jpg) and joints (.json) are in $(CURDIR)/demo"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --cov --cov-report=term --durations=5
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing spcnet into $(VENV) (a few minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@

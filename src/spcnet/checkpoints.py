@@ -1,0 +1,201 @@
+"""Checkpoints: one ``.safetensors`` whose metadata rebuilds and explains the network.
+
+Never a pickle. Weights that come with the package lie in ``spcnet/weights``; `find_weights`
+turns a name into a file.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from spcnet.errors import UserError
+from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
+from spcnet.heatmaps import HeatmapKind, Refinement
+from spcnet.models.network import PoseNetwork
+from spcnet.models.registry import create_model, variant_names
+from spcnet.skeletons import Skeleton
+
+METADATA_KEY = "spcnet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """All that is needed to rebuild, use and judge a trained network.
+
+    Attributes:
+        variant: registered architecture.
+        arguments: overrides of the variant's arguments.
+        skeleton: the joints of the heatmaps, in order.
+        input_size: side of the square input in pixels.
+        heatmap: what the raw outputs are (see `spcnet.heatmaps.activate`).
+        sigma: of the training target in heatmap cells.
+        refinement: how peaks are refined by default.
+        box_padding: crop side over the longer side of the tight person box.
+        mean, std: of the normalised input, RGB in 0..1.
+        training: data, images, recipe, seed, duration and machine.
+        scores: results, each with protocol, data and the command that gave it.
+        version: of the package that wrote the file.
+        licence: terms of the weights.
+    """
+
+    variant: str
+    arguments: dict[str, Any]
+    skeleton: Skeleton
+    input_size: int
+    heatmap: HeatmapKind
+    sigma: float
+    refinement: Refinement = "dark"
+    box_padding: float = BOX_PADDING
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    version: str = ""
+    licence: str = ""
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        values = asdict(self) | {"skeleton": self.skeleton.to_dict()}
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        values["skeleton"] = Skeleton.from_dict(values["skeleton"])
+        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        return cls(**values)
+
+    def build(self) -> PoseNetwork:
+        """The network of this card with fresh weights."""
+        return create_model(self.variant, num_joints=len(self.skeleton), **self.arguments)
+
+
+def write_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file that appears under its name only when it is whole."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial{os.getpid()}")
+    try:
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            partial,
+            metadata={"format": "pt", **metadata},
+        )
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        UserError: the file is missing or is no whole safetensors file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return tensors, opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole .safetensors file ({error})") from None
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str], network: Mapping[str, Tensor], card: ModelCard
+) -> None:
+    """Write a network's state in fp16 with its card.
+
+    Args:
+        path: the ``.safetensors`` file.
+        network: a `PoseNetwork.state_dict()`.
+        card: what the file says of itself.
+    """
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in network.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    write_tensors(path, halves, {METADATA_KEY: card.to_json()})
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCard]:
+    """Rebuild the network of a checkpoint, in float32 and evaluation mode.
+
+    Raises:
+        UserError: the file is missing, broken, or not a checkpoint of this package.
+    """
+    tensors, metadata = read_tensors(path)
+    if METADATA_KEY not in metadata:
+        raise UserError(f"{path}: holds no {METADATA_KEY} model card; not a checkpoint of ours")
+    try:
+        card = ModelCard.from_json(metadata[METADATA_KEY])
+        network = card.build()
+        counters = {
+            name: torch.zeros((), dtype=torch.long)
+            for name in network.state_dict()
+            if name.endswith("num_batches_tracked")
+        }
+        network.load_state_dict(counters | tensors)
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: weights and model card do not agree: {error}") from None
+    return network.eval(), card
+
+
+def weights_folder() -> Path:
+    """Where the package's own weights lie."""
+    return Path(str(files("spcnet") / "weights"))
+
+
+def find_weights(name: str) -> Path:
+    """The weights file of a name such as ``"default"``, or of a path that ends in .safetensors.
+
+    Raises:
+        UserError: there are none; the message names the models that have weights.
+    """
+    if name.endswith(".safetensors"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"{name}: no such file")
+        return path
+    path = weights_folder() / f"{name}.safetensors"
+    if "/" not in name and path.is_file():
+        return path
+    trained = list_models(pretrained=True)
+    have = f"these have: {', '.join(trained)}" if trained else "none has"
+    if name in variant_names():
+        raise UserError(f"model {name!r} has no trained weights; {have}; or name a .safetensors")
+    near = difflib.get_close_matches(name, [*trained, *variant_names()], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UserError(
+        f"unknown model {name!r}; {hint}{have} (`spcnet models` lists all); or name a .safetensors"
+    )
+
+
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Names of the models.
+
+    Args:
+        pattern: shell pattern, such as ``"spcnet*"``.
+        pretrained: only what comes with trained weights, under the name `PoseEstimator` takes.
+    """
+    if not pretrained:
+        return variant_names(pattern)
+    found = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
+    return [name for name in found if Path(name).match(pattern)]

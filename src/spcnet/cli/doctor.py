@@ -1,0 +1,83 @@
+"""``spcnet doctor``: what a bug report needs."""
+
+import importlib
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spcnet import __version__
+
+PACKAGES = (
+    "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pydantic",
+    "typer", "rich", "pyyaml",
+)  # fmt: skip
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print versions, devices and weights, and try the default model.
+
+    Example: spcnet doctor
+    """
+    report = {
+        "spcnet": f"{__version__} in {Path(__file__).parents[1]}",
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": platform.platform(),
+        **{package: _version(package) for package in PACKAGES},
+        "devices": _devices(),
+        "cache": _cache(),
+        **_weights(),
+    }
+    if as_json:
+        print(json.dumps(report))
+    else:
+        width = max(map(len, report))
+        print("\n".join(f"{name.ljust(width)}  {value}" for name, value in report.items()))
+    if any(value.startswith("broken") for value in report.values()):
+        raise typer.Exit(1)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "broken: not installed"
+
+
+def _devices() -> str:
+    torch = importlib.import_module("torch")
+    cpu = f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+    cuda = [f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(torch.cuda.device_count())]
+    return ", ".join([cpu, *cuda])
+
+
+def _cache() -> str:
+    from spcnet.data.datasets import cache_folder
+
+    return str(cache_folder())
+
+
+def _weights() -> dict[str, str]:
+    """One entry for each weights file that comes along: what it is, or what is wrong with it."""
+    import numpy as np
+
+    from spcnet.checkpoints import list_models
+    from spcnet.inference.estimator import PoseEstimator
+
+    found = {}
+    for name in list_models(pretrained=True):
+        try:
+            estimator = PoseEstimator(name, device="cpu")
+            estimator.predict(np.zeros((64, 64, 3), dtype=np.uint8))
+        except Exception as error:
+            found[f"weights {name}"] = f"broken: {error}"
+        else:
+            card = estimator.card
+            found[f"weights {name}"] = f"{card.variant}, {card.input_size} px, runs"
+    return found or {"weights": "none come with this installation"}

@@ -1,0 +1,62 @@
+"""The command line: ``spcnet COMMAND``.
+
+Exit status: 0, or 1 when something failed (one clear line on stderr), or 2 for wrong usage. A
+command imports what it needs when it runs, so that ``--help`` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from spcnet import __version__
+from spcnet.cli import data, doctor, evaluate, models, predict, train
+from spcnet.errors import UserError
+
+app = typer.Typer(
+    name="spcnet",
+    help="Single-person human pose estimation with SPCNet.",
+    epilog="Example: spcnet predict photo.jpg",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("predict")(predict.predict)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("models")(models.models)
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"spcnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; user errors become one line on stderr."""
+    try:
+        app()
+    except UserError as error:
+        print(f"spcnet: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("spcnet: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away; nothing is left to tell it
+        sys.exit(1)

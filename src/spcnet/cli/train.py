@@ -1,0 +1,89 @@
+"""``spcnet train``: a recipe in, a checkpoint out."""
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcnet.cli.console import say
+
+if TYPE_CHECKING:
+    from spcnet.training.loop import Progress
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file; recipes/ has some.")],
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run directory's last checkpoint.")
+    ] = False,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop cleanly after this time; --resume goes on later."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+) -> None:
+    """Train a network by a recipe.
+
+    The run directory gets recipe.yaml, log.jsonl, state.safetensors (to resume from) and
+    model.safetensors (to use: spcnet predict --model RUN/model.safetensors photo.jpg).
+
+    Example: spcnet train recipes/synthetic.yaml
+    """
+    from spcnet.data.datasets import cached_store
+    from spcnet.devices import find_device
+    from spcnet.training.loop import check_parts
+    from spcnet.training.loop import train as train_network
+    from spcnet.training.recipe import load_recipe
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    plan = load_recipe(recipe, overrides or [])
+    directory = run_dir or Path("runs") / plan.name
+    found = find_device(device)
+    check_parts(plan)
+    data = plan.data
+    store = cached_store(data.dataset, data.root, data.train, side=data.side)
+    holdout = (
+        cached_store(data.dataset, data.root, data.holdout, side=data.side)
+        if data.holdout
+        else None
+    )
+    say(
+        f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} persons "
+        f"of {data.dataset} {data.train}, on {found}, into {directory}"
+    )
+    checkpoint = train_network(
+        plan,
+        store,
+        directory,
+        holdout=holdout,
+        resume=resume,
+        device=found,
+        max_minutes=max_minutes,
+        report=_print_progress,
+    )
+    print(f"{checkpoint}")
+
+
+def _print_progress(progress: "Progress") -> None:
+    if progress.score is not None:
+        score = progress.score
+        say(
+            f"epoch {progress.epoch}: {score.protocol} {score.mean_limbs:.2f} % over 12 limb "
+            f"joints, {score.mean:.2f} % over all, {score.persons} held-out persons"
+        )
+        return
+    left = timedelta(seconds=round(progress.seconds_left))
+    say(
+        f"epoch {progress.epoch} step {progress.step}/{progress.steps} "
+        f"loss {progress.loss:.4f} lr {progress.lr:.2e} "
+        f"{progress.images_per_second:.1f} images/s left {left}"
+    )

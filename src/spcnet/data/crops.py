@@ -1,0 +1,62 @@
+"""Cutting a crop out of a picture by one affine."""
+
+import cv2
+import numpy as np
+
+from spcnet.geometry import IMAGENET_MEAN, Array, apply_affine, compose_affines, invert_affine
+
+# What lies outside the picture: 0 after normalisation, to the nearest grey level.
+OUTSIDE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
+
+
+def extract_crop(image: Array, affine: Array, size: int) -> Array:
+    """The square crop that an affine takes from a picture.
+
+    Where the crop shrinks the picture more than twofold, the picture is first reduced by area:
+    plain bilinear sampling would alias.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        affine: (2, 3), image points to crop points.
+        size: side of the crop.
+
+    Returns:
+        RGB uint8 (size, size, 3); outside the picture ImageNet's mean colour.
+    """
+    corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]])
+    reach = apply_affine(invert_affine(affine), corners)
+    limit = np.array(image.shape[1::-1])
+    x0, y0 = np.clip(np.floor(reach.min(axis=0)).astype(int) - 1, 0, limit)
+    x1, y1 = np.clip(np.ceil(reach.max(axis=0)).astype(int) + 2, 0, limit)
+    if x0 >= x1 or y0 >= y1:
+        return np.full((size, size, 3), OUTSIDE, dtype=np.uint8)
+    region = image[y0:y1, x0:x1]
+    to_region = np.array([[1.0, 0, -x0], [0, 1.0, -y0]])
+    shrink = 1 / np.sqrt(abs(np.linalg.det(affine[:, :2])))
+    if shrink > 2:
+        region, reduce = reduce_by_area(region, shrink)
+        to_region = compose_affines(reduce, to_region)
+    region_to_crop = compose_affines(affine, invert_affine(to_region))
+    return cv2.warpAffine(
+        np.ascontiguousarray(region),
+        region_to_crop,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=OUTSIDE,
+    )
+
+
+def reduce_by_area(image: Array, factor: float) -> tuple[Array, Array]:
+    """Shrink a picture by averaging areas.
+
+    Returns:
+        The smaller picture (never below one pixel) and the affine (2, 3) from the picture's
+        points to the smaller one's.
+    """
+    height, width = image.shape[:2]
+    new_width, new_height = max(1, round(width / factor)), max(1, round(height / factor))
+    reduced = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    sx, sy = new_width / width, new_height / height
+    affine = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
+    return reduced, affine

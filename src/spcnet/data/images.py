@@ -1,0 +1,112 @@
+"""Any picture file, PIL image or array a user may hand us, as RGB uint8 (H, W, 3).
+
+EXIF orientation is honoured, transparency is laid on white, 16-bit and floating-point greys are
+scaled to 8 bits. Headers are read before pixels, so that a decompression bomb is refused unread.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+
+MAX_PIXELS = 250_000_000
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+
+
+def read_image(path: str | os.PathLike[str]) -> Array:
+    """Decode a picture file.
+
+    Raises:
+        UserError: the file is missing, a folder, empty, truncated, too large, or no picture that
+            Pillow can read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a picture; name the pictures in it")
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: the file is empty (0 bytes)")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise UserError(
+                        f"{path}: {width} x {height} pixels is more than "
+                        f"{MAX_PIXELS // 1_000_000} megapixels; reduce it first"
+                    )
+                return rgb_from_pil(image)
+    except UnidentifiedImageError:
+        raise UserError(
+            f"{path}: not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
+        ) from None
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"{path}: more than {MAX_PIXELS // 1_000_000} megapixels; reduce it first"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{path}: cannot be read: {reason}") from None
+
+
+def rgb_from_pil(image: Image.Image) -> Array:
+    """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _rgb_from_grey(np.asarray(image))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def rgb_from_array(image: Array) -> Array:
+    """An array as RGB uint8 (H, W, 3).
+
+    Args:
+        image: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16, or floating
+            point in 0..1.
+
+    Raises:
+        UserError: another shape or type.
+    """
+    accepted = "(H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16 or float 0..1"
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+        raise UserError(f"image must be {accepted}, got shape {image.shape}")
+    if 0 in image.shape:
+        raise UserError(f"image must have pixels, got shape {image.shape}")
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    elif np.issubdtype(image.dtype, np.floating):
+        finite = np.nan_to_num(image)
+        if finite.min() < 0 or finite.max() > 1:
+            raise UserError(
+                f"image of floating point must lie in 0..1, got {finite.min()}..{finite.max()}"
+            )
+        image = np.rint(finite * 255).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise UserError(f"image must be {accepted}, got {image.dtype}")
+    if image.ndim == 2 or image.shape[2] == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if image.shape[2] == 4:
+        return rgb_from_pil(Image.fromarray(image, mode="RGBA"))
+    return np.ascontiguousarray(image)
+
+
+def _rgb_from_grey(grey: Array) -> Array:
+    """Greys beyond 8 bits: 16-bit by their high byte, other ranges stretched to 0..255."""
+    values = np.nan_to_num(grey.astype(np.float64))
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 65535 and grey.dtype.kind in "iu":
+        values = values / 257 if high > 255 else values
+    elif high > low:
+        values = (values - low) * (255 / (high - low))
+    return np.repeat(np.rint(values).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,0 +1,144 @@
+"""The packed store: persons cut out of their pictures once, ready for training.
+
+*Compact* form, which travels: a folder with ``store.json``, ``persons.npz`` and shards of JPEG
+regions, each the surroundings of one person. *Expanded* form, made once from the compact one:
+the same regions as raw uint8 in one memory-mapped file. Reading needs numpy and Pillow only.
+"""
+
+import io
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.skeletons import Skeleton
+
+FORMAT = "spcnet-store"
+VERSION = 1
+EXPANDED = "expanded.u8"
+
+
+@dataclass(frozen=True)
+class Persons:
+    """What is known of each packed person; arrays of N, coordinates in pixels of the region.
+
+    Attributes:
+        keys: (N,) the pictures' names.
+        points: (N, K, 2) joints.
+        states: (N, K) uint8 of `JointState`.
+        centres: (N, 2) middle of the padded square crop.
+        sides: (N,) its side.
+        sizes: (N, 2) height and width of the region.
+        offsets: (N + 1,) where each JPEG begins, counted over all shards.
+    """
+
+    keys: Array
+    points: Array
+    states: Array
+    centres: Array
+    sides: Array
+    sizes: Array
+    offsets: Array
+
+
+class PackedStore:
+    """Random access to the persons of a store folder.
+
+    Args:
+        folder: a folder written by `spcnet.data.packing.pack`.
+
+    Raises:
+        UserError: the folder is no store, or a file of it is missing or cut short.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        header = self.folder / "store.json"
+        if not header.is_file():
+            raise UserError(f"{self.folder}: no store.json here; `spcnet data pack` writes a store")
+        self.header: dict[str, Any] = json.loads(header.read_text())
+        if self.header.get("format") != FORMAT or self.header.get("version") != VERSION:
+            raise UserError(f"{header}: not a store of version {VERSION}; pack it again")
+        with np.load(self.folder / "persons.npz", allow_pickle=False) as arrays:
+            self.persons = Persons(**{name: arrays[name] for name in arrays.files})
+        for shard in self.header["shards"]:
+            path = self.folder / shard["file"]
+            if not path.is_file() or path.stat().st_size != shard["bytes"]:
+                raise UserError(f"{path}: missing or cut short; pack the store again")
+
+    def __len__(self) -> int:
+        return len(self.persons.sides)
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The skeleton of its annotations."""
+        return Skeleton.from_dict(self.header["skeleton"])
+
+    def jpeg(self, index: int) -> bytes:
+        """The compressed region of one person."""
+        begin, end = (int(offset) for offset in self.persons.offsets[index : index + 2])
+        for shard in self.header["shards"]:
+            if begin < shard["bytes"]:
+                with (self.folder / shard["file"]).open("rb") as stream:
+                    stream.seek(begin)
+                    data: bytes = stream.read(end - begin)
+                    return data
+            begin, end = begin - shard["bytes"], end - shard["bytes"]
+        raise IndexError(f"person {index} of {len(self)}")
+
+    def region(self, index: int) -> Array:
+        """The region of one person, RGB uint8 (H, W, 3), from the expanded form."""
+        height, width = self.persons.sizes[index]
+        begin, end = self._pixel_offsets[index : index + 2]
+        return self._pixels[begin:end].reshape(height, width, 3)
+
+    def batch(self, indices: Array) -> tuple[Array, Array]:
+        """Regions of several persons, each in the top-left corner of a common canvas.
+
+        Returns:
+            (B, H, W, 3) uint8 and (B, 2) the height and width that each region fills.
+        """
+        sizes = self.persons.sizes[indices]
+        height, width = sizes.max(axis=0)
+        canvas = np.zeros((len(indices), height, width, 3), dtype=np.uint8)
+        for row, index in enumerate(indices):
+            region = self.region(index)
+            canvas[row, : region.shape[0], : region.shape[1]] = region
+        return canvas, sizes
+
+    @cached_property
+    def _pixel_offsets(self) -> Array:
+        counts = self.persons.sizes.astype(np.int64).prod(axis=1) * 3
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    @cached_property
+    def _pixels(self) -> Array:
+        path = self.folder / EXPANDED
+        total = int(self._pixel_offsets[-1])
+        if not path.is_file() or path.stat().st_size != total:
+            self._expand(path)
+        return np.memmap(path, dtype=np.uint8, mode="r", shape=(total,))
+
+    def _expand(self, path: Path) -> None:
+        """Decode every region once into one file; it appears under its name only when whole."""
+        partial = path.with_suffix(f".partial{os.getpid()}")
+        try:
+            with partial.open("wb") as stream:
+                for index in range(len(self)):
+                    with Image.open(io.BytesIO(self.jpeg(index))) as image:
+                        stream.write(np.asarray(image.convert("RGB")).tobytes())
+            os.replace(partial, path)
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot expand the store here ({error.strerror}); "
+                f"it needs {self._pixel_offsets[-1] / 1e9:.1f} GB in a writable folder"
+            ) from None
+        finally:
+            partial.unlink(missing_ok=True)

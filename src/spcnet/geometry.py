@@ -1,0 +1,101 @@
+"""Points, boxes and affine crops.
+
+Points are (x, y) on the last axis in 0-based pixel centres: the centre of the top-left pixel is
+(0, 0). An affine is a 2x3 float64 matrix that maps image points to crop points.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+BOX_PADDING = 1.25  # a crop's side over the longer side of the tight person box
+
+
+def box_of_points(points: ArrayLike) -> Array:
+    """The tight box (x0, y0, x1, y1) of (N, 2) points, float64."""
+    points = np.asarray(points, dtype=np.float64)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def square_of_box(box: ArrayLike, *, padding: float = BOX_PADDING) -> tuple[Array, float]:
+    """Centre (2,) and side of the square crop about a tight box, in image pixels.
+
+    The side is at least one pixel, so that a box of a single point still has a crop.
+    """
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    return centre, max(1.0, padding * max(x1 - x0, y1 - y0))
+
+
+def crop_affine(
+    centre: ArrayLike, side: float, size: int, *, rotation: float = 0.0, flip: bool = False
+) -> Array:
+    """The affine from image points to points of a square crop.
+
+    Args:
+        centre: (2,) image point that becomes the crop's middle.
+        side: side of the square in image pixels.
+        size: side of the crop in crop pixels.
+        rotation: degrees the content turns clockwise as seen on the screen.
+        flip: mirror the crop left to right, after the rotation.
+
+    Returns:
+        (2, 3) float64.
+    """
+    angle = np.deg2rad(rotation)
+    cos, sin = np.cos(angle), np.sin(angle)
+    linear = size / side * np.array([[cos, -sin], [sin, cos]])
+    if flip:
+        linear[0] = -linear[0]
+    middle = (size - 1) / 2
+    offset = middle - linear @ np.asarray(centre, dtype=np.float64)
+    return np.column_stack([linear, offset])
+
+
+def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
+    """Map points: affines (..., 2, 3) and points (..., N, 2) -> (..., N, 2) float64."""
+    affine = np.asarray(affine, dtype=np.float64)
+    points = np.asarray(points, dtype=np.float64)
+    mapped: Array = points @ affine[..., :2].swapaxes(-1, -2) + affine[..., None, :, 2]
+    return mapped
+
+
+def invert_affine(affine: ArrayLike) -> Array:
+    """The inverse of affines (..., 2, 3), float64."""
+    affine = np.asarray(affine, dtype=np.float64)
+    linear = np.linalg.inv(affine[..., :2])
+    offset = -linear @ affine[..., 2:]
+    return np.concatenate([linear, offset], axis=-1)
+
+
+def compose_affines(outer: ArrayLike, inner: ArrayLike) -> Array:
+    """The affine that applies `inner` first and `outer` second; (..., 2, 3) float64."""
+    outer = np.asarray(outer, dtype=np.float64)
+    inner = np.asarray(inner, dtype=np.float64)
+    linear = outer[..., :2] @ inner[..., :2]
+    offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    return np.concatenate([linear, offset], axis=-1)
+
+
+def flip_image(image: Array) -> Array:
+    """Mirror an (H, W, C) image left to right."""
+    return image[:, ::-1]
+
+
+def flip_points(points: ArrayLike, width: int, permutation: Sequence[int]) -> Array:
+    """Points of the mirrored image: x mirrored, left and right swapped.
+
+    Args:
+        points: (..., K, 2) pixels.
+        width: of the image in pixels.
+        permutation: the skeleton's `flip_permutation`.
+    """
+    flipped: Array = np.array(np.asarray(points)[..., list(permutation), :])
+    flipped[..., 0] = width - 1 - flipped[..., 0]
+    return flipped

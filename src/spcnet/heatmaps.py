@@ -1,0 +1,142 @@
+"""Heatmaps: points to Gaussians and back (eq. 5 and 7 of the paper).
+
+Cell (i, j) of a heatmap of stride s has its centre at input pixel ``s * i + (s - 1) / 2``, so a
+mirrored heatmap is the heatmap of the mirrored image, with no shift.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Refinement = Literal["none", "quarter", "dark"]
+HeatmapKind = Literal["gaussian", "softmax"]
+
+
+def pixels_to_cells(points: Tensor, stride: int) -> Tensor:
+    """Input pixels to heatmap cells, both 0-based at their centres; any shape ending in 2."""
+    return (points - (stride - 1) / 2) / stride
+
+
+def cells_to_pixels(points: Tensor, stride: int) -> Tensor:
+    """Heatmap cells to input pixels: the inverse of `pixels_to_cells`."""
+    return points * stride + (stride - 1) / 2
+
+
+def gaussian_heatmaps(cells: Tensor, size: tuple[int, int], *, sigma: float) -> Tensor:
+    """Gaussians of peak 1 about exact sub-cell points, not cut off (eq. 5).
+
+    Args:
+        cells: (..., K, 2) points (x, y) in heatmap cells; they may lie outside the map.
+        size: height and width of the heatmaps in cells.
+        sigma: standard deviation in cells.
+
+    Returns:
+        (..., K, H, W) heatmaps in the dtype and on the device of `cells`.
+    """
+    height, width = size
+    xs = torch.arange(width, dtype=cells.dtype, device=cells.device)
+    ys = torch.arange(height, dtype=cells.dtype, device=cells.device)
+    along_x = torch.exp(-((xs - cells[..., 0:1]) ** 2) / (2 * sigma**2))  # (..., K, W)
+    along_y = torch.exp(-((ys - cells[..., 1:2]) ** 2) / (2 * sigma**2))  # (..., K, H)
+    return along_y.unsqueeze(-1) * along_x.unsqueeze(-2)
+
+
+def activate(outputs: Tensor, *, kind: HeatmapKind, sigma: float) -> Tensor:
+    """A network's raw outputs as heatmaps whose ideal peak is 1.
+
+    A network trained by squared error gives heatmaps itself (``"gaussian"``). One trained by
+    spatial cross-entropy gives logits (``"softmax"``): their softmax over the map is scaled by
+    ``2 * pi * sigma**2``, the sum of the Gaussian of peak 1, so that both kinds read alike.
+
+    Shape: (..., K, H, W) -> the same, float32 or wider.
+    """
+    outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
+    if kind == "gaussian":
+        return outputs
+    return outputs.flatten(-2).softmax(-1).view_as(outputs) * (2 * math.pi * sigma**2)
+
+
+def flip_heatmaps(heatmaps: Tensor, permutation: Sequence[int]) -> Tensor:
+    """Heatmaps of the mirrored image: columns reversed, left and right channels swapped.
+
+    Shape: (..., K, H, W) -> the same.
+    """
+    order = torch.as_tensor(permutation, device=heatmaps.device)
+    return heatmaps.flip(-1).index_select(-3, order)
+
+
+def decode(
+    heatmaps: Tensor, *, refinement: Refinement = "quarter", sigma: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Arg max of each heatmap (eq. 7), refined below one cell.
+
+    Args:
+        heatmaps: (..., K, H, W).
+        refinement: ``"none"``; ``"quarter"``, a quarter cell towards the higher neighbour
+            (Newell et al. 2016); ``"dark"``, the peak of a parabola through the logarithm of the
+            smoothed map (Zhang et al., CVPR 2020).
+        sigma: standard deviation of the target in cells, which sets DARK's smoothing.
+
+    Returns:
+        (..., K, 2) points (x, y) in heatmap cells and (..., K) peak values.
+    """
+    width = heatmaps.shape[-1]
+    scores, flat = heatmaps.flatten(-2).max(-1)
+    peaks = torch.stack((flat % width, flat // width), dim=-1)  # (..., K, 2)
+    cells = peaks.to(heatmaps.dtype)
+    if refinement == "quarter":
+        cells = cells + _quarter_offset(heatmaps, peaks)
+    elif refinement == "dark":
+        cells = cells + _dark_offset(heatmaps, peaks, sigma=sigma)
+    return cells, scores
+
+
+def _neighbourhood(maps: Tensor, peaks: Tensor) -> Tensor:
+    """The 3x3 cells about each peak, the border repeated outwards: (..., K, 3, 3)."""
+    height, width = maps.shape[-2:]
+    steps = torch.arange(-1, 2, device=maps.device)
+    xs = (peaks[..., 0:1] + steps).clamp(0, width - 1)  # (..., K, 3)
+    ys = (peaks[..., 1:2] + steps).clamp(0, height - 1)
+    index = ys.unsqueeze(-1) * width + xs.unsqueeze(-2)  # (..., K, 3, 3)
+    return maps.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape)
+
+
+def _quarter_offset(heatmaps: Tensor, peaks: Tensor) -> Tensor:
+    around = _neighbourhood(heatmaps, peaks)
+    slope = torch.stack(
+        (around[..., 1, 2] - around[..., 1, 0], around[..., 2, 1] - around[..., 0, 1]), dim=-1
+    )
+    return 0.25 * slope.sign()
+
+
+def _dark_offset(heatmaps: Tensor, peaks: Tensor, *, sigma: float) -> Tensor:
+    around = _neighbourhood(_smooth(heatmaps, sigma), peaks).clamp_min(1e-10).log()
+    centre = around[..., 1, 1]
+    dx = (around[..., 1, 2] - around[..., 1, 0]) / 2
+    dy = (around[..., 2, 1] - around[..., 0, 1]) / 2
+    dxx = around[..., 1, 2] - 2 * centre + around[..., 1, 0]
+    dyy = around[..., 2, 1] - 2 * centre + around[..., 0, 1]
+    dxy = (around[..., 2, 2] - around[..., 2, 0] - around[..., 0, 2] + around[..., 0, 0]) / 4
+    determinant = dxx * dyy - dxy**2
+    peaked = (dxx < 0) & (determinant > 1e-12)
+    safe = torch.where(peaked, determinant, torch.ones_like(determinant))
+    offset = torch.stack((dxy * dy - dyy * dx, dxy * dx - dxx * dy), dim=-1) / safe.unsqueeze(-1)
+    # A peak further than one cell from the arg max is noise, or the map's border.
+    return torch.where(peaked.unsqueeze(-1), offset, torch.zeros_like(offset)).clamp(-1, 1)
+
+
+def _smooth(heatmaps: Tensor, sigma: float) -> Tensor:
+    """A narrow Gaussian blur (half the target's sigma), zero outside, separable."""
+    blur = sigma / 2
+    radius = max(1, math.ceil(3 * blur))
+    steps = torch.arange(-radius, radius + 1, dtype=heatmaps.dtype, device=heatmaps.device)
+    kernel = torch.exp(-(steps**2) / (2 * blur**2))
+    kernel = kernel / kernel.sum()
+    maps = heatmaps.reshape(-1, 1, *heatmaps.shape[-2:])
+    maps = F.conv2d(maps, kernel.view(1, 1, 1, -1), padding=(0, radius))
+    maps = F.conv2d(maps, kernel.view(1, 1, -1, 1), padding=(radius, 0))
+    return maps.view_as(heatmaps)

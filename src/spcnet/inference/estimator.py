@@ -1,0 +1,296 @@
+"""`PoseEstimator`: pictures and person boxes in, poses out."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from PIL import Image
+from torch import Tensor
+
+from spcnet.checkpoints import find_weights, load_checkpoint
+from spcnet.data.crops import extract_crop
+from spcnet.data.images import read_image, rgb_from_array, rgb_from_pil
+from spcnet.devices import find_device
+from spcnet.errors import UserError
+from spcnet.geometry import (
+    BOX_PADDING,
+    Array,
+    apply_affine,
+    box_of_points,
+    crop_affine,
+    invert_affine,
+    square_of_box,
+)
+from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode, flip_heatmaps
+from spcnet.inference.pose import Pose
+from spcnet.models.network import channels_last
+
+Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
+
+LOCATING_ROUNDS = 3
+LOCATING_FRACTION = 0.4  # of the highest joint score: joints that say where the person is
+LOCATING_JOINTS = 4
+
+
+class PoseEstimator:
+    """A trained network, ready for pictures.
+
+    Args:
+        model: ``"default"``, another model with weights, or a ``.safetensors`` file.
+        device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
+        flip: average the heatmaps with those of the mirror image: a little better, twice the
+            time.
+        refinement: how peaks are refined below one heatmap cell; by default the checkpoint's.
+        batch_size: most crops that go through the network at once.
+
+    Raises:
+        UserError: the model or the device is not there.
+    """
+
+    def __init__(
+        self,
+        model: str = "default",
+        *,
+        device: str = "auto",
+        flip: bool = False,
+        refinement: Refinement | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        self.path = find_weights(str(model))
+        self.device = find_device(device)
+        network, self.card = load_checkpoint(self.path)
+        self.network = channels_last(network.to(self.device))
+        self.skeleton = self.card.skeleton
+        self.flip = flip
+        self.refinement: Refinement = refinement or self.card.refinement
+        self.batch_size = batch_size
+
+    def predict(self, image: Picture, boxes: ArrayLike | None = None) -> list[Pose]:
+        """The poses in one picture.
+
+        Args:
+            image: a path, an RGB array (H, W, 3) (also grey, RGBA, uint16, float in 0..1), or a
+                PIL image. EXIF orientation is honoured for paths and PIL images.
+            boxes: (N, 4) tight person boxes x0, y0, x1, y1 in pixels of the upright picture. With
+                none, the whole picture is taken as one person, located coarse to fine.
+
+        Returns:
+            One pose a box, in the order of the boxes.
+
+        Raises:
+            UserError: the picture cannot be read, or a box is not one.
+        """
+        return next(self.predict_many([image], None if boxes is None else [boxes]))
+
+    def predict_many(
+        self, images: Iterable[Picture], boxes: Iterable[ArrayLike | None] | None = None
+    ) -> Iterator[list[Pose]]:
+        """The poses of many pictures, lazily and in batches across pictures.
+
+        Args:
+            images: as for `predict`; read only as far as the batches need.
+            boxes: for each picture its boxes, or None for the whole picture.
+
+        Yields:
+            One list of poses a picture, in order.
+
+        Raises:
+            UserError: as for `predict`; and where there are more or fewer boxes than pictures.
+        """
+        for group in _groups(_pairs(images, boxes), self.batch_size):
+            pictures = [load_picture(image) for image, _ in group]
+            given = [
+                None if of_image is None else check_boxes(of_image, picture)
+                for picture, (_, of_image) in zip(pictures, group, strict=True)
+            ]
+            yield from self._predict_group(pictures, given)
+
+    def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
+        """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1."""
+        picture = load_picture(image)
+        crops, _ = self._crops([picture], [_check_box(box, picture)])
+        heatmaps: Array = self._heatmaps(crops)[0].cpu().numpy()
+        return heatmaps
+
+    @torch.inference_mode()
+    def attention(self, image: Picture, box: ArrayLike) -> Array:
+        """How much each level is taken at each cell: (L, h, w) float32, coarsest level first.
+
+        Raises:
+            UserError: the network has no Selective Information Module.
+        """
+        picture = load_picture(image)
+        crops, _ = self._crops([picture], [_check_box(box, picture)])
+        attention = self.network.forward_all(self._normalised(crops)).attention
+        if attention is None:
+            raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
+        weights: Array = attention[0].float().cpu().numpy()
+        return weights
+
+    def _predict_group(
+        self, pictures: Sequence[Array], boxes: Sequence[Array | None]
+    ) -> Iterator[list[Pose]]:
+        whole = [n for n, of_picture in enumerate(boxes) if of_picture is None]
+        located = dict(zip(whole, self._locate([pictures[n] for n in whole]), strict=True))
+        rows = [
+            (n, box)
+            for n, of_picture in enumerate(boxes)
+            for box in (located[n][None] if of_picture is None else of_picture)
+        ]
+        keypoints, scores = self._look([pictures[n] for n, _ in rows], [box for _, box in rows])
+        poses: list[list[Pose]] = [[] for _ in pictures]
+        for (n, box), points, score in zip(rows, keypoints, scores, strict=True):
+            poses[n].append(Pose(points, score, box.astype(np.float32), self.skeleton))
+        yield from poses
+
+    def _locate(self, pictures: Sequence[Array]) -> list[Array]:
+        """The tight box of the one person in each picture, coarse to fine."""
+        boxes = [_whole(picture) for picture in pictures]
+        for _ in range(LOCATING_ROUNDS):
+            keypoints, scores = self._look(pictures, boxes)
+            boxes = [
+                _box_of_confident(points, score, box)
+                for points, score, box in zip(keypoints, scores, boxes, strict=True)
+            ]
+        return boxes
+
+    def _look(self, pictures: Sequence[Array], boxes: Sequence[Array]) -> tuple[Array, Array]:
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) of N boxes, picture by picture."""
+        joints = len(self.skeleton)
+        keypoints = np.empty((len(boxes), joints, 2), dtype=np.float32)
+        scores = np.empty((len(boxes), joints), dtype=np.float32)
+        for begin in range(0, len(boxes), self.batch_size):
+            rows = slice(begin, begin + self.batch_size)
+            crops, affines = self._crops(pictures[rows], boxes[rows])
+            heatmaps = self._heatmaps(crops)
+            cells, peaks = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
+            pixels = cells_to_pixels(cells, self.network.stride).cpu().numpy()
+            keypoints[rows] = apply_affine(invert_affine(affines), pixels)
+            scores[rows] = peaks.clamp(0, 1).cpu().numpy()
+        return keypoints, scores
+
+    def _crops(self, pictures: Sequence[Array], boxes: Sequence[Array]) -> tuple[Array, Array]:
+        """Crops (N, S, S, 3) uint8 and the affines (N, 2, 3) that took them."""
+        size = self.card.input_size
+        affines = [
+            crop_affine(*square_of_box(box, padding=self.card.box_padding), size) for box in boxes
+        ]
+        crops = [
+            extract_crop(picture, affine, size)
+            for picture, affine in zip(pictures, affines, strict=True)
+        ]
+        return np.stack(crops), np.stack(affines)
+
+    @torch.inference_mode()
+    def _heatmaps(self, crops: Array) -> Tensor:
+        """Heatmaps (N, K, h, w) of uint8 crops, averaged with the mirror image's if asked for."""
+        images = self._normalised(crops)
+        heatmaps = self._activated(images)
+        if self.flip:
+            mirrored = flip_heatmaps(
+                self._activated(images.flip(-1)), self.skeleton.flip_permutation
+            )
+            heatmaps = (heatmaps + mirrored) / 2
+        return heatmaps
+
+    def _activated(self, images: Tensor) -> Tensor:
+        raw = self.network.forward_all(images).heatmaps[-1]
+        return activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
+
+    def _normalised(self, crops: Array) -> Tensor:
+        """uint8 (N, S, S, 3) as the network takes it: (N, 3, S, S) float32, channels last."""
+        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 255
+        mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).view(3, 1, 1)
+        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def load_picture(image: Picture) -> Array:
+    """A path, array or PIL image as RGB uint8 (H, W, 3).
+
+    Raises:
+        UserError: it cannot be read, or is none of these.
+    """
+    if isinstance(image, np.ndarray):
+        return rgb_from_array(image)
+    if isinstance(image, Image.Image):
+        return rgb_from_pil(image)
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    raise UserError(
+        f"image must be a path, an RGB array or a PIL image, got {type(image).__name__}"
+    )
+
+
+def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
+    """Person boxes as (N, 4) float64.
+
+    Raises:
+        UserError: they have another shape, are not finite, empty, or lie outside the picture.
+    """
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"boxes must be numbers x0, y0, x1, y1, got {boxes!r}") from None
+    if array.size == 0:
+        return np.empty((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UserError(
+            f"boxes must be a list of [x0, y0, x1, y1] with shape (N, 4), got {array.shape}"
+        )
+    height, width = picture.shape[:2]
+    for box in array:
+        x0, y0, x1, y1 = box
+        shown = ",".join(f"{side:g}" for side in box)
+        if not np.isfinite(box).all() or x1 <= x0 or y1 <= y0:
+            raise UserError(f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
+        if x1 <= 0 or y1 <= 0 or x0 >= width - 1 or y0 >= height - 1:
+            raise UserError(f"box {shown} lies outside the picture of {width} x {height} pixels")
+    return array
+
+
+def _check_box(box: ArrayLike, picture: Array) -> Array:
+    checked: Array = check_boxes(np.asarray(box)[None], picture)[0]
+    return checked
+
+
+def _whole(picture: Array) -> Array:
+    """The box whose padded crop just holds the whole picture."""
+    height, width = picture.shape[:2]
+    side = max(height, width) / BOX_PADDING
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    return np.concatenate([centre - side / 2, centre + side / 2])
+
+
+def _box_of_confident(points: Array, scores: Array, box: Array) -> Array:
+    """The tight box of the joints that a look is sure of; the same box when they are too few."""
+    sure = scores >= LOCATING_FRACTION * scores.max()
+    if sure.sum() < LOCATING_JOINTS:
+        return box
+    return box_of_points(points[sure])
+
+
+def _pairs(
+    images: Iterable[Picture], boxes: Iterable[ArrayLike | None] | None
+) -> Iterator[tuple[Picture, ArrayLike | None]]:
+    """Every picture with its boxes."""
+    if boxes is None:
+        yield from ((image, None) for image in images)
+        return
+    try:
+        yield from zip(images, boxes, strict=True)
+    except ValueError:
+        raise UserError("boxes must hold one entry (or None) for every picture") from None
+
+
+def _groups(
+    pairs: Iterable[tuple[Picture, ArrayLike | None]], size: int
+) -> Iterator[list[tuple[Picture, ArrayLike | None]]]:
+    """Consecutive groups of at most `size`, read lazily."""
+    iterator = iter(pairs)
+    while group := list(itertools.islice(iterator, size)):
+        yield group

@@ -1,0 +1,82 @@
+"""What a prediction is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spcnet.geometry import Array
+from spcnet.skeletons import Skeleton
+
+CONFIDENT = 0.3  # a joint below this score is more often wrong than right
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """One person's joints in image pixels.
+
+    Attributes:
+        keypoints: (K, 2) float32, x right and y down, 0-based pixel centres.
+        scores: (K,) float32 in [0, 1], how sure the network is of each joint.
+        box: (4,) float32 x0, y0, x1, y1, the person box that was looked at.
+        skeleton: names and limbs of the K joints.
+    """
+
+    keypoints: Array
+    scores: Array
+    box: Array
+    skeleton: Skeleton
+
+    def to_coco(self, *, image_id: int = 1, annotation_id: int = 1) -> dict[str, Any]:
+        """One annotation in COCO's keypoint format.
+
+        The flag v of a joint is 2, or 1 where its score is below `CONFIDENT`; ``bbox`` is
+        x, y, width, height. ``keypoint_scores`` and ``score`` (their mean) are additions that
+        COCO's tools pass over.
+        """
+        flags = np.where(self.scores >= CONFIDENT, 2, 1)
+        x0, y0, x1, y1 = (float(side) for side in self.box)
+        return {
+            "id": annotation_id,
+            "image_id": image_id,
+            "category_id": 1,
+            "keypoints": [
+                value
+                for (x, y), flag in zip(self.keypoints.tolist(), flags.tolist(), strict=True)
+                for value in (round(x, 2), round(y, 2), flag)
+            ],
+            "num_keypoints": len(self.skeleton),
+            "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
+            "area": round((x1 - x0) * (y1 - y0), 2),
+            "iscrowd": 0,
+            "score": round(float(self.scores.mean()), 4),
+            "keypoint_scores": [round(score, 4) for score in self.scores.tolist()],
+        }
+
+
+def coco_document(
+    images: Iterable[tuple[str, tuple[int, int], list[Pose]]], skeleton: Skeleton
+) -> dict[str, Any]:
+    """A COCO keypoint file of several pictures.
+
+    Args:
+        images: file name, (height, width) and poses of each picture.
+        skeleton: of all poses; COCO counts its limbs' joints from 1.
+    """
+    entries: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, (name, (height, width), poses) in enumerate(images, start=1):
+        entries.append({"id": image_id, "file_name": name, "width": width, "height": height})
+        annotations += [
+            pose.to_coco(image_id=image_id, annotation_id=len(annotations) + n)
+            for n, pose in enumerate(poses, start=1)
+        ]
+    category = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(skeleton.joints),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_indices],
+    }
+    return {"images": entries, "annotations": annotations, "categories": [category]}

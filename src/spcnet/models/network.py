@@ -1,0 +1,194 @@
+"""SPCNet: a stem, stacked (dilated) hourglasses, and the Selective Information Module.
+
+Xiao et al., "SPCNet: Spatial Preserve and Content-aware Network for Human Pose Estimation",
+ECAI 2020. Sizes in comments are the paper's: 256x256 input, C = 256, S = 8 stacks, K joints.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from spcnet.models.bottlenecks import Bottleneck
+from spcnet.models.hourglass import DilatedHourglass, Hourglass
+from spcnet.models.selective import (
+    ConcatFusion,
+    InformationCollection,
+    InformationDistribution,
+    SumFusion,
+)
+
+ModuleKind = Literal["hourglass", "dilated"]
+FusionKind = Literal["none", "selective", "sum", "concat"]
+
+FUSIONS = {"selective": InformationDistribution, "sum": SumFusion, "concat": ConcatFusion}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Everything one forward pass predicts.
+
+    Attributes:
+        heatmaps: raw outputs (B, K, H/4, W/4), one a stack and, with a fusion, one of the fused
+            features; the last is the network's answer.
+        attention: the weights of the levels (B, L, H/4, W/4), coarsest level first, or None when
+            the fusion has none.
+    """
+
+    heatmaps: list[Tensor]
+    attention: Tensor | None
+
+
+class Stem(nn.Sequential):
+    """Image to features at a quarter of its size: (B, 3, 256, 256) -> (B, 256, 64, 64)."""
+
+    def __init__(self, channels: int) -> None:
+        quarter, half = max(8, channels // 4), channels // 2
+        super().__init__(
+            nn.Conv2d(3, quarter, kernel_size=7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(quarter),
+            nn.ReLU(inplace=True),
+            Bottleneck(quarter, half),
+            nn.MaxPool2d(2),
+            Bottleneck(half, half),
+            Bottleneck(half, channels),
+        )
+
+
+class Stack(nn.Module):
+    """One module with its supervision: features of every level, own features, heatmaps."""
+
+    def __init__(self, module: Hourglass | DilatedHourglass, channels: int, joints: int) -> None:
+        super().__init__()
+        self.module = module
+        self.features = nn.Sequential(
+            Bottleneck(channels),
+            nn.Conv2d(channels, channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+        self.head = nn.Conv2d(channels, joints, kernel_size=1)
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        levels: list[Tensor] = self.module(x)  # 16, 16, 32, 64 wide
+        features = self.features(levels[-1])  # (B, C, 64, 64)
+        return levels, features, self.head(features)  # heatmaps (B, K, 64, 64)
+
+
+class Feedback(nn.Module):
+    """What one stack hands to the next: ``x + conv1x1(features) + conv1x1(heatmaps)``."""
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        self.of_features = nn.Conv2d(channels, channels, kernel_size=1)
+        self.of_heatmaps = nn.Conv2d(joints, channels, kernel_size=1)
+
+    def forward(self, x: Tensor, features: Tensor, heatmaps: Tensor) -> Tensor:
+        merged: Tensor = x + self.of_features(features) + self.of_heatmaps(heatmaps)
+        return merged
+
+
+class PoseNetwork(nn.Module):
+    """Stacked hourglasses, plain or dilated, with or without a fusion of their levels.
+
+    ``module="dilated", fusion="selective"`` is SPCNet; ``module="hourglass", fusion="none"`` is
+    the baseline; the other combinations are the arms of Tables 1 to 3.
+
+    Args:
+        num_joints: K, the number of heatmaps.
+        stacks: S, the number of stacked modules.
+        channels: C, the width of every feature map after the stem.
+        module: ``"dilated"`` (DHM) or ``"hourglass"``.
+        depth: levels a module has.
+        dilation: R of the dilated blocks.
+        fusion: ``"selective"`` (SIM), ``"sum"``, ``"concat"`` or ``"none"``.
+
+    Shape: (B, 3, H, W), normalised -> in training mode the list of all S (+ 1) raw outputs
+    (B, K, H/4, W/4); in evaluation mode the last one. `forward_all` gives everything in both.
+
+    Raises:
+        ValueError: H or W is not a multiple of `divisor`; the message names the nearest that are.
+    """
+
+    stride = 4
+
+    def __init__(
+        self,
+        *,
+        num_joints: int,
+        stacks: int = 8,
+        channels: int = 256,
+        module: ModuleKind = "dilated",
+        depth: int = 4,
+        dilation: int = 2,
+        fusion: FusionKind = "selective",
+    ) -> None:
+        super().__init__()
+
+        def make_module() -> Hourglass | DilatedHourglass:
+            if module == "hourglass":
+                return Hourglass(channels, depth=depth)
+            return DilatedHourglass(channels, depth=depth, dilation=dilation)
+
+        self.stem = Stem(channels)
+        self.stacks = nn.ModuleList(
+            Stack(make_module(), channels, num_joints) for _ in range(stacks)
+        )
+        self.feedbacks = nn.ModuleList(Feedback(channels, num_joints) for _ in range(stacks - 1))
+        self.divisor = self.stride * make_module().divisor
+
+        self.collect = nn.ModuleList()
+        self.distribute: nn.Module | None = None
+        self.head: nn.Module | None = None
+        if fusion != "none":
+            self.collect.extend(
+                InformationCollection(channels, stacks=stacks) for _ in range(depth)
+            )
+            self.distribute = FUSIONS[fusion](channels, levels=depth)
+            self.head = nn.Conv2d(channels, num_joints, kernel_size=1)
+
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
+        heatmaps = self.forward_all(images).heatmaps
+        return heatmaps if self.training else heatmaps[-1]
+
+    def forward_all(self, images: Tensor) -> Outputs:
+        """All raw outputs and the fusion's weights, whatever the mode."""
+        self._check_size(images)
+        x = self.stem(images)  # (B, C, 64, 64)
+        heatmaps: list[Tensor] = []
+        stages: list[list[Tensor]] = []  # per stack, the levels innermost first
+        for n, stack in enumerate(self.stacks):
+            levels, features, predicted = stack(x)
+            stages.append(levels)
+            heatmaps.append(predicted)
+            if n < len(self.feedbacks):
+                x = self.feedbacks[n](x, features, predicted)
+        if self.distribute is None or self.head is None:
+            return Outputs(heatmaps, None)
+        size = (x.shape[-2], x.shape[-1])
+        collected = [
+            collect(level, size)
+            for collect, level in zip(self.collect, zip(*stages, strict=True), strict=True)
+        ]  # X1..X4, each (B, C, 64, 64)
+        fused, attention = self.distribute(collected)
+        return Outputs([*heatmaps, self.head(fused)], attention)
+
+    def _check_size(self, images: Tensor) -> None:
+        height, width = images.shape[-2:]
+        if height % self.divisor or width % self.divisor or not height or not width:
+            nearest = " x ".join(
+                str(max(1, round(side / self.divisor)) * self.divisor) for side in (height, width)
+            )
+            raise ValueError(
+                f"input of {height} x {width} pixels does not fit: height and width must be "
+                f"multiples of {self.divisor}; the nearest is {nearest}"
+            )
+
+
+def channels_last(network: PoseNetwork) -> PoseNetwork:
+    """The same network with its kernels laid out channels last, which convolutions like."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+    return network

@@ -1,0 +1,183 @@
+"""Skeletons: which joints a network predicts, how they mirror, and how they are joined.
+
+A skeleton is data. The flip permutation is derived from the joints' names (``left_x`` and
+``right_x`` mirror each other) and is an involution by construction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Names, limbs and reference joints of one annotation scheme.
+
+    Args:
+        name: what the scheme is called, for example ``"lsp14"``.
+        joints: joint names in channel order; ``left_*`` and ``right_*`` are the person's own.
+        limbs: pairs of joint names that a drawing joins.
+        head: the two joints whose distance is the head's reference length, if the scheme has one.
+        torso: the two joints whose distance is the torso's reference length, if it has one.
+
+    Raises:
+        ValueError: a joint is named twice, has no mirror partner, or is unknown to the skeleton.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...]
+    head: tuple[str, str] | None = None
+    torso: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        duplicates = sorted({joint for joint in self.joints if self.joints.count(joint) > 1})
+        if duplicates:
+            raise ValueError(f"skeleton {self.name!r}: joints named twice: {', '.join(duplicates)}")
+        mentioned = [joint for pair in self.limbs for joint in pair]
+        mentioned += [*(self.head or ()), *(self.torso or ())]
+        mentioned += [mirror_name(joint) for joint in self.joints]
+        for joint in mentioned:
+            self.index(joint)
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """Channel of a joint, by its name.
+
+        Raises:
+            ValueError: the skeleton has no such joint.
+        """
+        if joint not in self.joints:
+            raise ValueError(
+                f"skeleton {self.name!r} has no joint {joint!r}; it has {', '.join(self.joints)}"
+            )
+        return self.joints.index(joint)
+
+    @cached_property
+    def flip_permutation(self) -> tuple[int, ...]:
+        """``flipped[k] = original[permutation[k]]`` swaps left and right."""
+        return tuple(self.index(mirror_name(joint)) for joint in self.joints)
+
+    @cached_property
+    def limb_indices(self) -> tuple[tuple[int, int], ...]:
+        """The limbs as pairs of channels."""
+        return tuple((self.index(a), self.index(b)) for a, b in self.limbs)
+
+    def side(self, joint: int) -> str:
+        """``"left"``, ``"right"`` or ``"centre"``: the person's own side of a channel."""
+        name = self.joints[joint]
+        return next((side for side in ("left", "right") if name.startswith(side + "_")), "centre")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint's metadata; `from_dict` reads them back."""
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "limbs": [list(limb) for limb in self.limbs],
+            "head": list(self.head) if self.head else None,
+            "torso": list(self.torso) if self.torso else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Skeleton":
+        """Rebuild a skeleton that `to_dict` wrote, or one described by a user."""
+
+        def pair(names: Sequence[str]) -> tuple[str, str]:
+            first, second = names
+            return first, second
+
+        return cls(
+            name=values["name"],
+            joints=tuple(values["joints"]),
+            limbs=tuple(pair(limb) for limb in values["limbs"]),
+            head=pair(values["head"]) if values.get("head") else None,
+            torso=pair(values["torso"]) if values.get("torso") else None,
+        )
+
+
+def mirror_name(joint: str) -> str:
+    """The joint's name in a mirror: ``left_knee`` becomes ``right_knee``, ``neck`` stays."""
+    for side, other in (("left_", "right_"), ("right_", "left_")):
+        if joint.startswith(side):
+            return other + joint.removeprefix(side)
+    return joint
+
+
+_ARMS_AND_LEGS = tuple(
+    (f"{side}_{near}", f"{side}_{far}")
+    for side in ("right", "left")
+    for near, far in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+)
+
+LSP14 = Skeleton(
+    name="lsp14",
+    joints=(
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+        "right_wrist", "right_elbow", "right_shoulder",
+        "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",
+    ),
+    limbs=(
+        *_ARMS_AND_LEGS,
+        ("neck", "right_shoulder"), ("neck", "left_shoulder"),
+        ("right_shoulder", "right_hip"), ("left_shoulder", "left_hip"), ("right_hip", "left_hip"),
+        ("neck", "head_top"),
+    ),
+    head=("neck", "head_top"),
+    torso=("left_shoulder", "right_hip"),
+)  # fmt: skip
+
+MPII16 = Skeleton(
+    name="mpii16",
+    joints=(
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+        "pelvis", "thorax", "neck", "head_top",
+        "right_wrist", "right_elbow", "right_shoulder",
+        "left_shoulder", "left_elbow", "left_wrist",
+    ),
+    limbs=(
+        *_ARMS_AND_LEGS,
+        ("pelvis", "right_hip"), ("pelvis", "left_hip"), ("pelvis", "thorax"),
+        ("thorax", "right_shoulder"), ("thorax", "left_shoulder"),
+        ("thorax", "neck"), ("neck", "head_top"),
+    ),
+    head=("neck", "head_top"),
+    torso=("left_shoulder", "right_hip"),
+)  # fmt: skip
+
+FLIC11 = Skeleton(
+    name="flic11",
+    joints=(
+        "left_shoulder", "left_elbow", "left_wrist",
+        "right_shoulder", "right_elbow", "right_wrist",
+        "left_hip", "right_hip", "left_eye", "right_eye", "nose",
+    ),
+    limbs=(
+        *(limb for limb in _ARMS_AND_LEGS if "shoulder" in limb[0] or "elbow" in limb[0]),
+        ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
+        ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"),
+        ("nose", "left_eye"), ("nose", "right_eye"),
+    ),
+    torso=("left_shoulder", "right_hip"),
+)  # fmt: skip
+
+COCO17 = Skeleton(
+    name="coco17",
+    joints=(
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+        "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    limbs=(
+        *_ARMS_AND_LEGS,
+        ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
+        ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"),
+        ("nose", "left_eye"), ("nose", "right_eye"),
+        ("left_eye", "left_ear"), ("right_eye", "right_ear"),
+    ),
+    torso=("left_shoulder", "right_hip"),
+)  # fmt: skip
+
+SKELETONS: dict[str, Skeleton] = {s.name: s for s in (LSP14, MPII16, FLIC11, COCO17)}

@@ -1,0 +1,434 @@
+"""The training loop.
+
+    spcnet train recipes/lspet_cpu.yaml --set data.root=PATH/lspet --run-dir runs/lspet_cpu
+    spcnet train recipes/lspet_cpu.yaml --set data.root=PATH/lspet --run-dir runs/lspet_cpu --resume
+
+A run directory holds ``recipe.yaml``, ``log.jsonl`` (one JSON object a line), ``state.safetensors``
+(everything a resumed run needs) and ``model.safetensors`` (the network so far, ready for use).
+Every batch is a function of (seed, epoch, step), so a resumed run takes the steps that an
+uninterrupted one would have taken.
+"""
+
+import copy
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from spcnet.checkpoints import ModelCard, read_tensors, save_checkpoint, write_tensors
+from spcnet.data.augmentation import Batch, make_batch
+from spcnet.data.datasets import open_dataset, shuffled
+from spcnet.data.store import PackedStore
+from spcnet.errors import UserError
+from spcnet.heatmaps import activate, cells_to_pixels, decode
+from spcnet.metrics.protocols import Score, lspet_pck
+from spcnet.models.network import PoseNetwork, channels_last
+from spcnet.models.registry import create_model
+from spcnet.training.losses import heatmap_loss
+from spcnet.training.recipe import Recipe
+
+LOG_EVERY = 10  # steps
+LICENCE = (
+    "MIT for the package; the weights were trained on third-party annotations for research: "
+    "see NOTICE"
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: optimiser steps done, of `steps` in all.
+        steps: of the whole run.
+        epoch: epochs begun, from 1.
+        loss: mean over the last steps.
+        lr: learning rate of the last step.
+        images_per_second: over the last steps.
+        seconds_left: estimate.
+        score: of the held-out persons when this progress follows an evaluation.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    lr: float
+    images_per_second: float
+    seconds_left: float
+    score: Score | None = None
+
+
+def train(
+    recipe: Recipe,
+    store: PackedStore,
+    run_dir: Path,
+    *,
+    holdout: PackedStore | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    max_minutes: float | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Train a network by a recipe.
+
+    Args:
+        recipe: what to do.
+        store: persons to learn from.
+        run_dir: where everything is written; made if it is not there.
+        holdout: persons that are scored while training and never learned from.
+        resume: go on from the directory's last checkpoint.
+        device: where to train.
+        max_minutes: stop cleanly after this time; a later call with `resume` goes on.
+        report: called every few steps and after every evaluation.
+
+    Returns:
+        The trained checkpoint, ``model.safetensors``.
+
+    Raises:
+        UserError: the directory holds another run, cannot be written, or the loss is not finite.
+    """
+    run = Run(recipe, store, run_dir, holdout=holdout, device=device)
+    run.open(resume=resume)
+    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    run.go(report, deadline=deadline)
+    return run.dir / "model.safetensors"
+
+
+class Run:
+    """One training run and its directory."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: PackedStore,
+        run_dir: Path,
+        *,
+        holdout: PackedStore | None,
+        device: torch.device | str,
+    ) -> None:
+        self.recipe, self.store, self.dir, self.holdout = recipe, store, run_dir, holdout
+        self.device = torch.device(device)
+        torch.manual_seed(recipe.seed)
+        network = create_model(
+            recipe.model.variant, num_joints=len(store.skeleton), **recipe.model.arguments
+        )
+        self.network = channels_last(network.to(self.device)).train()
+        # The average that is kept; without an EMA it is the network itself.
+        self.average = copy.deepcopy(self.network) if recipe.training.ema else self.network
+        self.optimizer = make_optimizer(recipe, self.network)
+        self.steps_per_epoch = max(1, len(store) // recipe.training.batch_size)
+        self.steps = self.steps_per_epoch * recipe.training.epochs
+        self.step = 0
+        self.seconds = 0.0  # spent training, over all resumed stretches
+        self.scores: list[dict[str, Any]] = []
+
+    def open(self, *, resume: bool) -> None:
+        """Begin a new directory, or go on with one."""
+        state = self.dir / "state.safetensors"
+        if resume and state.is_file():
+            self._load(state)
+            return
+        if (self.dir / "recipe.yaml").exists() and not resume:
+            raise UserError(
+                f"{self.dir}: holds a run already; go on with it by --resume, "
+                "or name another --run-dir"
+            )
+        try:
+            self.dir.mkdir(parents=True, exist_ok=True)
+            values = self.recipe.model_dump()
+            (self.dir / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+            (self.dir / "log.jsonl").write_text("")
+        except OSError as error:
+            raise UserError(f"{self.dir}: cannot be written: {error.strerror}") from None
+
+    def go(self, report: Callable[[Progress], None], *, deadline: float) -> None:
+        """Take the remaining steps."""
+        plan = self.recipe.training
+        began = last_save = window_began = time.monotonic()
+        seconds_before = self.seconds
+        losses: list[float] = []
+        for epoch, indices in self._batches():
+            batch = make_batch(
+                self.store,
+                indices,
+                size=self.recipe.model.input_size,
+                augmentation=self.recipe.augmentation.build(),
+                seed=self.recipe.seed,
+                epoch=epoch,
+                device=self.device,
+            )
+            losses.append(self._take_step(batch))
+            now = time.monotonic()
+            self.seconds = seconds_before + now - began
+            ends_epoch = self.step % self.steps_per_epoch == 0
+            finished = self.step == self.steps
+            if self.step % LOG_EVERY == 0 or ends_epoch:
+                progress = self._progress(epoch, losses, now - window_began)
+                window_began, losses = now, []
+                self._log(
+                    step=self.step,
+                    epoch=epoch,
+                    loss=progress.loss,
+                    lr=progress.lr,
+                    images_per_second=progress.images_per_second,
+                    seconds=self.seconds,
+                )
+                report(progress)
+                if ends_epoch and (epoch % plan.evaluate_every == 0 or finished):
+                    self._evaluate(progress, report)
+                    window_began = time.monotonic()
+            stop = time.monotonic() > deadline
+            if finished or stop or now - last_save > 60 * plan.save_minutes:
+                self._save()
+                last_save = time.monotonic()
+            if stop:
+                return
+
+    def _batches(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+        """The epoch (from 1) and the persons of every step still to take."""
+        size = self.recipe.training.batch_size
+        while self.step < self.steps:
+            epoch, position = divmod(self.step, self.steps_per_epoch)
+            order = shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch + 1)
+            for row in range(position, self.steps_per_epoch):
+                yield epoch + 1, order[row * size : (row + 1) * size]
+
+    def _take_step(self, batch: Batch) -> float:
+        recipe = self.recipe
+        lr = learning_rate(recipe, self.step, self.steps, self.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        half = recipe.training.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            outputs = self.network(images)
+        loss = heatmap_loss(
+            outputs,
+            batch.points,
+            batch.annotated,
+            kind=recipe.loss.kind,
+            sigma=recipe.loss.sigma,
+            stride=PoseNetwork.stride,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.optimizer.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optimizer.clip)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise UserError(
+                f"the loss became {value} at step {self.step + 1}; lower optimizer.lr, or set "
+                "optimizer.clip, and go on from the last checkpoint with --resume"
+            )
+        self.optimizer.step()
+        self.step += 1
+        if recipe.training.ema is not None:
+            update_average(self.average, self.network, recipe.training.ema, self.step)
+        return value
+
+    def _progress(self, epoch: int, losses: list[float], seconds: float) -> Progress:
+        lr = self.optimizer.param_groups[0]["lr"]
+        return Progress(
+            step=self.step,
+            steps=self.steps,
+            epoch=epoch,
+            loss=sum(losses) / len(losses),
+            lr=lr,
+            images_per_second=len(losses) * self.recipe.training.batch_size / seconds,
+            seconds_left=(self.steps - self.step) * seconds / len(losses),
+        )
+
+    def _evaluate(self, progress: Progress, report: Callable[[Progress], None]) -> None:
+        if self.holdout is None:
+            return
+        score = score_store(self.average, self.holdout, self.recipe, device=self.device)
+        entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
+        self.scores.append(entry)
+        self._log(**entry)
+        report(Progress(**{**vars(progress), "score": score}))
+
+    def _log(self, **entry: Any) -> None:
+        with (self.dir / "log.jsonl").open("a") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+    def _save(self) -> None:
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        if self.average is not self.network:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        progress = {"step": self.step, "seconds": self.seconds, "scores": self.scores}
+        metadata = {
+            "progress": json.dumps(progress),
+            "recipe": self.recipe.model_dump_json(),
+        }
+        try:
+            write_tensors(self.dir / "state.safetensors", tensors, metadata)
+            save_checkpoint(self.dir / "model.safetensors", self.average.state_dict(), self._card())
+        except OSError as error:
+            raise UserError(f"{self.dir}: cannot save the run: {error.strerror}") from None
+
+    def _load(self, path: Path) -> None:
+        tensors, metadata = read_tensors(path)
+        if json.loads(metadata["recipe"]) != json.loads(self.recipe.model_dump_json()):
+            raise UserError(
+                f"{self.dir}: its run has another recipe ({self.dir / 'recipe.yaml'}); "
+                "resume with that one, or name another --run-dir"
+            )
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+
+        self.network.load_state_dict(part("network."))
+        if self.average is not self.network:
+            self.average.load_state_dict(part("average."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part("optimizer.").items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        progress = json.loads(metadata["progress"])
+        self.step, self.seconds = progress["step"], progress["seconds"]
+        self.scores = progress["scores"]
+        self._forget_steps_after(self.step)
+
+    def _forget_steps_after(self, step: int) -> None:
+        """Drop what the log says of steps that will be taken again."""
+        path = self.dir / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        path.write_text("".join(line + "\n" for line in kept))
+
+    def _card(self) -> ModelCard:
+        from spcnet import __version__
+
+        recipe = self.recipe
+        return ModelCard(
+            variant=recipe.model.variant,
+            arguments=recipe.model.arguments,
+            skeleton=self.store.skeleton,
+            input_size=recipe.model.input_size,
+            heatmap=recipe.loss.kind,
+            sigma=recipe.loss.sigma,
+            training={
+                "dataset": recipe.data.dataset,
+                "images": recipe.data.train,
+                "persons": len(self.store),
+                "seed": recipe.seed,
+                "epochs": round(self.step / self.steps_per_epoch, 2),
+                "minutes": round(self.seconds / 60, 1),
+                "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+                f"{self.device.type}, torch {torch.__version__}",
+                "recipe": recipe.model_dump(exclude={"data": {"root"}}),
+            },
+            scores=[
+                {"data": f"{recipe.data.dataset} {recipe.data.holdout}, held out", **entry}
+                for entry in self.scores[-1:]
+            ],
+            version=__version__,
+            licence=LICENCE,
+        )
+
+
+def check_parts(recipe: Recipe) -> None:
+    """See to it that no held-out person is learned from.
+
+    Raises:
+        UserError: ``data.train`` and ``data.holdout`` share persons.
+    """
+    data = recipe.data
+    if data.holdout is None:
+        return
+    train = open_dataset(data.dataset, data.root, data.train)
+    holdout = open_dataset(data.dataset, data.root, data.holdout)
+    shared = sorted(set(train.numbers) & set(holdout.numbers))
+    if shared:
+        raise UserError(
+            f"data.train {data.train!r} and data.holdout {data.holdout!r} share "
+            f"{len(shared)} images, such as {shared[0]}; make them disjoint"
+        )
+
+
+def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser; norms and biases are not decayed."""
+    plan = recipe.optimizer
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if plan.name == "adamw":
+        return torch.optim.AdamW(groups, lr=plan.lr, eps=plan.eps)
+    return torch.optim.RMSprop(groups, lr=plan.lr, alpha=plan.alpha, eps=plan.eps)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -> float:
+    """Of a step, counted from 0."""
+    plan = recipe.optimizer
+    if step < plan.warmup_steps:
+        return plan.lr * (step + 1) / plan.warmup_steps
+    if plan.schedule == "cosine":
+        done = (step - plan.warmup_steps) / max(1, steps - plan.warmup_steps)
+        return plan.lr * 0.5 * (1 + math.cos(math.pi * done))
+    drops = sum(step >= milestone * steps_per_epoch for milestone in plan.milestones)
+    return plan.lr * 0.1**drops
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the average towards the network; early steps weigh more, so that it starts warm."""
+    decay = min(decay, (1 + step) / (10 + step))
+    current = network.state_dict()
+    for name, kept in average.state_dict().items():
+        if kept.is_floating_point():
+            kept.lerp_(current[name], 1 - decay)
+        else:
+            kept.copy_(current[name])
+
+
+@torch.no_grad()
+def score_store(
+    network: PoseNetwork,
+    store: PackedStore,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    batch_size: int = 32,
+) -> Score:
+    """`lspet-pck` of a network over the plain crops of a store."""
+    was_training = network.training
+    network.eval()
+    predicted, truth, annotated = [], [], []
+    for begin in range(0, len(store), batch_size):
+        indices = np.arange(begin, min(begin + batch_size, len(store)))
+        batch = make_batch(store, indices, size=recipe.model.input_size, device=device)
+        half = recipe.training.precision == "bf16"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+            raw = network(batch.images.contiguous(memory_format=torch.channels_last))
+        heatmaps = activate(raw, kind=recipe.loss.kind, sigma=recipe.loss.sigma)
+        cells, _ = decode(heatmaps, refinement="dark", sigma=recipe.loss.sigma)
+        predicted.append(cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy())
+        truth.append(batch.points.cpu().numpy())
+        annotated.append(batch.annotated.cpu().numpy())
+    network.train(was_training)
+    return lspet_pck(
+        np.concatenate(predicted),
+        np.concatenate(truth),
+        np.concatenate(annotated),
+        store.skeleton,
+    )

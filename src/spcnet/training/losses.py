@@ -1,0 +1,47 @@
+"""Losses on heatmaps: the paper's squared error (eq. 6) and spatial cross-entropy."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spcnet.heatmaps import HeatmapKind, gaussian_heatmaps, pixels_to_cells
+
+
+def heatmap_loss(
+    outputs: Sequence[Tensor],
+    points: Tensor,
+    annotated: Tensor,
+    *,
+    kind: HeatmapKind,
+    sigma: float,
+    stride: int,
+) -> Tensor:
+    """Loss of all supervised outputs, each with weight 1.
+
+    Args:
+        outputs: S (+ 1) raw outputs (B, K, H, W).
+        points: (B, K, 2) crop pixels.
+        annotated: (B, K) bool; other joints weigh 0.
+        kind: ``"gaussian"``, half the squared error over B*K*H*W; ``"softmax"``, cross-entropy
+            over B*K.
+        sigma: of the target in cells.
+        stride: of the heatmaps.
+    """
+    height, width = outputs[0].shape[-2:]
+    cells = pixels_to_cells(points, stride)
+    target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
+    if kind == "gaussian":
+        weight = annotated.to(target)[..., None, None]
+        errors = [(weight * (output.float() - target) ** 2).sum() for output in outputs]
+        return 0.5 * torch.stack(errors).sum() / target.numel()
+    # A joint outside the crop has no place to be found at.
+    inside = ((cells > -0.5) & (cells < cells.new_tensor([width, height]) - 0.5)).all(-1)
+    weight = (annotated & inside).to(target)  # (B, K)
+    share = target.flatten(-2)
+    share = share / share.sum(-1, keepdim=True).clamp_min(1e-6)  # (B, K, H*W)
+    entropies = [
+        -(share * F.log_softmax(output.float().flatten(-2), dim=-1)).sum(-1) for output in outputs
+    ]
+    return (weight * torch.stack(entropies)).sum() / weight.numel()

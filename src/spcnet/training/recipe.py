@@ -1,0 +1,186 @@
+"""Recipes: everything that decides a training run, as one validated YAML."""
+
+import contextlib
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spcnet.data.augmentation import Augmentation
+from spcnet.errors import UserError
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Section):
+    """Which network, and what it looks at."""
+
+    variant: str = Field("spcnet_s8_w256", description="a name of `spcnet models`")
+    arguments: dict[str, Any] = Field({}, description="arguments of PoseNetwork to override")
+    input_size: int = Field(256, gt=0, description="side of the square input, pixels")
+
+
+class DataSection(Section):
+    """Which persons to learn from."""
+
+    dataset: Literal["lspet", "synthetic"] = "lspet"
+    root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
+    train: str = Field("train", description="split or image numbers to learn from")
+    holdout: str | None = Field(
+        None, description="split or image numbers, not in `train`, that are scored while training"
+    )
+    side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
+
+
+class AugmentationSection(Section):
+    """How far training crops stray; see `spcnet.data.augmentation.Augmentation`."""
+
+    rotation: float = Field(60, ge=0, le=180)
+    rotation_probability: float = Field(0.6, ge=0, le=1)
+    full_circle_probability: float = Field(0, ge=0, le=1)
+    scale: float = Field(0.25, ge=0, lt=1)
+    shift: float = Field(0, ge=0, lt=1)
+    flip_probability: float = Field(0.5, ge=0, le=1)
+    brightness: float = Field(0, ge=0, le=1)
+    contrast: float = Field(0, ge=0, le=1)
+    tint: float = Field(0.2, ge=0, le=1)
+    grey_probability: float = Field(0, ge=0, le=1)
+
+    def build(self) -> Augmentation:
+        """The augmentation these fields describe."""
+        return Augmentation(**self.model_dump())
+
+
+class LossSection(Section):
+    """What the network is asked for."""
+
+    kind: Literal["gaussian", "softmax"] = Field(
+        "gaussian",
+        description="gaussian: squared error to Gaussian heatmaps (eq. 6); "
+        "softmax: cross-entropy of the softmax over the map to the normalised Gaussian",
+    )
+    sigma: float = Field(1.0, gt=0, description="of the target, heatmap cells")
+
+
+class OptimizerSection(Section):
+    """How the weights move."""
+
+    name: Literal["rmsprop", "adamw"] = "rmsprop"
+    lr: float = Field(1e-3, gt=0)
+    alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0, ge=0)
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: list[int] = Field([120, 150], description="epochs at which `step` divides by 10")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
+
+
+class TrainingSection(Section):
+    """How long and in what precision."""
+
+    epochs: int = Field(170, gt=0)
+    batch_size: int = Field(12, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay a step of an average of the weights, which is kept"
+    )
+    evaluate_every: int = Field(1, gt=0, description="epochs between scores of `holdout`")
+    save_minutes: float = Field(5, gt=0, description="minutes between checkpoints")
+
+
+class Recipe(Section):
+    """One training run."""
+
+    name: str
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    augmentation: AugmentationSection = AugmentationSection()
+    loss: LossSection = LossSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    training: TrainingSection = TrainingSection()
+
+
+def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and override fields.
+
+    Args:
+        path: a YAML file.
+        overrides: ``"optimizer.lr=5e-4"`` and the like; values are YAML.
+
+    Raises:
+        UserError: the file cannot be read, or a field is unknown or ill-typed; the message names
+            the field, what it accepts, and the nearest right name.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the recipe: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a YAML file: {reason}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a recipe is a YAML mapping with a `name`")
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_recipe(values, source=str(path))
+
+
+def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
+    """Validate plain values as a recipe.
+
+    Raises:
+        UserError: a field is unknown, missing or ill-typed.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise UserError(f"{source}: {problems}") from None
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    field, equals, text = override.partition("=")
+    if not equals or not field:
+        raise UserError(f"--set {override}: write it as field=value, such as optimizer.lr=5e-4")
+    *sections, last = field.split(".")
+    target = values
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise UserError(f"--set {override}: {section!r} is a value, not a section")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
+    # YAML 1.1 reads 5e-4 as text; a person who types it means a number.
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    target[last] = value
+
+
+def _explain(problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    field = ".".join(location)
+    if problem["type"] != "extra_forbidden":
+        got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+        return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}{got}"
+    section: Any = Recipe
+    for part in location[:-1]:
+        section = section.model_fields[part].annotation
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(location[-1], known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown field {field!r}; {hint}known here: {', '.join(known)}"

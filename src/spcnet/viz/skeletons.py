@@ -1,0 +1,131 @@
+"""Skeletons drawn on pictures. Knows points and names, not models."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from spcnet.geometry import Array
+from spcnet.skeletons import Skeleton
+
+Colour = tuple[int, int, int]
+
+SUBPIXEL_BITS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How skeletons look; RGB colours of Okabe and Ito, told apart with any colour vision.
+
+    Attributes:
+        left: colour of the person's left side.
+        right: colour of the person's right side.
+        centre: colour of the joints and limbs of neither side.
+        outline: colour around lines and dots, so that they stand out on any ground.
+        thickness: of a limb, as a share of the person's size.
+        faint: least opacity, of a joint with score 0.
+        sure: score from which a joint is drawn at full opacity.
+    """
+
+    left: Colour = (230, 159, 0)
+    right: Colour = (86, 180, 233)
+    centre: Colour = (245, 245, 245)
+    outline: Colour = (20, 20, 20)
+    thickness: float = 0.014
+    faint: float = 0.12
+    sure: float = 0.5
+
+    def of_side(self, side: str) -> Colour:
+        """The colour of ``"left"``, ``"right"`` or ``"centre"``."""
+        colour: Colour = getattr(self, side)
+        return colour
+
+    def opacity(self, score: float) -> float:
+        """How strongly a joint of some score is drawn."""
+        return self.faint + (1 - self.faint) * min(1.0, max(0.0, score / self.sure))
+
+
+def draw_skeleton(
+    image: Array, keypoints: Array, scores: Array, skeleton: Skeleton, *, style: Style | None = None
+) -> Array:
+    """A copy of a picture with one person's skeleton over it.
+
+    Lines scale with the person, left and right differ in colour, and joints of low score fade.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        keypoints: (K, 2) image pixels.
+        scores: (K,) in [0, 1].
+        skeleton: names and limbs of the K joints.
+        style: colours and widths.
+    """
+    style = style or Style()
+    canvas = np.ascontiguousarray(image).copy()
+    thickness = _thickness(keypoints, canvas, style)
+    # Faint limbs first, so that sure ones lie on top.
+    for a, b in sorted(skeleton.limb_indices, key=lambda limb: min(scores[list(limb)])):
+        colour = style.of_side(_limb_side(skeleton, a, b))
+        _blend_line(
+            canvas, keypoints[a], keypoints[b], colour, style.outline, thickness,
+            style.opacity(float(min(scores[a], scores[b]))),
+        )  # fmt: skip
+    for joint in np.argsort(scores):
+        colour = style.of_side(skeleton.side(int(joint)))
+        _blend_line(
+            canvas, keypoints[joint], keypoints[joint], colour, style.outline, 1.9 * thickness,
+            style.opacity(float(scores[joint])),
+        )  # fmt: skip
+    return canvas
+
+
+def _limb_side(skeleton: Skeleton, a: int, b: int) -> str:
+    """A limb that joins the two sides, or leaves the middle, belongs to the side it reaches."""
+    sides = {skeleton.side(a), skeleton.side(b)} - {"centre"}
+    return sides.pop() if len(sides) == 1 else "centre"
+
+
+def _thickness(keypoints: Array, canvas: Array, style: Style) -> float:
+    """Of a limb in pixels: by the person's size, within what the picture can show."""
+    extent = float(np.ptp(keypoints, axis=0).max())
+    longest = max(canvas.shape[:2])
+    return float(np.clip(style.thickness * extent, max(1.5, 0.002 * longest), 0.012 * longest))
+
+
+def _blend_line(
+    canvas: Array,
+    start: Array,
+    end: Array,
+    colour: Colour,
+    outline: Colour,
+    thickness: float,
+    opacity: float,
+) -> None:
+    """An outlined round-capped line (a dot where start is end), blended into its surroundings."""
+    edge = max(1.0, 0.25 * thickness)
+    reach = thickness + 2 * edge + 2
+    limit = np.array(canvas.shape[1::-1])
+    low = np.clip(np.floor(np.minimum(start, end) - reach), 0, limit).astype(int)
+    high = np.clip(np.ceil(np.maximum(start, end) + reach) + 1, 0, limit).astype(int)
+    if (low >= high).any():
+        return
+    region = canvas[low[1] : high[1], low[0] : high[0]]
+    painted = region.copy()
+    for extra, paint in ((edge, outline), (0.0, colour)):
+        _capsule(painted, start - low, end - low, thickness / 2 + extra, paint)
+    region[:] = cv2.addWeighted(painted, opacity, region, 1 - opacity, 0)
+
+
+def _capsule(image: Array, start: Array, end: Array, radius: float, colour: Colour) -> None:
+    """A filled capsule with sub-pixel ends and radius, antialiased."""
+    along = end - start
+    length = float(np.hypot(*along))
+    across = np.array([-along[1], along[0]]) / length if length > 1e-6 else np.array([0.0, 1.0])
+    turn = np.arctan2(across[1], across[0])
+    half = np.linspace(0, np.pi, 16)
+    caps = [
+        centre + radius * np.stack([np.cos(turn + angles), np.sin(turn + angles)], axis=1)
+        for centre, angles in ((start, half), (end, half + np.pi))
+    ]
+    outline = np.concatenate(caps)
+    fixed = np.rint(outline * 2**SUBPIXEL_BITS).astype(np.int32)
+    cv2.fillConvexPoly(image, fixed, colour, lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS)
