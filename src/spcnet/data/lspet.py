@@ -91,6 +91,7 @@ def parse_numbers(ranges: str, count: int, *, named: tuple[str, ...] = ()) -> li
 def _read_joints(root: Path) -> Array:
     """The (14, 3, N) array of ``joints.mat``."""
     import scipy.io
+    from scipy.io.matlab import MatReadError
 
     path = root / "joints.mat"
     if not path.is_file():
@@ -101,7 +102,7 @@ def _read_joints(root: Path) -> Array:
         raise UserError(f"{root}: no images/ here; LSP extended keeps im00001.jpg onwards there")
     try:
         joints = scipy.io.loadmat(str(path))["joints"]
-    except (ValueError, NotImplementedError, KeyError, OSError, TypeError) as error:
+    except (ValueError, NotImplementedError, KeyError, OSError, TypeError, MatReadError) as error:
         raise UserError(f"{path}: not the joints.mat of LSP extended ({error})") from None
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
         raise UserError(

@@ -1,0 +1,87 @@
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.data.datasets import SyntheticFigures
+from spcnet.data.packing import pack
+from spcnet.data.store import PackedStore
+from spcnet.models.registry import create_model
+from spcnet.skeletons import LSP14
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; tests that need it are skipped where it is not named."""
+    folder = os.environ.get("SPCNET_DATA")
+    if not folder:
+        pytest.skip("SPCNET_DATA is not set: it names a folder with lspet/ (real photographs)")
+    return Path(folder)
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """A stand-in network with two joints: left_dot is red, right_dot is blue.
+
+    What it finds is known beforehand, so that everything around a network can be tested.
+    """
+
+    stride = 4
+
+    def forward_all(self, images: torch.Tensor) -> "Blobs.Outputs":
+        mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+        std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+        red, green, blue = (images * std + mean).unbind(1)
+        maps = torch.stack([red - (green + blue) / 2, blue - (green + red) / 2], dim=1)
+        return Blobs.Outputs([torch.nn.functional.avg_pool2d(maps, 4)])
+
+    @dataclass(frozen=True)
+    class Outputs:
+        heatmaps: list[torch.Tensor]
+        attention: None = None
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network in a file: right in form, wrong in what it predicts."""
+    torch.manual_seed(0)
+    arguments = {"stacks": 1, "channels": 16}
+    network = create_model("spcnet_s1_w64", num_joints=14, **arguments)
+    card = ModelCard(
+        variant="spcnet_s1_w64",
+        arguments=arguments,
+        skeleton=LSP14,
+        input_size=64,
+        heatmap="softmax",
+        sigma=1.0,
+    )
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(path, network.state_dict(), card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> PackedStore:
+    """Twelve packed figures."""
+    folder = tmp_path_factory.mktemp("stores") / "figures"
+    pack(SyntheticFigures("1-12"), folder)
+    return PackedStore(folder)
+
+
+def dot_picture(
+    size: tuple[int, int], left: tuple[float, float], right: tuple[float, float], radius: float
+) -> np.ndarray:
+    """A grey picture (height, width) with the red left_dot and the blue right_dot of `Blobs`."""
+    height, width = size
+    ys, xs = np.mgrid[:height, :width]
+    image = np.full((height, width, 3), 128, dtype=np.uint8)
+    for (x, y), colour in ((left, (255, 0, 0)), (right, (0, 0, 255))):
+        image[(xs - x) ** 2 + (ys - y) ** 2 <= radius**2] = colour
+    return image

@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spcnet.data.images import read_image, rgb_from_array, rgb_from_pil
+from spcnet.errors import UserError
+
+COLOURS = np.array(
+    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [200, 100, 50], [0, 0, 0]]],
+    dtype=np.uint8,
+)
+
+
+def test_a_png_comes_back_as_its_own_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a picture.png"
+    Image.fromarray(COLOURS).save(path)
+    assert np.array_equal(read_image(path), COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, COLOURS),
+        (2, COLOURS[:, ::-1]),
+        (3, COLOURS[::-1, ::-1]),
+        (6, np.rot90(COLOURS, -1)),
+        (8, np.rot90(COLOURS)),
+    ],
+)
+def test_exif_orientation_is_honoured(
+    tmp_path: Path, orientation: int, upright: np.ndarray
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "phone.png"
+    Image.fromarray(COLOURS).save(path, exif=exif)
+    assert np.array_equal(read_image(path), upright)
+
+
+def test_grey_palette_and_bilevel_pictures_become_rgb() -> None:
+    grey = np.array([[0, 128, 255]], dtype=np.uint8)
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    assert np.array_equal(rgb_from_pil(Image.fromarray(grey)), expected)
+    palette = Image.fromarray(COLOURS).quantize(6)
+    assert palette.mode == "P"
+    assert np.array_equal(rgb_from_pil(palette), COLOURS)
+    bilevel = Image.fromarray(grey).convert("1", dither=Image.Dither.NONE)
+    assert set(np.unique(rgb_from_pil(bilevel))) == {0, 255}
+
+
+def test_transparency_is_laid_on_white() -> None:
+    rgba = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 128]]], dtype=np.uint8)
+    rgb = rgb_from_pil(Image.fromarray(rgba))
+    assert rgb[0, 0].tolist() == [255, 0, 0]
+    assert rgb[0, 1].tolist() == [255, 255, 255]
+    assert abs(int(rgb[0, 2, 0]) - 127) <= 1
+    assert np.array_equal(rgb_from_array(rgba), rgb)
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
+    deep = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
+    path = tmp_path / "scan.png"
+    Image.fromarray(deep).save(path)
+    assert read_image(path)[0, :, 0].tolist() == [0, 100, 255]
+    assert rgb_from_array(deep)[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_floating_point_tiffs_are_stretched(tmp_path: Path) -> None:
+    path = tmp_path / "depth.tif"
+    Image.fromarray(np.array([[-1.0, 0.0, 1.0]], dtype=np.float32)).save(path)
+    assert read_image(path)[0, :, 1].tolist() == [0, 128, 255]
+
+
+def test_arrays_of_every_accepted_form() -> None:
+    assert np.array_equal(rgb_from_array(COLOURS), COLOURS)
+    assert np.array_equal(rgb_from_array(COLOURS / 255), COLOURS)
+    assert rgb_from_array(COLOURS[..., 0]).shape == (2, 3, 3)
+    assert rgb_from_array(COLOURS[..., :1]).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
+        (np.zeros((4,), np.uint8), r"\(4,\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (np.full((4, 4, 3), 200.0), "200"),
+    ],
+)
+def test_other_arrays_are_refused_by_name(array: np.ndarray, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        rgb_from_array(array)
+
+
+def test_files_that_are_no_pictures_get_one_clear_line(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(whole)
+    cases = {
+        "missing.jpg": None,
+        "empty.jpg": b"",
+        "text.jpg": b"not a picture",
+        "truncated.jpg": whole.read_bytes()[:900],
+    }
+    for name, content in cases.items():
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            read_image(path)
+        message = str(caught.value)
+        assert name in message
+        assert "\n" not in message
+    with pytest.raises(UserError, match="folder"):
+        read_image(tmp_path)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.png"
+    Image.fromarray(COLOURS).save(path)
+    monkeypatch.setattr("spcnet.data.images.MAX_PIXELS", 5)
+    with pytest.raises(UserError, match="3 x 2"):
+        read_image(path)

@@ -1,0 +1,125 @@
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spcnet.data.annotations import Annotation
+from spcnet.data.packing import pack
+from spcnet.data.store import PackedStore
+from spcnet.errors import UserError
+from spcnet.skeletons import LSP14
+
+
+class OnePerson:
+    """A person of 100 px in a big picture, whose joints lie on a diagonal."""
+
+    name, split, skeleton, numbers = "one", "all", LSP14, [1]
+
+    def __init__(self, *, scale: float = 1.0) -> None:
+        size = round(600 * scale)
+        ramp = np.linspace(0, 255, size)
+        self.image = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 128), -1).astype(np.uint8)
+        points = np.linspace([250, 200], [350, 300], 14) * scale
+        self.annotation = Annotation("one.jpg", points, np.full(14, 2, np.uint8))
+
+    def __len__(self) -> int:
+        return 1
+
+    def samples(self) -> Iterator[tuple[np.ndarray, Annotation]]:
+        yield self.image, self.annotation
+
+
+def test_a_small_person_keeps_the_pictures_own_pixels(tmp_path: Path) -> None:
+    person = OnePerson()
+    pack(person, tmp_path / "store")
+    store = PackedStore(tmp_path / "store")
+    persons = store.persons
+    assert len(store) == 1
+    assert persons.sides[0] == 125
+    # Moving every point by one offset restores the picture's coordinates and pixels.
+    offset = person.annotation.points[0] - persons.points[0, 0]
+    assert persons.points[0] + offset == pytest.approx(person.annotation.points, abs=1e-3)
+    assert persons.centres[0] + offset == pytest.approx([300, 250], abs=1e-3)
+    x, y = np.rint(offset).astype(int)
+    height, width = persons.sizes[0]
+    expected = person.image[y : y + height, x : x + width].astype(int)
+    assert np.abs(store.region(0) - expected).mean() < 2
+
+
+def test_a_large_person_is_reduced_to_the_side_asked_for(tmp_path: Path) -> None:
+    pack(OnePerson(scale=4), tmp_path / "store", side=200)
+    persons = PackedStore(tmp_path / "store").persons
+    assert persons.sides[0] == pytest.approx(200, rel=0.01)
+    assert np.ptp(persons.points[0], axis=0) == pytest.approx([160, 160], rel=0.01)
+    assert persons.centres[0] == pytest.approx(persons.points[0].mean(axis=0), abs=0.01)
+
+
+def test_the_region_holds_a_turned_crop(tmp_path: Path) -> None:
+    pack(OnePerson(), tmp_path / "store")
+    persons = PackedStore(tmp_path / "store").persons
+    reach = 1.25 / np.sqrt(2) * persons.sides[0]
+    assert (persons.centres[0] - reach >= -1).all()
+    assert (persons.centres[0] + reach <= persons.sizes[0][::-1] + 1).all()
+
+
+def test_jpeg_and_expanded_forms_agree_across_shards(
+    tmp_path: Path, figures: PackedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spcnet.data.datasets import SyntheticFigures
+
+    monkeypatch.setattr("spcnet.data.packing.SHARD_BYTES", 20_000)
+    pack(SyntheticFigures("1-12"), tmp_path / "store")
+    store = PackedStore(tmp_path / "store")
+    assert len(store.header["shards"]) > 2
+    for index in range(12):
+        decoded = np.asarray(Image.open(io.BytesIO(store.jpeg(index))).convert("RGB"))
+        assert np.array_equal(store.region(index), decoded)
+        assert np.array_equal(decoded, figures.region(index))
+    canvas, filled = store.batch(np.array([3, 8]))
+    for row, index in enumerate((3, 8)):
+        height, width = filled[row]
+        assert np.array_equal(canvas[row, :height, :width], store.region(index))
+        assert not canvas[row, height:].any()
+
+
+def test_the_compact_form_travels(tmp_path: Path, figures: PackedStore) -> None:
+    figures.region(0)
+    shutil.copytree(figures.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("expanded.u8"))
+    assert np.array_equal(PackedStore(tmp_path / "copy").region(5), figures.region(5))
+
+
+def test_nothing_is_overwritten_and_nothing_half_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="already exists"):
+        pack(OnePerson(), target)
+    assert (target / "mine.txt").read_text() == "precious"
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spcnet.data.packing.np.savez", stop)
+    with pytest.raises(KeyboardInterrupt):
+        pack(OnePerson(), tmp_path / "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_broken_stores_are_told(tmp_path: Path, figures: PackedStore) -> None:
+    with pytest.raises(UserError, match=r"no store\.json"):
+        PackedStore(tmp_path)
+    copy = Path(shutil.copytree(figures.folder, tmp_path / "copy"))
+    (copy / "regions-000.bin").write_bytes(b"short")
+    with pytest.raises(UserError, match=r"regions-000\.bin: missing or cut short"):
+        PackedStore(copy)
+    header = json.loads((copy / "store.json").read_text())
+    (copy / "store.json").write_text(json.dumps(header | {"version": 99}))
+    with pytest.raises(UserError, match="not a store of version"):
+        PackedStore(copy)

@@ -1,0 +1,216 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import Blobs, dot_picture
+from PIL import Image
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.pose import CONFIDENT, Pose, coco_document
+from spcnet.skeletons import LSP14, Skeleton
+
+DOTS = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))
+
+
+@pytest.fixture
+def tiny(tiny_checkpoint: Path) -> PoseEstimator:
+    return PoseEstimator(str(tiny_checkpoint), device="cpu", batch_size=4)
+
+
+@pytest.fixture
+def dots(tiny: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> PoseEstimator:
+    """An estimator that finds the red and the blue dot."""
+    tiny.network = Blobs()  # type: ignore[assignment]
+    tiny.skeleton = DOTS
+    object.__setattr__(tiny.card, "heatmap", "gaussian")
+    monkeypatch.setattr("spcnet.inference.estimator.LOCATING_JOINTS", 2)
+    return tiny
+
+
+def box_about(left: tuple[float, float], right: tuple[float, float]) -> list[float]:
+    (x0, y0), (x1, y1) = left, right
+    return [min(x0, x1) - 9, min(y0, y1) - 9, max(x0, x1) + 9, max(y0, y1) + 9]
+
+
+def test_joints_come_back_in_image_pixels(dots: PoseEstimator) -> None:
+    left, right = (150.0, 90.0), (110.0, 130.0)
+    image = dot_picture((200, 300), left, right, radius=4)
+    (pose,) = dots.predict(image, [box_about(left, right)])
+    assert pose.keypoints == pytest.approx(np.array([left, right]), abs=1.0)
+    assert pose.keypoints.dtype == np.float32
+    assert pose.scores.shape == (2,)
+    assert (pose.scores >= 0).all() and (pose.scores <= 1).all()
+    assert pose.box.tolist() == box_about(left, right)
+
+
+def test_one_pose_a_box_in_the_order_of_the_boxes(dots: PoseEstimator) -> None:
+    places = [((60.0, 60.0), (90.0, 90.0)), ((250.0, 60.0), (280.0, 90.0)),
+              ((60.0, 250.0), (90.0, 280.0))]  # fmt: skip
+    image = dot_picture((340, 340), *places[0], radius=3)
+    for place in places[1:]:
+        other = dot_picture((340, 340), *place, radius=3)
+        image = np.where(other != 128, other, image)
+    order = [2, 0, 1, 2, 0, 1]  # more boxes than fit in one batch
+    poses = dots.predict(image, [box_about(*places[n]) for n in order])
+    found = np.stack([pose.keypoints for pose in poses])
+    assert found == pytest.approx(np.array([places[n] for n in order]), abs=1.0)
+
+
+def test_an_enlarged_picture_gives_the_same_joints(dots: PoseEstimator) -> None:
+    left, right = (70.0, 40.0), (40.0, 80.0)
+    small = dot_picture((120, 110), left, right, radius=4)
+    large = cv2.resize(small, None, fx=8, fy=8, interpolation=cv2.INTER_LINEAR)
+    box = np.array(box_about(left, right))
+    (first,) = dots.predict(small, [box])
+    (second,) = dots.predict(large, [(box + 0.5) * 8 - 0.5])
+    cell = 1.25 * (box[2:] - box[:2]).max() / 16
+    back = (second.keypoints + 0.5) / 8 - 0.5
+    assert np.abs(back - first.keypoints).max() < 0.5 * cell
+
+
+@pytest.mark.parametrize("left", [(40.0, 60.0), (330.0, 200.0), (200.0, 130.0)])
+def test_without_boxes_the_person_is_found_coarse_to_fine(
+    dots: PoseEstimator, left: tuple[float, float]
+) -> None:
+    right = (left[0] + 40, left[1] + 30)
+    image = dot_picture((260, 420), left, right, radius=9)
+    (pose,) = dots.predict(image)
+    assert pose.keypoints == pytest.approx(np.array([left, right]), abs=9)
+    assert np.ptp(pose.box.reshape(2, 2), axis=0).max() < 100  # no longer the whole picture
+
+
+def test_paths_arrays_and_pil_images_agree(dots: PoseEstimator, tmp_path: Path) -> None:
+    image = dot_picture((90, 120), (80.0, 30.0), (40.0, 60.0), radius=4)
+    path = tmp_path / "a photo.png"
+    Image.fromarray(image).save(path)
+    rgba = np.dstack([image, np.full((90, 120), 255, np.uint8)])
+    expected = dots.predict(image)[0].keypoints
+    for same in (path, str(path), Image.fromarray(image), rgba, image / 255, image[:, ::1]):
+        assert np.array_equal(dots.predict(same)[0].keypoints, expected)
+
+
+def test_a_phone_picture_is_upright_in_its_joints(dots: PoseEstimator, tmp_path: Path) -> None:
+    upright = dot_picture((160, 90), (60.0, 30.0), (30.0, 100.0), radius=5)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    path = tmp_path / "portrait.png"
+    Image.fromarray(np.rot90(upright)).save(path, exif=exif)
+    assert np.array_equal(dots.predict(path)[0].keypoints, dots.predict(upright)[0].keypoints)
+
+
+def test_many_pictures_are_read_lazily_and_answered_in_order(dots: PoseEstimator) -> None:
+    read = 0
+
+    def pictures() -> object:
+        nonlocal read
+        for n in range(10):
+            read += 1
+            yield dot_picture((80, 80 + n), (20.0 + n, 20.0), (50.0, 50.0), radius=4)
+
+    answers = dots.predict_many(pictures())  # type: ignore[arg-type]
+    assert read == 0
+    first = next(answers)
+    assert read == 4  # one batch
+    rest = list(answers)
+    lefts = [poses[0].keypoints[0, 0] for poses in (first, *rest)]
+    assert lefts == pytest.approx([20 + n for n in range(10)], abs=1.5)
+
+
+def test_boxes_of_many_pictures(dots: PoseEstimator) -> None:
+    image = dot_picture((100, 100), (30.0, 30.0), (60.0, 60.0), radius=4)
+    box = box_about((30, 30), (60, 60))
+    answers = list(dots.predict_many([image] * 3, [[box, box], None, []]))
+    assert [len(poses) for poses in answers] == [2, 1, 0]
+    with pytest.raises(UserError, match="for every picture"):
+        list(dots.predict_many([image, image], [[box]]))
+
+
+def test_flip_averaging_a_symmetric_picture_is_symmetric(tiny_checkpoint: Path) -> None:
+    estimator = PoseEstimator(str(tiny_checkpoint), device="cpu", flip=True)
+    half = np.random.default_rng(0).integers(0, 255, (64, 32, 3)).astype(np.uint8)
+    image = np.concatenate([half, half[:, ::-1]], axis=1)
+    # A crop of exactly the picture: its pixels are the network's.
+    side = 64 / 1.25
+    heatmaps = estimator.heatmaps(image, [31.5 - side / 2, 31.5 - side / 2,
+                                          31.5 + side / 2, 31.5 + side / 2])  # fmt: skip
+    mirrored = heatmaps[list(LSP14.flip_permutation), :, ::-1]
+    assert np.abs(heatmaps - mirrored).max() < 1e-5 * np.abs(heatmaps).max()
+    assert heatmaps.shape == (14, 16, 16)
+
+
+def test_attention_sums_to_one_at_every_cell(tiny: PoseEstimator) -> None:
+    weights = tiny.attention(np.zeros((50, 50, 3), np.uint8), [5, 5, 40, 40])
+    assert weights.shape == (4, 16, 16)
+    assert weights.sum(axis=0) == pytest.approx(np.ones((16, 16)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "told"),
+    [
+        ([[10, 10, 5, 20]], "10,10,5,20 is empty"),
+        ([[0, 0, float("nan"), 5]], "empty"),
+        ([[500, 500, 600, 600]], "outside the picture of 64 x 64"),
+        ([1, 2, 3, 4], r"shape \(N, 4\)"),
+        ([[1, 2, 3]], r"\(1, 3\)"),
+        ("box", "numbers"),
+    ],
+)
+def test_wrong_boxes_are_named(tiny: PoseEstimator, boxes: object, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        tiny.predict(np.zeros((64, 64, 3), np.uint8), boxes)  # type: ignore[arg-type]
+
+
+def test_tiny_and_extreme_pictures_get_an_answer(tiny: PoseEstimator) -> None:
+    for shape in ((1, 1, 3), (1, 500, 3), (700, 2, 3)):
+        (pose,) = tiny.predict(np.zeros(shape, np.uint8))
+        assert np.isfinite(pose.keypoints).all()
+
+
+def test_what_is_no_picture_is_told() -> None:
+    from spcnet.inference.estimator import load_picture
+
+    with pytest.raises(UserError, match="got int"):
+        load_picture(3)  # type: ignore[arg-type]
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no trained weights; these have: .*default"):
+        PoseEstimator("spcnet_s8_w256")
+    with pytest.raises(UserError, match="unknown model 'defualt'; did you mean 'default'"):
+        PoseEstimator("defualt")
+    with pytest.raises(UserError, match="no such file"):
+        PoseEstimator(str(tmp_path / "none.safetensors"))
+    with pytest.raises(UserError, match="device 'tpu9' is not here"):
+        PoseEstimator("default", device="tpu9")
+
+
+def pose_of(scores: Array) -> Pose:
+    points = np.arange(28, dtype=np.float32).reshape(14, 2)
+    return Pose(points, scores, np.array([0, 0, 26, 27], np.float32), LSP14)
+
+
+def test_coco_form_by_hand() -> None:
+    scores = np.full(14, 0.9, np.float32)
+    scores[3] = CONFIDENT / 2
+    entry = pose_of(scores).to_coco(image_id=5, annotation_id=7)
+    assert (entry["id"], entry["image_id"], entry["category_id"]) == (7, 5, 1)
+    assert entry["keypoints"][:3] == [0.0, 1.0, 2]
+    assert entry["keypoints"][9:12] == [6.0, 7.0, 1]
+    assert entry["bbox"] == [0, 0, 26, 27]
+    assert len(entry["keypoints"]) == 42
+
+
+def test_a_coco_document_names_images_joints_and_limbs() -> None:
+    scores = np.full(14, 0.9, np.float32)
+    poses = [pose_of(scores), pose_of(scores)]
+    document = coco_document([("a.jpg", (30, 40), poses), ("b.jpg", (5, 6), poses[:1])], LSP14)
+    assert [image["id"] for image in document["images"]] == [1, 2]
+    assert document["images"][0] == {"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}
+    assert [row["id"] for row in document["annotations"]] == [1, 2, 3]
+    assert [row["image_id"] for row in document["annotations"]] == [1, 1, 2]
+    (category,) = document["categories"]
+    assert category["keypoints"][12] == "neck"
+    assert [13, 14] in category["skeleton"]  # neck to head top, counted from 1

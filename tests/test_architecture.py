@@ -1,0 +1,99 @@
+"""Imports point one way: vocabulary, models, the four that use them, the two loops, the commands.
+
+A tier may import itself and what is named for it here; nothing else of the package.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import spcnet
+
+ROOT = Path(spcnet.__file__).parent
+VOCABULARY = {"skeletons", "geometry", "heatmaps", "errors", "devices"}
+LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints"}
+MAY_IMPORT = {
+    **dict.fromkeys(VOCABULARY, VOCABULARY),
+    "models": VOCABULARY | {"models"},
+    "data": VOCABULARY | {"data"},
+    "metrics": VOCABULARY | {"metrics"},
+    "viz": VOCABULARY | {"viz"},
+    "checkpoints": VOCABULARY | {"models", "checkpoints"},
+    "training": LIBRARY | {"training"},
+    "inference": LIBRARY | {"inference"},
+    "cli": LIBRARY | {"training", "inference", "cli"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+def imports(node: ast.AST, package: list[str]) -> Iterator[tuple[int, str]]:
+    """Line and full name of all that a module imports, in functions too, but not for typing."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            yield from imports(ast.Module(child.orelse, []), package)
+        elif isinstance(child, ast.Import):
+            yield from ((child.lineno, alias.name) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            near = package[: len(package) - child.level + 1] if child.level else []
+            base = ".".join([*near, *filter(None, [child.module])])
+            yield from ((child.lineno, f"{base}.{alias.name}") for alias in child.names)
+        else:
+            yield from imports(child, package)
+
+
+def forbidden(source: str, module: Path) -> list[str]:
+    """Each import of the package that its tier may not have, as ``path:line: name``."""
+    allowed = MAY_IMPORT[module.parts[0].removesuffix(".py")]
+    package = ["spcnet", *module.parent.parts]
+    return [
+        f"{module}:{line}: {name}"
+        for line, name in imports(ast.parse(source), package)
+        if name.split(".")[0] == "spcnet"
+        and name != "spcnet.__version__"
+        and [*name.split("."), ""][1] not in allowed
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_module_imports_only_what_its_tier_may(module: Path) -> None:
+    assert forbidden((ROOT / module).read_text(), module) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "wrong"),
+    [
+        ("geometry.py", "from spcnet.models.network import PoseNetwork", True),
+        ("data/crops.py", "def f():\n    import spcnet.metrics.pck", True),
+        ("viz/skeletons.py", "from spcnet import data", True),
+        ("viz/skeletons.py", "import spcnet", True),
+        ("models/network.py", "from ..training import loop", True),
+        ("training/loop.py", "from spcnet.inference.pose import Pose", True),
+        ("inference/pose.py", "if TYPE_CHECKING:\n    x = 1\nelse:\n    import spcnet.cli", True),
+        ("models/network.py", "from .bottlenecks import Bottleneck\nfrom .. import errors", False),
+        ("data/store.py", "from spcnet import __version__, geometry", False),
+        ("geometry.py", "if TYPE_CHECKING:\n    from spcnet.data import store", False),
+        ("checkpoints.py", "try:\n    import spcnet.models.registry\nfinally:\n    pass", False),
+    ],
+)
+def test_the_rule_sees_every_form_of_import(module: str, source: str, wrong: bool) -> None:
+    assert bool(forbidden(source, Path(module))) is wrong
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("spcnet, spcnet.errors, spcnet.geometry, spcnet.skeletons", "torch cv2 typer rich"),
+        ("spcnet.training.loop", "cv2 typer rich"),
+        ("spcnet.data.store, spcnet.data.augmentation", "cv2 typer rich"),
+    ],
+)
+def test_importing_brings_no_more_than_it_needs(modules: str, absent: str) -> None:
+    code = f"import sys, {modules}; print(*[n for n in {absent.split()} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spcnet.checkpoints import load_checkpoint, read_tensors
+from spcnet.data.store import PackedStore
+from spcnet.errors import UserError
+from spcnet.training.loop import Progress, check_parts, learning_rate, train, update_average
+from spcnet.training.recipe import Recipe
+
+
+def recipe(**sections: Any) -> Recipe:
+    """Four steps an epoch over the twelve figures, with a network of two channels a head."""
+    values: dict[str, Any] = {
+        "name": "test",
+        "model": {
+            "variant": "spcnet_s1_w64",
+            "arguments": {"channels": 16},
+            "input_size": 64,
+        },
+        "data": {"dataset": "synthetic", "train": "1-12"},
+        "loss": {"kind": "softmax"},
+        "optimizer": {"name": "adamw", "schedule": "cosine", "clip": 1.0},
+        "training": {"epochs": 2, "batch_size": 3, "ema": 0.9, "save_minutes": 1e-9},
+    }
+    for section, changes in sections.items():
+        values[section] = {**values.get(section, {}), **changes}
+    return Recipe.model_validate(values)
+
+
+def losses(run_dir: Path) -> list[tuple[int, float]]:
+    lines = map(json.loads, (run_dir / "log.jsonl").read_text().splitlines())
+    return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+
+def test_training_learns_the_figures_it_sees(figures: PackedStore, tmp_path: Path) -> None:
+    plan = recipe(
+        augmentation={"rotation_probability": 0, "scale": 0, "flip_probability": 0, "tint": 0},
+        model={"arguments": {"channels": 32}},
+        optimizer={"lr": 5e-3},
+        training={"epochs": 40, "evaluate_every": 10, "save_minutes": 5},
+    )
+    seen: list[Progress] = []
+    train(plan, figures, tmp_path / "run", holdout=figures, report=seen.append)
+    scores = [progress.score.mean for progress in seen if progress.score]
+    assert len(scores) == 4
+    assert scores[-1] > scores[0] + 20
+    curve = losses(tmp_path / "run")
+    assert curve[-1][1] < 0.75 * curve[0][1]
+
+
+def test_the_run_directory_holds_a_usable_model(figures: PackedStore, tmp_path: Path) -> None:
+    path = train(recipe(), figures, tmp_path / "run", holdout=figures)
+    network, card = load_checkpoint(path)
+    assert (card.input_size, card.heatmap, card.skeleton.name) == (64, "softmax", "lsp14")
+    assert card.training["images"] == "1-12"
+    assert card.training["epochs"] == 2
+    assert card.training["recipe"]["optimizer"]["name"] == "adamw"
+    assert "root" not in card.training["recipe"]["data"]
+    assert card.scores[0]["score"]["protocol"] == "lspet-pck"
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 14, 16, 16)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "recipe.yaml", "log.jsonl", "state.safetensors", "model.safetensors"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
+    figures: PackedStore, tmp_path: Path, optimizer: str
+) -> None:
+    plan = recipe(optimizer={"name": optimizer})
+    train(plan, figures, tmp_path / "whole")
+    stretches = 0
+    while True:
+        # Each stretch stops at its first chance, after one step.
+        train(plan, figures, tmp_path / "parts", resume=True, max_minutes=0)
+        stretches += 1
+        _, metadata = read_tensors(tmp_path / "parts" / "state.safetensors")
+        if json.loads(metadata["progress"])["step"] == 8:
+            break
+    assert stretches == 8
+    whole, _ = read_tensors(tmp_path / "whole" / "state.safetensors")
+    parts, _ = read_tensors(tmp_path / "parts" / "state.safetensors")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_another_run_is_never_overwritten(figures: PackedStore, tmp_path: Path) -> None:
+    train(recipe(), figures, tmp_path / "run", max_minutes=0)
+    with pytest.raises(UserError, match="holds a run already"):
+        train(recipe(), figures, tmp_path / "run")
+    with pytest.raises(UserError, match="another recipe"):
+        train(recipe(optimizer={"lr": 1e-4}), figures, tmp_path / "run", resume=True)
+
+
+def test_a_finished_run_resumes_to_nothing(figures: PackedStore, tmp_path: Path) -> None:
+    train(recipe(), figures, tmp_path / "run")
+    before = (tmp_path / "run" / "state.safetensors").read_bytes()
+    train(recipe(), figures, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(figures: PackedStore, tmp_path: Path) -> None:
+    plan = recipe(optimizer={"lr": 1e30, "clip": None}, loss={"kind": "gaussian"})
+    with pytest.raises(UserError, match=r"optimizer\.lr"):
+        train(plan, figures, tmp_path / "run")
+
+
+def test_held_out_persons_must_be_others() -> None:
+    check_parts(recipe(data={"train": "1-12", "holdout": "13-20"}))
+    with pytest.raises(UserError, match=r"share 3 images, such as 10"):
+        check_parts(recipe(data={"train": "1-12", "holdout": "10-20"}))
+
+
+def test_schedules_by_hand() -> None:
+    step = recipe(optimizer={"schedule": "step", "lr": 1.0, "milestones": [2, 3]})
+    rates = [learning_rate(step, n, 40, 10) for n in (0, 19, 20, 29, 30, 39)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    cosine = recipe(optimizer={"schedule": "cosine", "lr": 1.0, "warmup_steps": 10})
+    rates = [learning_rate(cosine, n, 110, 10) for n in (0, 4, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
+
+
+def test_the_average_starts_warm_and_then_decays() -> None:
+    average, network = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(average.weight)
+    torch.nn.init.ones_(network.weight)
+    update_average(average, network, 0.99, step=0)
+    assert average.weight.item() == pytest.approx(0.9)
+    torch.nn.init.zeros_(average.weight)
+    update_average(average, network, 0.99, step=10**6)
+    assert average.weight.item() == pytest.approx(0.01)
+
+
+def test_every_person_is_seen_once_an_epoch() -> None:
+    from spcnet.data.datasets import shuffled
+
+    first, second = shuffled(50, seed=0, epoch=1), shuffled(50, seed=0, epoch=2)
+    assert np.array_equal(np.sort(first), np.arange(50))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, shuffled(50, seed=0, epoch=1))

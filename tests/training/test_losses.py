@@ -1,0 +1,67 @@
+import math
+
+import pytest
+import torch
+
+from spcnet.heatmaps import cells_to_pixels, gaussian_heatmaps
+from spcnet.training.losses import heatmap_loss
+
+CELLS = torch.tensor([[[3.0, 4.0], [6.5, 2.25]]], dtype=torch.float64)  # (1, 2, 2)
+POINTS = cells_to_pixels(CELLS, 4)
+BOTH = torch.ones(1, 2, dtype=torch.bool)
+TARGET = gaussian_heatmaps(CELLS, (8, 8), sigma=1.0)
+
+
+def loss(outputs: list[torch.Tensor], annotated: torch.Tensor = BOTH, **kwargs: object) -> float:
+    options = {"kind": "gaussian", "sigma": 1.0, "stride": 4} | kwargs
+    return heatmap_loss(outputs, POINTS, annotated, **options).item()  # type: ignore[arg-type]
+
+
+def test_squared_error_is_half_the_mean_summed_over_outputs() -> None:
+    assert loss([TARGET]) == pytest.approx(0, abs=1e-12)
+    assert loss([TARGET + 2]) == pytest.approx(2)
+    assert loss([TARGET + 2, TARGET + 1, TARGET]) == pytest.approx(2.5)
+
+
+def test_a_missing_joint_weighs_nothing_and_the_divisor_stays() -> None:
+    wrong = TARGET.clone()
+    wrong[:, 1] += 2
+    first_only = torch.tensor([[True, False]])
+    assert loss([wrong], first_only) == pytest.approx(0, abs=1e-12)
+    assert loss([wrong]) == pytest.approx(1)
+
+
+def test_processes_and_batches_add_up() -> None:
+    torch.manual_seed(0)
+    output = torch.randn(4, 2, 8, 8, dtype=torch.float64)
+    points = POINTS.expand(4, 2, 2) + torch.randn(4, 1, 2, dtype=torch.float64)
+    annotated = torch.tensor([[True, True], [True, False], [False, False], [True, True]])
+    for kind in ("gaussian", "softmax"):
+        options = {"kind": kind, "sigma": 1.0, "stride": 4}
+        whole = heatmap_loss([output], points, annotated, **options)  # type: ignore[arg-type]
+        halves = [
+            heatmap_loss([output[rows]], points[rows], annotated[rows], **options)  # type: ignore[arg-type]
+            for rows in (slice(0, 2), slice(2, 4))
+        ]
+        assert whole.item() == pytest.approx(float(sum(halves)) / 2)
+
+
+def test_cross_entropy_is_least_at_the_target() -> None:
+    share = TARGET / TARGET.sum((-1, -2), keepdim=True)
+    entropy = -(share * share.clamp_min(1e-300).log()).sum((-1, -2)).mean().item()
+    assert loss([share.clamp_min(1e-30).log()], kind="softmax") == pytest.approx(entropy, rel=1e-3)
+    assert loss([torch.zeros_like(TARGET)], kind="softmax") == pytest.approx(math.log(64))
+
+
+def test_cross_entropy_leaves_out_joints_outside_the_crop() -> None:
+    outside = POINTS.clone()
+    outside[0, 1, 0] = 40.0  # the crop is 32 px wide
+    only = heatmap_loss([torch.zeros(1, 2, 8, 8)], outside, BOTH, kind="softmax", sigma=1, stride=4)
+    assert only.item() == pytest.approx(math.log(64) / 2)
+
+
+def test_bf16_outputs_are_scored_in_float32() -> None:
+    half = (TARGET + 2).bfloat16()
+    value = heatmap_loss([half], POINTS.float(), BOTH, kind="gaussian", sigma=1.0, stride=4)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(2, rel=1e-2)

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+from conftest import RECIPES
+
+from spcnet.data.augmentation import Augmentation
+from spcnet.errors import UserError
+from spcnet.models.registry import variant_names
+from spcnet.training.recipe import AugmentationSection, Recipe, load_recipe
+
+ALL = sorted(RECIPES.glob("*.yaml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_named_after_its_file(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.model.variant in variant_names()
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    recipe = load_recipe(RECIPES / "lspet_paper.yaml")
+    assert recipe.model.variant == "spcnet_s8_w256"
+    assert recipe.model.input_size == 256
+    assert recipe.loss.kind == "gaussian"
+    assert recipe.optimizer.name == "rmsprop"
+    assert (recipe.optimizer.lr, recipe.optimizer.milestones) == (1e-3, [120, 150])
+    assert recipe.training.epochs == 170
+    assert (recipe.augmentation.rotation, recipe.augmentation.scale) == (60, 0.25)
+    assert recipe.augmentation.flip_probability == 0.5
+    assert recipe.loss.sigma == 1
+
+
+def test_augmentation_fields_and_defaults_are_those_of_the_augmentation() -> None:
+    assert AugmentationSection().build() == Augmentation()
+
+
+def test_overrides_are_yaml_and_reach_any_field() -> None:
+    recipe = load_recipe(
+        RECIPES / "lspet_cpu.yaml",
+        ["optimizer.lr=5e-4", "data.root=/data set/lspet", "optimizer.milestones=[1, 2]", "seed=7"],
+    )
+    assert recipe.optimizer.lr == 5e-4
+    assert recipe.data.root == "/data set/lspet"
+    assert recipe.optimizer.milestones == [1, 2]
+    assert recipe.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("optimizer.lrr=1", "unknown field 'optimizer.lrr'; did you mean 'lr'"),
+        ("optimiser.lr=1", "unknown field 'optimiser'; did you mean 'optimizer'"),
+        ("optimizer.lr=fast", "optimizer.lr: .*number.*'fast'"),
+        ("optimizer.lr=-1", "optimizer.lr: .*greater than 0.*-1"),
+        ("optimizer.name=sgd", "optimizer.name: .*'rmsprop' or 'adamw'.*'sgd'"),
+        ("optimizer.lr", "field=value"),
+        ("name.x=1", "'name' is a value"),
+    ],
+)
+def test_a_wrong_field_names_itself_and_what_is_accepted(override: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        load_recipe(RECIPES / "synthetic.yaml", [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("- a list", "mapping"), ("a: [", "YAML"), ("seed: 1", "name: .*required")],
+)
+def test_files_that_are_no_recipes(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        load_recipe(write(tmp_path, text))
+    with pytest.raises(UserError, match="cannot read"):
+        load_recipe(tmp_path / "missing.yaml")
+
+
+def test_a_dumped_recipe_reads_back() -> None:
+    recipe = load_recipe(RECIPES / "lspet_cpu.yaml")
+    assert Recipe.model_validate(recipe.model_dump()) == recipe

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from spcnet.skeletons import LSP14
+from spcnet.viz.skeletons import Style, draw_skeleton
+
+GREY = np.full((200, 200, 3), 100, dtype=np.uint8)
+# A standing person who faces the viewer: the right side is on the picture's left.
+STANDING = np.array(
+    [[80, 180], [80, 140], [85, 100], [115, 100], [120, 140], [120, 180], [55, 100], [60, 75],
+     [75, 50], [125, 50], [140, 75], [145, 100], [100, 45], [100, 20]],
+    dtype=np.float32,
+)  # fmt: skip
+SURE = np.ones(14, dtype=np.float32)
+
+
+def test_the_picture_itself_is_left_alone() -> None:
+    image = GREY.copy()
+    drawn = draw_skeleton(image, STANDING, SURE, LSP14)
+    assert np.array_equal(image, GREY)
+    assert drawn.shape == GREY.shape
+    assert not np.array_equal(drawn, GREY)
+
+
+def test_left_and_right_have_their_colours_at_their_joints() -> None:
+    style = Style()
+    drawn = draw_skeleton(GREY, STANDING, SURE, LSP14)
+    for joint, colour in ((0, style.right), (5, style.left), (13, style.centre)):
+        x, y = STANDING[joint].astype(int)
+        assert drawn[y, x].tolist() == list(colour)
+
+
+def test_a_joint_of_low_score_fades() -> None:
+    scores = SURE.copy()
+    scores[5] = 0
+    sure = draw_skeleton(GREY, STANDING, SURE, LSP14).astype(int)
+    faint = draw_skeleton(GREY, STANDING, scores, LSP14).astype(int)
+    x, y = STANDING[5].astype(int)
+    strong, weak = np.abs(sure[y, x] - 100).sum(), np.abs(faint[y, x] - 100).sum()
+    assert 0 < weak < 0.3 * strong
+
+
+def test_lines_scale_with_the_person() -> None:
+    shares = []
+    for factor in (4, 8):
+        picture = np.full((200 * factor, 200 * factor, 3), 100, dtype=np.uint8)
+        drawn = draw_skeleton(picture, STANDING * factor, SURE, LSP14)
+        shares.append((drawn != 100).any(axis=2).mean())
+    assert shares[1] == pytest.approx(shares[0], rel=0.15)
+
+
+def test_joints_outside_the_picture_do_not_matter() -> None:
+    points = STANDING.copy()
+    points[[0, 13]] = [[-500, 50], [100, -900]]
+    drawn = draw_skeleton(GREY, points, SURE, LSP14)
+    assert not np.array_equal(drawn, GREY)
+    assert np.array_equal(draw_skeleton(GREY, points + 5000, SURE, LSP14), GREY)
