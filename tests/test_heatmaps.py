@@ -133,6 +133,14 @@ def test_quarter_steps_towards_the_higher_neighbour() -> None:
     assert scores.tolist() == [1.0]
 
 
+def test_dark_finds_the_peak_of_a_slanted_map() -> None:
+    y, x = torch.meshgrid(*[torch.arange(24, dtype=torch.float64)] * 2, indexing="ij")
+    dx, dy = x - 11.35, y - 12.4
+    heatmap = torch.exp(-0.15 * dx**2 - 0.125 * dy**2 - 0.16 * dx * dy)
+    found, _ = decode(heatmap[None], refinement="dark", sigma=1.5)
+    assert found[0].tolist() == pytest.approx([11.35, 12.4], abs=0.01)
+
+
 @every_refinement
 def test_decode_takes_any_leading_dimensions(refinement: Any) -> None:
     heatmaps = random_maps(2, 3, 4, 9, 7)

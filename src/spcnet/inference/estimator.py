@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -31,9 +32,30 @@ from spcnet.models.network import channels_last
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
 
-LOCATING_ROUNDS = 3
+WINDOWS = (1.0, 0.6)  # sides of the windows that are looked at first, of the picture's longer side
+LOCATING_ROUNDS = 2
 LOCATING_FRACTION = 0.4  # of the highest joint score: joints that say where the person is
 LOCATING_JOINTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the network said about one box: keypoints (K, 2) in image pixels, scores (K,)."""
+
+    box: Array
+    keypoints: Array
+    scores: Array
+
+    def confidence(self) -> float:
+        """How much there is to be seen here: the mean score of the joints."""
+        return float(self.scores.mean())
+
+    def closer(self) -> Array:
+        """The tight box of the joints this look is sure of; the same box if they are too few."""
+        sure = self.scores >= LOCATING_FRACTION * self.scores.max()
+        if sure.sum() < LOCATING_JOINTS:
+            return self.box
+        return box_of_points(self.keypoints[sure])
 
 
 class PoseEstimator:
@@ -136,27 +158,39 @@ class PoseEstimator:
     ) -> Iterator[list[Pose]]:
         whole = [n for n, of_picture in enumerate(boxes) if of_picture is None]
         located = dict(zip(whole, self._locate([pictures[n] for n in whole]), strict=True))
-        rows = [
-            (n, box)
-            for n, of_picture in enumerate(boxes)
-            for box in (located[n][None] if of_picture is None else of_picture)
-        ]
-        keypoints, scores = self._look([pictures[n] for n, _ in rows], [box for _, box in rows])
-        poses: list[list[Pose]] = [[] for _ in pictures]
-        for (n, box), points, score in zip(rows, keypoints, scores, strict=True):
-            poses[n].append(Pose(points, score, box.astype(np.float32), self.skeleton))
-        yield from poses
-
-    def _locate(self, pictures: Sequence[Array]) -> list[Array]:
-        """The tight box of the one person in each picture, coarse to fine."""
-        boxes = [_whole(picture) for picture in pictures]
-        for _ in range(LOCATING_ROUNDS):
-            keypoints, scores = self._look(pictures, boxes)
-            boxes = [
-                _box_of_confident(points, score, box)
-                for points, score, box in zip(keypoints, scores, boxes, strict=True)
+        rows = [(n, box) for n, given in enumerate(boxes) if given is not None for box in given]
+        looks: list[list[Look]] = [[located[n]] if n in located else [] for n in range(len(boxes))]
+        for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
+            looks[n].append(look)
+        for of_picture in looks:
+            yield [
+                Pose(look.keypoints, look.scores, look.box.astype(np.float32), self.skeleton)
+                for look in of_picture
             ]
-        return boxes
+
+    def _locate(self, pictures: Sequence[Array]) -> list[Look]:
+        """The one person in each picture, coarse to fine.
+
+        Windows over the picture first; then ever closer about the joints that the best look so
+        far was sure of. A look is as good as the mean score of its joints.
+        """
+        rows = [(n, window) for n, picture in enumerate(pictures) for window in _windows(picture)]
+        best: dict[int, Look] = {}
+        for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
+            best[n] = max(best.get(n, look), look, key=Look.confidence)
+        for _ in range(LOCATING_ROUNDS):
+            rows = [(n, best[n].closer()) for n in range(len(pictures))]
+            for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
+                best[n] = max(best[n], look, key=Look.confidence)
+        return [best[n] for n in range(len(pictures))]
+
+    def _look_at_rows(
+        self, pictures: Sequence[Array], rows: Sequence[tuple[int, Array]]
+    ) -> list[Look]:
+        """Look at boxes, each with the number of its picture."""
+        boxes = [box for _, box in rows]
+        keypoints, scores = self._look([pictures[n] for n, _ in rows], boxes)
+        return [Look(*look) for look in zip(boxes, keypoints, scores, strict=True)]
 
     def _look(self, pictures: Sequence[Array], boxes: Sequence[Array]) -> tuple[Array, Array]:
         """Keypoints (N, K, 2) in image pixels and scores (N, K) of N boxes, picture by picture."""
@@ -258,20 +292,25 @@ def _check_box(box: ArrayLike, picture: Array) -> Array:
     return checked
 
 
-def _whole(picture: Array) -> Array:
-    """The box whose padded crop just holds the whole picture."""
+def _windows(picture: Array) -> list[Array]:
+    """Boxes whose padded crops cover the picture at several sizes, the whole of it first."""
     height, width = picture.shape[:2]
-    side = max(height, width) / BOX_PADDING
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    return np.concatenate([centre - side / 2, centre + side / 2])
+    windows = []
+    for share in WINDOWS:
+        side = share * max(height, width)
+        for y in _middles(height, side):
+            for x in _middles(width, side):
+                reach = side / BOX_PADDING / 2
+                windows.append(np.array([x - reach, y - reach, x + reach, y + reach]))
+    return windows
 
 
-def _box_of_confident(points: Array, scores: Array, box: Array) -> Array:
-    """The tight box of the joints that a look is sure of; the same box when they are too few."""
-    sure = scores >= LOCATING_FRACTION * scores.max()
-    if sure.sum() < LOCATING_JOINTS:
-        return box
-    return box_of_points(points[sure])
+def _middles(length: int, side: float) -> Array:
+    """Middles of windows of one side along a length, which overlap by about half."""
+    if side >= length:
+        return np.array([(length - 1) / 2])
+    count = 1 + int(np.ceil((length - side) / (side / 2)))
+    return np.linspace(side / 2 - 0.5, length - side / 2 - 0.5, count)
 
 
 def _pairs(
