@@ -96,6 +96,6 @@ def flip_points(points: ArrayLike, width: int, permutation: Sequence[int]) -> Ar
         width: of the image in pixels.
         permutation: the skeleton's `flip_permutation`.
     """
-    flipped: Array = np.array(np.asarray(points)[..., list(permutation), :])
+    flipped: Array = np.array(points, dtype=np.float64)[..., list(permutation), :]
     flipped[..., 0] = width - 1 - flipped[..., 0]
     return flipped

@@ -6,7 +6,7 @@ mirrored heatmap is the heatmap of the mirrored image, with no shift.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -83,16 +83,27 @@ def decode(
 
     Returns:
         (..., K, 2) points (x, y) in heatmap cells and (..., K) peak values.
+
+    Raises:
+        ValueError: there is no such refinement.
     """
-    width = heatmaps.shape[-1]
+    if refinement not in get_args(Refinement):
+        accepted = ", ".join(map(repr, get_args(Refinement)))
+        raise ValueError(f"unknown refinement {refinement!r}; there are {accepted}")
+    height, width = heatmaps.shape[-2:]
     scores, flat = heatmaps.flatten(-2).max(-1)
     peaks = torch.stack((flat % width, flat // width), dim=-1)  # (..., K, 2)
     cells = peaks.to(heatmaps.dtype)
+    if refinement == "none":
+        return cells, scores
     if refinement == "quarter":
-        cells = cells + _quarter_offset(heatmaps, peaks)
-    elif refinement == "dark":
-        cells = cells + _dark_offset(heatmaps, peaks, sigma=sigma)
-    return cells, scores
+        offset = _quarter_offset(heatmaps, peaks)
+    else:
+        offset = _dark_offset(heatmaps, peaks, sigma=sigma)
+    # At the border a neighbour is missing, and there is nothing to refine that axis by.
+    last = torch.tensor([width - 1, height - 1], device=peaks.device)
+    between = (peaks > 0) & (peaks < last)
+    return cells + torch.where(between, offset, torch.zeros_like(offset)), scores
 
 
 def _neighbourhood(maps: Tensor, peaks: Tensor) -> Tensor:

@@ -136,7 +136,9 @@ class PoseNetwork(nn.Module):
             Stack(make_module(), channels, num_joints) for _ in range(stacks)
         )
         self.feedbacks = nn.ModuleList(Feedback(channels, num_joints) for _ in range(stacks - 1))
-        self.divisor = self.stride * make_module().divisor
+        first = self.stacks[0]
+        assert isinstance(first, Stack)
+        self.divisor = self.stride * first.module.divisor
 
         self.collect = nn.ModuleList()
         self.distribute: nn.Module | None = None

@@ -25,7 +25,7 @@ def create_model(name: str, *, num_joints: int = 16, **overrides: Any) -> PoseNe
     """Build a variant with fresh weights.
 
     Args:
-        name: one of `list_models`.
+        name: one of `variant_names`.
         num_joints: K, the number of heatmaps.
         overrides: any argument of `PoseNetwork`, in place of the variant's own.
 

@@ -30,7 +30,8 @@ class Summary:
 
 def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
     """Measure a network: its costs on one image, its levels, its receptive field."""
-    network = network.eval()
+    was_training = network.training
+    network.eval()
     first = network.stacks[0]
     assert isinstance(first, Stack)
     sizes: list[tuple[int, ...]] = []
@@ -38,8 +39,9 @@ def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
         lambda module, inputs, levels: sizes.append(tuple(level.shape[-1] for level in levels))
     )
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, input_size, input_size))
+        network(torch.zeros(1, 3, input_size, input_size, device=next(network.parameters()).device))
     hook.remove()
+    network.train(was_training)
     return Summary(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         gmac=counter.get_total_flops() / 2e9,
@@ -51,12 +53,13 @@ def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
 def receptive_field(module: Hourglass | DilatedHourglass) -> int:
     """Side of the receptive field of a module's output, by the support of its gradient.
 
-    A narrow copy with the same blocks, positive weights and no norms is looked at, so that no
+    A narrow copy with the same blocks, positive weights and idle norms is looked at, so that no
     path cancels; a max-pool passes the gradient of one of its four inputs, so several random
     inputs are laid over each other.
     """
     size, channels = 256, 2
-    probe = _narrow_copy(module, channels)
+    with torch.random.fork_rng(devices=[]):
+        probe = _narrow_copy(module, channels)
     x = torch.rand(8, channels, size, size, generator=torch.Generator().manual_seed(0))
     x.requires_grad_()
     probe(x)[-1][:, :, size // 2, size // 2].sum().backward()
@@ -75,4 +78,6 @@ def _narrow_copy(module: Hourglass | DilatedHourglass, channels: int) -> nn.Modu
     for part in probe.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.constant_(part.weight, 1 / part.weight[0].numel())
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
     return probe.eval()
