@@ -1,0 +1,237 @@
+"""The real command line, from end to end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES, RECIPES
+from PIL import Image
+
+from spcnet import __version__
+
+
+def spcnet(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "spcnet", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        check=False,
+    )
+
+
+def fails(*arguments: object, told: str) -> None:
+    """The command ends with 1 and one clear line."""
+    done = spcnet(*arguments)
+    assert done.returncode == 1, done.stderr
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert len(errors) == 1, done.stderr
+    assert told in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_version_help_and_usage() -> None:
+    assert spcnet("--version").stdout.strip() == f"spcnet {__version__}"
+    help_text = spcnet("--help").stdout
+    commands = ["predict", "train", "evaluate", "models", "data", "doctor"]
+    for command in commands:
+        assert command in help_text
+        assert "Example:" in spcnet(*([command, "pack"] if command == "data" else [command]),
+                                    "--help").stdout  # fmt: skip
+    assert spcnet("predict").returncode == 2
+    assert spcnet("dance").returncode == 2
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; from spcnet.cli.main import app; "
+        "print(sorted({'torch', 'cv2', 'scipy', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_predict_writes_an_overlay_and_coco_json(tmp_path: Path) -> None:
+    photo = tmp_path / "my photo.jpg"
+    photo.write_bytes((EXAMPLES / "standing.jpg").read_bytes())
+    done = spcnet("predict", photo, "-o", tmp_path / "out put")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out put" / "my photo.pose.jpg") as overlay:
+        assert overlay.size == Image.open(photo).size
+    document = json.loads((tmp_path / "out put" / "my photo.pose.json").read_text())
+    (image,), (annotation,), (category,) = (
+        document[key] for key in ("images", "annotations", "categories")
+    )
+    assert image["file_name"] == "my photo.jpg"
+    assert len(annotation["keypoints"]) == 3 * len(category["keypoints"]) == 42
+    assert "default" in done.stderr
+
+
+def test_the_bundled_model_sits_right_on_an_example() -> None:
+    truth = json.loads((EXAMPLES / "joints.json").read_text())
+    by_name = {image["file_name"]: image["id"] for image in truth["images"]}
+    rows = {row["image_id"]: row for row in truth["annotations"]}
+    done = spcnet("predict", EXAMPLES / "standing.jpg", "--json")
+    assert done.returncode == 0, done.stderr
+    found = np.array(json.loads(done.stdout)["annotations"][0]["keypoints"]).reshape(14, 3)
+    joints = np.array(rows[by_name["standing.jpg"]]["keypoints"]).reshape(14, 3)
+    torso = np.linalg.norm(joints[9, :2] - joints[2, :2])
+    correct = np.linalg.norm(found[:, :2] - joints[:, :2], axis=1) <= 0.2 * torso
+    assert correct.sum() >= 12
+
+
+def test_predict_never_overwrites_without_force(tmp_path: Path) -> None:
+    mine = tmp_path / "standing.pose.jpg"
+    mine.write_text("precious")
+    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, told="--force")
+    assert mine.read_text() == "precious"
+    assert spcnet("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, "--force").returncode == 0
+    assert Image.open(mine).size == (672, 896)
+
+
+def test_bad_pictures_get_a_line_each_and_the_others_are_done(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.jpg").write_bytes((EXAMPLES / "lunge.jpg").read_bytes()[:5000])
+    Image.new("L", (40, 90), 77).save(tmp_path / "grey.png")
+    names = ["empty.jpg", "missing.jpg", "grey.png", "text.png", "cut.jpg"]
+    done = spcnet("predict", *(tmp_path / name for name in names), "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert [next(n for n in names if n in line) for line in lines] == [
+        "empty.jpg", "missing.jpg", "text.png", "cut.jpg"
+    ]  # fmt: skip
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "grey.pose.jpg", "grey.pose.json"
+    }  # fmt: skip
+
+
+def test_two_pictures_of_one_name_keep_their_results_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (60, 60)).save(tmp_path / folder / "x.png")
+    done = spcnet("predict", tmp_path / "a/x.png", tmp_path / "b/x.png", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {
+        "x.pose.jpg", "x-2.pose.jpg"
+    }  # fmt: skip
+
+
+def test_boxes_from_the_line_and_from_a_file(tmp_path: Path) -> None:
+    photo = EXAMPLES / "standing.jpg"
+    box = [200.0, 100.0, 450.0, 800.0]
+    done = spcnet("predict", photo, "--json", "--box", ",".join(map(str, box)),
+                  "--box", "0,0,100,100")  # fmt: skip
+    first, second = json.loads(done.stdout)["annotations"]
+    assert first["bbox"] == [200, 100, 250, 700]
+    assert second["bbox"] == [0, 0, 100, 100]
+    coco = {
+        "images": [{"id": 9, "file_name": "standing.jpg"}],
+        "annotations": [{"image_id": 9, "bbox": [200, 100, 250, 700]}],
+    }
+    detections = [{"file_name": "standing.jpg", "bbox": [200, 100, 250, 700], "score": 0.9}]
+    for content in (coco, detections):
+        path = tmp_path / "boxes.json"
+        path.write_text(json.dumps(content))
+        done = spcnet("predict", photo, "--json", "--boxes", path)
+        assert json.loads(done.stdout)["annotations"][0]["keypoints"] == first["keypoints"]
+    fails("predict", EXAMPLES / "lunge.jpg", "--json", "--boxes", path, told="no boxes for this")
+    path.write_text('{"boxes": 3}')
+    fails("predict", photo, "--json", "--boxes", path, told="COCO-style")
+    fails("predict", photo, "--json", "--box", "1,2,3", told="--box 1,2,3")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
+def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path / "out", told="cannot write here")
+
+
+def test_a_file_in_the_way_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path / "out", told="cannot write here")
+
+
+def test_unknown_models_and_devices_are_told() -> None:
+    fails("predict", "x.jpg", "--json", "--model", "defalt", told="did you mean 'default'")
+    fails("predict", "x.jpg", "--json", "--device", "gpu", told="device 'gpu'")
+
+
+def test_models_and_doctor() -> None:
+    listed = json.loads(spcnet("models", "spcnet_s1*", "--verbose", "--json").stdout)
+    (row,) = listed["models"]
+    assert (row["model"], row["levels"], row["receptive field"]) == (
+        "spcnet_s1_w64", "16 16 32 64", 124
+    )  # fmt: skip
+    everything = spcnet("models").stdout
+    assert "hourglass_s8_w256" in everything and "default" in everything
+    done = spcnet("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    report = json.loads(done.stdout)
+    assert report["spcnet"].startswith(__version__)
+    assert report["weights default"].endswith("runs")
+
+
+def test_from_figures_to_a_model_that_predicts(tmp_path: Path) -> None:
+    """Train two steps on figures, resume, evaluate, predict with the result."""
+    run = tmp_path / "run"
+    changes = [
+        "data.train=1-8", "data.holdout=9-12", "training.epochs=2", "training.batch_size=4",
+        "model.arguments.channels=16", "model.input_size=64",
+    ]  # fmt: skip
+    options = [part for change in changes for part in ("--set", change)]
+    command = ["train", RECIPES / "synthetic.yaml", "--run-dir", run, *options]
+    cache = {"SPCNET_CACHE": str(tmp_path / "cache")}
+    first = spcnet(*command, "--max-minutes", 0, **cache)
+    assert first.returncode == 0, first.stderr
+    assert "holds a run already" in spcnet(*command, **cache).stderr
+    second = spcnet(*command, "--resume", **cache)
+    assert second.returncode == 0, second.stderr
+    assert "lspet-pck" in second.stderr
+    model = run / "model.safetensors"
+    assert second.stdout.strip() == str(model)
+    scored = spcnet("evaluate", "--model", model, "--dataset", "synthetic", "--split", "9-12",
+                    "--json")  # fmt: skip
+    assert scored.returncode == 0, scored.stderr
+    score = json.loads(scored.stdout)
+    assert (score["protocol"], score["persons"]) == ("lspet-pck", 4)
+    assert spcnet("predict", EXAMPLES / "lunge.jpg", "--model", model, "--json").returncode == 0
+
+
+def test_packing_and_drawing_figures(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    done = spcnet("data", "pack", "synthetic", "--split", "1-3", "-o", store)
+    assert done.returncode == 0, done.stderr
+    assert (store / "store.json").is_file()
+    fails("data", "pack", "synthetic", "--split", "1-3", "-o", store, told="already exists")
+    fails("data", "pack", "lspet", "-o", tmp_path / "new", told="--root")
+    fails("data", "pack", "lspet", "--root", tmp_path, "-o", tmp_path / "new", told="joints.mat")
+    fails("data", "pack", "mnist", "-o", tmp_path / "new", told="lspet, synthetic")
+    figures = tmp_path / "figures"
+    assert spcnet("data", "synth", "-o", figures, "--count", 2).returncode == 0
+    document = json.loads((figures / "annotations.json").read_text())
+    assert len(document["images"]) == len(document["annotations"]) == 2
+    assert Image.open(figures / document["images"][0]["file_name"]).size == (160, 160)
+
+
+def test_a_wrong_recipe_is_told() -> None:
+    fails("train", RECIPES / "synthetic.yaml", "--set", "training.epoch=3",
+          told="unknown field 'training.epoch'; did you mean 'epochs'")  # fmt: skip
+    fails("train", RECIPES / "lspet_cpu.yaml", told="needs its folder")
+
+
+def test_the_bundled_model_keeps_its_promise(shared_data: Path) -> None:
+    """Above 50 % over the 12 limb joints of the validation images, and the same twice."""
+    command = ["evaluate", "--model", "default", "--dataset", "lspet",
+               "--root", shared_data / "lspet", "--split", "val", "--json"]  # fmt: skip
+    first, second = spcnet(*command), spcnet(*command)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    score = json.loads(first.stdout)
+    assert score["persons"] == 589
+    assert score["mean_limbs"] > 50
