@@ -8,12 +8,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 IMAGE ?=
+export IMAGE
 
 .PHONY: demo test check clean
 
 demo: $(VENV)/.installed
-	@if [ -n "$(IMAGE)" ]; then \
-		$(BIN)/spcnet predict "$(IMAGE)" --output demo --force; \
+	@if [ -n "$$IMAGE" ]; then \
+		$(BIN)/spcnet predict "$$IMAGE" --output demo --force; \
 	else \
 		$(BIN)/spcnet predict examples/*.jpg --output demo --force; \
 	fi

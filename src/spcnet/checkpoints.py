@@ -154,7 +154,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
         }
         network.load_state_dict(counters | tensors)
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: weights and model card do not agree: {error}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: weights and model card do not agree: {reason}") from None
     return network.eval(), card
 
 

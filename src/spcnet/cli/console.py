@@ -1,7 +1,8 @@
 """What the commands share: where they write, progress, tables, devices."""
 
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from spcnet.metrics.protocols import Score
 
 
@@ -20,18 +19,30 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator["Progress | None"]:
-    """A progress bar on stderr when that is a terminal, otherwise None."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far long work is: a bar on a terminal, otherwise a line every tenth.
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield bar
+    Gives a function that takes the number of things done.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda done: bar.update(task, completed=done)
+        return
+    tenths = 0
+
+    def line(done: int) -> None:
+        nonlocal tenths
+        if 10 * done // max(1, total) > tenths:
+            tenths = 10 * done // max(1, total)
+            say(f"{label}: {done} of {total}")
+
+    yield line
 
 
 def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
@@ -41,7 +52,7 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
         UserError: a file exists and `force` is off, or a folder cannot be made or written to.
     """
     for path in paths:
-        if path.exists() and not force:
+        if os.path.lexists(path) and not force:
             raise UserError(f"{path}: already exists; --force overwrites, -o names another folder")
     for folder in {path.parent for path in paths}:
         try:

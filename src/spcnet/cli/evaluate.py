@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spcnet.cli.console import progress_bar, say, score_table
+from spcnet.cli.console import progress, say, score_table
 
 
 def evaluate(
@@ -35,12 +35,6 @@ def evaluate(
         f"{estimator.refinement} refinement, {'flip' if flip else 'no test-time augmentation'}) "
         f"on {estimator.device}; {dataset} {split}, {len(opened)} persons"
     )
-    with progress_bar() as bar:
-        task = bar.add_task("persons", total=len(opened)) if bar else None
-
-        def report(done: int) -> None:
-            if bar is not None and task is not None:
-                bar.update(task, completed=done)
-
+    with progress("persons", len(opened)) as report:
         score = score_model(estimator, opened, report=report)
     print(json.dumps(score.to_dict()) if as_json else score_table(score))

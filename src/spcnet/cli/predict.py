@@ -78,7 +78,10 @@ def predict(
             picture, poses = _predict_one(estimator, path, of_picture)
             done.append((path, picture.shape[:2], poses))
             if folder is not None:
-                _write(folder, name, path, picture, poses, estimator)
+                target = _write(folder, name, path, picture, poses, estimator)
+                scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in poses)
+                line = f"{path} -> {target} (mean joint score {scores})"
+                say(line) if as_json else print(line)
         except UserError as error:
             say(f"spcnet: error: {error}")
             failures += 1
@@ -189,7 +192,8 @@ def _write(
     picture: "Array",
     poses: "list[Pose]",
     estimator: "PoseEstimator",
-) -> None:
+) -> Path:
+    """Write the overlay and the JSON of one picture; give the overlay's path."""
     from PIL import Image
 
     from spcnet.viz.skeletons import draw_skeleton
@@ -203,8 +207,7 @@ def _write(
     document = _document([(path, picture.shape[:2], poses)], estimator)
     with _replacing(target.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(document, indent=1) + "\n")
-    scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in poses)
-    print(f"{path} -> {target} (mean joint score {scores})")
+    return target
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """``spcnet train``: a recipe in, a checkpoint out."""
 
 import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import say
+from spcnet.cli.console import progress, say
 
 if TYPE_CHECKING:
     from spcnet.training.loop import Progress
@@ -40,7 +43,7 @@ def train(
     """
     from spcnet.data.datasets import cached_store
     from spcnet.devices import find_device
-    from spcnet.training.loop import check_parts
+    from spcnet.training.loop import check_parts, steps_per_epoch
     from spcnet.training.loop import train as train_network
     from spcnet.training.recipe import load_recipe
 
@@ -60,24 +63,42 @@ def train(
         f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} persons "
         f"of {data.dataset} {data.train}, on {found}, into {directory}"
     )
-    checkpoint = train_network(
-        plan,
-        store,
-        directory,
-        holdout=holdout,
-        resume=resume,
-        device=found,
-        max_minutes=max_minutes,
-        report=_print_progress,
-    )
-    print(f"{checkpoint}")
+    steps = plan.training.epochs * steps_per_epoch(plan, store)
+    with _reporter(steps) as report:
+        checkpoint = train_network(
+            plan,
+            store,
+            directory,
+            holdout=holdout,
+            resume=resume,
+            device=found,
+            max_minutes=max_minutes,
+            report=report,
+        )
+    print(checkpoint)
 
 
-def _print_progress(progress: "Progress") -> None:
+@contextmanager
+def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
+    """A bar and the scores on a terminal; otherwise a line every few steps, and the scores."""
+    if not sys.stderr.isatty():
+        yield _say_progress
+        return
+    with progress("training steps", steps) as advance:
+
+        def report(done: "Progress") -> None:
+            advance(done.step)
+            if done.score is not None:
+                _say_progress(done)
+
+        yield report
+
+
+def _say_progress(progress: "Progress") -> None:
     if progress.score is not None:
         score = progress.score
         say(
-            f"epoch {progress.epoch}: {score.protocol} {score.mean_limbs:.2f} % over 12 limb "
+            f"epoch {progress.epoch}: {score.protocol} {score.mean_limbs:.2f} % over the limb "
             f"joints, {score.mean:.2f} % over all, {score.persons} held-out persons"
         )
         return

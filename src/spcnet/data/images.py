@@ -15,7 +15,6 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 
 MAX_PIXELS = 250_000_000
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -26,9 +25,9 @@ def read_image(path: str | os.PathLike[str]) -> Array:
             Pillow can read.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path}: is a folder, not a picture; name the pictures in it")
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(f"{path}: no such file")
     try:
         if path.stat().st_size == 0:
@@ -59,8 +58,10 @@ def read_image(path: str | os.PathLike[str]) -> Array:
 def rgb_from_pil(image: Image.Image) -> Array:
     """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation."""
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _rgb_from_grey(np.asarray(image))
+    if image.mode.startswith("I;16"):
+        return rgb_from_array(np.asarray(image).astype(np.uint16))
+    if image.mode in ("I", "F"):
+        return _rgb_from_range(np.asarray(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -84,7 +85,7 @@ def rgb_from_array(image: Array) -> Array:
     if 0 in image.shape:
         raise UserError(f"image must have pixels, got shape {image.shape}")
     if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
+        image = np.rint(image / 257).astype(np.uint8)
     elif np.issubdtype(image.dtype, np.floating):
         finite = np.nan_to_num(image)
         if finite.min() < 0 or finite.max() > 1:
@@ -101,12 +102,12 @@ def rgb_from_array(image: Array) -> Array:
     return np.ascontiguousarray(image)
 
 
-def _rgb_from_grey(grey: Array) -> Array:
-    """Greys beyond 8 bits: 16-bit by their high byte, other ranges stretched to 0..255."""
+def _rgb_from_range(grey: Array) -> Array:
+    """Greys of no fixed range: 0..255 and 0..65535 as they stand, others stretched to 0..255."""
     values = np.nan_to_num(grey.astype(np.float64))
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 65535 and grey.dtype.kind in "iu":
         values = values / 257 if high > 255 else values
     elif high > low:
         values = (values - low) * (255 / (high - low))
-    return np.repeat(np.rint(values).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    return rgb_from_array(np.rint(values).clip(0, 255).astype(np.uint8))

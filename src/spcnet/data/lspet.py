@@ -45,7 +45,9 @@ class LspExtended:
         joints = _read_joints(self.root)
         count = joints.shape[2]
         named = SPLITS.get(count, {"all": f"1-{count}"})
-        self.numbers = parse_numbers(named.get(split, split), count, named=tuple(named))
+        asked = parse_numbers(named.get(split, split), count, named=tuple(named))
+        # A person without any label has nothing to learn from and nothing to score.
+        self.numbers = [number for number in asked if joints[:, 2, number - 1].any()]
         self.annotations = [
             Annotation(
                 image=str(self.root / "images" / f"im{number:05d}.jpg"),

@@ -36,7 +36,7 @@ from spcnet.models.registry import create_model
 from spcnet.training.losses import heatmap_loss
 from spcnet.training.recipe import Recipe
 
-LOG_EVERY = 10  # steps
+LOG_EVERY = 20  # steps
 LICENCE = (
     "MIT for the package; the weights were trained on third-party annotations for research: "
     "see NOTICE"
@@ -126,7 +126,7 @@ class Run:
         # The average that is kept; without an EMA it is the network itself.
         self.average = copy.deepcopy(self.network) if recipe.training.ema else self.network
         self.optimizer = make_optimizer(recipe, self.network)
-        self.steps_per_epoch = max(1, len(store) // recipe.training.batch_size)
+        self.steps_per_epoch = steps_per_epoch(recipe, store)
         self.steps = self.steps_per_epoch * recipe.training.epochs
         self.step = 0
         self.seconds = 0.0  # spent training, over all resumed stretches
@@ -362,6 +362,11 @@ def check_parts(recipe: Recipe) -> None:
             f"data.train {data.train!r} and data.holdout {data.holdout!r} share "
             f"{len(shared)} images, such as {shared[0]}; make them disjoint"
         )
+
+
+def steps_per_epoch(recipe: Recipe, store: PackedStore) -> int:
+    """Batches in an epoch; what is left over is not learned from until the next shuffle."""
+    return max(1, len(store) // recipe.training.batch_size)
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:

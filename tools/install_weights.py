@@ -1,0 +1,50 @@
+"""Make a finished run's model one that comes with the package.
+
+    python tools/install_weights.py runs/lspet_cpu/model.safetensors default --root PATH/lspet
+
+Scores the model on the validation images of LSP extended, with and without flip, writes the
+scores into its model card and saves it as src/spcnet/weights/NAME.safetensors.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from spcnet.checkpoints import load_checkpoint, save_checkpoint, weights_folder
+from spcnet.data.lspet import LspExtended
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.evaluate import evaluate
+
+
+def main() -> None:
+    """Read the arguments, score, and write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--root", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    scores = []
+    for flip in (False, True):
+        estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
+        score = evaluate(estimator, LspExtended(arguments.root, "val"))
+        print(f"flip {flip}: {score.mean_limbs:.2f} over the limbs, {score.mean:.2f} over all")
+        scores.append(
+            {
+                "data": "lspet val (images 8061-8860)",
+                "flip": flip,
+                "refinement": estimator.refinement,
+                "command": "spcnet evaluate --model default --dataset lspet --split val"
+                + (" --flip" if flip else ""),
+                "score": score.to_dict(),
+            }
+        )
+    network, card = load_checkpoint(arguments.model)
+    target = weights_folder() / f"{arguments.name}.safetensors"
+    save_checkpoint(target, network.state_dict(), replace(card, scores=card.scores + scores))
+    target.chmod(0o644)
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
