@@ -42,7 +42,6 @@ def main() -> None:
     network, card = load_checkpoint(arguments.model)
     target = weights_folder() / f"{arguments.name}.safetensors"
     save_checkpoint(target, network.state_dict(), replace(card, scores=card.scores + scores))
-    target.chmod(0o644)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 

@@ -93,6 +93,7 @@ def write_tensors(
             partial,
             metadata={"format": "pt", **metadata},
         )
+        partial.chmod(0o644)  # safetensors makes files that only their owner can read
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(partial, path)

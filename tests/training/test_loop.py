@@ -97,6 +97,11 @@ def test_another_run_is_never_overwritten(figures: PackedStore, tmp_path: Path) 
         train(recipe(optimizer={"lr": 1e-4}), figures, tmp_path / "run", resume=True)
 
 
+def test_data_that_moved_does_not_make_another_run(figures: PackedStore, tmp_path: Path) -> None:
+    train(recipe(data={"root": "/here"}), figures, tmp_path / "run", max_minutes=0)
+    train(recipe(data={"root": "/there"}), figures, tmp_path / "run", resume=True)
+
+
 def test_a_finished_run_resumes_to_nothing(figures: PackedStore, tmp_path: Path) -> None:
     train(recipe(), figures, tmp_path / "run")
     before = (tmp_path / "run" / "state.safetensors").read_bytes()

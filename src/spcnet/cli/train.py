@@ -94,17 +94,16 @@ def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
         yield report
 
 
-def _say_progress(progress: "Progress") -> None:
-    if progress.score is not None:
-        score = progress.score
+def _say_progress(now: "Progress") -> None:
+    if now.score is not None:
+        score = now.score
         say(
-            f"epoch {progress.epoch}: {score.protocol} {score.mean_limbs:.2f} % over the limb "
+            f"epoch {now.epoch}: {score.protocol} {score.mean_limbs:.2f} % over the limb "
             f"joints, {score.mean:.2f} % over all, {score.persons} held-out persons"
         )
         return
-    left = timedelta(seconds=round(progress.seconds_left))
+    left = timedelta(seconds=round(now.seconds_left))
     say(
-        f"epoch {progress.epoch} step {progress.step}/{progress.steps} "
-        f"loss {progress.loss:.4f} lr {progress.lr:.2e} "
-        f"{progress.images_per_second:.1f} images/s left {left}"
+        f"epoch {now.epoch} step {now.step}/{now.steps} loss {now.loss:.4f} lr {now.lr:.2e} "
+        f"{now.images_per_second:.1f} images/s left {left}"
     )

@@ -270,7 +270,7 @@ class Run:
         progress = {"step": self.step, "seconds": self.seconds, "scores": self.scores}
         metadata = {
             "progress": json.dumps(progress),
-            "recipe": self.recipe.model_dump_json(),
+            "recipe": json.dumps(self._identity()),
         }
         try:
             write_tensors(self.dir / "state.safetensors", tensors, metadata)
@@ -280,7 +280,7 @@ class Run:
 
     def _load(self, path: Path) -> None:
         tensors, metadata = read_tensors(path)
-        if json.loads(metadata["recipe"]) != json.loads(self.recipe.model_dump_json()):
+        if json.loads(metadata["recipe"]) != self._identity():
             raise UserError(
                 f"{self.dir}: its run has another recipe ({self.dir / 'recipe.yaml'}); "
                 "resume with that one, or name another --run-dir"
@@ -306,6 +306,10 @@ class Run:
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.scores = progress["scores"]
         self._forget_steps_after(self.step)
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes two runs the same run: the recipe, wherever the data lies."""
+        return self.recipe.model_dump(mode="json", exclude={"data": {"root"}})
 
     def _forget_steps_after(self, step: int) -> None:
         """Drop what the log says of steps that will be taken again."""
@@ -334,7 +338,7 @@ class Run:
                 "minutes": round(self.seconds / 60, 1),
                 "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
                 f"{self.device.type}, torch {torch.__version__}",
-                "recipe": recipe.model_dump(exclude={"data": {"root"}}),
+                "recipe": self._identity(),
             },
             scores=[
                 {"data": f"{recipe.data.dataset} {recipe.data.holdout}, held out", **entry}
