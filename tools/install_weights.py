@@ -34,8 +34,8 @@ def main() -> None:
                 "data": "lspet val (images 8061-8860)",
                 "flip": flip,
                 "refinement": estimator.refinement,
-                "command": "spcnet evaluate --model default --dataset lspet --split val"
-                + (" --flip" if flip else ""),
+                "command": f"spcnet evaluate --model {arguments.name} --dataset lspet "
+                "--root PATH/lspet --split val" + (" --flip" if flip else ""),
                 "score": score.to_dict(),
             }
         )

@@ -5,10 +5,12 @@ turns a name into a file.
 """
 
 import difflib
+import errno
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,11 @@ class ModelCard:
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file that appears under its name only when it is whole."""
+    """Write a safetensors file that appears under its name only when it is whole.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial{os.getpid()}")
     try:
@@ -97,6 +103,8 @@ def write_tensors(
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(partial, path)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error)) from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -200,4 +208,4 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     if not pretrained:
         return variant_names(pattern)
     found = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
-    return [name for name in found if Path(name).match(pattern)]
+    return [name for name in found if fnmatchcase(name, pattern)]

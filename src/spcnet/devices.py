@@ -15,8 +15,10 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
         there = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
         raise UserError(
             f"device {name!r} is not here; there is {', '.join(['auto', 'cpu', *there])}"

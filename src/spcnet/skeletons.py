@@ -81,6 +81,16 @@ class Skeleton:
             "torso": list(self.torso) if self.torso else None,
         }
 
+    def to_coco_category(self) -> dict[str, Any]:
+        """The person category of a COCO keypoint file; COCO counts a limb's joints from 1."""
+        return {
+            "id": 1,
+            "name": "person",
+            "supercategory": "person",
+            "keypoints": list(self.joints),
+            "skeleton": [[a + 1, b + 1] for a, b in self.limb_indices],
+        }
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Skeleton":
         """Rebuild a skeleton that `to_dict` wrote, or one described by a user."""

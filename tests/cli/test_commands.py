@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -235,3 +236,30 @@ def test_the_bundled_model_keeps_its_promise(shared_data: Path) -> None:
     score = json.loads(first.stdout)
     assert score["persons"] == 589
     assert score["mean_limbs"] > 50
+
+
+def test_a_store_that_travelled_is_trained_on_and_ctrl_c_saves(tmp_path: Path) -> None:
+    for name, split in (("train", "1-8"), ("held", "9-10")):
+        packed = spcnet("data", "pack", "synthetic", "--split", split, "-o", tmp_path / name)
+        assert packed.returncode == 0, packed.stderr
+    run = tmp_path / "run"
+    changes = [
+        "data.dataset=store", f"data.train={tmp_path}/train", f"data.holdout={tmp_path}/held",
+        "training.epochs=100000", "training.batch_size=4", "training.evaluate_every=1000",
+        "model.arguments.channels=16", "model.input_size=64",
+    ]  # fmt: skip
+    options = [part for change in changes for part in ("--set", change)]
+    command = ["train", RECIPES / "synthetic.yaml", "--run-dir", run, *options]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spcnet", *map(str, command)], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "loss" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    remaining = process.stderr.read()
+    assert process.wait(timeout=60) == 0, remaining
+    assert "--resume goes on" in remaining
+    again = spcnet(*command, "--resume", "--max-minutes", 0)
+    assert again.returncode == 0, again.stderr

@@ -71,7 +71,11 @@ def test_persons_without_a_reference_joint_are_left_out() -> None:
 
 def test_a_score_is_plain_json() -> None:
     truth = people(2)
-    values = lspet_pck(truth, truth, np.ones((2, 14), bool), LSP14).to_dict()
+    annotated = np.ones((2, 14), bool)
+    annotated[:, NECK] = False
+    values = lspet_pck(truth, truth, annotated, LSP14).to_dict()
+    assert values["joints"]["neck"] is None  # never scored; NaN is no JSON
+    assert (values["mean"], values["parts"]["Head"]) == (100, 100)
     assert set(values) == {"protocol", "mean", "mean_limbs", "parts", "joints", "persons"}
     assert values["protocol"] == "lspet-pck"
     assert list(values["parts"]) == ["Head", "Sho", "Elb", "Wri", "Hip", "Knee", "Ank"]

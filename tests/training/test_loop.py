@@ -7,9 +7,18 @@ import pytest
 import torch
 
 from spcnet.checkpoints import load_checkpoint, read_tensors
+from spcnet.data.datasets import SyntheticFigures
+from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.errors import UserError
-from spcnet.training.loop import Progress, check_parts, learning_rate, train, update_average
+from spcnet.training.loop import (
+    Progress,
+    check_parts,
+    check_recipe,
+    learning_rate,
+    train,
+    update_average,
+)
 from spcnet.training.recipe import Recipe
 
 
@@ -77,7 +86,7 @@ def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
     stretches = 0
     while True:
         # Each stretch stops at its first chance, after one step.
-        train(plan, figures, tmp_path / "parts", resume=True, max_minutes=0)
+        train(plan, figures, tmp_path / "parts", resume=True, stop=lambda: True)
         stretches += 1
         _, metadata = read_tensors(tmp_path / "parts" / "state.safetensors")
         if json.loads(metadata["progress"])["step"] == 8:
@@ -90,7 +99,7 @@ def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
 
 
 def test_another_run_is_never_overwritten(figures: PackedStore, tmp_path: Path) -> None:
-    train(recipe(), figures, tmp_path / "run", max_minutes=0)
+    train(recipe(), figures, tmp_path / "run", stop=lambda: True)
     with pytest.raises(UserError, match="holds a run already"):
         train(recipe(), figures, tmp_path / "run")
     with pytest.raises(UserError, match="another recipe"):
@@ -98,7 +107,7 @@ def test_another_run_is_never_overwritten(figures: PackedStore, tmp_path: Path) 
 
 
 def test_data_that_moved_does_not_make_another_run(figures: PackedStore, tmp_path: Path) -> None:
-    train(recipe(data={"root": "/here"}), figures, tmp_path / "run", max_minutes=0)
+    train(recipe(data={"root": "/here"}), figures, tmp_path / "run", stop=lambda: True)
     train(recipe(data={"root": "/there"}), figures, tmp_path / "run", resume=True)
 
 
@@ -115,10 +124,51 @@ def test_a_loss_that_is_not_finite_stops_the_run(figures: PackedStore, tmp_path:
         train(plan, figures, tmp_path / "run")
 
 
-def test_held_out_persons_must_be_others() -> None:
-    check_parts(recipe(data={"train": "1-12", "holdout": "13-20"}))
-    with pytest.raises(UserError, match=r"share 3 images, such as 10"):
-        check_parts(recipe(data={"train": "1-12", "holdout": "10-20"}))
+def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) -> None:
+    pack(SyntheticFigures("13-14"), tmp_path / "others")
+    pack(SyntheticFigures("12-13"), tmp_path / "same")
+    check_parts(figures, PackedStore(tmp_path / "others"))
+    with pytest.raises(UserError, match=r"share 1 pictures, such as figure000012\.png"):
+        check_parts(figures, PackedStore(tmp_path / "same"))
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"variant": "spcnet_s1_w46"}, "unknown model 'spcnet_s1_w46'; did you mean"),
+        ({"input_size": 100}, "multiples of 16; the nearest is 96 x 96"),
+        ({"arguments": {"width": 3}}, "unexpected keyword argument 'width'"),
+        ({"arguments": {"module": "dilatd"}}, "module must be one of hourglass, dilated"),
+        ({"arguments": {"fusion": "max"}}, "fusion must be one of"),
+        ({"arguments": {"stacks": 0}}, "stacks must be at least 1"),
+    ],
+)
+def test_a_network_that_cannot_be_is_told_before_anything_is_packed(
+    model: dict[str, Any], told: str
+) -> None:
+    check_recipe(recipe())
+    with pytest.raises(UserError, match=told):
+        check_recipe(recipe(model=model))
+
+
+def test_a_full_disk_is_told(
+    figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors import SafetensorError
+
+    def disk_full(*arguments: object, **options: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("spcnet.checkpoints.save_file", disk_full)
+    with pytest.raises(UserError, match="No space left"):
+        train(recipe(), figures, tmp_path / "run")
+
+
+def test_resuming_nothing_begins_anew_and_says_so(
+    figures: PackedStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(recipe(), figures, tmp_path / "run", resume=True, stop=lambda: True)
+    assert "no checkpoint to resume from" in caplog.text
 
 
 def test_schedules_by_hand() -> None:

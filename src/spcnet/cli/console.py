@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +58,8 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
     for folder in {path.parent for path in paths}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".spcnet-write-test"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise UserError(
                 f"{folder}: cannot write here ({error.strerror}); -o names another folder"

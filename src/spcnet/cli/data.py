@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spcnet.cli.console import say
+from spcnet.cli.console import progress
 
 app = typer.Typer(help="Pack data sets for training.", no_args_is_help=True)
 
@@ -20,7 +20,8 @@ def pack(
 ) -> None:
     """Cut every person out with a margin and write a store that travels.
 
-    Training packs by itself, into the cache; this writes a store to keep or to copy.
+    Training packs by itself, into the cache; this writes a store to keep or to carry to another
+    machine, where a recipe takes it by data.dataset=store data.train=FOLDER.
 
     Example: spcnet data pack lspet --root PATH/lspet --split train -o lspet-train
     """
@@ -29,11 +30,12 @@ def pack(
     from spcnet.data.store import PackedStore
 
     opened = open_dataset(dataset, root, split)
-    say(f"packing {len(opened)} persons of {dataset} {split}")
-    write_store(opened, output, side=side)
+    with progress(f"packing {dataset} {split}", len(opened)) as report:
+        write_store(opened, output, side=side, report=report)
     store = PackedStore(output)
     size = sum(shard["bytes"] for shard in store.header["shards"])
-    print(f"{output}: {len(store)} persons, {size / 1e6:.1f} MB in {len(store.header['shards'])}")
+    shards = len(store.header["shards"])
+    print(f"{output}: {len(store)} persons, {size / 1e6:.1f} MB in {shards} shards")
 
 
 @app.command("synth")
@@ -78,15 +80,15 @@ def synth(
                     ],
                     "num_keypoints": len(LSP14),
                     "bbox": [round(float(value), 2) for value in (*low, *(high - low))],
+                    "area": round(float((high - low).prod()), 2),
+                    "iscrowd": 0,
                 }
             )
-        category = {
-            "id": 1,
-            "name": "person",
-            "keypoints": list(LSP14.joints),
-            "skeleton": [[a + 1, b + 1] for a, b in LSP14.limb_indices],
+        document = {
+            "images": images,
+            "annotations": annotations,
+            "categories": [LSP14.to_coco_category()],
         }
-        document = {"images": images, "annotations": annotations, "categories": [category]}
         (output / "annotations.json").write_text(json.dumps(document, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"{output}: cannot be written: {error.strerror}") from None

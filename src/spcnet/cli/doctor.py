@@ -47,11 +47,15 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "broken: not installed"
+        return "not installed"
 
 
 def _devices() -> str:
-    torch = importlib.import_module("torch")
+    try:
+        torch = importlib.import_module("torch")
+        importlib.import_module("cv2")
+    except ImportError as error:
+        return f"broken: {error}"
     cpu = f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
     cuda = [f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(torch.cuda.device_count())]
     return ", ".join([cpu, *cuda])
@@ -65,11 +69,13 @@ def _cache() -> str:
 
 def _weights() -> dict[str, str]:
     """One entry for each weights file that comes along: what it is, or what is wrong with it."""
-    import numpy as np
+    try:
+        import numpy as np
 
-    from spcnet.checkpoints import list_models
-    from spcnet.inference.estimator import PoseEstimator
-
+        from spcnet.checkpoints import list_models
+        from spcnet.inference.estimator import PoseEstimator
+    except ImportError as error:
+        return {"weights": f"broken: {error}"}
     found = {}
     for name in list_models(pretrained=True):
         try:

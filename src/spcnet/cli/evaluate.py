@@ -30,11 +30,11 @@ def evaluate(
 
     opened = open_dataset(dataset, root, split)
     estimator = PoseEstimator(model, device=device, flip=flip)
-    say(
-        f"model {model} ({estimator.card.variant}, {estimator.card.input_size} px, "
-        f"{estimator.refinement} refinement, {'flip' if flip else 'no test-time augmentation'}) "
-        f"on {estimator.device}; {dataset} {split}, {len(opened)} persons"
-    )
+    say(f"model {estimator.describe()}; {dataset} {split}, {len(opened)} persons")
     with progress("persons", len(opened)) as report:
         score = score_model(estimator, opened, report=report)
-    print(json.dumps(score.to_dict()) if as_json else score_table(score))
+    if as_json:
+        means = {"model": model, "refinement": estimator.refinement, "flip": flip}
+        print(json.dumps(score.to_dict() | means))
+    else:
+        print(score_table(score))

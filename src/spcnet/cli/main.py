@@ -54,9 +54,3 @@ def main() -> None:
     except UserError as error:
         print(f"spcnet: error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("spcnet: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; nothing is left to tell it
-        sys.exit(1)

@@ -69,7 +69,7 @@ def predict(
     from spcnet.inference.estimator import PoseEstimator
 
     estimator = PoseEstimator(model, device=device, flip=flip)
-    say(f"model {model} ({estimator.path.name}: {estimator.card.variant}) on {estimator.device}")
+    say(f"model {estimator.describe()}")
     done: list[Done] = []
     failures = 0
     for path, name in zip(images, names, strict=True):
@@ -80,7 +80,7 @@ def predict(
             if folder is not None:
                 target = _write(folder, name, path, picture, poses, estimator)
                 scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in poses)
-                line = f"{path} -> {target} (mean joint score {scores})"
+                line = f"{path} -> {target} (mean joint score {scores or '-, no boxes'})"
                 say(line) if as_json else print(line)
         except UserError as error:
             say(f"spcnet: error: {error}")
@@ -229,5 +229,5 @@ def _document(done: Sequence[Done], estimator: "PoseEstimator") -> dict[str, obj
 
     named = [(Path(path).name, size, poses) for path, size, poses in done]
     document = coco_document(named, estimator.skeleton)
-    description = f"spcnet {__version__}, model {estimator.path.stem} ({estimator.card.variant})"
+    description = f"spcnet {__version__}, model {estimator.describe()}"
     return {"info": {"description": description}, **document}

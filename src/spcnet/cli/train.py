@@ -1,7 +1,10 @@
 """``spcnet train``: a recipe in, a checkpoint out."""
 
 import logging
+import math
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -43,7 +46,7 @@ def train(
     """
     from spcnet.data.datasets import cached_store
     from spcnet.devices import find_device
-    from spcnet.training.loop import check_parts, steps_per_epoch
+    from spcnet.training.loop import check_parts, check_recipe, steps_per_epoch
     from spcnet.training.loop import train as train_network
     from spcnet.training.recipe import load_recipe
 
@@ -51,20 +54,21 @@ def train(
     plan = load_recipe(recipe, overrides or [])
     directory = run_dir or Path("runs") / plan.name
     found = find_device(device)
-    check_parts(plan)
+    check_recipe(plan)
     data = plan.data
-    store = cached_store(data.dataset, data.root, data.train, side=data.side)
-    holdout = (
-        cached_store(data.dataset, data.root, data.holdout, side=data.side)
-        if data.holdout
-        else None
-    )
+    # Packed larger than twice the input, persons would alias when they are sampled.
+    side = min(data.side, 2 * plan.model.input_size)
+    store = cached_store(data.dataset, data.root, data.train, side=side, report=_say_packing)
+    holdout = None
+    if data.holdout is not None:
+        holdout = cached_store(data.dataset, data.root, data.holdout, side=side)
+        check_parts(store, holdout)
     say(
         f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} persons "
         f"of {data.dataset} {data.train}, on {found}, into {directory}"
     )
     steps = plan.training.epochs * steps_per_epoch(plan, store)
-    with _reporter(steps) as report:
+    with _reporter(steps) as report, _stop_wish(max_minutes) as stop:
         checkpoint = train_network(
             plan,
             store,
@@ -72,10 +76,36 @@ def train(
             holdout=holdout,
             resume=resume,
             device=found,
-            max_minutes=max_minutes,
+            stop=stop,
             report=report,
         )
     print(checkpoint)
+
+
+@contextmanager
+def _stop_wish(max_minutes: float | None) -> Iterator[Callable[[], bool]]:
+    """Whether to stop: the time is up, or Ctrl-C or SIGTERM came. The run is saved first."""
+    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    wished = False
+
+    def wish(number: int, frame: object) -> None:
+        nonlocal wished
+        if wished and number == signal.SIGINT:
+            raise KeyboardInterrupt  # asked twice: at once
+        wished = True
+        say("stopping after this step; --resume goes on from there")
+
+    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: wished or time.monotonic() > deadline
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_packing(done: int, total: int) -> None:
+    if done % 1000 == 0 or done == total:
+        say(f"packed {done} of {total} persons")
 
 
 @contextmanager

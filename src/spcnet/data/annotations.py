@@ -38,6 +38,8 @@ class Annotation:
 
     def __post_init__(self) -> None:
         if self.box.size == 0:
+            if not self.annotated.any():
+                raise ValueError(f"{self.image}: a person without joints needs a box")
             object.__setattr__(self, "box", box_of_points(self.points[self.annotated]))
 
     @property
@@ -53,7 +55,6 @@ class Dataset(Protocol):
     name: str
     split: str
     skeleton: Skeleton
-    numbers: list[int]  # of the pictures; what two splits share, they share by number
 
     def __len__(self) -> int:
         """The number of annotated persons."""

@@ -4,14 +4,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from spcnet.data.annotations import Annotation, Dataset
 from spcnet.data.lspet import LspExtended, parse_numbers
-from spcnet.data.store import PackedStore
+from spcnet.data.store import VERSION, PackedStore
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.geometry import Array
@@ -67,7 +67,7 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> 
         raise UserError(
             f"data set {name!r} needs its folder: --root PATH, or data.root in a recipe"
         )
-    return LspExtended(root, split)
+    return LspExtended(Path(root).expanduser(), split)
 
 
 def cache_folder() -> Path:
@@ -78,18 +78,40 @@ def cache_folder() -> Path:
 
 
 def cached_store(
-    name: str, root: str | os.PathLike[str] | None, split: str, *, side: int
+    name: str,
+    root: str | os.PathLike[str] | None,
+    split: str,
+    *,
+    side: int,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> PackedStore:
-    """The packed store of a split, packed into the cache when it is not there yet."""
+    """The packed store of a split, packed into the cache when it is not there yet.
+
+    Args:
+        name: of the data set; ``"store"`` takes a store as it is, and `split` is its folder.
+        root: folder of the data set.
+        split: which part of it.
+        side: largest side of a person's crop, pixels.
+        report: called while packing with the number of persons done and of all.
+
+    Raises:
+        UserError: as `open_dataset`, `pack` and `PackedStore`.
+    """
     from spcnet.data.packing import pack
 
+    if name == "store":
+        return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
-    key = {"root": _identity(root), "split": split, "side": side}
+    key = {"root": _identity(root), "split": split, "side": side, "version": VERSION}
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{digest}"
     if not folder.exists():
         log.info("packing %d persons of %s %s into %s", len(dataset), name, split, folder)
-        pack(dataset, folder, side=side)
+        try:
+            pack(dataset, folder, side=side, report=lambda done: report(done, len(dataset)))
+        except UserError:
+            if not folder.exists():  # else another process packed it meanwhile
+                raise
     return PackedStore(folder)
 
 
@@ -97,10 +119,12 @@ def _identity(root: str | os.PathLike[str] | None) -> list[str | int] | None:
     """What tells one data folder from another, or from an older state of itself."""
     if root is None:
         return None
-    labels = Path(root) / "joints.mat"
-    return [str(Path(root).resolve()), labels.stat().st_size, labels.stat().st_mtime_ns]
+    labels = Path(root).expanduser() / "joints.mat"
+    return [str(labels.resolve()), labels.stat().st_size, labels.stat().st_mtime_ns]
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Array:
     """The order of an epoch, a function of seed and epoch alone."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(count)
+    # Another counter than any person's, so that orders and augmentations share no numbers.
+    bits = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 1])
+    return np.random.Generator(bits).permutation(count)

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,16 @@ from spcnet.geometry import Array, apply_affine, square_of_box
 
 SHARD_BYTES = 56_000_000
 # The region is this many crop sides wide: what a crop of scale 1.25 turned by 45 degrees reaches.
-MARGIN = 1.75
+MARGIN = 1.77
 
 
 def pack(
-    dataset: Dataset, folder: str | os.PathLike[str], *, side: int = 256, quality: int = 92
+    dataset: Dataset,
+    folder: str | os.PathLike[str],
+    *,
+    side: int = 256,
+    quality: int = 92,
+    report: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Cut every person out of the picture with a margin and write a store.
 
@@ -35,6 +40,7 @@ def pack(
         folder: where to; must not exist yet.
         side: largest side of a person's crop, in pixels.
         quality: of the JPEG regions.
+        report: called with the number of persons done.
 
     Raises:
         UserError: the folder exists, or cannot be written.
@@ -48,7 +54,7 @@ def pack(
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
-        _write(dataset, partial, side=side, quality=quality)
+        _write(dataset, partial, side=side, quality=quality, report=report)
         partial.chmod(0o755)
         os.replace(partial, folder)
     except OSError as error:
@@ -57,7 +63,9 @@ def pack(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(dataset: Dataset, folder: Path, *, side: int, quality: int) -> None:
+def _write(
+    dataset: Dataset, folder: Path, *, side: int, quality: int, report: Callable[[int], None]
+) -> None:
     rows = []
     shards: list[dict[str, str | int]] = []
     offsets = [0]
@@ -77,6 +85,7 @@ def _write(dataset: Dataset, folder: Path, *, side: int, quality: int) -> None:
         shard += buffer.getvalue()
         offsets.append(offsets[-1] + buffer.tell())
         rows.append(row)
+        report(len(rows))
     if not rows:
         raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
     close_shard()

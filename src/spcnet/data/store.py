@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -63,11 +64,14 @@ class PackedStore:
         header = self.folder / "store.json"
         if not header.is_file():
             raise UserError(f"{self.folder}: no store.json here; `spcnet data pack` writes a store")
-        self.header: dict[str, Any] = json.loads(header.read_text())
-        if self.header.get("format") != FORMAT or self.header.get("version") != VERSION:
-            raise UserError(f"{header}: not a store of version {VERSION}; pack it again")
-        with np.load(self.folder / "persons.npz", allow_pickle=False) as arrays:
-            self.persons = Persons(**{name: arrays[name] for name in arrays.files})
+        try:
+            self.header: dict[str, Any] = json.loads(header.read_text())
+            if self.header.get("format") != FORMAT or self.header.get("version") != VERSION:
+                raise UserError(f"{header}: not a store of version {VERSION}; pack it again")
+            with np.load(self.folder / "persons.npz", allow_pickle=False) as arrays:
+                self.persons = Persons(**{name: arrays[name] for name in arrays.files})
+        except (OSError, ValueError, TypeError, BadZipFile) as error:
+            raise UserError(f"{self.folder}: a broken store ({error}); pack it again") from None
         for shard in self.header["shards"]:
             path = self.folder / shard["file"]
             if not path.is_file() or path.stat().st_size != shard["bytes"]:
@@ -137,7 +141,7 @@ class PackedStore:
             os.replace(partial, path)
         except OSError as error:
             raise UserError(
-                f"{path}: cannot expand the store here ({error.strerror}); "
+                f"{path}: cannot expand the store here ({error.strerror or error}); "
                 f"it needs {self._pixel_offsets[-1] / 1e9:.1f} GB in a writable folder"
             ) from None
         finally:

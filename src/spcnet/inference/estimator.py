@@ -91,6 +91,14 @@ class PoseEstimator:
         self.refinement: Refinement = refinement or self.card.refinement
         self.batch_size = batch_size
 
+    def describe(self) -> str:
+        """How results come about, in words: network, input, refinement, flip, device."""
+        flip = "flip" if self.flip else "no test-time augmentation"
+        return (
+            f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px), "
+            f"{self.refinement} refinement, {flip}, on {self.device}"
+        )
+
     def predict(self, image: Picture, boxes: ArrayLike | None = None) -> list[Pose]:
         """The poses in one picture.
 
@@ -121,7 +129,8 @@ class PoseEstimator:
             One list of poses a picture, in order.
 
         Raises:
-            UserError: as for `predict`; and where there are more or fewer boxes than pictures.
+            UserError: as for `predict`, when the group of `batch_size` pictures that the faulty
+                one is in is reached; and where there are more or fewer boxes than pictures.
         """
         for group in _groups(_pairs(images, boxes), self.batch_size):
             pictures = [load_picture(image) for image, _ in group]
@@ -159,14 +168,17 @@ class PoseEstimator:
         whole = [n for n, of_picture in enumerate(boxes) if of_picture is None]
         located = dict(zip(whole, self._locate([pictures[n] for n in whole]), strict=True))
         rows = [(n, box) for n, given in enumerate(boxes) if given is not None for box in given]
-        looks: list[list[Look]] = [[located[n]] if n in located else [] for n in range(len(boxes))]
-        for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
-            looks[n].append(look)
-        for of_picture in looks:
-            yield [
-                Pose(look.keypoints, look.scores, look.box.astype(np.float32), self.skeleton)
-                for look in of_picture
-            ]
+        poses: list[list[Pose]] = [[] for _ in pictures]
+        for n, look in located.items():
+            height, width = pictures[n].shape[:2]
+            tight = look.closer().clip(0, [width - 1, height - 1] * 2)
+            poses[n].append(self._pose(look, tight))
+        for (n, box), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
+            poses[n].append(self._pose(look, box))
+        yield from poses
+
+    def _pose(self, look: "Look", box: Array) -> Pose:
+        return Pose(look.keypoints, look.scores, box.astype(np.float32), self.skeleton)
 
     def _locate(self, pictures: Sequence[Array]) -> list[Look]:
         """The one person in each picture, coarse to fine.
@@ -252,7 +264,10 @@ def load_picture(image: Picture) -> Array:
     if isinstance(image, np.ndarray):
         return rgb_from_array(image)
     if isinstance(image, Image.Image):
-        return rgb_from_pil(image)
+        try:
+            return rgb_from_pil(image)
+        except Exception as error:
+            raise UserError(f"image of mode {image.mode!r} cannot be read: {error}") from None
     if isinstance(image, str | os.PathLike):
         return read_image(image)
     raise UserError(
@@ -282,8 +297,13 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
         shown = ",".join(f"{side:g}" for side in box)
         if not np.isfinite(box).all() or x1 <= x0 or y1 <= y0:
             raise UserError(f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
-        if x1 <= 0 or y1 <= 0 or x0 >= width - 1 or y0 >= height - 1:
+        if x1 < -0.5 or y1 < -0.5 or x0 > width - 0.5 or y0 > height - 0.5:
             raise UserError(f"box {shown} lies outside the picture of {width} x {height} pixels")
+        if max(x1 - x0, y1 - y0) > 100 * max(width, height):
+            raise UserError(
+                f"box {shown} is over a hundred times as large as the picture of "
+                f"{width} x {height} pixels"
+            )
     return array
 
 

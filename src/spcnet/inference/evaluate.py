@@ -27,7 +27,7 @@ def evaluate(
     Raises:
         UserError: the estimator's skeleton is not the data set's, or a picture cannot be read.
     """
-    if estimator.skeleton != dataset.skeleton:
+    if estimator.skeleton.joints != dataset.skeleton.joints:
         raise UserError(
             f"the model predicts {estimator.skeleton.name!r}, but {dataset.name} is annotated "
             f"with {dataset.skeleton.name!r}"
@@ -64,4 +64,6 @@ def predict_dataset(
         if len(pictures) == estimator.batch_size or len(annotations) == len(dataset):
             keypoints += look()
             report(len(annotations))
+    if not keypoints:
+        raise UserError(f"{dataset.name} {dataset.split}: no persons to score")
     return np.stack(keypoints), annotations

@@ -19,7 +19,8 @@ class Pose:
     Attributes:
         keypoints: (K, 2) float32, x right and y down, 0-based pixel centres.
         scores: (K,) float32 in [0, 1], how sure the network is of each joint.
-        box: (4,) float32 x0, y0, x1, y1, the person box that was looked at.
+        box: (4,) float32 x0, y0, x1, y1, the person box that was given; without one, the tight
+            box of the joints that the network is sure of.
         skeleton: names and limbs of the K joints.
     """
 
@@ -72,11 +73,5 @@ def coco_document(
             pose.to_coco(image_id=image_id, annotation_id=len(annotations) + n)
             for n, pose in enumerate(poses, start=1)
         ]
-    category = {
-        "id": 1,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": list(skeleton.joints),
-        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_indices],
-    }
-    return {"images": entries, "annotations": annotations, "categories": [category]}
+    categories = [skeleton.to_coco_category()]
+    return {"images": entries, "annotations": annotations, "categories": categories}

@@ -1,5 +1,6 @@
 """Named scoring rules. Every number the software prints carries the name of one."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -42,8 +43,14 @@ class Score:
     persons: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; what was never scored is None, since JSON has no NaN."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: plain(part) for key, part in value.items()}
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        return {key: plain(value) for key, value in asdict(self).items()}
 
 
 def lspet_pck(

@@ -5,7 +5,7 @@ ECAI 2020. Sizes in comments are the paper's: 256x256 input, C = 256, S = 8 stac
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,8 @@ class PoseNetwork(nn.Module):
     (B, K, H/4, W/4); in evaluation mode the last one. `forward_all` gives everything in both.
 
     Raises:
-        ValueError: H or W is not a multiple of `divisor`; the message names the nearest that are.
+        ValueError: an argument is not one of those above; or, when called, H or W is not a
+            multiple of `divisor`, and the message names the nearest that are.
     """
 
     stride = 4
@@ -125,6 +126,17 @@ class PoseNetwork(nn.Module):
         fusion: FusionKind = "selective",
     ) -> None:
         super().__init__()
+        for name, value, known in (
+            ("module", module, get_args(ModuleKind)),
+            ("fusion", fusion, get_args(FusionKind)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        for name, count in (("stacks", stacks), ("depth", depth), ("dilation", dilation)):
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        if channels < 2 or channels % 2:
+            raise ValueError(f"channels must be even and at least 2, got {channels}")
 
         def make_module() -> Hourglass | DilatedHourglass:
             if module == "hourglass":

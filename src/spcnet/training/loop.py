@@ -6,16 +6,18 @@
 A run directory holds ``recipe.yaml``, ``log.jsonl`` (one JSON object a line), ``state.safetensors``
 (everything a resumed run needs) and ``model.safetensors`` (the network so far, ready for use).
 Every batch is a function of (seed, epoch, step), so a resumed run takes the steps that an
-uninterrupted one would have taken.
+uninterrupted one would have taken: on the CPU bit for bit.
 """
 
 import copy
 import json
+import logging
 import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,10 @@ from torch import Tensor, nn
 
 from spcnet.checkpoints import ModelCard, read_tensors, save_checkpoint, write_tensors
 from spcnet.data.augmentation import Batch, make_batch
-from spcnet.data.datasets import open_dataset, shuffled
+from spcnet.data.datasets import shuffled
 from spcnet.data.store import PackedStore
 from spcnet.errors import UserError
-from spcnet.heatmaps import activate, cells_to_pixels, decode
+from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import Score, lspet_pck
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
@@ -37,10 +39,15 @@ from spcnet.training.losses import heatmap_loss
 from spcnet.training.recipe import Recipe
 
 LOG_EVERY = 20  # steps
+REFINEMENT: Refinement = "dark"  # of held-out scores, and what the trained model uses by default
+RUN_FILES = ("recipe.yaml", "log.jsonl", "state.safetensors", "model.safetensors")
 LICENCE = (
     "MIT for the package; the weights were trained on third-party annotations for research: "
     "see NOTICE"
 )
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def train(
     holdout: PackedStore | None = None,
     resume: bool = False,
     device: torch.device | str = "cpu",
-    max_minutes: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Train a network by a recipe.
@@ -88,7 +95,8 @@ def train(
         holdout: persons that are scored while training and never learned from.
         resume: go on from the directory's last checkpoint.
         device: where to train.
-        max_minutes: stop cleanly after this time; a later call with `resume` goes on.
+        stop: asked after every step; where it says True the run is saved and left, and a later
+            call with `resume` goes on.
         report: called every few steps and after every evaluation.
 
     Returns:
@@ -99,8 +107,7 @@ def train(
     """
     run = Run(recipe, store, run_dir, holdout=holdout, device=device)
     run.open(resume=resume)
-    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    run.go(report, deadline=deadline)
+    run.go(report, stop=stop)
     return run.dir / "model.safetensors"
 
 
@@ -138,21 +145,21 @@ class Run:
         if resume and state.is_file():
             self._load(state)
             return
-        if (self.dir / "recipe.yaml").exists() and not resume:
+        if resume:
+            log.warning("%s: no checkpoint to resume from; beginning anew", self.dir)
+        elif taken := [name for name in RUN_FILES if (self.dir / name).exists()]:
             raise UserError(
-                f"{self.dir}: holds a run already; go on with it by --resume, "
+                f"{self.dir}: holds a run already ({taken[0]}); go on with it by --resume, "
                 "or name another --run-dir"
             )
-        try:
+        with self._writing():
             self.dir.mkdir(parents=True, exist_ok=True)
             values = self.recipe.model_dump()
             (self.dir / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
             (self.dir / "log.jsonl").write_text("")
-        except OSError as error:
-            raise UserError(f"{self.dir}: cannot be written: {error.strerror}") from None
 
-    def go(self, report: Callable[[Progress], None], *, deadline: float) -> None:
-        """Take the remaining steps."""
+    def go(self, report: Callable[[Progress], None], *, stop: Callable[[], bool]) -> None:
+        """Take the remaining steps, or save and return after the first one where `stop` holds."""
         plan = self.recipe.training
         began = last_save = window_began = time.monotonic()
         seconds_before = self.seconds
@@ -187,11 +194,11 @@ class Run:
                 if ends_epoch and (epoch % plan.evaluate_every == 0 or finished):
                     self._evaluate(progress, report)
                     window_began = time.monotonic()
-            stop = time.monotonic() > deadline
-            if finished or stop or now - last_save > 60 * plan.save_minutes:
+            stopped = stop()
+            if finished or stopped or now - last_save > 60 * plan.save_minutes:
                 self._save()
                 last_save = time.monotonic()
-            if stop:
+            if stopped:
                 return
 
     def _batches(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
@@ -227,8 +234,8 @@ class Run:
         value = loss.item()
         if not math.isfinite(value):
             raise UserError(
-                f"the loss became {value} at step {self.step + 1}; lower optimizer.lr, or set "
-                "optimizer.clip, and go on from the last checkpoint with --resume"
+                f"the loss became {value} at step {self.step + 1}; begin a new run with a lower "
+                "optimizer.lr, or with optimizer.clip (1.0 is a good first try)"
             )
         self.optimizer.step()
         self.step += 1
@@ -255,11 +262,20 @@ class Run:
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
         self.scores.append(entry)
         self._log(**entry)
-        report(Progress(**{**vars(progress), "score": score}))
+        report(replace(progress, score=score))
 
     def _log(self, **entry: Any) -> None:
-        with (self.dir / "log.jsonl").open("a") as stream:
+        with self._writing(), (self.dir / "log.jsonl").open("a") as stream:
             stream.write(json.dumps(entry) + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What cannot be written is the user's to mend."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"{self.dir}: cannot be written: {reason}") from None
 
     def _save(self) -> None:
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
@@ -272,11 +288,10 @@ class Run:
             "progress": json.dumps(progress),
             "recipe": json.dumps(self._identity()),
         }
-        try:
-            write_tensors(self.dir / "state.safetensors", tensors, metadata)
+        with self._writing():
+            # The state last: while it is old, a resumed run writes both again.
             save_checkpoint(self.dir / "model.safetensors", self.average.state_dict(), self._card())
-        except OSError as error:
-            raise UserError(f"{self.dir}: cannot save the run: {error.strerror}") from None
+            write_tensors(self.dir / "state.safetensors", tensors, metadata)
 
     def _load(self, path: Path) -> None:
         tensors, metadata = read_tensors(path)
@@ -316,7 +331,8 @@ class Run:
         path = self.dir / "log.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        path.write_text("".join(line + "\n" for line in kept))
+        with self._writing():
+            path.write_text("".join(line + "\n" for line in kept))
 
     def _card(self) -> ModelCard:
         from spcnet import __version__
@@ -329,6 +345,7 @@ class Run:
             input_size=recipe.model.input_size,
             heatmap=recipe.loss.kind,
             sigma=recipe.loss.sigma,
+            refinement=REFINEMENT,
             training={
                 "dataset": recipe.data.dataset,
                 "images": recipe.data.train,
@@ -349,22 +366,33 @@ class Run:
         )
 
 
-def check_parts(recipe: Recipe) -> None:
-    """See to it that no held-out person is learned from.
+def check_recipe(recipe: Recipe) -> None:
+    """See to it that the network of a recipe can be built and takes the input.
 
     Raises:
-        UserError: ``data.train`` and ``data.holdout`` share persons.
+        UserError: the variant or an argument of it is unknown, or the input size does not fit.
     """
-    data = recipe.data
-    if data.holdout is None:
-        return
-    train = open_dataset(data.dataset, data.root, data.train)
-    holdout = open_dataset(data.dataset, data.root, data.holdout)
-    shared = sorted(set(train.numbers) & set(holdout.numbers))
+    plan = recipe.model
+    try:
+        with torch.device("meta"):
+            network = create_model(plan.variant, num_joints=1, **plan.arguments)
+            network.eval()(torch.empty(1, 3, plan.input_size, plan.input_size))
+    except (ValueError, TypeError) as error:
+        reason = str(error).replace("PoseNetwork.__init__() got an ", "")
+        raise UserError(f"model: {reason}") from None
+
+
+def check_parts(store: PackedStore, holdout: PackedStore) -> None:
+    """See to it that no held-out picture is learned from.
+
+    Raises:
+        UserError: the two stores share pictures, by their names.
+    """
+    shared = sorted(set(store.persons.keys.tolist()) & set(holdout.persons.keys.tolist()))
     if shared:
         raise UserError(
-            f"data.train {data.train!r} and data.holdout {data.holdout!r} share "
-            f"{len(shared)} images, such as {shared[0]}; make them disjoint"
+            f"data.train and data.holdout share {len(shared)} pictures, such as {shared[0]}; "
+            "make them disjoint"
         )
 
 
@@ -430,7 +458,7 @@ def score_store(
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
             raw = network(batch.images.contiguous(memory_format=torch.channels_last))
         heatmaps = activate(raw, kind=recipe.loss.kind, sigma=recipe.loss.sigma)
-        cells, _ = decode(heatmaps, refinement="dark", sigma=recipe.loss.sigma)
+        cells, _ = decode(heatmaps, refinement=REFINEMENT, sigma=recipe.loss.sigma)
         predicted.append(cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy())
         truth.append(batch.points.cpu().numpy())
         annotated.append(batch.annotated.cpu().numpy())

@@ -31,11 +31,13 @@ class ModelSection(Section):
 class DataSection(Section):
     """Which persons to learn from."""
 
-    dataset: Literal["lspet", "synthetic"] = "lspet"
+    dataset: Literal["lspet", "synthetic", "store"] = "lspet"
     root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
-    train: str = Field("train", description="split or image numbers to learn from")
+    train: str = Field(
+        "train", description="split or image numbers to learn from; of a store, its folder"
+    )
     holdout: str | None = Field(
-        None, description="split or image numbers, not in `train`, that are scored while training"
+        None, description="the same, of others than `train`, to be scored while training"
     )
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
 
