@@ -96,6 +96,8 @@ def flip_points(points: ArrayLike, width: int, permutation: Sequence[int]) -> Ar
         width: of the image in pixels.
         permutation: the skeleton's `flip_permutation`.
     """
-    flipped: Array = np.array(points, dtype=np.float64)[..., list(permutation), :]
+    points = np.asarray(points)
+    kept = points.dtype if np.issubdtype(points.dtype, np.floating) else np.float64
+    flipped: Array = points.astype(kept)[..., list(permutation), :]
     flipped[..., 0] = width - 1 - flipped[..., 0]
     return flipped
