@@ -183,6 +183,10 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         PoseEstimator("defualt")
     with pytest.raises(UserError, match="no such file"):
         PoseEstimator(str(tmp_path / "none.safetensors"))
+    with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
+        PoseEstimator("default", batch_size=0)
+    with pytest.raises(UserError, match="refinement must be one of none, quarter, dark"):
+        PoseEstimator("default", refinement="bad")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="device 'tpu9' is not here"):
         PoseEstimator("default", device="tpu9")
 

@@ -86,7 +86,7 @@ def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
     stretches = 0
     while True:
         # Each stretch stops at its first chance, after one step.
-        train(plan, figures, tmp_path / "parts", resume=True, stop=lambda: True)
+        train(plan, figures, tmp_path / "parts", resume=stretches > 0, stop=lambda: True)
         stretches += 1
         _, metadata = read_tensors(tmp_path / "parts" / "state.safetensors")
         if json.loads(metadata["progress"])["step"] == 8:
@@ -164,11 +164,12 @@ def test_a_full_disk_is_told(
         train(recipe(), figures, tmp_path / "run")
 
 
-def test_resuming_nothing_begins_anew_and_says_so(
-    figures: PackedStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_resuming_nothing_is_an_error_and_leaves_nothing(
+    figures: PackedStore, tmp_path: Path
 ) -> None:
-    train(recipe(), figures, tmp_path / "run", resume=True, stop=lambda: True)
-    assert "no checkpoint to resume from" in caplog.text
+    with pytest.raises(UserError, match="no checkpoint to resume from"):
+        train(recipe(), figures, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_schedules_by_hand() -> None:

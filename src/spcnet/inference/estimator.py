@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class PoseEstimator:
         batch_size: most crops that go through the network at once.
 
     Raises:
-        UserError: the model or the device is not there.
+        UserError: the model or the device is not there, or an argument is not one of those above.
     """
 
     def __init__(
@@ -82,6 +82,11 @@ class PoseEstimator:
         refinement: Refinement | None = None,
         batch_size: int = 16,
     ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, got {batch_size}")
+        if refinement not in (None, *get_args(Refinement)):
+            known = ", ".join(get_args(Refinement))
+            raise UserError(f"refinement must be one of {known}, got {refinement!r}")
         self.path = find_weights(str(model))
         self.device = find_device(device)
         network, self.card = load_checkpoint(self.path)

@@ -11,7 +11,6 @@ uninterrupted one would have taken: on the CPU bit for bit.
 
 import copy
 import json
-import logging
 import math
 import platform
 import time
@@ -45,9 +44,6 @@ LICENCE = (
     "MIT for the package; the weights were trained on third-party annotations for research: "
     "see NOTICE"
 )
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -146,8 +142,11 @@ class Run:
             self._load(state)
             return
         if resume:
-            log.warning("%s: no checkpoint to resume from; beginning anew", self.dir)
-        elif taken := [name for name in RUN_FILES if (self.dir / name).exists()]:
+            raise UserError(
+                f"{self.dir}: no checkpoint to resume from; check --run-dir, or begin without "
+                "--resume (after removing the folder, if a run stopped there before it saved)"
+            )
+        if taken := [name for name in RUN_FILES if (self.dir / name).exists()]:
             raise UserError(
                 f"{self.dir}: holds a run already ({taken[0]}); go on with it by --resume, "
                 "or name another --run-dir"
