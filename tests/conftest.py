@@ -22,7 +22,7 @@ def shared_data() -> Path:
     """The folder of real data; tests that need it are skipped where it is not named."""
     folder = os.environ.get("SPCNET_DATA")
     if not folder:
-        pytest.skip("SPCNET_DATA is not set: it names a folder with lspet/ (real photographs)")
+        pytest.skip("SPCNET_DATA is not set: it names a folder with lspet/, lsp/, mpii/ and flic/")
     return Path(folder)
 
 

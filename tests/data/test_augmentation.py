@@ -7,7 +7,7 @@ import torch
 from spcnet.data.augmentation import NO_AUGMENTATION, Augmentation, make_batch
 from spcnet.data.crops import extract_crop
 from spcnet.data.datasets import SyntheticFigures
-from spcnet.data.lspet import LspExtended
+from spcnet.data.leeds import read_lspet
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD, crop_affine, square_of_box
@@ -35,7 +35,7 @@ def test_plain_crop_is_the_estimators_on_figures(figures: PackedStore) -> None:
 
 
 def test_plain_crop_is_the_estimators_on_photographs(shared_data: Path, tmp_path: Path) -> None:
-    dataset = LspExtended(shared_data / "lspet", "1-40")
+    dataset = read_lspet(shared_data / "lspet", "1-40")
     pack(dataset, tmp_path / "store")
     store = PackedStore(tmp_path / "store")
     for size in (128, 256):

@@ -18,14 +18,16 @@ from spcnet.skeletons import LSP14
 class OnePerson:
     """A person of 100 px in a big picture, whose joints lie on a diagonal."""
 
-    name, split, skeleton, numbers = "one", "all", LSP14, [1]
+    name, split, skeleton = "one", "all", LSP14
 
     def __init__(self, *, scale: float = 1.0) -> None:
         size = round(600 * scale)
         ramp = np.linspace(0, 255, size)
         self.image = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 128), -1).astype(np.uint8)
         points = np.linspace([250, 200], [350, 300], 14) * scale
-        self.annotation = Annotation("one.jpg", points, np.full(14, 2, np.uint8))
+        self.annotation = Annotation(
+            "folder/one.jpg", points, np.full(14, 2, np.uint8), reference=30 * scale
+        )
 
     def __len__(self) -> int:
         return 1
@@ -40,7 +42,7 @@ def test_a_small_person_keeps_the_pictures_own_pixels(tmp_path: Path) -> None:
     store = PackedStore(tmp_path / "store")
     persons = store.persons
     assert len(store) == 1
-    assert persons.sides[0] == 125
+    assert (persons.sides[0], persons.keys[0], persons.references[0]) == (125, "one.jpg", 30)
     # Moving every point by one offset restores the picture's coordinates and pixels.
     offset = person.annotation.points[0] - persons.points[0, 0]
     assert persons.points[0] + offset == pytest.approx(person.annotation.points, abs=1e-3)
@@ -57,6 +59,19 @@ def test_a_large_person_is_reduced_to_the_side_asked_for(tmp_path: Path) -> None
     assert persons.sides[0] == pytest.approx(200, rel=0.01)
     assert np.ptp(persons.points[0], axis=0) == pytest.approx([160, 160], rel=0.01)
     assert persons.centres[0] == pytest.approx(persons.points[0].mean(axis=0), abs=0.01)
+    # 120 px of a crop 500 px wide, of which 200 px are left.
+    assert persons.references[0] == pytest.approx(48, rel=0.01)
+
+
+def test_the_crop_is_by_the_rule_asked_for(tmp_path: Path) -> None:
+    pack(OnePerson(), tmp_path / "store", side=1000, crop="lsp-height")
+    store = PackedStore(tmp_path / "store")
+    assert store.persons.sides[0] == 1.25 * 600
+    assert store.persons.centres[0].tolist() == [299.5, 299.5]  # the whole picture is its region
+
+
+def test_figures_have_no_reference_length(figures: PackedStore) -> None:
+    assert np.isnan(figures.persons.references).all()
 
 
 def test_the_region_holds_a_turned_crop(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The record every reader gives: one person in one picture."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import Skeleton
 
@@ -29,12 +32,28 @@ class Annotation:
         states: (K,) uint8 of `JointState`.
         box: (4,) tight person box x0, y0, x1, y1 in image pixels; by default that of the
             annotated joints.
+        head_box: (4,) the head's rectangle, where the data set has one.
+        reference: the length in pixels that the data set's own file normalises errors by.
+        centre: (2,) where the annotators say the person is.
+        scale: the person's height by the annotators, in units of 200 pixels.
+        area: of the person in square pixels, for OKS.
+        crowd: the record stands for a group of people.
+        number: what the record is called in its file, such as COCO's annotation id.
+        image_number: what the picture is called there, such as COCO's image id.
     """
 
     image: str
     points: Array
     states: Array
     box: Array = field(default_factory=lambda: np.empty(0))
+    head_box: Array | None = None
+    reference: float | None = None
+    centre: Array | None = None
+    scale: float | None = None
+    area: float | None = None
+    crowd: bool = False
+    number: int | None = None
+    image_number: int | None = None
 
     def __post_init__(self) -> None:
         if self.box.size == 0:
@@ -52,12 +71,87 @@ class Annotation:
 class Dataset(Protocol):
     """Pictures with annotated persons, read one after the other."""
 
-    name: str
-    split: str
-    skeleton: Skeleton
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+
+    @property
+    def split(self) -> str:
+        """Which part of it."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of all annotations."""
 
     def __len__(self) -> int:
         """The number of annotated persons."""
 
     def samples(self) -> Iterator[tuple[Array, Annotation]]:
         """Every person with the picture, RGB uint8 (H, W, 3), in a fixed order."""
+
+
+@dataclass(frozen=True)
+class AnnotatedPictures:
+    """What a reader gives: the persons of one split, and where their pictures are.
+
+    Attributes:
+        name: of the data set.
+        split: which part of it.
+        skeleton: of all annotations.
+        annotations: in the file's order; `Annotation.image` is the picture's name.
+        images: folder of the pictures; None where a file of labels was read alone.
+        counts_from: what the coordinates count pixels from, as far as scoring other people's
+            predictions goes: 0, or 1 where those of a MATLAB-made file are used as they stand.
+    """
+
+    name: str
+    split: str
+    skeleton: Skeleton
+    annotations: list[Annotation]
+    images: Path | None = None
+    counts_from: int = 0
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def picture(self, annotation: Annotation) -> Path:
+        """The file of a person's picture.
+
+        Raises:
+            UserError: the labels were read without their pictures.
+        """
+        if self.images is None:
+            raise UserError(
+                f"{self.name}: labels were read without pictures; name the data set's folder"
+            )
+        return self.images / annotation.image
+
+    def samples(self) -> Iterator[tuple[Array, Annotation]]:
+        """Every person with the picture, RGB uint8 (H, W, 3); a picture is read once in a row."""
+        from spcnet.data.images import read_image
+
+        last: tuple[Path, Array] | None = None
+        for annotation in self.annotations:
+            path = self.picture(annotation)
+            if last is None or last[0] != path:
+                last = (path, read_image(path))
+            yield last[1], annotation
+
+
+def find_labels(root: Path, names: tuple[str, ...], *, title: str) -> Path | None:
+    """The first of some files that is in a folder, or None.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not root.is_dir():
+        kind = "a file" if root.exists() else "not there"
+        raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def seen_in(folder: Path, *, limit: int = 6) -> str:
+    """What a folder holds, for messages about what it lacks."""
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(folder))
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more if names else "nothing"

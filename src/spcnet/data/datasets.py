@@ -1,25 +1,108 @@
 """Data sets by name, and their packed stores in the user's cache."""
 
+import difflib
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spcnet.data.annotations import Annotation, Dataset
-from spcnet.data.lspet import LspExtended, parse_numbers
+from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
+from spcnet.data.coco import read_coco
+from spcnet.data.flic import read_flic
+from spcnet.data.leeds import parse_numbers, read_lsp, read_lspet
+from spcnet.data.mpii import read_mpii
+from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, PackedStore
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import LSP14
 
-DATASETS = ("lspet", "synthetic")
 FIGURES = {"train": "1-4000", "val": "900001-900500"}
 _FIGURES = 1_000_000  # figures are drawn by number; this many is a bound, not a stock
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is to be known of a data set before it is opened.
+
+    Attributes:
+        title: its name in full.
+        read: gives the persons of a split from the data set's folder.
+        splits: names and, where the number is fixed, persons of the usual splits.
+        crop: the crop rule that the field uses when it scores this set.
+        protocol: the scoring rule that goes with it.
+        terms: under which the data may be used.
+        citation: of the paper that describes it.
+    """
+
+    title: str
+    read: Callable[[Path, str], AnnotatedPictures]
+    splits: Mapping[str, int | None]
+    crop: CropRule
+    protocol: str
+    terms: str
+    citation: str
+
+
+DATASETS: Mapping[str, DatasetInfo] = {
+    "mpii": DatasetInfo(
+        title="MPII Human Pose",
+        read=read_mpii,
+        splits={"train": 22246, "val": 2958, "trainval": None, "test": None},
+        crop="mpii",
+        protocol="mpii-tompson",
+        terms="Simplified BSD for the annotations; the pictures are YouTube frames, for research",
+        citation="Andriluka, Pishchulin, Gehler, Schiele: 2D Human Pose Estimation: New Benchmark "
+        "and State of the Art Analysis, CVPR 2014",
+    ),
+    "lsp": DatasetInfo(
+        title="Leeds Sports Pose",
+        read=read_lsp,
+        splits={"train": 1000, "test": 1000},
+        crop="lsp-height",
+        protocol="lsp-pc",
+        terms="research; the pictures are their photographers' (Flickr)",
+        citation="Johnson, Everingham: Clustered Pose and Nonlinear Appearance Models for Human "
+        "Pose Estimation, BMVC 2010",
+    ),
+    "lspet": DatasetInfo(
+        title="Leeds Sports Pose extended",
+        read=read_lspet,
+        splits={"train": None, "val": None},  # by the release: 10,000 images or 8,860
+        crop="box",
+        protocol="lspet-pck",
+        terms="research; the pictures are their photographers' (Flickr)",
+        citation="Johnson, Everingham: Learning Effective Human Pose Estimation from Inaccurate "
+        "Annotation, CVPR 2011",
+    ),
+    "flic": DatasetInfo(
+        title="Frames Labeled In Cinema",
+        read=read_flic,
+        splits={"train": 3987, "test": 1016},
+        crop="flic",
+        protocol="flic",
+        terms="research; the pictures are film frames of their studios",
+        citation="Sapp, Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, "
+        "CVPR 2013",
+    ),
+    "coco": DatasetInfo(
+        title="COCO keypoints, or own data in its format",
+        read=read_coco,
+        splits={"train2017": None, "val2017": None},
+        crop="box",
+        protocol="pck-box",
+        terms="COCO: CC BY 4.0 for the annotations, Flickr's terms for the pictures; own data: "
+        "its owner's",
+        citation="COCO: Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
+    ),
+}
+SYNTHETIC_PROTOCOL = "lspet-pck"
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +136,31 @@ class SyntheticFigures:
             )
 
 
+def dataset_info(name: str) -> DatasetInfo:
+    """What is known of a data set.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(
+            f"unknown data set {name!r}; {hint}there are {', '.join(DATASETS)} and synthetic"
+        )
+    return DATASETS[name]
+
+
+def default_crop(name: str) -> CropRule:
+    """The crop rule that goes with a data set."""
+    return "box" if name == "synthetic" else dataset_info(name).crop
+
+
+def default_protocol(name: str) -> str:
+    """The name of the scoring rule that goes with a data set."""
+    return SYNTHETIC_PROTOCOL if name == "synthetic" else dataset_info(name).protocol
+
+
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
     """A data set by name.
 
@@ -61,13 +169,21 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> 
     """
     if name == "synthetic":
         return SyntheticFigures(split)
-    if name != "lspet":
-        raise UserError(f"unknown data set {name!r}; there are {', '.join(DATASETS)}")
+    return open_pictures(name, root, split)
+
+
+def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
+    """A data set of photographs by name.
+
+    Raises:
+        UserError: as `open_dataset`.
+    """
+    info = dataset_info(name)
     if root is None:
         raise UserError(
             f"data set {name!r} needs its folder: --root PATH, or data.root in a recipe"
         )
-    return LspExtended(Path(root).expanduser(), split)
+    return info.read(Path(root).expanduser(), split)
 
 
 def cache_folder() -> Path:
@@ -83,6 +199,7 @@ def cached_store(
     split: str,
     *,
     side: int,
+    crop: CropRule | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> PackedStore:
     """The packed store of a split, packed into the cache when it is not there yet.
@@ -92,6 +209,7 @@ def cached_store(
         root: folder of the data set.
         split: which part of it.
         side: largest side of a person's crop, pixels.
+        crop: rule of the crops; by default the data set's own.
         report: called while packing with the number of persons done and of all.
 
     Raises:
@@ -102,25 +220,41 @@ def cached_store(
     if name == "store":
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
-    key = {"root": _identity(root), "split": split, "side": side, "version": VERSION}
+    crop = crop or default_crop(name)
+    key = {
+        "root": _identity(root), "split": split, "side": side, "crop": crop, "version": VERSION,
+    }  # fmt: skip
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{digest}"
     if not folder.exists():
         log.info("packing %d persons of %s %s into %s", len(dataset), name, split, folder)
         try:
-            pack(dataset, folder, side=side, report=lambda done: report(done, len(dataset)))
+            pack(
+                dataset,
+                folder,
+                side=side,
+                crop=crop,
+                report=lambda done: report(done, len(dataset)),
+            )
         except UserError:
             if not folder.exists():  # else another process packed it meanwhile
                 raise
     return PackedStore(folder)
 
 
-def _identity(root: str | os.PathLike[str] | None) -> list[str | int] | None:
+def _identity(root: str | os.PathLike[str] | None) -> list[list[str | int]] | None:
     """What tells one data folder from another, or from an older state of itself."""
     if root is None:
         return None
-    labels = Path(root).expanduser() / "joints.mat"
-    return [str(labels.resolve()), labels.stat().st_size, labels.stat().st_mtime_ns]
+    root = Path(root).expanduser().resolve()
+    places = [root] if root.is_file() else [root, root / "annot", root / "annotations"]
+    labels = [
+        path
+        for place in places
+        for path in (sorted(place.iterdir()) if place.is_dir() else [place])
+        if path.is_file() and path.name.endswith((".mat", ".h5", ".json", ".json.gz"))
+    ]
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in labels]
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Array:

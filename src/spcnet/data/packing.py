@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spcnet.data.annotations import Annotation, Dataset
+from spcnet.data.annotations import Dataset
 from spcnet.data.crops import reduce_by_area
+from spcnet.data.regions import CropRule, region_rule
 from spcnet.data.store import FORMAT, VERSION, Persons
 from spcnet.errors import UserError
-from spcnet.geometry import Array, apply_affine, square_of_box
+from spcnet.geometry import Array, apply_affine, compose_affines
 
 SHARD_BYTES = 56_000_000
 # The region is this many crop sides wide: what a crop of scale 1.25 turned by 45 degrees reaches.
@@ -27,6 +28,7 @@ def pack(
     folder: str | os.PathLike[str],
     *,
     side: int = 256,
+    crop: CropRule = "box",
     quality: int = 92,
     report: Callable[[int], None] = lambda done: None,
 ) -> None:
@@ -39,6 +41,7 @@ def pack(
         dataset: what to pack.
         folder: where to; must not exist yet.
         side: largest side of a person's crop, in pixels.
+        crop: rule of the crops.
         quality: of the JPEG regions.
         report: called with the number of persons done.
 
@@ -54,7 +57,7 @@ def pack(
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
-        _write(dataset, partial, side=side, quality=quality, report=report)
+        _write(dataset, partial, side=side, crop=crop, quality=quality, report=report)
         partial.chmod(0o755)
         os.replace(partial, folder)
     except OSError as error:
@@ -64,7 +67,13 @@ def pack(
 
 
 def _write(
-    dataset: Dataset, folder: Path, *, side: int, quality: int, report: Callable[[int], None]
+    dataset: Dataset,
+    folder: Path,
+    *,
+    side: int,
+    crop: CropRule,
+    quality: int,
+    report: Callable[[int], None],
 ) -> None:
     rows = []
     shards: list[dict[str, str | int]] = []
@@ -77,7 +86,7 @@ def _write(
         shards.append({"file": name, "bytes": len(shard)})
         shard.clear()
 
-    for region, row in _regions(dataset, side=side):
+    for region, row in _regions(dataset, side=side, crop=crop):
         buffer = io.BytesIO()
         Image.fromarray(region).save(buffer, format="JPEG", quality=quality)
         if shard and len(shard) + buffer.tell() > SHARD_BYTES:
@@ -90,7 +99,7 @@ def _write(
         raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
     close_shard()
 
-    keys, points, states, centres, sides, sizes = (
+    keys, points, states, centres, sides, references, sizes = (
         np.stack(column) for column in zip(*rows, strict=True)
     )
     persons = Persons(
@@ -99,6 +108,7 @@ def _write(
         states=states,
         centres=centres.astype(np.float32),
         sides=sides.astype(np.float32),
+        references=references.astype(np.float32),
         sizes=sizes,
         offsets=np.asarray(offsets),
     )
@@ -110,17 +120,22 @@ def _write(
         "split": dataset.split,
         "persons": len(rows),
         "side": side,
+        "crop": crop,
         "skeleton": dataset.skeleton.to_dict(),
         "shards": shards,
     }
     (folder / "store.json").write_text(json.dumps(header, indent=1))
 
 
-def _regions(dataset: Dataset, *, side: int) -> Iterator[tuple[Array, tuple[object, ...]]]:
+def _regions(
+    dataset: Dataset, *, side: int, crop: CropRule
+) -> Iterator[tuple[Array, tuple[object, ...]]]:
     """Each person's region and its row of `Persons`, without the offset."""
+    rule = region_rule(crop, dataset)
     for image, annotation in dataset.samples():
-        region, to_region, crop_side = _cut(image, annotation, side=side)
-        centre, _ = square_of_box(annotation.box)
+        height, width = image.shape[:2]
+        centre, crop_side = rule(annotation, (height, width))
+        region, to_region, scale = _cut(image, centre, crop_side, side=side)
         yield (
             region,
             (
@@ -128,15 +143,15 @@ def _regions(dataset: Dataset, *, side: int) -> Iterator[tuple[Array, tuple[obje
                 apply_affine(to_region, annotation.points),
                 annotation.states,
                 apply_affine(to_region, centre[None])[0],
-                np.float64(crop_side),
+                np.float64(crop_side * scale),
+                np.float64(scale * (annotation.reference or np.nan)),
                 np.array(region.shape[:2]),
             ),
         )
 
 
-def _cut(image: Array, annotation: Annotation, *, side: int) -> tuple[Array, Array, float]:
-    """The region of one person, the affine to it, and the side of the crop in it."""
-    centre, crop_side = square_of_box(annotation.box)
+def _cut(image: Array, centre: Array, crop_side: float, *, side: int) -> tuple[Array, Array, float]:
+    """The region about a square, the affine from the picture to it, and that affine's scale."""
     reach = MARGIN * crop_side / 2
     limit = np.array(image.shape[1::-1])
     # At least one pixel remains, even of a person annotated wholly outside the picture.
@@ -144,9 +159,9 @@ def _cut(image: Array, annotation: Annotation, *, side: int) -> tuple[Array, Arr
     high = np.clip(np.ceil(centre + reach).astype(int) + 1, low + 1, limit)
     region = image[low[1] : high[1], low[0] : high[0]]
     to_region = np.array([[1.0, 0, -low[0]], [0, 1.0, -low[1]]])
+    scale = 1.0
     if crop_side > side:
         region, reduce = reduce_by_area(region, crop_side / side)
-        scale = np.sqrt(abs(np.linalg.det(reduce[:, :2])))
-        to_region = np.column_stack([reduce[:, :2], reduce[:, :2] @ to_region[:, 2] + reduce[:, 2]])
-        crop_side *= float(scale)
-    return np.ascontiguousarray(region), to_region, crop_side
+        scale = float(np.sqrt(abs(np.linalg.det(reduce[:, :2]))))
+        to_region = compose_affines(reduce, to_region)
+    return np.ascontiguousarray(region), to_region, scale

@@ -22,7 +22,7 @@ from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
 
 FORMAT = "spcnet-store"
-VERSION = 1
+VERSION = 2
 EXPANDED = "expanded.u8"
 
 
@@ -36,6 +36,7 @@ class Persons:
         states: (N, K) uint8 of `JointState`.
         centres: (N, 2) middle of the padded square crop.
         sides: (N,) its side.
+        references: (N,) the length that the data set itself normalises errors by, or NaN.
         sizes: (N, 2) height and width of the region.
         offsets: (N + 1,) where each JPEG begins, counted over all shards.
     """
@@ -45,6 +46,7 @@ class Persons:
     states: Array
     centres: Array
     sides: Array
+    references: Array
     sizes: Array
     offsets: Array
 

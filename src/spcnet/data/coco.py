@@ -1,0 +1,160 @@
+"""COCO keypoint files: COCO's own (Lin et al., ECCV 2014) and anybody's own data.
+
+Own data is one JSON away: ``images`` (id, file_name), ``annotations`` (image_id, keypoints as
+x, y, v for every joint, bbox) and ``categories`` whose ``keypoints`` names the joints and whose
+``skeleton`` lists limbs as pairs of joints counted from 1. Joints named ``left_x`` and
+``right_x`` mirror each other.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
+from spcnet.data.label_files import load_json
+from spcnet.errors import UserError
+from spcnet.geometry import box_of_points
+from spcnet.skeletons import SKELETONS, Skeleton
+
+WANTED = "a COCO keypoint file"
+
+
+def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
+    """Persons of a COCO keypoint file.
+
+    Args:
+        root: the JSON file itself, whose pictures lie beside it or in ``images/``; or a folder
+            with ``annotations/person_keypoints_SPLIT.json`` (COCO's own layout), ``SPLIT.json``
+            or ``annotations.json``.
+        split: such as ``"val2017"``; a lone file is taken whole, whatever the split.
+
+    Raises:
+        UserError: the file is not there or not what it should be.
+    """
+    root = Path(root)
+    path = root
+    if not root.is_file():
+        names = (
+            f"annotations/person_keypoints_{split}.json",
+            f"annotations/{split}.json",
+            f"{split}.json",
+            "annotations.json",
+        )
+        found = [root / name for name in names if (root / name).is_file()]
+        if not found:
+            raise UserError(
+                f"{root}: no keypoint file here; COCO's is {names[0]}, and own data may be a "
+                f"JSON file of any name (name the file itself)"
+            )
+        path = found[0]
+    labels = coco_labels(path, split)
+    base = path.parent.parent if path.parent.name == "annotations" else path.parent
+    folders = [base, base / "images", base / split, base / "images" / split]
+    # Any picture tells the folder: the first one may be what half a download lacks.
+    pictures = {person.image for person in labels.annotations}
+    there = (f for f in folders if any((f / picture).is_file() for picture in pictures))
+    images = next(there, folders[0])
+    return replace(labels, images=images)
+
+
+def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
+    """The labels of a COCO keypoint file, without pictures.
+
+    Raises:
+        UserError: as `read_coco`.
+    """
+    content = load_json(path, wanted=WANTED)
+    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
+        raise UserError(f"{path}: not {WANTED}: wanted an object with images and annotations")
+    try:
+        categories = [c for c in content.get("categories", []) if c.get("keypoints")]
+        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        rows = [row for row in content["annotations"] if "keypoints" in row]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not {WANTED}: {type(error).__name__} {error}") from None
+    if not categories:
+        raise UserError(f"{path}: no category names keypoints, so the joints have no names")
+    skeleton = coco_skeleton(path, categories[0])
+    if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
+        called = ", ".join(str(category.get("name")) for category in categories)
+        raise UserError(f"{path}: categories of different joints ({called}); keep one of them")
+    annotations = [_of_row(path, row, names, len(skeleton)) for row in rows]
+    if not annotations:
+        raise UserError(f"{path}: no annotation with keypoints")
+    return AnnotatedPictures("coco", split, skeleton, annotations)
+
+
+def coco_skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
+    """The skeleton of a category; a known one where the joints are the same.
+
+    Raises:
+        UserError: the category's joints or limbs cannot be a skeleton.
+    """
+    joints = tuple(str(name).strip().lower().replace(" ", "_") for name in category["keypoints"])
+    known = next((s for s in SKELETONS.values() if s.joints == joints), None)
+    if known is not None:
+        return known
+
+    def pair(*names: str) -> tuple[str, str] | None:
+        return (names[0], names[1]) if set(names) <= set(joints) else None
+
+    try:
+        pairs = [(int(a), int(b)) for a, b in category.get("skeleton", [])]
+        if any(not 1 <= joint <= len(joints) for limb in pairs for joint in limb):
+            raise ValueError(f"its limbs must count joints from 1 to {len(joints)}")
+        limbs = tuple((joints[a - 1], joints[b - 1]) for a, b in pairs)
+        return Skeleton(
+            name=str(category.get("name", "own")),
+            joints=joints,
+            limbs=limbs,
+            head=pair("neck", "head_top"),
+            torso=pair("left_shoulder", "right_hip"),
+        )
+    except (ValueError, TypeError, IndexError) as error:
+        raise UserError(f"{path}: the category's keypoints make no skeleton: {error}") from None
+
+
+def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int) -> Annotation:
+    try:
+        number = int(row.get("id", 0))
+        values = np.array(row["keypoints"], dtype=np.float64)
+        if values.size != 3 * joints:
+            raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
+        points, flags = values.reshape(joints, 3)[:, :2], values.reshape(joints, 3)[:, 2]
+        if not np.isin(flags, [state.value for state in JointState]).all():
+            raise ValueError("a visibility flag is none of 0, 1, 2")
+        if not np.isfinite(points[flags > 0]).all():
+            raise ValueError("a labelled joint's coordinates are not finite")
+        box = _tight(row.get("bbox"))
+        if box is None:
+            if not (flags > 0).any():
+                raise ValueError("neither keypoints nor a bbox")
+            box = box_of_points(points[flags > 0])
+        width, height = box[2:] - box[:2]
+        return Annotation(
+            image=names[row["image_id"]],
+            points=points,
+            states=flags.astype(np.uint8),
+            box=box,
+            area=float(row.get("area") or width * height),
+            crowd=bool(row.get("iscrowd", 0)),
+            number=number,
+            image_number=row["image_id"] if isinstance(row["image_id"], int) else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: annotation {row.get('id')}: {type(error).__name__} {error}"
+        ) from None
+
+
+def _tight(bbox: Sequence[float] | None) -> np.ndarray[Any, Any] | None:
+    if not bbox:
+        return None
+    x, y, width, height = (float(value) for value in bbox)
+    if not (width > 0 and height > 0):  # what tools write that know no box
+        return None
+    return np.array([x, y, x + width, y + height])

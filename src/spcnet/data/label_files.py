@@ -1,0 +1,130 @@
+"""Files of labels and predictions: MATLAB, HDF5 and JSON, with errors that name the file."""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+
+
+def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any]:
+    """The variables of a ``.mat`` file.
+
+    Args:
+        path: the file; of version 7.3 (HDF5) too, whose arrays then come with their axes in
+            MATLAB's order.
+        wanted: what the file should be, for messages.
+        structs: give structs as objects and squeeze axes of length 1.
+
+    Raises:
+        UserError: the file is missing, cut short, or no such file.
+    """
+    import scipy.io
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; wanted {wanted}")
+    try:
+        content = scipy.io.loadmat(
+            str(path), struct_as_record=not structs, squeeze_me=structs, chars_as_strings=True
+        )
+    except NotImplementedError:  # version 7.3
+        arrays = load_h5(path, wanted=wanted)
+        if structs and not arrays:
+            raise UserError(
+                f"{path}: a struct of version 7.3; save it in MATLAB with -v7, wanted {wanted}"
+            ) from None
+        return {name: np.transpose(array) for name, array in arrays.items()}
+    except Exception as error:  # what half a download makes scipy raise is past listing
+        raise UserError(f"{path}: not {wanted}, or half a download: {_reason(error)}") from None
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
+    """The arrays at the top of an HDF5 file.
+
+    Raises:
+        UserError: the file is missing, cut short or no HDF5 file, or h5py is not installed.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; wanted {wanted}")
+    try:
+        import h5py
+    except ImportError:
+        raise UserError(f"{path}: reading HDF5 needs h5py: pip install 'spcnet[h5]'") from None
+    try:
+        with h5py.File(path, "r") as file:
+            # MATLAB's cells are references to elsewhere in the file.
+            return {
+                name: item[()]
+                for name, item in file.items()
+                if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is None
+            }
+    except (OSError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path}: not {wanted}, or half a download: {_reason(error)}") from None
+
+
+def load_json(path: Path, *, wanted: str) -> Any:
+    """A JSON file, plain or gzipped.
+
+    Raises:
+        UserError: it is missing, cut short or no JSON.
+    """
+    try:
+        data = path.read_bytes()
+        return json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; wanted {wanted}") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: not {wanted}, or half a download: {reason}") from None
+
+
+def check_hourglass(path: Path, arrays: dict[str, Array], *, joints: int) -> None:
+    """See to it that an h5 is one of the stacked hourglass for so many joints.
+
+    Raises:
+        UserError: an array is missing or of another shape.
+    """
+    wanted = ("center", "imgname", "index", "normalize", "part", "person", "scale", "visible")
+    lacking = [name for name in wanted if name not in arrays]
+    if lacking:
+        raise UserError(
+            f"{path}: not an h5 of the stacked hourglass: it holds "
+            f"{', '.join(arrays) or 'nothing'}, without {', '.join(lacking)}"
+        )
+    shape = arrays["part"].shape
+    if len(shape) != 3 or shape[1:] != (joints, 2):
+        other = {16: "MPII's", 11: "FLIC's"}.get(shape[1] if len(shape) == 3 else 0, "")
+        raise UserError(
+            f"{path}: part must be (N, {joints}, 2), got {shape}"
+            + (f"; this is {other} file" if other else "")
+        )
+    for name in wanted:
+        if len(arrays[name]) != shape[0]:
+            raise UserError(f"{path}: {name} is of {len(arrays[name])} persons, part of {shape[0]}")
+
+
+def text(value: Any) -> str:
+    """A name from an h5, which keeps bytes or padded integers."""
+    if isinstance(value, np.ndarray):
+        value = bytes(value.astype(np.uint8).tolist())
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return str(value).split("\0")[0]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A struct array, a lone struct, a cell array or nothing, as a list."""
+    if isinstance(value, np.ndarray):
+        return list(value.ravel())
+    return [value]
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:120] or type(error).__name__

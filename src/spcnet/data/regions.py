@@ -1,0 +1,139 @@
+"""Which square of a picture a person is cropped by: the field's rules, by name.
+
+- ``box``: the tight box's middle, its longer side times 1.25 (LSP extended; own data).
+- ``mpii``: the annotated centre, 15 * scale pixels lower, and 200 * 1.25 * scale pixels (Newell et
+  al., ECCV 2016).
+- ``lsp-height``: the picture's middle and 1.25 times its height; needs no label (Wei et al.,
+  CVPR 2016).
+- ``lsp-limbs``: a scale from the labelled limbs' lengths, 200 * scale * 368 / 256 pixels (Yang et
+  al., ICCV 2017): it looks at the truth, so it is offered and never a default.
+- ``flic``: the torso box's middle, the frame's in height, and 440 pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
+from spcnet.errors import UserError
+from spcnet.geometry import BOX_PADDING, Array, box_of_points, square_of_box
+from spcnet.skeletons import Skeleton
+
+CropRule = Literal["box", "mpii", "lsp-height", "lsp-limbs", "flic"]
+Region = Callable[[Annotation, tuple[int, int]], tuple[Array, float]]
+
+LIMB_CROP = 368 / 256  # the other value of that line is 410 / 256
+PARENTS = {
+    "ankle": "knee", "knee": "hip", "hip": "neck",
+    "wrist": "elbow", "elbow": "shoulder", "shoulder": "neck", "head_top": "neck",
+}  # fmt: skip
+
+
+def check_rule(rule: str) -> CropRule:
+    """The crop rule of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    known: tuple[CropRule, ...] = get_args(CropRule)
+    for name in known:
+        if name == rule:
+            return name
+    raise UserError(f"unknown crop rule {rule!r}; there are {', '.join(known)}")
+
+
+def region_rule(rule: CropRule, dataset: Dataset) -> Region:
+    """The function that gives a person's square.
+
+    Args:
+        rule: one of `CropRule`.
+        dataset: whose persons are to be cropped; ``lsp-limbs`` takes its medians over it.
+
+    Returns:
+        A function of an annotation and the picture's (height, width) that gives the centre (2,)
+        and the side of the square in image pixels. It raises a `UserError` where the annotation
+        lacks what the rule needs.
+
+    Raises:
+        UserError: the rule does not fit the data set.
+    """
+    if rule == "box":
+        return lambda person, size: square_of_box(person.box)
+    if rule == "mpii":
+        return _mpii
+    if rule == "lsp-height":
+        return _image_height
+    if rule == "lsp-limbs":
+        return _limbs(dataset)
+    return _flic
+
+
+def _mpii(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
+    if person.centre is None or person.scale is None:
+        raise UserError(f"{person.image}: crop rule 'mpii' needs an annotated centre and scale")
+    return person.centre + [0.0, 15 * person.scale], 200 * 1.25 * person.scale
+
+
+def _image_height(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
+    height, width = size
+    return np.array([(width - 1) / 2, (height - 1) / 2]), BOX_PADDING * height
+
+
+def _flic(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
+    if person.centre is None:
+        raise UserError(f"{person.image}: crop rule 'flic' needs an annotated torso box")
+    return person.centre, 200 * 2.2
+
+
+def limb_lengths(points: Array, labelled: Array, skeleton: Skeleton) -> Array:
+    """Lengths (N, 13) in pixels of each joint to its parent, NaN where either is not labelled.
+
+    The last one is the head's, from neck to head top.
+    """
+    children = [
+        (joint, parent if parent == "neck" else joint.replace(end, parent))
+        for end, parent in PARENTS.items()
+        for joint in skeleton.joints
+        if joint.endswith(end)
+    ]
+    first, second = np.array([[skeleton.index(name) for name in pair] for pair in children]).T
+    lengths = np.linalg.norm(points[:, first] - points[:, second], axis=-1)
+    return np.where(labelled[:, first] & labelled[:, second], lengths, np.nan)
+
+
+def _limbs(dataset: Dataset) -> Region:
+    """The rule of Yang et al., with the limbs' proportions of a whole set."""
+    if not isinstance(dataset, AnnotatedPictures) or dataset.skeleton.head is None:
+        raise UserError(
+            f"crop rule 'lsp-limbs' needs the joints of LSP, and {dataset.name} differs"
+        )
+    skeleton = dataset.skeleton
+    try:
+        lengths = _lengths(dataset.annotations, skeleton)
+    except ValueError as error:
+        raise UserError(f"crop rule 'lsp-limbs' needs the joints of LSP: {error}") from None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = lengths / lengths[:, -1:]
+    shares[~np.isfinite(shares)] = np.nan
+    proportions = np.nanmedian(shares, axis=0)  # r_p, each limb over the head
+
+    def region(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
+        heads = _lengths([person], skeleton)[0] / proportions
+        if not np.isfinite(heads).any():
+            raise UserError(f"{person.image}: crop rule 'lsp-limbs' needs a labelled limb")
+        head = max(float(np.nanquantile(heads, 0.75)), 1e-6)
+        low_high = box_of_points(person.points[person.annotated]).reshape(2, 2)
+        extent = np.maximum(low_high[1] - low_high[0], 1e-6)
+        zoom = min(41 / head, 304 / extent[0], 304 / extent[1])
+        height, width = size
+        middle = np.array([(width - 1) / 2, (height - 1) / 2])
+        centre = middle if dataset.name == "lsp" else low_high.mean(axis=0)
+        return centre, 200 * (41 / 35) / zoom * LIMB_CROP
+
+    return region
+
+
+def _lengths(persons: Sequence[Annotation], skeleton: Skeleton) -> Array:
+    points: Any = np.stack([person.points for person in persons])
+    return limb_lengths(points, np.stack([person.annotated for person in persons]), skeleton)

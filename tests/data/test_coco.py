@@ -1,0 +1,194 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spcnet.data.coco import coco_labels, read_coco
+from spcnet.errors import UserError
+from spcnet.skeletons import COCO17, LSP14
+
+OWN = {
+    "id": 1,
+    "name": "arm",
+    "keypoints": ["Left Hand", "Right Hand", "Nose"],
+    "skeleton": [[1, 3], [2, 3]],
+}
+
+
+def own_row(**changes: Any) -> dict[str, Any]:
+    row = {
+        "id": 31,
+        "image_id": 7,
+        "keypoints": [10, 20, 2, 50, 25, 1, 0, 0, 0],
+        "bbox": [5, 6, 60, 30],
+        "area": 900,
+        "iscrowd": 0,
+    }
+    return {key: value for key, value in (row | changes).items() if value is not None}
+
+
+def document(*rows: Any, categories: list[Any] | None = None) -> dict[str, Any]:
+    return {
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "sub/b.jpg"}],
+        "annotations": list(rows),
+        "categories": [OWN] if categories is None else categories,
+    }
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_person_of_own_data(tmp_path: Path) -> None:
+    labels = coco_labels(write(tmp_path / "own.json", document(own_row())))
+    (person,) = labels.annotations
+    assert person.points.tolist() == [[10, 20], [50, 25], [0, 0]]
+    assert person.states.tolist() == [2, 1, 0]
+    assert person.box.tolist() == [5, 6, 65, 36]  # x, y, width, height in the file
+    assert (person.area, person.crowd) == (900, False)
+    assert (person.image, person.number, person.image_number) == ("a.jpg", 31, 7)
+    assert labels.counts_from == 0
+
+
+def test_own_joints_make_a_skeleton(tmp_path: Path) -> None:
+    skeleton = coco_labels(write(tmp_path / "own.json", document(own_row()))).skeleton
+    assert skeleton.name == "arm"
+    assert skeleton.joints == ("left_hand", "right_hand", "nose")
+    assert skeleton.limbs == (("left_hand", "nose"), ("right_hand", "nose"))
+    assert skeleton.flip_permutation == (1, 0, 2)
+    assert (skeleton.head, skeleton.torso) == (None, None)
+
+
+@pytest.mark.parametrize("known", [COCO17, LSP14], ids=lambda skeleton: skeleton.name)
+def test_known_joints_are_the_known_skeleton(tmp_path: Path, known: Any) -> None:
+    row = own_row(keypoints=[1.5, 2.5, 2] * len(known))
+    content = document(row, categories=[known.to_coco_category()])
+    labels = coco_labels(write(tmp_path / "known.json", content))
+    assert labels.skeleton is known
+    assert labels.annotations[0].points.shape == (len(known), 2)
+
+
+@pytest.mark.parametrize("bbox", [None, [], [0, 0, 0, 0]])
+def test_without_a_bbox_the_joints_have_one(tmp_path: Path, bbox: Any) -> None:
+    row = own_row(bbox=bbox, area=None)
+    (person,) = coco_labels(write(tmp_path / "own.json", document(row))).annotations
+    assert person.box.tolist() == [10, 20, 50, 25]
+    assert person.area == 40 * 5
+
+
+def test_crowds_and_people_without_joints_stay(tmp_path: Path) -> None:
+    crowd = own_row(keypoints=[0] * 9, iscrowd=1)
+    (person,) = coco_labels(write(tmp_path / "own.json", document(crowd))).annotations
+    assert person.crowd
+    assert not person.annotated.any()
+    assert person.box.tolist() == [5, 6, 65, 36]
+
+
+def test_rows_without_keypoints_are_no_persons(tmp_path: Path) -> None:
+    content = document({"id": 1, "image_id": 7, "bbox": [0, 0, 5, 5]}, own_row())
+    content["categories"].insert(0, {"id": 5, "name": "bicycle"})
+    labels = coco_labels(write(tmp_path / "own.json", content))
+    assert [person.number for person in labels.annotations] == [31]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoints": [1, 2, 3] * 3}, "annotation 31: .*none of 0, 1, 2"),
+        ({"keypoints": [1, 2, 0.5] * 3}, "annotation 31: .*none of 0, 1, 2"),
+        ({"keypoints": [1, 2, 2] * 2}, "annotation 31: .*6 numbers are not x, y, v for 3 joints"),
+        ({"keypoints": ["a", 2, 2] * 3}, "annotation 31: "),
+        ({"keypoints": [float("nan"), 2, 2] * 3}, "annotation 31: .*not finite"),
+        ({"keypoints": [0] * 9, "bbox": None}, "annotation 31: .*neither keypoints nor a bbox"),
+        ({"bbox": [1, 2, 3]}, "annotation 31: "),
+        ({"image_id": 8}, "annotation 31: KeyError 8"),
+    ],
+)
+def test_wrong_rows_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        coco_labels(write(tmp_path / "own.json", document(own_row(**changes))))
+
+
+@pytest.mark.parametrize(
+    ("category", "message"),
+    [
+        ({"keypoints": ["left_hand", "nose"], "skeleton": []}, "make no skeleton: .*right_hand"),
+        ({"keypoints": ["nose", "nose"], "skeleton": []}, "make no skeleton: .*named twice"),
+        ({"skeleton": [[1, 4]]}, "must count joints from 1 to 3"),
+        ({"skeleton": [[0, 2]]}, "must count joints from 1 to 3"),
+        ({"skeleton": [[1]]}, "make no skeleton"),
+    ],
+)
+def test_wrong_categories_are_named(tmp_path: Path, category: Any, message: str) -> None:
+    content = document(own_row(), categories=[OWN | category])
+    with pytest.raises(UserError, match=message):
+        coco_labels(write(tmp_path / "own.json", content))
+
+
+def test_two_kinds_of_bodies_do_not_mix(tmp_path: Path) -> None:
+    dog = OWN | {"id": 2, "name": "dog", "keypoints": ["tail", "nose", "neck"]}
+    content = document(own_row(), categories=[OWN, dog])
+    with pytest.raises(UserError, match=r"different joints \(arm, dog\)"):
+        coco_labels(write(tmp_path / "own.json", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "wanted an object with images and annotations"),
+        ({"annotations": []}, "wanted an object with images and annotations"),
+        ({"images": [{"id": 1}], "annotations": []}, "KeyError 'file_name'"),
+        ({"images": [], "annotations": None}, "not a COCO keypoint file"),
+        ({"images": [], "annotations": []}, "no category names keypoints"),
+        (document(), "no annotation with keypoints"),
+    ],
+)
+def test_files_of_another_kind_are_told(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(UserError, match=rf"own\.json: .*{message}"):
+        coco_labels(write(tmp_path / "own.json", content))
+
+
+def test_half_a_download_is_told(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text('{"images": [')
+    with pytest.raises(UserError, match="half a download"):
+        coco_labels(tmp_path / "own.json")
+    (tmp_path / "own.json").write_bytes(b"\x1f\x8b\x08half")
+    with pytest.raises(UserError, match="half a download"):
+        coco_labels(tmp_path / "own.json")
+
+
+def test_cocos_own_layout(tmp_path: Path) -> None:
+    write(tmp_path / "annotations" / "person_keypoints_val2017.json", document(own_row()))
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "val2017" / "a.jpg").touch()
+    labels = read_coco(tmp_path, "val2017")
+    assert labels.picture(labels.annotations[0]) == tmp_path / "val2017" / "a.jpg"
+    assert labels.split == "val2017"
+
+
+@pytest.mark.parametrize("place", ["", "images", "train", "images/train"])
+def test_pictures_of_own_data_lie_beside_the_file_or_below(tmp_path: Path, place: str) -> None:
+    file = write(tmp_path / "train.json", document(own_row(), own_row(image_id=9)))
+    (tmp_path / place / "sub").mkdir(parents=True)
+    (tmp_path / place / "a.jpg").touch()
+    for root in (tmp_path, file):
+        labels = read_coco(root, "train")
+        assert labels.picture(labels.annotations[0]) == tmp_path / place / "a.jpg"
+        assert labels.picture(labels.annotations[1]) == tmp_path / place / "sub" / "b.jpg"
+
+
+def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"annotations/person_keypoints_val\.json.*own data"):
+        read_coco(tmp_path, "val")
+
+
+def test_files_read_back_what_a_skeleton_writes(tmp_path: Path) -> None:
+    row = own_row(keypoints=np.arange(51).reshape(17, 3).tolist())
+    row["keypoints"] = [[x, y, 2] for x, y, _ in row["keypoints"]]
+    content = document(row, categories=[COCO17.to_coco_category()])
+    (person,) = coco_labels(write(tmp_path / "own.json", content)).annotations
+    assert person.points[16].tolist() == [48, 49]
