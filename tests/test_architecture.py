@@ -15,7 +15,7 @@ import spcnet
 
 ROOT = Path(spcnet.__file__).parent
 VOCABULARY = {"skeletons", "geometry", "heatmaps", "errors", "devices"}
-LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints"}
+LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints", "scoring"}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),
     "models": VOCABULARY | {"models"},
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "metrics": VOCABULARY | {"metrics"},
     "viz": VOCABULARY | {"viz"},
     "checkpoints": VOCABULARY | {"models", "checkpoints"},
+    "scoring": VOCABULARY | {"data", "metrics", "scoring"},
     "training": LIBRARY | {"training"},
     "inference": LIBRARY | {"inference"},
     "cli": LIBRARY | {"training", "inference", "cli"},

@@ -54,7 +54,7 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
     """
     for path in paths:
         if os.path.lexists(path) and not force:
-            raise UserError(f"{path}: already exists; --force overwrites, -o names another folder")
+            raise UserError(f"{path}: already exists; --force overwrites, -o names another place")
     for folder in {path.parent for path in paths}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,40 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
                 pass
         except OSError as error:
             raise UserError(
-                f"{folder}: cannot write here ({error.strerror}); -o names another folder"
+                f"{folder}: cannot write here ({error.strerror}); -o names another place"
             ) from None
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = ()) -> str:
-    """Plain aligned text of rows that share their keys; columns of `right` are flushed right."""
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A file to write to, which takes the target's place only when it is whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    partial = target.with_name(f".{target.name}.partial{os.getpid()}")
+    try:
+        yield partial
+        os.replace(partial, target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = (), style: str = "text"
+) -> str:
+    """A table of rows that share their keys.
+
+    Args:
+        rows: what each column holds, by its name.
+        right: columns that are flushed right.
+        style: ``"text"`` (aligned), ``"markdown"`` or ``"latex"`` (booktabs).
+    """
     columns = list(rows[0])
+    if style == "latex":
+        return _latex(rows, columns, right)
     widths = {c: max(len(c), *(len(str(row[c])) for row in rows)) for c in columns}
 
     def line(values: Mapping[str, Any]) -> str:
@@ -76,16 +103,79 @@ def table(rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = ()) -> st
             str(values[c]).rjust(widths[c]) if c in right else str(values[c]).ljust(widths[c])
             for c in columns
         ]
-        return "  ".join(cells).rstrip()
+        return "| " + " | ".join(cells) + " |" if style == "markdown" else "  ".join(cells).rstrip()
 
-    rule = {c: "-" * widths[c] for c in columns}
+    rule: dict[str, str] = {c: "-" * widths[c] for c in columns}
+    if style == "markdown":
+        rule |= {c: "-" * (widths[c] - 1) + ":" for c in columns if c in right}
     return "\n".join([line({c: c for c in columns}), line(rule), *map(line, rows)])
 
 
+def _latex(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], right: Sequence[str]) -> str:
+    def line(values: Sequence[Any]) -> str:
+        cells = []
+        for value in values:
+            text = str(value)
+            for special in "&%#_":
+                text = text.replace(special, "\\" + special)
+            cells.append(text)
+        return "  " + " & ".join(cells) + r" \\"
+
+    layout = "".join("r" if column in right else "l" for column in columns)
+    body = [line([row[column] for column in columns]) for row in rows]
+    return "\n".join(
+        [rf"\begin{{tabular}}{{{layout}}}", r"  \toprule", line(columns), r"  \midrule", *body]
+        + [r"  \bottomrule", r"\end{tabular}"]
+    )
+
+
 def score_table(score: "Score") -> str:
-    """A score as the field prints it: parts in one row, then each joint."""
-    parts = {part: f"{value:.1f}" for part, value in score.parts.items()}
-    summary = {**parts, "Mean": f"{score.mean:.2f}", "Limbs": f"{score.mean_limbs:.2f}"}
-    joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
-    head = f"{score.protocol} over {score.persons} persons, %"
-    return "\n\n".join([head, table([summary], right=list(summary)), table(joints, right=["PCK"])])
+    """A score as the field prints it: the columns of its tables in one row, then each joint."""
+    summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
+    summary["Mean"] = f"{score.mean:.2f}"
+    if score.mean_limbs is not None:
+        summary["Limbs"] = f"{score.mean_limbs:.2f}"
+    summary |= {f"@{threshold}": f"{mean:.2f}" for threshold, mean in score.at.items()}
+    if score.auc is not None:
+        summary["AUC"] = f"{score.auc:.2f}"
+    at = "" if score.threshold is None else f"@{score.threshold:g}"
+    blocks = [f"{score.protocol}{at} over {score.persons} persons, %"]
+    blocks.append(table([summary], right=list(summary)))
+    if score.joints:
+        joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
+        blocks.append(table(joints, right=["PCK"]))
+    return "\n\n".join(blocks)
+
+
+def check_style(style: str) -> str:
+    """The style of a table, which must be one of the three.
+
+    Raises:
+        UserError: it is another.
+    """
+    if style not in ("text", "markdown", "latex"):
+        raise UserError(f"--format {style}: a table is text, markdown or latex")
+    return style
+
+
+def comparison_table(score: "Score", *, method: str, data: str, testing: str, style: str) -> str:
+    """A score under the paper's table that it stands beside, with the table's notes.
+
+    Raises:
+        UserError: no table of the paper has numbers of this kind.
+    """
+    from spcnet.metrics.paper import comparison
+
+    paper, ours = comparison(score, method=method, data=data, testing=testing)
+    rows = []
+    for row in (*paper.rows, ours):
+        values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
+        testing_column = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
+        rows.append({"Method": row.method, **values, **testing_column, "Protocol": row.protocol})
+    head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
+    ours_is = f"Last row: {', '.join(filter(None, (data, f'{score.persons} persons', testing)))}"
+    notes = [ours_is, *paper.notes]
+    if style == "latex":
+        head, notes = f"% {head}", [f"% {note}" for note in notes]
+    text = table(rows, right=paper.columns, style=style)
+    return "\n".join([head, "", text, "", *notes])

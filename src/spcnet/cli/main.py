@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spcnet import __version__
-from spcnet.cli import data, doctor, evaluate, models, predict, train
+from spcnet.cli import data, doctor, evaluate, figure, models, predict, score, train
 from spcnet.errors import UserError
 
 app = typer.Typer(
@@ -24,8 +24,10 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("score")(score.score)
 app.command("models")(models.models)
 app.add_typer(data.app, name="data")
+app.add_typer(figure.app, name="figure")
 app.command("doctor")(doctor.doctor)
 
 

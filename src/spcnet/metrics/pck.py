@@ -1,6 +1,7 @@
 """Percentage of correct keypoints, vectorised over persons."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -18,29 +19,55 @@ def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array
     Returns:
         (N, K) float64; infinite where the reference is 0 or a prediction is not finite.
     """
-    distances = np.linalg.norm(np.asarray(predicted, dtype=np.float64) - truth, axis=-1)
+    apart = np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
+    distances = np.sqrt((apart**2).sum(axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = distances / np.asarray(reference, dtype=np.float64)[:, None]
     return np.where(np.isfinite(errors), errors, np.inf)
 
 
-def percent_correct(errors: Array, counted: Array, threshold: float) -> Array:
+def percent_correct(
+    errors: Array, counted: Array, thresholds: Sequence[float], *, strict: bool = False
+) -> Array:
     """Share of correct joints, a joint at a time.
 
     Args:
         errors: (N, K) normalised errors.
         counted: (N, K) bool, the joints that count.
-        threshold: largest error of a correct joint.
+        thresholds: (T,) largest errors of a correct joint.
+        strict: an error that equals the threshold is wrong.
 
     Returns:
-        (K,) percentages; NaN for a joint that never counts.
+        (T, K) percentages; NaN for a joint that never counts.
     """
-    correct = ((errors <= threshold) & counted).sum(axis=0)
+    ordered = np.sort(np.where(counted, errors, np.inf), axis=0)
+    side: Literal["left", "right"] = "left" if strict else "right"
+    at = np.asarray(thresholds, dtype=np.float64)
+    correct = np.stack([np.searchsorted(column, at, side=side) for column in ordered.T], axis=1)
     total = counted.sum(axis=0)
-    return np.where(total > 0, 100 * correct / np.maximum(total, 1), np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, 100 * correct / total, np.nan)
 
 
-def mean_over(scores: Array, columns: Sequence[int]) -> float:
-    """Plain mean of some joints' percentages, leaving out those that never counted."""
-    chosen = scores[list(columns)]
-    return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else float("nan")
+def mean_over(scores: Array, columns: Sequence[int], weights: Array | None = None) -> Array:
+    """Mean (T,) of some joints' percentages (T, K), leaving out those that never counted.
+
+    Args:
+        scores: (T, K).
+        columns: the joints.
+        weights: (K,) how much each counts; by default all alike.
+    """
+    chosen = scores[:, list(columns)]
+    share = np.ones(scores.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
+    share = np.where(np.isfinite(chosen), share[list(columns)], 0.0)
+    with np.errstate(invalid="ignore"):
+        mean: Array = (np.nan_to_num(chosen) * share).sum(axis=1) / share.sum(axis=1)
+    return mean
+
+
+def area_under_curve(thresholds: Array, percentages: Array) -> float:
+    """Area under a curve of percentages by trapezoids, both axes rescaled to 0..1.
+
+    Shape: (T,), (T,) -> percent; 100 where all is right at every threshold.
+    """
+    return float(np.trapezoid(percentages, thresholds) / (thresholds[-1] - thresholds[0]))

@@ -1,18 +1,24 @@
-"""Named scoring rules. Every number the software prints carries the name of one."""
+"""Named scoring rules. Every number the software prints carries the name of one.
 
+``docs/protocols.md`` says where they come from and how they differ.
+"""
+
+import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.metrics.pck import mean_over, normalised_errors, percent_correct
+from spcnet.metrics.pck import area_under_curve, mean_over, normalised_errors, percent_correct
 from spcnet.skeletons import Skeleton
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "Head": ("neck", "head_top"),
+AUC_STEP = 0.01
+
+LEFT_RIGHT: Mapping[str, tuple[str, ...]] = {
     "Sho": ("right_shoulder", "left_shoulder"),
     "Elb": ("right_elbow", "left_elbow"),
     "Wri": ("right_wrist", "left_wrist"),
@@ -20,6 +26,127 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "Knee": ("right_knee", "left_knee"),
     "Ank": ("right_ankle", "left_ankle"),
 }
+HEAD_AND_NECK: Mapping[str, tuple[str, ...]] = {"Head": ("neck", "head_top"), **LEFT_RIGHT}
+HEAD_TOP: Mapping[str, tuple[str, ...]] = {"Head": ("head_top",), **LEFT_RIGHT}
+ELBOW_AND_WRIST: Mapping[str, tuple[str, ...]] = {
+    "Elbow": LEFT_RIGHT["Elb"],
+    "Wrist": LEFT_RIGHT["Wri"],
+}
+
+
+class Labelled(Protocol):
+    """What the rules read of an annotated person."""
+
+    @property
+    def points(self) -> Array: ...
+    @property
+    def annotated(self) -> Array: ...
+    @property
+    def box(self) -> Array: ...
+    @property
+    def reference(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Labels of N persons as arrays.
+
+    Attributes:
+        points: (N, K, 2) pixels.
+        annotated: (N, K) bool, visible or occluded joints.
+        skeleton: names of the K joints.
+        boxes: (N, 4) tight person boxes; NaN where there is none.
+        references: (N,) lengths that the data set itself normalises errors by, or NaN.
+    """
+
+    points: Array
+    annotated: Array
+    skeleton: Skeleton
+    boxes: Array = field(default_factory=lambda: np.empty(0))
+    references: Array = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        count = len(self.points)
+        if self.points.shape != (count, len(self.skeleton), 2):
+            raise ValueError(
+                f"points must be (N, {len(self.skeleton)}, 2), got {self.points.shape}"
+            )
+        if self.boxes.size == 0:
+            object.__setattr__(self, "boxes", np.full((count, 4), np.nan))
+        if self.references.size == 0:
+            object.__setattr__(self, "references", np.full(count, np.nan))
+
+    @classmethod
+    def of(cls, persons: Iterable[Labelled], skeleton: Skeleton) -> "GroundTruth":
+        """Stack annotations.
+
+        Raises:
+            UserError: there are none.
+        """
+        persons = list(persons)
+        if not persons:
+            raise UserError("no labelled persons to score against")
+        return cls(
+            points=np.stack([person.points for person in persons]),
+            annotated=np.stack([person.annotated for person in persons]),
+            skeleton=skeleton,
+            boxes=np.stack([person.box for person in persons]),
+            references=np.array(
+                [np.nan if person.reference is None else person.reference for person in persons]
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A variant of PCK.
+
+    Attributes:
+        name: what numbers by this rule are called.
+        title: the rule in a line.
+        length: gives the reference length (N,) of each person; a person without one (NaN) is
+            left out.
+        threshold: largest error of a correct joint, in reference lengths.
+        parts: the columns of a table, each the mean of some joints.
+        mean: ``"joints"``, the plain mean of the per-joint scores; ``"pooled"``, all joints of
+            all persons as one pool; ``"parts"``, the mean of the columns.
+        strict: an error that equals the threshold is wrong.
+        left_out: joints that do not count.
+        whatever_flag: joints count whether they are flagged as labelled or not.
+        limbs: the mean without neck and head top is reported too.
+        also: further thresholds at which the mean is reported.
+    """
+
+    name: str
+    title: str
+    length: Callable[[GroundTruth], Array]
+    threshold: float
+    parts: Mapping[str, tuple[str, ...]] | None
+    mean: Literal["joints", "pooled", "parts"] = "joints"
+    strict: bool = False
+    left_out: tuple[str, ...] = ()
+    whatever_flag: bool = False
+    limbs: bool = False
+    also: tuple[float, ...] = ()
+
+    def joints(self, skeleton: Skeleton) -> tuple[str, ...]:
+        """The joints of a skeleton that count.
+
+        Raises:
+            UserError: the skeleton lacks a joint that the rule's columns need.
+        """
+        if self.mean == "parts" and self.parts:
+            counted = [joint for part in self.parts.values() for joint in part]
+        else:
+            counted = [joint for joint in skeleton.joints if joint not in self.left_out]
+        needed = [joint for part in (self.parts or {}).values() for joint in part]
+        lacking = [joint for joint in needed if joint not in skeleton.joints]
+        if lacking:
+            raise UserError(
+                f"protocol {self.name!r} scores {', '.join(lacking)}, which skeleton "
+                f"{skeleton.name!r} does not have"
+            )
+        return tuple(counted)
 
 
 @dataclass(frozen=True)
@@ -29,18 +156,24 @@ class Score:
     Attributes:
         protocol: the rule's name.
         mean: the protocol's total.
-        mean_limbs: mean of the limb joints, without neck and head top.
-        parts: means of left and right joints, and the head's.
-        joints: each joint's own.
+        parts: the columns of the field's tables.
+        joints: each joint's own, of those that count.
         persons: how many persons counted.
+        threshold: largest error of a correct joint, in reference lengths.
+        auc: area under the curve of the mean over 0..threshold.
+        at: the mean at further thresholds.
+        mean_limbs: mean of the limb joints, without neck and head top, where the protocol has it.
     """
 
     protocol: str
     mean: float
-    mean_limbs: float
     parts: dict[str, float]
     joints: dict[str, float]
     persons: int
+    threshold: float | None = None
+    auc: float | None = None
+    at: dict[str, float] = field(default_factory=dict)
+    mean_limbs: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what was never scored is None, since JSON has no NaN."""
@@ -50,43 +183,282 @@ class Score:
                 return {key: plain(part) for key, part in value.items()}
             return None if isinstance(value, float) and math.isnan(value) else value
 
-        return {key: plain(value) for key, value in asdict(self).items()}
+        absent = {name for name in ("mean_limbs", "threshold", "auc") if vars(self)[name] is None}
+        return {key: plain(value) for key, value in vars(self).items() if key not in absent}
 
 
-def lspet_pck(
-    predicted: Array, truth: Array, annotated: Array, skeleton: Skeleton, *, threshold: float = 0.2
+@dataclass(frozen=True)
+class Curves:
+    """Percentages over thresholds.
+
+    Attributes:
+        protocol: the rule's name.
+        thresholds: (T,) in reference lengths.
+        mean: (T,) the protocol's total.
+        parts: (T,) of each column.
+        joints: (T,) of each joint that counts.
+        persons: how many persons counted.
+    """
+
+    protocol: str
+    thresholds: Array
+    mean: Array
+    parts: dict[str, Array]
+    joints: dict[str, Array]
+    persons: int
+
+
+def score(
+    protocol: str,
+    predicted: Array,
+    truth: GroundTruth,
+    *,
+    threshold: float | None = None,
+    stored_reference: bool = False,
 ) -> Score:
-    """PCK as scored on Leeds Sports Pose extended (`lspet-pck`).
-
-    The reference length is ||left shoulder - right hip|| of the ground truth. Only annotated
-    joints count, and persons without both reference joints are left out. The total is the mean
-    of the per-joint scores.
+    """Score predictions by a named rule.
 
     Args:
-        predicted: (N, K, 2) points.
-        truth: (N, K, 2) points in the same frame.
-        annotated: (N, K) bool.
-        skeleton: names of the K joints; it must have a torso.
-        threshold: largest error of a correct joint, in reference lengths.
+        protocol: a name of `PCK_RULES`.
+        predicted: (N, K, 2) pixels in the frame of the labels; NaN for a joint without any.
+        truth: the labels.
+        threshold: another one than the rule's own.
+        stored_reference: normalise by the lengths that the data set's file holds, in place of
+            the rule's (the FLIC files of the stacked hourglass hold the other diagonal).
+
+    Raises:
+        UserError: there is no such rule, it does not fit the skeleton, or no person has a
+            reference length.
     """
-    assert skeleton.torso is not None
-    first, second = (skeleton.index(joint) for joint in skeleton.torso)
-    usable = annotated[:, first] & annotated[:, second]
-    predicted, truth, annotated = predicted[usable], truth[usable], annotated[usable]
-    reference = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
-    errors = normalised_errors(predicted, truth, reference)
-    scores = percent_correct(errors, annotated, threshold)
-    parts = {
-        part: mean_over(scores, [skeleton.index(joint) for joint in joints])
-        for part, joints in PARTS.items()
-    }
-    head = {skeleton.index(joint) for joint in PARTS["Head"]}
-    limbs = [joint for joint in range(len(skeleton)) if joint not in head]
+    rule = find_rule(protocol)
+    limit = rule.threshold if threshold is None else float(threshold)
+    if not 0 < limit < math.inf:
+        raise UserError(f"threshold must be a positive number of reference lengths, got {limit}")
+    steps = np.linspace(0, limit, max(2, 1 + round(limit / AUC_STEP)))
+    at = np.concatenate([[limit], rule.also, steps])
+    curves = _curves(rule, predicted, truth, at, stored_reference=stored_reference)
+    head = set(HEAD_AND_NECK["Head"])
+    limbs = [curves.joints[joint][0] for joint in curves.joints if joint not in head]
     return Score(
-        protocol="lspet-pck",
-        mean=mean_over(scores, range(len(skeleton))),
-        mean_limbs=mean_over(scores, limbs),
+        protocol=rule.name,
+        mean=float(curves.mean[0]),
+        parts={part: float(values[0]) for part, values in curves.parts.items()},
+        joints={joint: float(values[0]) for joint, values in curves.joints.items()},
+        persons=curves.persons,
+        threshold=limit,
+        auc=area_under_curve(steps, curves.mean[1 + len(rule.also) :]),
+        at={
+            f"{value:g}": float(mean)
+            for value, mean in zip(rule.also, curves.mean[1:], strict=False)
+        },
+        mean_limbs=_plain_mean(limbs) if rule.limbs else None,
+    )
+
+
+def score_curves(
+    protocol: str,
+    predicted: Array,
+    truth: GroundTruth,
+    thresholds: Sequence[float] | None = None,
+    *,
+    stored_reference: bool = False,
+) -> Curves:
+    """Percentages over thresholds, by default from 0 to the rule's own in steps of 0.01.
+
+    Args:
+        protocol: a name of `PCK_RULES`.
+        predicted: (N, K, 2) pixels in the frame of the labels.
+        truth: the labels.
+        thresholds: (T,) in reference lengths.
+        stored_reference: as for `score`.
+
+    Raises:
+        UserError: as `score`.
+    """
+    rule = find_rule(protocol)
+    if thresholds is None:
+        thresholds = np.linspace(0, rule.threshold, 1 + round(rule.threshold / AUC_STEP)).tolist()
+    at = np.asarray(thresholds, dtype=np.float64)
+    return _curves(rule, predicted, truth, at, stored_reference=stored_reference)
+
+
+def find_rule(name: str) -> Rule:
+    """A variant of PCK by its name.
+
+    Raises:
+        UserError: there is no such rule.
+    """
+    if name not in PCK_RULES:
+        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"unknown protocol {name!r}; {hint}there are {', '.join(PROTOCOLS)}")
+    return PCK_RULES[name]
+
+
+def _curves(
+    rule: Rule, predicted: Array, truth: GroundTruth, at: Array, *, stored_reference: bool
+) -> Curves:
+    """Percentages at some thresholds."""
+    if predicted.shape != truth.points.shape:
+        raise UserError(
+            f"predictions must be {truth.points.shape} as the labels are, got {predicted.shape}"
+        )
+    names = rule.joints(truth.skeleton)
+    lengths = truth.references if stored_reference else rule.length(truth)
+    usable = np.isfinite(lengths)
+    if not usable.any():
+        raise UserError(
+            f"protocol {rule.name!r}: no person has a reference length; the labels lack "
+            + ("stored lengths" if stored_reference else "what it is taken from")
+        )
+    columns = [truth.skeleton.index(joint) for joint in names]
+    points = truth.points[usable][:, columns]
+    errors = normalised_errors(predicted[usable][:, columns], points, lengths[usable])
+    counted = truth.annotated[usable][:, columns]
+    if rule.whatever_flag:
+        counted = np.ones_like(counted)
+    scores = percent_correct(errors, counted, at.tolist(), strict=rule.strict)  # (T, K)
+    where = {joint: column for column, joint in enumerate(names)}
+    parts = {
+        part: mean_over(scores, [where[joint] for joint in joints])
+        for part, joints in (rule.parts or {}).items()
+    }
+    if rule.mean == "parts":
+        mean = np.mean(list(parts.values()), axis=0)
+    else:
+        weights = counted.sum(axis=0) if rule.mean == "pooled" else None
+        mean = mean_over(scores, range(len(names)), weights)
+    return Curves(
+        protocol=rule.name,
+        thresholds=at,
+        mean=mean,
         parts=parts,
-        joints=dict(zip(skeleton.joints, map(float, scores), strict=True)),
+        joints={joint: scores[:, column] for joint, column in where.items()},
         persons=int(usable.sum()),
     )
+
+
+def _plain_mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan
+
+
+def _stored(truth: GroundTruth) -> Array:
+    return truth.references
+
+
+def _torso(truth: GroundTruth) -> Array:
+    """||left shoulder - right hip||, whatever their flags."""
+    first, second = _torso_joints(truth)
+    apart = truth.points[:, first] - truth.points[:, second]
+    lengths: Array = np.hypot(apart[:, 0], apart[:, 1])
+    return lengths
+
+
+def _labelled_torso(truth: GroundTruth) -> Array:
+    """||left shoulder - right hip|| where both are labelled."""
+    first, second = _torso_joints(truth)
+    known = truth.annotated[:, first] & truth.annotated[:, second]
+    return np.where(known, _torso(truth), np.nan)
+
+
+def _torso_joints(truth: GroundTruth) -> tuple[int, int]:
+    if truth.skeleton.torso is None:
+        raise UserError(
+            f"skeleton {truth.skeleton.name!r} has no left shoulder and right hip to normalise by"
+        )
+    first, second = (truth.skeleton.index(joint) for joint in truth.skeleton.torso)
+    return first, second
+
+
+def _longer_side(truth: GroundTruth) -> Array:
+    sides: Array = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    return np.maximum(sides[:, 0], sides[:, 1])
+
+
+_PELVIS_AND_THORAX = ("pelvis", "thorax")
+_LSP = "PCK@0.2 of left shoulder - right hip; all 14 joints whatever their flag"
+
+PCK_RULES: Mapping[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule(
+            name="mpii-tompson",
+            title="PCKh@0.5, plain mean of 14 per-joint scores, Head = head top, error < 0.5 "
+            "(Newell, Yang, Tang, SPCNet)",
+            length=_stored,
+            threshold=0.5,
+            parts=HEAD_TOP,
+            strict=True,
+            left_out=_PELVIS_AND_THORAX,
+            also=(0.1,),
+        ),
+        Rule(
+            name="mpii-official",
+            title="PCKh@0.5, pooled over joints, Head = mean of neck and head top (MPI's toolkit, "
+            "test-set tables)",
+            length=_stored,
+            threshold=0.5,
+            parts=HEAD_AND_NECK,
+            mean="pooled",
+            left_out=_PELVIS_AND_THORAX,
+            also=(0.1,),
+        ),
+        Rule(
+            name="mpii-msra",
+            title="PCKh@0.5, pooled over joints, Head = head top (SimpleBaseline, HRNet)",
+            length=_stored,
+            threshold=0.5,
+            parts=HEAD_TOP,
+            mean="pooled",
+            left_out=_PELVIS_AND_THORAX,
+            also=(0.1,),
+        ),
+        *(
+            Rule(
+                name=name,
+                title=f"{_LSP}; {labels}",
+                length=_torso,
+                threshold=0.2,
+                parts=HEAD_AND_NECK,
+                whatever_flag=True,
+                left_out=_PELVIS_AND_THORAX,
+                also=(0.1,),
+            )
+            for name, labels in (
+                ("lsp-pc", "person-centric labels"),
+                ("lsp-oc", "observer-centric labels"),
+                ("lsp-pc-corrected", "person-centric labels with 24 test images corrected"),
+            )
+        ),
+        Rule(
+            name="lspet-pck",
+            title="PCK@0.2 of left shoulder - right hip; labelled joints, persons with both "
+            "reference joints",
+            length=_labelled_torso,
+            threshold=0.2,
+            parts=HEAD_AND_NECK,
+            left_out=_PELVIS_AND_THORAX,
+            limbs=True,
+            also=(0.1,),
+        ),
+        Rule(
+            name="flic",
+            title="PCK@0.2 of left shoulder - right hip; observer-centric elbows and wrists",
+            length=_labelled_torso,
+            threshold=0.2,
+            parts=ELBOW_AND_WRIST,
+            mean="parts",
+            also=(0.1,),
+        ),
+        Rule(
+            name="pck-box",
+            title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
+            length=_longer_side,
+            threshold=0.05,
+            parts=None,
+            also=(0.1,),
+        ),
+    )
+}
+PROTOCOLS: tuple[str, ...] = (*PCK_RULES, "coco-oks")

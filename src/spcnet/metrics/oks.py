@@ -1,0 +1,218 @@
+"""Object keypoint similarity and its average precision, as COCO scores keypoints (`coco-oks`).
+
+The rules are those of COCO's keypoint task (Lin et al., ECCV 2014; cocodataset.org): similarities
+by per-joint constants, greedy matching by falling score, thresholds 0.50 to 0.95, precision at
+101 recalls, at most 20 detections a picture.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.metrics.protocols import Score
+from spcnet.skeletons import COCO17
+
+SIGMAS = np.array(
+    [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
+     0.087, 0.087, 0.089, 0.089]
+)  # fmt: skip
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
+MAX_DETECTIONS = 20
+AREAS: Mapping[str, tuple[float, float]] = {
+    "all": (0, 1e10),
+    "medium": (32**2, 96**2),
+    "large": (96**2, 1e10),
+}
+
+
+@dataclass(frozen=True)
+class Persons:
+    """COCO's labels of N persons.
+
+    Attributes:
+        points: (N, 17, 2) pixels.
+        annotated: (N, 17) bool.
+        images: (N,) integers that tell the pictures apart.
+        areas: (N,) square pixels.
+        boxes: (N, 4) x0, y0, x1, y1.
+        crowds: (N,) bool, records that stand for a group.
+    """
+
+    points: Array
+    annotated: Array
+    images: Array
+    areas: Array
+    boxes: Array
+    crowds: Array
+
+
+@dataclass(frozen=True)
+class Detections:
+    """M predicted persons.
+
+    Attributes:
+        points: (M, 17, 2) pixels.
+        scores: (M,) higher is surer.
+        images: (M,) integers, as those of the labels.
+    """
+
+    points: Array
+    scores: Array
+    images: Array
+
+
+def similarity(points: Array, persons: Persons) -> Array:
+    """OKS of each of N predictions with the person of the same row.
+
+    A person without labelled joints is compared by how far the joints stray from the doubled box,
+    which only serves to pass over the detection.
+
+    Shape: (N, 17, 2) -> (N,) in [0, 1].
+    """
+    counted = persons.annotated
+    apart = np.asarray(points, dtype=np.float64) - persons.points
+    bare = np.logical_not(counted.any(axis=1))
+    if bare.any():
+        x0, y0, x1, y1 = persons.boxes[bare].T
+        reach = np.stack([x1 - x0, y1 - y0], axis=1)[:, None]
+        low = np.stack([x0, y0], axis=1)[:, None] - reach
+        high = np.stack([x1, y1], axis=1)[:, None] + reach
+        apart[bare] = np.maximum(0, low - points[bare]) + np.maximum(0, points[bare] - high)
+        counted = counted | bare[:, None]
+    exponents = np.einsum("nkc,nkc->nk", apart, apart)
+    exponents /= -2 * (2 * SIGMAS) ** 2
+    exponents /= persons.areas[:, None] + np.spacing(1)
+    similar: Array = (np.exp(exponents, out=exponents) * counted).sum(axis=1) / counted.sum(axis=1)
+    return similar
+
+
+def coco_oks(detections: Detections, persons: Persons) -> Score:
+    """Average precision of detections by COCO's rule.
+
+    Returns:
+        A score whose mean is AP in percent, with AP50, AP75, APM, APL and AR as its parts.
+
+    Raises:
+        UserError: the arrays are not of COCO's 17 joints, or no person has a labelled joint.
+    """
+    joints = len(COCO17)
+    for points in (detections.points, persons.points):
+        if points.ndim != 3 or points.shape[1:] != (joints, 2):
+            raise UserError(f"coco-oks wants points (N, {joints}, 2), got {points.shape}")
+    ignored = persons.crowds | ~persons.annotated.any(axis=1)
+    if ignored.all():
+        raise UserError("coco-oks: no person has a labelled joint")
+    detections = _best_of_each_picture(detections)
+    rows, columns, values = _pairs(detections, persons)
+    summary = {}
+    for name, (low, high) in AREAS.items():
+        out_of_range = ignored | (persons.areas < low) | (persons.areas > high)
+        matched, passed_over = _match(
+            rows, columns, values, detections.images, out_of_range, persons.crowds
+        )
+        extent = np.ptp(detections.points, axis=1).prod(axis=1)
+        strays = (extent < low) | (extent > high)
+        passed_over |= ~matched & strays
+        summary[name] = _precision(
+            matched, passed_over, detections.scores, int((~out_of_range).sum())
+        )
+    precision, recall = summary["all"]
+    parts = {
+        "AP50": _mean(precision[0]),
+        "AP75": _mean(precision[5]),
+        "APM": _mean(summary["medium"][0]),
+        "APL": _mean(summary["large"][0]),
+        "AR": _mean(recall),
+    }
+    return Score(
+        protocol="coco-oks",
+        mean=_mean(precision),
+        parts=parts,
+        joints={},
+        persons=int((~ignored).sum()),
+    )
+
+
+def _best_of_each_picture(detections: Detections) -> Detections:
+    """The surest detections of every picture, by picture and falling score."""
+    order = np.lexsort((-detections.scores, detections.images))
+    images = detections.images[order]
+    first = np.searchsorted(images, images)
+    kept = order[np.arange(len(order)) - first < MAX_DETECTIONS]
+    return Detections(detections.points[kept], detections.scores[kept], detections.images[kept])
+
+
+def _pairs(detections: Detections, persons: Persons) -> tuple[Array, Array, Array]:
+    """Every detection with every person of its picture, detection by detection, and their OKS."""
+    by_image = np.argsort(persons.images, kind="stable")
+    images = persons.images[by_image]
+    begin = np.searchsorted(images, detections.images, side="left")
+    count = np.searchsorted(images, detections.images, side="right") - begin
+    rows = np.repeat(np.arange(len(count)), count)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    columns = by_image[np.repeat(begin, count) + within]
+    chosen = Persons(**{name: values[columns] for name, values in vars(persons).items()})
+    return rows, columns, similarity(detections.points[rows], chosen)
+
+
+def _match(
+    rows: Array, columns: Array, values: Array, images: Array, ignored: Array, crowds: Array
+) -> tuple[Array, Array]:
+    """Which detections find a person, and which of them count neither way: (T, M) bool.
+
+    In every picture the surest detection chooses first, then the second, and so on; all pictures
+    go through a round together. Persons that count are taken before those that are ignored, and
+    the later of two that fit alike, as COCO's own code has it; a crowd may be found repeatedly.
+    """
+    matched = np.zeros((len(THRESHOLDS), len(images)), dtype=bool)
+    passed_over = np.zeros_like(matched)
+    taken = np.zeros((len(THRESHOLDS), len(ignored)), dtype=bool)
+    ranks = (np.arange(len(images)) - np.searchsorted(images, images))[rows]
+    thresholds = np.arange(len(THRESHOLDS))[:, None]
+    for rank in range(int(ranks.max(initial=-1)) + 1):
+        pairs = np.flatnonzero(ranks == rank)
+        found = columns[pairs]
+        starts = np.flatnonzero(np.diff(rows[pairs], prepend=-1))
+        segment = np.cumsum(np.diff(rows[pairs], prepend=-1) != 0) - 1
+        free = (~taken[:, found] | crowds[found]) & (values[pairs] >= THRESHOLDS[:, None])
+        merit = np.where(free, values[pairs] + 2 * ~ignored[found], -1.0)
+        best = free & (merit == np.maximum.reduceat(merit, starts, axis=1)[:, segment])
+        choice = np.maximum.reduceat(np.where(best, np.arange(len(pairs)), -1), starts, axis=1)
+        hit = choice >= 0
+        person = found[np.where(hit, choice, 0)]
+        taken[np.broadcast_to(thresholds, hit.shape)[hit], person[hit]] = True
+        matched[:, rows[pairs][starts]] = hit
+        passed_over[:, rows[pairs][starts]] = hit & ignored[person]
+    return matched, passed_over
+
+
+def _precision(
+    matched: Array, passed_over: Array, scores: Array, persons: int
+) -> tuple[Array, Array]:
+    """Precision (T, 101) at the recalls, and the highest recall (T,); NaN without persons."""
+    precision = np.full((len(THRESHOLDS), len(RECALLS)), np.nan)
+    recall = np.full(len(THRESHOLDS), np.nan)
+    if persons == 0:
+        return precision, recall
+    order = np.argsort(-scores, kind="stable")
+    for t in range(len(THRESHOLDS)):
+        counted = ~passed_over[t, order]
+        right = np.cumsum((matched[t, order] & counted)[counted])
+        seen = np.arange(1, len(right) + 1)
+        precision[t] = 0
+        recall[t] = right[-1] / persons if len(right) else 0
+        if len(right) == 0:
+            continue
+        envelope = np.maximum.accumulate((right / seen)[::-1])[::-1]
+        at = np.searchsorted(right / persons, RECALLS, side="left")
+        reached = at < len(right)
+        precision[t, reached] = envelope[at[reached]]
+    return precision, recall
+
+
+def _mean(values: Array) -> float:
+    return 100 * float(np.mean(values)) if np.isfinite(values).all() else float("nan")

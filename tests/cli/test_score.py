@@ -1,0 +1,124 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from spcnet.skeletons import LSP14
+
+
+def spcnet(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "spcnet", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """Five persons in LSP extended's form; the torso is 100 long, all joints are labelled."""
+    joints = np.random.default_rng(0).integers(0, 300, (14, 3, 5)).astype(float)
+    joints[:, 2] = 1
+    joints[LSP14.index("left_shoulder"), :2] = [[100.0], [100.0]]
+    joints[LSP14.index("right_hip"), :2] = [[160.0], [180.0]]
+    path = tmp_path / "joints.mat"
+    scipy.io.savemat(path, {"joints": joints})
+    return path
+
+
+def predicted(labels: Path) -> np.ndarray:
+    """(5, 14, 2), the labels with the left wrist 30 % of the torso away for two persons."""
+    points = scipy.io.loadmat(labels)["joints"][:, :2].transpose(2, 0, 1)
+    points[:2, LSP14.index("left_wrist"), 0] += 30
+    return points
+
+
+def test_a_score_as_json_has_the_fields_that_stay(labels: Path, tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "p.mat", {"preds": predicted(labels)})
+    done = spcnet(
+        "score", tmp_path / "p.mat", "--protocol", "lspet-pck", "--ground-truth", labels, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert {"protocol", "mean", "parts", "joints", "persons", "mean_limbs"} <= values.keys()
+    assert values["joints"]["left_wrist"] == 60
+    assert values["mean"] == pytest.approx((13 * 100 + 60) / 14)
+    assert values["mean_limbs"] == pytest.approx((11 * 100 + 60) / 12)
+    assert values["parts"]["Wri"] == 80
+    assert values["persons"] == 5
+
+
+def test_index_bases_that_agree_cancel_and_others_shift(labels: Path, tmp_path: Path) -> None:
+    points = predicted(labels)
+    np.savez(tmp_path / "zero.npz", preds=points - 1)
+    np.savez(tmp_path / "one.npz", preds=points)
+    scores = []
+    for name, options in (("zero", ()), ("one", ("--index-base", 1)), ("one", ())):
+        done = spcnet(
+            "score", tmp_path / f"{name}.npz", "--protocol", "lspet-pck", "--json",
+            "--ground-truth", labels, "--threshold", 0.01, *options,
+        )  # fmt: skip
+        scores.append(json.loads(done.stdout)["mean"])
+    # A pixel in both directions is 1.4 % of the torso.
+    assert scores == pytest.approx([100 * (13 + 0.6) / 14, 100 * (13 + 0.6) / 14, 0])
+
+
+def test_a_table_under_the_papers_in_three_styles(labels: Path, tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "p.mat", {"preds": predicted(labels)})
+    arguments = ("score", tmp_path / "p.mat", "--protocol", "lsp-pc", "--compare")
+    joints = scipy.io.loadmat(labels)["joints"].transpose(1, 0, 2)
+    scipy.io.savemat(tmp_path / "lsp.mat", {"joints": joints})
+    arguments = (*arguments, "--ground-truth", tmp_path / "lsp.mat")
+    text = spcnet(*arguments).stdout
+    assert "Table 6 of the paper" in text
+    assert [line.split()[-2] for line in text.splitlines() if "SPCNet (paper)" in line] == ["96.4"]
+    assert [line.split()[-2] for line in text.splitlines() if line.startswith("p.mat")] == ["97.1"]
+    markdown = spcnet(*arguments, "--format", "markdown").stdout
+    assert "| SPCNet (paper)" in markdown
+    latex = spcnet(*arguments, "--format", "latex").stdout
+    assert r"\begin{tabular}{lrrrrrrrrl}" in latex
+    assert r"Belagiannis \& Zisserman" in latex
+    wrong = spcnet(*arguments, "--format", "html")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ("none", ("--protocol", "pckh"), "unknown protocol 'pckh'"),
+        ("none", ("--protocol", "coco-oks"), "COCO's 17 joints"),
+        ("four", (), "are not 5 persons x 14 joints"),
+        ("joints", (), "--joints|14 joints"),
+        ("nothing", (), "no such file"),
+        ("none", ("--threshold", "-1"), "threshold must be"),
+        ("none", ("--axes", "xyz"), "--axes xyz"),
+        ("none", ("--key", "wrong"), "'wrong'"),
+        ("none", ("--split", "9"), "go from 1 to 5"),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line(
+    labels: Path, tmp_path: Path, change: str, options: tuple[str, ...], message: str
+) -> None:
+    points = predicted(labels)
+    points = {"four": points[:4], "joints": points[:, :10]}.get(change, points)
+    path = tmp_path / "p.mat"
+    if change != "nothing":
+        scipy.io.savemat(path, {"preds": points})
+    protocol = () if "--protocol" in options else ("--protocol", "lspet-pck")
+    done = spcnet("score", path, "--ground-truth", labels, *protocol, *options)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert any(part in done.stderr for part in message.split("|")), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_protocols_are_listed_and_wrong_usage_says_what_is_wanted() -> None:
+    listed = spcnet("score", "--list")
+    assert listed.returncode == 0
+    for name in ("mpii-tompson", "mpii-official", "mpii-msra", "lsp-pc", "lspet-pck", "coco-oks"):
+        assert name in listed.stdout
+    bare = spcnet("score")
+    assert bare.returncode == 2
+    assert "--ground-truth" in bare.stderr
