@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint, weights_folder
-from spcnet.data.lspet import LspExtended
+from spcnet.data.leeds import read_lspet
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import evaluate
 
@@ -27,7 +27,8 @@ def main() -> None:
     scores = []
     for flip in (False, True):
         estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
-        score = evaluate(estimator, LspExtended(arguments.root, "val"))
+        dataset = read_lspet(arguments.root, "val")
+        score = evaluate(estimator, dataset, protocol="lspet-pck").score
         print(f"flip {flip}: {score.mean_limbs:.2f} over the limbs, {score.mean:.2f} over all")
         scores.append(
             {

@@ -1,40 +1,177 @@
 """``spcnet evaluate``: a model's score on a data set by a named protocol."""
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spcnet.cli.console import progress, say, score_table
+from spcnet.cli.console import (
+    check_style,
+    comparison_table,
+    prepare_output,
+    progress,
+    say,
+    score_table,
+)
+from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 
 
 def evaluate(
     model: Annotated[str, typer.Option(help="A model with weights, or a .safetensors.")] = (
         "default"
     ),
-    dataset: Annotated[str, typer.Option(help="lspet or synthetic.")] = "lspet",
+    dataset: Annotated[
+        str, typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
+    ] = "lspet",
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    split: Annotated[str, typer.Option(help="A split, or image numbers such as 1-500.")] = "val",
+    split: Annotated[
+        str | None,
+        typer.Option(help="A split, or image numbers such as 1-500; by default val or test."),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="By default the data set's own; docs/protocols.md has all.")
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's."),
+    ] = None,
+    threshold: Annotated[float | None, THRESHOLD] = None,
+    ground_truth: Annotated[
+        Path | None,
+        typer.Option(help="Score against the labels of this file, such as observer-centric ones."),
+    ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    scales: Annotated[
+        str | None,
+        typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json."),
+    ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(help="Write MPII's pred_keypoints_mpii.mat (--dataset mpii --split test)."),
+    ] = None,
+    compare: Annotated[bool, COMPARE] = False,
+    style: Annotated[str, STYLE] = "text",
+    as_json: Annotated[bool, AS_JSON] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite written files.")] = False,
 ) -> None:
-    """Score a model by the lspet-pck protocol.
+    """Score a model by a named protocol.
 
     Example: spcnet evaluate --model default --dataset lspet --root PATH/lspet --split val
     """
-    from spcnet.data.datasets import open_dataset
+    check_style(style)
+    prepare_output([path for path in (predictions, submission) if path], force=force)
+
+    from spcnet.data.datasets import default_crop, default_protocol, open_dataset
+    from spcnet.data.predictions import Predictions, write_predictions
+    from spcnet.data.regions import check_rule
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.evaluate import evaluate as score_model
+    from spcnet.scoring import score_predictions
 
+    if submission is not None:
+        _submit(submission, root, model, device=device, flip=flip, scales=scales)
+        return
+    split = split or ("test" if dataset in ("lsp", "flic") else "val")
+    protocol = protocol or default_protocol(dataset)
+    rule = check_rule(crop or default_crop(dataset))
     opened = open_dataset(dataset, root, split)
-    estimator = PoseEstimator(model, device=device, flip=flip)
-    say(f"model {estimator.describe()}; {dataset} {split}, {len(opened)} persons")
+    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
+    say(
+        f"model {estimator.describe()}; {dataset} {split}, {len(opened)} persons, crop {rule}, "
+        f"protocol {protocol}"
+    )
+    began = time.monotonic()
     with progress("persons", len(opened)) as report:
-        score = score_model(estimator, opened, report=report)
+        found = score_model(
+            estimator, opened, protocol=protocol, crop=rule, threshold=threshold, report=report
+        )
+    seconds = time.monotonic() - began
+    say(f"{len(opened)} persons in {seconds:.1f} s")
+    score = found.score
+    if ground_truth is not None:
+        from spcnet.data.labels import read_labels
+
+        labels = read_labels(ground_truth, split)
+        mine = Predictions(
+            found.points,
+            index_base=found.labels.counts_from,
+            joints=estimator.skeleton.joints,
+            images=[person.image for person in found.labels.annotations],
+        )
+        score = score_predictions(mine, labels, protocol=protocol, threshold=threshold)
+    if predictions is not None:
+        write_predictions(
+            predictions, found.points, found.scores, found.labels, skeleton=estimator.skeleton
+        )
+        say(f"joints -> {predictions}")
     if as_json:
-        means = {"model": model, "refinement": estimator.refinement, "flip": flip}
-        print(json.dumps(score.to_dict() | means))
-    else:
-        print(score_table(score))
+        how = {
+            "model": model,
+            "dataset": dataset,
+            "split": split,
+            "crop": rule,
+            "refinement": estimator.refinement,
+            "flip": flip,
+            "scales": estimator.scales,
+        }
+        print(json.dumps(score.to_dict() | how))
+        return
+    print(score_table(score))
+    if compare:
+        testing = estimator.testing().replace("no test-time augmentation", "single scale")
+        text = comparison_table(
+            score, method=f"SPCNet ({model})", data=f"{dataset} {split}", testing=testing,
+            style=style,
+        )  # fmt: skip
+        print(f"\n{text}")
+
+
+def _submit(
+    path: Path,
+    root: Path | None,
+    model: str,
+    *,
+    device: str,
+    flip: bool,
+    scales: str | None,
+) -> None:
+    """Predict MPII's test persons and write the file that its server takes."""
+    import scipy.io
+
+    from spcnet.cli.console import replacing
+    from spcnet.data.annotations import find_labels
+    from spcnet.data.datasets import open_pictures
+    from spcnet.data.mpii import RELEASE, annolist_index, read_release
+    from spcnet.data.mpii import submission as submitted
+    from spcnet.errors import UserError
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.evaluate import predict_dataset
+    from spcnet.skeletons import MPII16
+
+    persons = open_pictures("mpii", root, "test")
+    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
+    if estimator.skeleton != MPII16:
+        raise UserError(
+            f"model {model!r} predicts {estimator.skeleton.name!r}; MPII's server wants the 16 "
+            "joints of mpii16"
+        )
+    with progress("persons", len(persons)) as report:
+        points, _, annotations = predict_dataset(estimator, persons, crop="mpii", report=report)
+    assert root is not None
+    release = find_labels(root, (RELEASE, "annot/" + RELEASE), title="MPII")
+    assert release is not None
+    found = {
+        annolist_index(person.number or 0): joints
+        for person, joints in zip(annotations, points, strict=True)
+    }
+    content = submitted(read_release(release), found)
+    with replacing(path) as partial:
+        scipy.io.savemat(str(partial), content, do_compression=True, appendmat=False)
+    print(f"{path}: {len(found)} persons of {content['pred'].shape[1]} test images")

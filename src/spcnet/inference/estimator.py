@@ -28,6 +28,7 @@ from spcnet.geometry import (
 )
 from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode, flip_heatmaps
 from spcnet.inference.pose import Pose
+from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_scales
 from spcnet.models.network import channels_last
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
@@ -66,6 +67,9 @@ class PoseEstimator:
         device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
         flip: average the heatmaps with those of the mirror image: a little better, twice the
             time.
+        scales: average over crops of several sizes as well, fused at image resolution without
+            refinement: factors of the crop's side, or ``"pyranet"`` (0.8 to 1.3) or ``"chu"``
+            (0.7 to 1.2), which take six times the time.
         refinement: how peaks are refined below one heatmap cell; by default the checkpoint's.
         batch_size: most crops that go through the network at once.
 
@@ -79,6 +83,7 @@ class PoseEstimator:
         *,
         device: str = "auto",
         flip: bool = False,
+        scales: str | Sequence[float] | None = None,
         refinement: Refinement | None = None,
         batch_size: int = 16,
     ) -> None:
@@ -93,16 +98,29 @@ class PoseEstimator:
         self.network = channels_last(network.to(self.device))
         self.skeleton = self.card.skeleton
         self.flip = flip
-        self.refinement: Refinement = refinement or self.card.refinement
+        self.scales = parse_scales(scales)
+        if self.scales is not None and refinement not in (None, "none"):
+            raise UserError(
+                f"refinement {refinement!r} does not go with scales: the fused heatmaps' arg max "
+                "is taken at image resolution"
+            )
+        self.refinement: Refinement = "none" if self.scales else refinement or self.card.refinement
         self.batch_size = batch_size
 
     def describe(self) -> str:
         """How results come about, in words: network, input, refinement, flip, device."""
-        flip = "flip" if self.flip else "no test-time augmentation"
         return (
             f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px), "
-            f"{self.refinement} refinement, {flip}, on {self.device}"
+            f"{self.refinement} refinement, {self.testing()}, on {self.device}"
         )
+
+    def testing(self) -> str:
+        """The test-time augmentation in words."""
+        if self.scales is None:
+            return "flip" if self.flip else "no test-time augmentation"
+        name = next((name for name, known in PYRAMIDS.items() if known == self.scales), None)
+        factors = " ".join(f"{factor:g}" for factor in self.scales)
+        return f"scales {name or factors}" + (" and flip" if self.flip else "")
 
     def predict(self, image: Picture, boxes: ArrayLike | None = None) -> list[Pose]:
         """The poses in one picture.
@@ -148,7 +166,7 @@ class PoseEstimator:
     def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
         """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1."""
         picture = load_picture(image)
-        crops, _ = self._crops([picture], [_check_box(box, picture)])
+        crops, _ = self._crops([picture], self._squares([_check_box(box, picture)]))
         heatmaps: Array = self._heatmaps(crops)[0].cpu().numpy()
         return heatmaps
 
@@ -160,7 +178,7 @@ class PoseEstimator:
             UserError: the network has no Selective Information Module.
         """
         picture = load_picture(image)
-        crops, _ = self._crops([picture], [_check_box(box, picture)])
+        crops, _ = self._crops([picture], self._squares([_check_box(box, picture)]))
         attention = self.network.forward_all(self._normalised(crops)).attention
         if attention is None:
             raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
@@ -206,30 +224,65 @@ class PoseEstimator:
     ) -> list[Look]:
         """Look at boxes, each with the number of its picture."""
         boxes = [box for _, box in rows]
-        keypoints, scores = self._look([pictures[n] for n, _ in rows], boxes)
+        keypoints, scores = self.look([pictures[n] for n, _ in rows], self._squares(boxes))
         return [Look(*look) for look in zip(boxes, keypoints, scores, strict=True)]
 
-    def _look(self, pictures: Sequence[Array], boxes: Sequence[Array]) -> tuple[Array, Array]:
-        """Keypoints (N, K, 2) in image pixels and scores (N, K) of N boxes, picture by picture."""
+    def look(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
+        """The joints in N square crops.
+
+        Args:
+            pictures: N RGB uint8 pictures (H, W, 3), one a crop; they may be the same.
+            squares: N pairs of a crop's centre (2,) and side in image pixels, taken as they are.
+
+        Returns:
+            Keypoints (N, K, 2) in image pixels and scores (N, K), float32.
+        """
         joints = len(self.skeleton)
-        keypoints = np.empty((len(boxes), joints, 2), dtype=np.float32)
-        scores = np.empty((len(boxes), joints), dtype=np.float32)
-        for begin in range(0, len(boxes), self.batch_size):
+        keypoints = np.empty((len(squares), joints, 2), dtype=np.float32)
+        scores = np.empty((len(squares), joints), dtype=np.float32)
+        for begin in range(0, len(squares), self.batch_size):
             rows = slice(begin, begin + self.batch_size)
-            crops, affines = self._crops(pictures[rows], boxes[rows])
-            heatmaps = self._heatmaps(crops)
-            cells, peaks = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
-            pixels = cells_to_pixels(cells, self.network.stride).cpu().numpy()
-            keypoints[rows] = apply_affine(invert_affine(affines), pixels)
-            scores[rows] = peaks.clamp(0, 1).cpu().numpy()
+            find = self._peaks if self.scales is None else self._fused_peaks
+            keypoints[rows], peaks = find(pictures[rows], squares[rows])
+            scores[rows] = peaks.clip(0, 1)
         return keypoints, scores
 
-    def _crops(self, pictures: Sequence[Array], boxes: Sequence[Array]) -> tuple[Array, Array]:
+    def _peaks(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
+        """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
+        crops, affines = self._crops(pictures, squares)
+        heatmaps = self._heatmaps(crops)
+        cells, peaks = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
+        pixels = cells_to_pixels(cells, self.network.stride).cpu().numpy()
+        return apply_affine(invert_affine(affines), pixels), peaks.cpu().numpy()
+
+    def _fused_peaks(
+        self, pictures: Sequence[Array], squares: Sequence[Square]
+    ) -> tuple[Array, Array]:
+        """The same with the heatmaps of all scales fused at image resolution."""
+        assert self.scales is not None
+        scaled = [[(centre, side * scale) for scale in self.scales] for centre, side in squares]
+        rows = [(n, square) for n, group in enumerate(scaled) for square in group]
+        parts = []
+        for begin in range(0, len(rows), self.batch_size):
+            batch = rows[begin : begin + self.batch_size]
+            crops, _ = self._crops([pictures[n] for n, _ in batch], [square for _, square in batch])
+            parts.append(self._heatmaps(crops))
+        heatmaps = torch.cat(parts)
+        heatmaps = heatmaps.view(len(squares), len(self.scales), *heatmaps.shape[1:])
+        found = [
+            fuse(maps, group, picture.shape[:2])
+            for maps, group, picture in zip(heatmaps, scaled, pictures, strict=True)
+        ]
+        return np.stack([points for points, _ in found]), np.stack([peaks for _, peaks in found])
+
+    def _squares(self, boxes: Sequence[Array]) -> list[Square]:
+        """The padded squares about tight boxes."""
+        return [square_of_box(box, padding=self.card.box_padding) for box in boxes]
+
+    def _crops(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Crops (N, S, S, 3) uint8 and the affines (N, 2, 3) that took them."""
         size = self.card.input_size
-        affines = [
-            crop_affine(*square_of_box(box, padding=self.card.box_padding), size) for box in boxes
-        ]
+        affines = [crop_affine(centre, side, size) for centre, side in squares]
         crops = [
             extract_crop(picture, affine, size)
             for picture, affine in zip(pictures, affines, strict=True)

@@ -1,69 +1,111 @@
 """Scoring a model on a data set by a named protocol."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from spcnet.data.annotations import Annotation, Dataset
+from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
+from spcnet.data.predictions import Predictions
+from spcnet.data.regions import CropRule, region_rule
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.metrics.protocols import Score, lspet_pck
+from spcnet.inference.pyramid import Square
+from spcnet.metrics.protocols import Score
+from spcnet.scoring import check_joints, score_predictions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an estimator found on a data set, and how good it is.
+
+    Attributes:
+        score: by the protocol that was asked for.
+        points: (N, K, 2) keypoints in image pixels, of the estimator's skeleton.
+        scores: (N, K) in [0, 1].
+        labels: the N annotated persons, in the same order.
+    """
+
+    score: Score
+    points: Array
+    scores: Array
+    labels: AnnotatedPictures
 
 
 def evaluate(
     estimator: PoseEstimator,
     dataset: Dataset,
     *,
+    protocol: str,
+    crop: CropRule = "box",
+    threshold: float | None = None,
     report: Callable[[int], None] = lambda done: None,
-) -> Score:
-    """`lspet-pck` of an estimator, each person cropped by the box of the annotated joints.
+) -> Evaluation:
+    """Predict every annotated person of a data set and score the predictions.
 
     Args:
-        estimator: what to score.
+        estimator: what to score; where its joints are not the data set's, those of the same name
+            are compared.
         dataset: what to score on.
+        protocol: a name of `spcnet.metrics.protocols.PROTOCOLS`.
+        crop: the rule by which persons are cropped.
+        threshold: another one than the protocol's own.
         report: called with the number of persons done.
 
     Raises:
-        UserError: the estimator's skeleton is not the data set's, or a picture cannot be read.
+        UserError: the protocol counts joints that the estimator does not predict, or does not fit
+            the data set; or a picture cannot be read.
     """
-    if estimator.skeleton.joints != dataset.skeleton.joints:
-        raise UserError(
-            f"the model predicts {estimator.skeleton.name!r}, but {dataset.name} is annotated "
-            f"with {dataset.skeleton.name!r}"
-        )
-    predicted, annotations = predict_dataset(estimator, dataset, report=report)
-    return lspet_pck(
-        predicted,
-        np.stack([annotation.points for annotation in annotations]),
-        np.stack([annotation.annotated for annotation in annotations]),
-        dataset.skeleton,
+    joints = estimator.skeleton.joints
+    check_joints(protocol, dataset.skeleton, joints)
+    points, scores, annotations = predict_dataset(estimator, dataset, crop=crop, report=report)
+    labels = AnnotatedPictures(
+        name=dataset.name,
+        split=dataset.split,
+        skeleton=dataset.skeleton,
+        annotations=annotations,
+        counts_from=dataset.counts_from if isinstance(dataset, AnnotatedPictures) else 0,
     )
+    predictions = Predictions(
+        points=points,
+        index_base=labels.counts_from,
+        joints=joints,
+        scores=scores,
+        confidences=scores.mean(axis=1),
+    )
+    score = score_predictions(predictions, labels, protocol=protocol, threshold=threshold)
+    return Evaluation(score, points, scores, labels)
 
 
 def predict_dataset(
     estimator: PoseEstimator,
     dataset: Dataset,
     *,
+    crop: CropRule = "box",
     report: Callable[[int], None] = lambda done: None,
-) -> tuple[Array, list[Annotation]]:
-    """Keypoints (N, K, 2) of every annotated person, in image pixels, and the annotations."""
+) -> tuple[Array, Array, list[Annotation]]:
+    """Keypoints (N, K, 2) in image pixels and scores (N, K) of every annotated person, and these.
+
+    Raises:
+        UserError: there are no persons, or the crop rule does not fit them.
+    """
+    rule = region_rule(crop, dataset)
     pictures: list[Array] = []
+    squares: list[Square] = []
     annotations: list[Annotation] = []
-    keypoints: list[Array] = []
-
-    def look() -> Iterator[Array]:
-        boxes = [annotation.box[None] for annotation in annotations[-len(pictures) :]]
-        for (pose,) in estimator.predict_many(pictures, boxes):
-            yield pose.keypoints
-        pictures.clear()
-
+    found: list[tuple[Array, Array]] = []
     for image, annotation in dataset.samples():
+        height, width = image.shape[:2]
         pictures.append(image)
+        squares.append(rule(annotation, (height, width)))
         annotations.append(annotation)
         if len(pictures) == estimator.batch_size or len(annotations) == len(dataset):
-            keypoints += look()
+            found.append(estimator.look(pictures, squares))
+            pictures.clear()
+            squares.clear()
             report(len(annotations))
-    if not keypoints:
+    if not found:
         raise UserError(f"{dataset.name} {dataset.split}: no persons to score")
-    return np.stack(keypoints), annotations
+    points, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+    return points, scores, annotations

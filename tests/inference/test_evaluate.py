@@ -1,0 +1,98 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import dot_picture
+from PIL import Image
+
+from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.datasets import SyntheticFigures
+from spcnet.data.predictions import Predictions, align, read_predictions, write_predictions
+from spcnet.errors import UserError
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.evaluate import evaluate, predict_dataset
+from spcnet.scoring import score_predictions
+from spcnet.skeletons import COCO17, LSP14, MPII16
+
+
+@pytest.fixture
+def estimator(tiny_checkpoint: Path) -> PoseEstimator:
+    return PoseEstimator(str(tiny_checkpoint), device="cpu", batch_size=3)
+
+
+def test_predictions_are_those_of_the_estimator_for_each_box(estimator: PoseEstimator) -> None:
+    figures = SyntheticFigures("1-5")
+    points, scores, persons = predict_dataset(estimator, figures)
+    assert (len(points), len(persons)) == (5, 5)
+    image, person = list(figures.samples())[4]
+    (pose,) = estimator.predict(image, [person.box])
+    assert points[4] == pytest.approx(pose.keypoints, abs=1e-3)
+    assert scores[4] == pytest.approx(pose.scores, abs=1e-5)
+
+
+def test_crop_rules_reach_the_network(estimator: PoseEstimator, tmp_path: Path) -> None:
+    Image.fromarray(dot_picture((90, 120), (30, 40), (70, 50), 6)).save(tmp_path / "a.png")
+    points = np.linspace([20, 20], [60, 80], 16)
+    person = Annotation(
+        "a.png", points, np.full(16, 2, np.uint8), centre=np.array([40.0, 45.0]), scale=0.3
+    )
+    persons = AnnotatedPictures("mpii", "val", MPII16, [person], images=tmp_path)
+    boxed, _, _ = predict_dataset(estimator, persons, crop="box")
+    placed, _, _ = predict_dataset(estimator, persons, crop="mpii")
+    expected, _ = estimator.look(
+        [dot_picture((90, 120), (30, 40), (70, 50), 6)], [(np.array([40.0, 49.5]), 75.0)]
+    )
+    assert placed[0] == pytest.approx(expected[0], abs=1e-4)
+    assert np.abs(placed - boxed).max() > 1
+
+
+def test_another_skeletons_joints_are_compared_by_name(
+    estimator: PoseEstimator, tmp_path: Path
+) -> None:
+    """14 joints of LSP are all that MPII's rules count; COCO's nose is not among them."""
+    Image.fromarray(dot_picture((90, 120), (30, 40), (70, 50), 6)).save(tmp_path / "a.png")
+    person = Annotation(
+        "a.png", np.linspace([20, 20], [60, 80], 16), np.full(16, 2, np.uint8), reference=30.0
+    )
+    persons = AnnotatedPictures("mpii", "val", MPII16, [person], images=tmp_path)
+    found = evaluate(estimator, persons, protocol="mpii-tompson")
+    wrist = MPII16.index("left_wrist"), LSP14.index("left_wrist")
+    error = np.linalg.norm(found.points[0, wrist[1]] - person.points[wrist[0]]) / 30
+    assert found.score.joints["left_wrist"] == (100 if error < 0.5 else 0)
+    assert set(found.score.joints) == set(LSP14.joints)
+    own = replace(
+        persons,
+        skeleton=COCO17,
+        annotations=[Annotation("a.png", np.zeros((17, 2)) + 5, np.full(17, 2, np.uint8))],
+    )
+    with pytest.raises(UserError, match="nose"):
+        evaluate(estimator, own, protocol="pck-box")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat", ".h5", ".json"])
+@pytest.mark.parametrize(("name", "counts_from"), [("mpii", 0), ("lspet", 1)])
+def test_written_predictions_score_the_same(
+    estimator: PoseEstimator, tmp_path: Path, suffix: str, name: str, counts_from: int
+) -> None:
+    found = evaluate(estimator, SyntheticFigures("1-6"), protocol="lspet-pck", threshold=0.5)
+    labels = replace(found.labels, name=name, counts_from=counts_from)
+    path = tmp_path / f"predictions{suffix}"
+    write_predictions(path, found.points, found.scores, labels, skeleton=estimator.skeleton)
+    back = align(read_predictions(path, persons=6, joints=[14]), labels)
+    assert back.points == pytest.approx(found.points, abs=1e-4)
+    score = score_predictions(back, labels, protocol="lspet-pck", threshold=0.5)
+    assert score == found.score
+    assert 0 < score.mean < 100
+
+
+def test_the_order_of_a_file_does_not_matter(estimator: PoseEstimator) -> None:
+    found = evaluate(estimator, SyntheticFigures("1-6"), protocol="lspet-pck", threshold=0.5)
+    order = [3, 1, 5, 0, 2, 4]
+    shuffled = Predictions(
+        found.points[order],
+        joints=LSP14.joints,
+        images=[found.labels.annotations[n].image for n in order],
+    )
+    score = score_predictions(shuffled, found.labels, protocol="lspet-pck", threshold=0.5)
+    assert score == found.score
