@@ -77,6 +77,21 @@ def test_the_run_directory_holds_a_usable_model(figures: PackedStore, tmp_path: 
     }  # fmt: skip
 
 
+def test_a_run_may_begin_with_the_weights_of_another(figures: PackedStore, tmp_path: Path) -> None:
+    first = train(recipe(), figures, tmp_path / "first")
+    still = {"weights": str(first)}
+    plan = recipe(model=still, optimizer={"lr": 1e-12}, training={"epochs": 1, "ema": None})
+    second = train(plan, figures, tmp_path / "second")
+    before, after = (load_checkpoint(path)[0] for path in (first, second))
+    for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert new.detach().numpy() == pytest.approx(old.detach().numpy(), abs=1e-6), name
+    wider = {**still, "arguments": {"channels": 32}}
+    with pytest.raises(UserError, match=r"model\.weights.*'channels': 16.*'channels': 32"):
+        train(recipe(model=wider), figures, tmp_path / "third")
+    with pytest.raises(UserError, match="no such file"):
+        train(recipe(model={"weights": "gone.safetensors"}), figures, tmp_path / "fourth")
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
     figures: PackedStore, tmp_path: Path, optimizer: str

@@ -58,10 +58,12 @@ def train(
     data = plan.data
     # Packed larger than twice the input, persons would alias when they are sampled.
     side = min(data.side, 2 * plan.model.input_size)
-    store = cached_store(data.dataset, data.root, data.train, side=side, report=_say_packing)
+    store = cached_store(
+        data.dataset, data.root, data.train, side=side, crop=data.crop, report=_say_packing
+    )
     holdout = None
     if data.holdout is not None:
-        holdout = cached_store(data.dataset, data.root, data.holdout, side=side)
+        holdout = cached_store(data.dataset, data.root, data.holdout, side=side, crop=data.crop)
         check_parts(store, holdout)
     say(
         f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} persons "
@@ -127,9 +129,10 @@ def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
 def _say_progress(now: "Progress") -> None:
     if now.score is not None:
         score = now.score
+        limbs = "" if score.mean_limbs is None else f"{score.mean_limbs:.2f} % over the limbs, "
         say(
-            f"epoch {now.epoch}: {score.protocol} {score.mean_limbs:.2f} % over the limb "
-            f"joints, {score.mean:.2f} % over all, {score.persons} held-out persons"
+            f"epoch {now.epoch}: {score.protocol} {limbs}{score.mean:.2f} % over all, "
+            f"{score.persons} held-out persons"
         )
         return
     left = timedelta(seconds=round(now.seconds_left))

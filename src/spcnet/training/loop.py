@@ -14,6 +14,7 @@ import json
 import math
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,13 +26,21 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from spcnet.checkpoints import ModelCard, read_tensors, save_checkpoint, write_tensors
+from spcnet.checkpoints import (
+    ModelCard,
+    find_weights,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
 from spcnet.data.augmentation import Batch, make_batch
-from spcnet.data.datasets import shuffled
+from spcnet.data.datasets import default_protocol, shuffled
 from spcnet.data.store import PackedStore
 from spcnet.errors import UserError
 from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode
-from spcnet.metrics.protocols import Score, lspet_pck
+from spcnet.metrics.protocols import GroundTruth, Score
+from spcnet.metrics.protocols import score as score_by
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
 from spcnet.training.losses import heatmap_loss
@@ -125,6 +134,8 @@ class Run:
         network = create_model(
             recipe.model.variant, num_joints=len(store.skeleton), **recipe.model.arguments
         )
+        if recipe.model.weights is not None:
+            _begin_with(network, recipe, store)
         self.network = channels_last(network.to(self.device)).train()
         # The average that is kept; without an EMA it is the network itself.
         self.average = copy.deepcopy(self.network) if recipe.training.ema else self.network
@@ -365,6 +376,28 @@ class Run:
         )
 
 
+def _begin_with(network: nn.Module, recipe: Recipe, store: PackedStore) -> None:
+    """Take over the weights of another run; the optimiser starts afresh.
+
+    Raises:
+        UserError: they are of another network, or of other joints.
+    """
+    name = str(recipe.model.weights)
+    trained, card = load_checkpoint(find_weights(name))
+    if card.skeleton.joints != store.skeleton.joints:
+        raise UserError(
+            f"model.weights: {name} predicts {card.skeleton.name!r}, and the data are annotated "
+            f"with {store.skeleton.name!r}"
+        )
+    try:
+        network.load_state_dict(trained.state_dict())
+    except RuntimeError:
+        raise UserError(
+            f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
+            f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}"
+        ) from None
+
+
 def check_recipe(recipe: Recipe) -> None:
     """See to it that the network of a recipe can be built and takes the input.
 
@@ -446,13 +479,14 @@ def score_store(
     device: torch.device,
     batch_size: int = 32,
 ) -> Score:
-    """`lspet-pck` of a network over the plain crops of a store."""
+    """Score of a network over the plain crops of a store, by its data set's protocol."""
     was_training = network.training
     network.eval()
+    size = recipe.model.input_size
     predicted, truth, annotated = [], [], []
     for begin in range(0, len(store), batch_size):
         indices = np.arange(begin, min(begin + batch_size, len(store)))
-        batch = make_batch(store, indices, size=recipe.model.input_size, device=device)
+        batch = make_batch(store, indices, size=size, device=device)
         half = recipe.training.precision == "bf16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
             raw = network(batch.images.contiguous(memory_format=torch.channels_last))
@@ -462,9 +496,20 @@ def score_store(
         truth.append(batch.points.cpu().numpy())
         annotated.append(batch.annotated.cpu().numpy())
     network.train(was_training)
-    return lspet_pck(
-        np.concatenate(predicted),
-        np.concatenate(truth),
-        np.concatenate(annotated),
-        store.skeleton,
+    points, known = np.concatenate(truth), np.concatenate(annotated)
+    labels = GroundTruth(
+        points=points,
+        annotated=known,
+        skeleton=store.skeleton,
+        boxes=_tight_boxes(points, known),
+        references=store.persons.references * size / store.persons.sides,
     )
+    return score_by(default_protocol(store.header["dataset"]), np.concatenate(predicted), labels)
+
+
+def _tight_boxes(points: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Any:
+    """Boxes (N, 4) of the annotated joints; NaN for a person without any."""
+    held = np.where(known[..., None], points, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a person without joints
+        return np.concatenate([np.nanmin(held, axis=1), np.nanmax(held, axis=1)], axis=1)

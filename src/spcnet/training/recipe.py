@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spcnet.data.augmentation import Augmentation
+from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 
 
@@ -26,18 +27,24 @@ class ModelSection(Section):
     variant: str = Field("spcnet_s8_w256", description="a name of `spcnet models`")
     arguments: dict[str, Any] = Field({}, description="arguments of PoseNetwork to override")
     input_size: int = Field(256, gt=0, description="side of the square input, pixels")
+    weights: str | None = Field(
+        None, description="a model or .safetensors whose weights the run begins with"
+    )
 
 
 class DataSection(Section):
     """Which persons to learn from."""
 
-    dataset: Literal["lspet", "synthetic", "store"] = "lspet"
+    dataset: Literal["mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store"] = "lspet"
     root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
     train: str = Field(
         "train", description="split or image numbers to learn from; of a store, its folder"
     )
     holdout: str | None = Field(
         None, description="the same, of others than `train`, to be scored while training"
+    )
+    crop: CropRule | None = Field(
+        None, description="rule of the crops; by default the data set's own"
     )
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
 
