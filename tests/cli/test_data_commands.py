@@ -1,0 +1,257 @@
+"""``spcnet data`` on folders as people have them: whole, half downloaded, mixed up."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from spcnet.cli.main import main
+from spcnet.data.datasets import DATASETS
+from spcnet.data.store import PackedStore
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """``spcnet data ...`` in this process, as it is asked many things; a traceback fails a test."""
+
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: object) -> Done:
+        self.monkeypatch.setattr(sys, "argv", ["spcnet", "data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = self.capsys.readouterr()
+        return Done(int(left.value.code or 0), out, err)
+
+    def fails(self, *arguments: object, told: str) -> None:
+        """The command ends with 1, prints nothing, and says one clear line."""
+        check_failure(self(*arguments), told)
+
+
+def check_failure(done: "Done | subprocess.CompletedProcess[str]", told: str) -> None:
+    assert done.returncode == 1, done.stdout
+    errors = [line for line in done.stderr.splitlines() if line.startswith("spcnet: error: ")]
+    assert len(errors) == 1, done.stderr
+    assert re.search(told, errors[0]), errors[0]
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Data:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    return Data(monkeypatch, capsys)
+
+
+@pytest.fixture
+def leeds(tmp_path: Path) -> Path:
+    """LSP extended with four pictures; the third's left wrist is far outside."""
+    rng = np.random.default_rng(0)
+    joints = np.ones((14, 3, 4))
+    joints[:, :2] = rng.uniform(10, 70, (14, 2, 4))
+    joints[10:12, 2, 1] = 0
+    joints[11, :2, 2] = 300, 20
+    root = tmp_path / "lspet"
+    (root / "images").mkdir(parents=True)
+    scipy.io.savemat(root / "joints.mat", {"joints": joints})
+    for n in range(1, 5):
+        noise = rng.integers(0, 255, (80, 80, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(root / "images" / f"im{n:05d}.jpg")
+    return root
+
+
+def test_help_names_every_data_set(data: Data) -> None:
+    for command in ("check", "browse", "pack"):
+        text = data(command, "--help").stdout
+        assert "Example: spcnet data" in text
+        for name in [*DATASETS, *(["synthetic"] if command != "check" else [])]:
+            assert re.search(rf"\b{name}\b", text), (command, name)
+
+
+def test_a_check_tells_all_that_is_wrong_with_a_folder(data: Data, leeds: Path) -> None:
+    images = leeds / "images"
+    (images / "im00001.jpg").unlink()
+    (images / "im00003.jpg").write_bytes((images / "im00004.jpg").read_bytes())
+    (images / "im00002.jpg").write_bytes((images / "im00002.jpg").read_bytes()[:2000])
+    command = ("check", "lspet", "--root", leeds, "--split", "1-3", "--split", "4")
+    done = data(*command)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    report = " ".join(done.stdout.split())
+    for told in (
+        "1-3 3 - 3 1 1",
+        "4 1 - 1 0 0",
+        "missing pictures: 1 of 4 im00001.jpg",
+        "unreadable pictures: 1 of 3 im00002.jpg: ",
+        "leak, pictures that are in two splits: 1 of 4",
+        "im00003.jpg (1-3) = im00004.jpg (4)",
+        "left_wrist at (300.0, 20.0) in 80 x 80, 219.5 px outside",
+        "Johnson, Everingham: Learning Effective Human Pose Estimation",
+        "Cannot be used as it is",
+    ):
+        assert told in report, told
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    as_json = json.loads(data(*command, "--json", "--fast").stdout)
+    assert as_json["usable"] is False
+    assert [row["missing"] for row in as_json["splits"]] == [1, 0]
+    kinds = {finding["kind"]: finding["count"] for finding in as_json["findings"]}
+    assert kinds == {"missing-pictures": 1, "leaks": 1, "joints-outside": 1}  # headers alone
+
+
+def test_a_whole_folder_exits_with_0(data: Data, leeds: Path) -> None:
+    done = data("check", "lspet", "--root", leeds, "--split", "1-2")
+    assert done.returncode == 0, done.stdout
+    assert "Can be used; every picture that is there was decoded." in done.stdout
+    assert "Problems" not in done.stdout
+
+
+def test_wrong_folders_get_one_line(data: Data, tmp_path: Path, leeds: Path) -> None:
+    data.fails(
+        "check", "mpii", "--root", leeds, told=r"needs mpii_annotations.json.*holds images/, join"
+    )
+    data.fails("check", "lspet", "--root", tmp_path / "gone", told="gone: not there; .*joints.mat")
+    data.fails("check", "synthetic", told="no folder to check")
+    data.fails(
+        "browse", "mpii", "--root", leeds, "-o", tmp_path / "o", told="mpii_annotations.json"
+    )
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_command_itself_shows_no_traceback(leeds: Path) -> None:
+    labels = leeds / "joints.mat"
+    labels.write_bytes(labels.read_bytes()[:900])
+    command = [sys.executable, "-m", "spcnet", "data", "check", "lspet", "--root", str(leeds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    check_failure(done, told="half a download")
+
+
+def test_files_cut_short_get_one_line(data: Data, tmp_path: Path, leeds: Path) -> None:
+    labels = leeds / "joints.mat"
+    labels.write_bytes(labels.read_bytes()[:900])
+    told = r"joints.mat: not the joints.mat of LSP extended, or half a download"
+    data.fails("check", "lspet", "--root", leeds, told=told)
+    data.fails("pack", "lspet", "--root", leeds, "-o", tmp_path / "store", told=told)
+    (leeds / "mpii_annotations.json.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\0")
+    data.fails("check", "mpii", "--root", leeds, told="json.gz: .*half a download")
+    (leeds / "train.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90))
+    pytest.importorskip("h5py")
+    data.fails("check", "flic", "--root", leeds, told="train.h5: .*half a download")
+
+
+def test_swapped_files_are_told_apart(data: Data, leeds: Path) -> None:
+    joints = scipy.io.loadmat(leeds / "joints.mat")["joints"].transpose(1, 0, 2)
+    scipy.io.savemat(leeds / "joints.mat", {"joints": joints})
+    data.fails("check", "lspet", "--root", leeds, told=r"must be \(14, 3, N\), .* LSP's own file")
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(leeds / "train.h5", "w") as file:
+        columns = ("center", "imgname", "index", "normalize", "person", "scale", "visible")
+        for name in columns:
+            file[name] = np.zeros((2, 2))
+        file["part"] = np.zeros((2, 11, 2))
+    data.fails("check", "mpii", "--root", leeds, told=r"must be \(N, 16, 2\), .*FLIC's file")
+
+
+def test_browsing_writes_a_sheet_and_a_page(data: Data, tmp_path: Path, leeds: Path) -> None:
+    (leeds / "images" / "im00001.jpg").unlink()
+    (leeds / "images" / "im00003.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    command = ("browse", "lspet", "--root", leeds, "--split", "all", "-o", out)
+    done = data(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(out / "sheet.png"), str(out / "index.html")]
+    assert "2 of 4 persons; passed over: 1 without a picture file, 1 with a" in done.stderr
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.width >= 2 * 256
+    page = (out / "index.html").read_text()
+    assert re.findall(r'alt="(.*?)"', page) == [
+        "Person 2 in im00002.jpg: 12 of 14 joints labelled; missing left elbow, left wrist",
+        "Person 4 in im00004.jpg: 14 of 14 joints labelled",
+    ]
+    assert {path.name for path in out.iterdir()} == {"sheet.png", "index.html"}
+    data.fails(*command, told="--force")
+    assert data(*command, "--force", "--first", 4).returncode == 0
+    assert len(re.findall("alt=", (out / "index.html").read_text())) == 1
+    data.fails(*command, "--force", "--first", 5, told="this split has 4 persons")
+    assert data(*command, "--first", 1, "--random", 1).returncode == 2
+
+
+def test_browsing_at_random_is_the_same_for_a_seed(data: Data, tmp_path: Path) -> None:
+    def shown(seed: int) -> list[str]:
+        done = data(
+            "browse", "synthetic", "--random", seed, "--count", 3, "-o", tmp_path, "--force"
+        )
+        assert done.returncode == 0, done.stderr
+        return re.findall(r"<h2>(\S+)</h2>", (tmp_path / "index.html").read_text())
+
+    first = shown(1)
+    assert len(set(first)) == 3
+    assert shown(1) == first != shown(2)
+
+
+def test_nobody_to_show_is_told(data: Data, tmp_path: Path, leeds: Path) -> None:
+    for picture in (leeds / "images").iterdir():
+        picture.unlink()
+    data.fails(
+        "browse",
+        "lspet",
+        "--root",
+        leeds,
+        "--split",
+        "all",
+        "-o",
+        tmp_path / "o",
+        told="nobody to show; passed over: 4 without a picture file",
+    )
+
+
+def test_packing_takes_a_crop_rule_and_by_default_the_data_sets(
+    data: Data, tmp_path: Path, leeds: Path
+) -> None:
+    sides = {}
+    for name, options in (("own", ()), ("height", ("--crop", "lsp-height"))):
+        done = data(
+            "pack", "lspet", "--root", leeds, "--split", "1-2", "-o", tmp_path / name, *options
+        )
+        assert done.returncode == 0, done.stderr
+        sides[name] = PackedStore(tmp_path / name).persons.sides
+    assert (sides["height"] == 100).all()  # 1.25 times 80 pixels
+    assert (sides["own"] < 80).all()
+    data.fails(
+        "pack",
+        "lspet",
+        "--root",
+        leeds,
+        "-o",
+        tmp_path / "new",
+        "--crop",
+        "tight",
+        told="unknown crop rule 'tight'; there are box, mpii, lsp-height",
+    )
+    data.fails(
+        "pack", "coco", "--root", leeds, "-o", tmp_path / "new", told="no keypoint file here"
+    )
+
+
+def test_the_real_folders_are_read_as_they_are(data: Data, shared_data: Path) -> None:
+    done = data("check", "lsp", "--root", shared_data / "lsp")
+    assert done.returncode == 1
+    assert "missing pictures: 1,997 of 2,000 (99." in done.stdout
+    done = data("check", "lspet", "--root", shared_data / "lspet", "--fast", "--json")
+    assert done.returncode == 0
+    assert [row["persons"] for row in json.loads(done.stdout)["splits"]] == [8060, 800]
