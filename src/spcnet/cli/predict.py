@@ -1,15 +1,13 @@
 """``spcnet predict``: pictures in, overlays and COCO JSON out."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import prepare_output, say
+from spcnet.cli.console import prepare_output, replacing, say
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -202,25 +200,12 @@ def _write(
     for pose in poses:
         overlay = draw_skeleton(overlay, pose.keypoints, pose.scores, pose.skeleton)
     target = folder / f"{name}.pose.jpg"
-    with _replacing(target) as partial:
+    with replacing(target) as partial:
         Image.fromarray(overlay).save(partial, format="JPEG", quality=92)
     document = _document([(path, picture.shape[:2], poses)], estimator)
-    with _replacing(target.with_suffix(".json")) as partial:
+    with replacing(target.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(document, indent=1) + "\n")
     return target
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A file to write to, which takes the target's place only when it is whole."""
-    partial = target.with_name(f".{target.name}.partial{os.getpid()}")
-    try:
-        yield partial
-        os.replace(partial, target)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _document(done: Sequence[Done], estimator: "PoseEstimator") -> dict[str, object]:

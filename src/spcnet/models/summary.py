@@ -30,24 +30,30 @@ class Summary:
 
 def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
     """Measure a network: its costs on one image, its levels, its receptive field."""
-    was_training = network.training
-    network.eval()
     first = network.stacks[0]
     assert isinstance(first, Stack)
-    sizes: list[tuple[int, ...]] = []
-    hook = first.module.register_forward_hook(
-        lambda module, inputs, levels: sizes.append(tuple(level.shape[-1] for level in levels))
-    )
+    was_training = network.training
+    network.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, input_size, input_size, device=next(network.parameters()).device))
-    hook.remove()
     network.train(was_training)
     return Summary(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         gmac=counter.get_total_flops() / 2e9,
-        levels=sizes[0],
+        levels=level_sizes(network, input_size=input_size),
         receptive_field=receptive_field(first.module),
     )
+
+
+def level_sizes(network: PoseNetwork, *, input_size: int) -> tuple[int, ...]:
+    """Side of each level's features in cells, innermost first, for a square input in pixels."""
+    first = network.stacks[0]
+    assert isinstance(first, Stack)
+    side = input_size // network.stride
+    # A narrow copy has levels of the same sizes, and on "meta" they cost nothing.
+    with torch.device("meta"):
+        levels = _narrow_copy(first.module, 2)(torch.zeros(1, 2, side, side))
+    return tuple(level.shape[-1] for level in levels)
 
 
 def receptive_field(module: Hourglass | DilatedHourglass) -> int:

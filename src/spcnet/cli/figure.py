@@ -1,0 +1,420 @@
+"""``spcnet figure``: the paper's figures of your own pictures and runs."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spcnet.cli.console import prepare_output, progress, replacing, say
+from spcnet.cli.predict import parse_box, read_boxes
+from spcnet.cli.score import (
+    AXES,
+    GROUND_TRUTH,
+    INDEX_BASE,
+    JOINTS,
+    KEY,
+    PREDICTIONS,
+    PROTOCOL,
+    SPLIT,
+    read_both,
+)
+from spcnet.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from spcnet.geometry import Array
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.viz.panels import View
+
+SUFFIXES = (".png", ".pdf", ".svg")
+MOST_MODELS = 2
+MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be drawn
+
+Images = Annotated[list[str], typer.Argument(help="Picture files.", show_default=False)]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="The figure; .png, .pdf or .svg decides the format.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Box = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
+        "Without boxes the whole picture is taken as one person."
+    ),
+]
+Boxes = Annotated[
+    Path | None, typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier figure.")]
+
+app = typer.Typer(
+    help="Draw the paper's figures of your own pictures and runs.", no_args_is_help=True
+)
+
+
+@app.command("panels")
+def panels(
+    images: Images,
+    output: Output,
+    box: Box = None,
+    boxes: Boxes = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A model with weights, or a .safetensors; twice to compare two. "
+            "By default: default."
+        ),
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Draw heatmaps and skeletons: a row a person, two columns a model (Figures 1, 5, 6).
+
+    Joints' heatmaps are combined by their maximum. Left is orange, right is blue.
+
+    Example: spcnet figure panels photo.jpg --box 40,20,180,300 -o panels.png
+    """
+    models = model or ["default"]
+    if len(models) > MOST_MODELS:
+        raise typer.BadParameter(f"at most {MOST_MODELS} models are compared, got {len(models)}")
+    given = _read_given(box, boxes)
+    prepare_figure(output, force=force)
+
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.viz.panels import draw_panels
+
+    estimators = [PoseEstimator(name, device=device, flip=flip) for name in models]
+    for estimator in estimators:
+        say(f"model {estimator.describe()}")
+    rows = [
+        [_view(estimator, person) for estimator in estimators]
+        for person in _persons(images, given, estimators[0])
+    ]
+    save_figure(draw_panels(rows, short_names(models)), output)
+
+
+@app.command("levels")
+def levels(
+    images: Images,
+    output: Output,
+    box: Box = None,
+    boxes: Boxes = None,
+    model: Annotated[
+        str, typer.Option(help="A model with weights and a Selective Information Module.")
+    ] = "default",
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Draw which level the network takes where: a row a person.
+
+    The second column names the level of the largest weight by its colour, and by its opacity how
+    far it leads; then follow the weights of every level. Sizes are in cells.
+
+    Example: spcnet figure levels photo.jpg -o levels.png
+    """
+    given = _read_given(box, boxes)
+    prepare_figure(output, force=force)
+
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.models.summary import level_sizes
+    from spcnet.viz.panels import LevelView, draw_levels
+
+    estimator = PoseEstimator(model, device=device)
+    say(f"model {estimator.describe()}")
+    rows = []
+    for person in _persons(images, given, estimator):
+        attention = estimator.attention(person.picture, person.box)
+        crop, _ = _cut_out(estimator, person)
+        rows.append(LevelView(crop=crop, attention=attention))
+    sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
+    save_figure(draw_levels(rows, sizes), output)
+
+
+@app.command("curves")
+def curves(
+    predictions: Annotated[Path, PREDICTIONS],
+    protocol: Annotated[str, PROTOCOL],
+    ground_truth: Annotated[Path, GROUND_TRUTH],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .pdf or .svg.")],
+    split: Annotated[str | None, SPLIT] = None,
+    limit: Annotated[
+        float | None, typer.Option(help="Largest threshold; by default the protocol's own.")
+    ] = None,
+    joints: Annotated[str | None, JOINTS] = None,
+    index_base: Annotated[int | None, INDEX_BASE] = None,
+    axes: Annotated[str | None, AXES] = None,
+    key: Annotated[str | None, KEY] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the figure.")] = False,
+) -> None:
+    """Draw the share of correct joints over the threshold (Figure 7b).
+
+    Example: spcnet figure curves p.npz --protocol lspet-pck --ground-truth joints.mat -o c.png
+    """
+    import numpy as np
+
+    from spcnet.metrics.protocols import find_rule
+    from spcnet.scoring import curves_of_predictions
+    from spcnet.viz.curves import draw_threshold_curves
+
+    prepare_figure(output, force=force)
+    highest = find_rule(protocol).threshold if limit is None else limit
+    if not 0 < highest <= 100:
+        raise UserError(f"--limit {highest}: wanted a number of reference lengths above 0")
+    found, labels = read_both(
+        predictions, ground_truth,
+        split=split, index_base=index_base, axes=axes, key=key, joints=joints,
+    )  # fmt: skip
+    steps = np.linspace(0, highest, 51)
+    result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps.tolist())
+    lines = {**(result.parts or result.joints), "Mean": result.mean}
+    title = f"{protocol}, {labels.name} {labels.split}, {result.persons} persons"
+    figure = draw_threshold_curves(
+        result.thresholds, lines, xlabel="largest error, in reference lengths", title=title
+    )
+    save_figure(figure, output)
+
+
+@app.command("epochs")
+def epochs(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders that spcnet train wrote, or their log.jsonl.", show_default=False
+        ),
+    ],
+    output: Output,
+    force: Force = False,
+) -> None:
+    """Draw the held-out scores of training runs over the epochs (Figure 7a).
+
+    Example: spcnet figure epochs runs/a runs/b -o epochs.pdf
+    """
+    prepare_figure(output, force=force)
+    logs = [read_run(path) for path in runs]
+    protocols = sorted({score["protocol"] for log in logs for score in log.scores})
+    if len(protocols) > 1:
+        raise UserError(
+            f"the runs were scored by different protocols ({', '.join(protocols)}); "
+            "draw one figure for each"
+        )
+    names = short_names([str(path) for path in runs])
+    title = f"{protocols[0]}, held out: {logs[0].held_out}"
+    if len({log.held_out for log in logs}) > 1:
+        title = f"{protocols[0]}, each run's own held-out data"
+        names = [f"{name}, {log.held_out}" for name, log in zip(names, logs, strict=True)]
+    # The limb joints' mean is a protocol's headline where it has one, as lspet-pck does.
+    mean = "mean_limbs" if all(log.has("mean_limbs") for log in logs) else "mean"
+
+    from spcnet.viz.curves import draw_epoch_curves
+
+    curves = {name: log.curve(mean) for name, log in zip(names, logs, strict=True)}
+    joints = "limb joints" if mean == "mean_limbs" else "all joints"
+    save_figure(draw_epoch_curves(curves, ylabel=f"mean of {joints} (%)", title=title), output)
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The evaluations of one run.
+
+    Attributes:
+        epochs: after which the run was scored.
+        scores: what was said then: protocol, mean, mean_limbs (None where the protocol has none
+            or nothing counted), persons.
+        held_out: what was scored, in words.
+    """
+
+    epochs: list[int]
+    scores: list[dict[str, Any]]
+    held_out: str
+
+    def has(self, mean: str) -> bool:
+        """Whether one of the means was ever given."""
+        return any(score[mean] is not None for score in self.scores)
+
+    def curve(self, mean: str) -> "tuple[Array, Array]":
+        """Epochs (E,) and one mean (E,) of the scores in percent, NaN where nothing counted."""
+        import numpy as np
+
+        values = [math.nan if score[mean] is None else score[mean] for score in self.scores]
+        return np.array(self.epochs), np.array(values)
+
+
+def read_run(path: Path) -> RunLog:
+    """Read the evaluations of a run folder, or of its ``log.jsonl``.
+
+    Raises:
+        UserError: there is no log, it is of another form, or it holds no evaluation.
+    """
+    log = path / "log.jsonl" if path.is_dir() else path
+    try:
+        lines = log.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(
+            f"{log}: cannot read the log ({reason}); name a folder that spcnet train wrote, "
+            "or its log.jsonl"
+        ) from None
+    epochs: list[int] = []
+    scores: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            if (score := entry.get("score")) is not None:
+                limbs = {"mean_limbs": score.get("mean_limbs")}
+                scores.append({key: score[key] for key in ("protocol", "mean", "persons")} | limbs)
+                epochs.append(entry["epoch"])
+        except (ValueError, AttributeError, KeyError) as error:
+            if number == len(lines) and isinstance(error, ValueError):
+                break  # a running training is writing it
+            raise UserError(
+                f"{log}: line {number} is not one of a training log; name a folder that "
+                "spcnet train wrote, or its log.jsonl"
+            ) from None
+    found = RunLog(epochs, scores, _held_out(log.parent / "recipe.yaml", scores))
+    if not found.has("mean"):
+        raise UserError(
+            f"{log}: holds no evaluation; a run is scored where its recipe names data.holdout, "
+            "every training.evaluate_every epochs"
+        )
+    return found
+
+
+def _held_out(recipe: Path, scores: Sequence[dict[str, Any]]) -> str:
+    """What a run was scored on, as far as the recipe beside its log tells."""
+    import yaml
+
+    persons = f"{scores[-1]['persons'] if scores else 0} persons"
+    try:
+        data = yaml.safe_load(recipe.read_text())["data"]
+        dataset, part = data["dataset"], str(data["holdout"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return persons
+    return f"{dataset} {Path(part).name if dataset == 'store' else part} ({persons})"
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """What models or runs are called in a figure: by their folder, where the file's name is usual.
+
+    Where two would be called the same, their paths as they were given.
+    """
+    names = []
+    for path in paths:
+        whole = Path(path).resolve()
+        usual = whole.name in ("model.safetensors", "log.jsonl")
+        name = whole.parent.name if usual else whole.name
+        names.append(name.removesuffix(".safetensors").removesuffix(".jsonl"))
+    return names if len(set(names)) == len(names) else list(paths)
+
+
+def prepare_figure(output: Path, *, force: bool) -> None:
+    """See to it that a figure can be written before anything is computed for it.
+
+    Raises:
+        UserError: the suffix names no format, the file exists and `force` is off, or the folder
+            cannot be written to.
+    """
+    if output.suffix.lower() not in SUFFIXES:
+        raise UserError(
+            f"{output}: {output.suffix or 'no suffix'} is no format for a figure; "
+            f"let the name end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        )
+    prepare_output([output], force=force)
+
+
+def save_figure(figure: "Figure", output: Path) -> None:
+    """Write a figure in the format of its suffix, and print where it lies.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with replacing(output) as partial:
+        figure.savefig(partial, format=output.suffix[1:].lower())
+    print(output)
+
+
+@dataclass(frozen=True)
+class _Person:
+    """RGB uint8 picture (H, W, 3), and the box (4,) of one person in it."""
+
+    picture: "Array"
+    box: "Array"
+
+
+Given = Callable[[str], list[list[float]] | None]
+
+
+def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
+    """The boxes that were given for a picture, by its path; None for the whole of it."""
+    if box and boxes:
+        raise typer.BadParameter("use either --box or --boxes, not both")
+    if boxes:
+        return read_boxes(boxes).of
+    of_every_picture = [parse_box(text) for text in box or []] or None
+    return lambda path: of_every_picture
+
+
+def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> Iterator[_Person]:
+    """Every person of every picture; where no boxes were given, the one that `locator` finds."""
+    import numpy as np
+
+    from spcnet.data.images import read_image
+    from spcnet.inference.estimator import check_boxes
+
+    count = 0
+    with progress("pictures", len(images)) as report:
+        for done, path in enumerate(images, start=1):
+            of_picture = given(path)
+            picture = read_image(path)
+            if of_picture is None:
+                (pose,) = locator.predict(picture)
+                # From the middles of its outermost pixels to their edges: it is never empty.
+                found = [pose.box + np.array([-0.5, -0.5, 0.5, 0.5])]
+            else:
+                try:
+                    found = list(check_boxes(of_picture, picture))
+                except UserError as error:
+                    raise UserError(f"{path}: {error}") from None
+            count += len(found)
+            if count > MOST_PERSONS:
+                raise UserError(f"more than {MOST_PERSONS} persons are too many for one figure")
+            yield from (_Person(picture, one) for one in found)
+            report(done)
+    if not count:
+        raise UserError("no person to draw: the boxes given for these pictures are none")
+
+
+def _view(estimator: "PoseEstimator", person: _Person) -> "View":
+    """What a model says of a person, in the pixels of a panel."""
+    from spcnet.geometry import apply_affine
+    from spcnet.viz.panels import View
+
+    (pose,) = estimator.predict(person.picture, [person.box])
+    crop, affine = _cut_out(estimator, person)
+    return View(
+        crop=crop,
+        heatmaps=estimator.heatmaps(person.picture, person.box),
+        keypoints=apply_affine(affine, pose.keypoints),
+        scores=pose.scores,
+        skeleton=pose.skeleton,
+    )
+
+
+def _cut_out(estimator: "PoseEstimator", person: _Person) -> "tuple[Array, Array]":
+    """The square that a model looks at, as large as a panel, and the affine that took it."""
+    from spcnet.data.crops import extract_crop
+    from spcnet.geometry import crop_affine, square_of_box
+    from spcnet.viz.panels import PANEL
+
+    square = square_of_box(person.box, padding=estimator.card.box_padding)
+    affine = crop_affine(*square, PANEL)
+    return extract_crop(person.picture, affine, PANEL), affine
