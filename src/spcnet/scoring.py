@@ -80,7 +80,8 @@ def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) ->
     lacking = [joint for joint in counted if joint not in predicted]
     if lacking:
         raise UserError(
-            f"protocol {protocol!r} counts {', '.join(lacking)}, which the predictions lack"
+            f"protocol {protocol!r} counts {', '.join(lacking)}, which are not predicted"
+            + (f"; there are {', '.join(predicted)}" if predicted else ": no joint is a number")
         )
 
 

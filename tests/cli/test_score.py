@@ -77,11 +77,17 @@ def test_a_table_under_the_papers_in_three_styles(labels: Path, tmp_path: Path) 
     assert [line.split()[-2] for line in text.splitlines() if line.startswith("p.mat")] == ["97.1"]
     markdown = spcnet(*arguments, "--format", "markdown").stdout
     assert "| SPCNet (paper)" in markdown
+    assert "Joint" not in markdown  # a document takes the table alone
     latex = spcnet(*arguments, "--format", "latex").stdout
+    assert latex.startswith("% Table 6")
     assert r"\begin{tabular}{lrrrrrrrrl}" in latex
     assert r"Belagiannis \& Zisserman" in latex
-    wrong = spcnet(*arguments, "--format", "html")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    for options in (("--format", "html"), ("--json",)):
+        wrong = spcnet(*arguments, *options)
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    foreign = spcnet(*arguments[:3], "flic", *arguments[4:])
+    assert "warning: flic is the rule of flic, and these labels are lsp's" in foreign.stderr
+    assert "NOT comparable: our row is flic on lsp all" in foreign.stdout
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,20 @@ def test_pictures_of_own_data_lie_beside_the_file_or_below(tmp_path: Path, place
         assert labels.picture(labels.annotations[1]) == tmp_path / place / "sub" / "b.jpg"
 
 
+def test_a_lone_file_is_taken_whole_or_by_the_numbers_of_its_pictures(tmp_path: Path) -> None:
+    rows = [own_row(id=1), own_row(id=2, image_id=9), own_row(id=3)]
+    file = write(tmp_path / "my data.json", document(*rows))
+    for root in (file, tmp_path):
+        assert len(read_coco(root, "all")) == 3
+        assert read_coco(root, "all").split == "my data"
+        assert [person.number for person in read_coco(root, "1").annotations] == [1, 3]
+        assert [person.number for person in read_coco(root, "2").annotations] == [2]
+        with pytest.raises(UserError, match="'train': use 'all', or image numbers"):
+            read_coco(root, "train")
+        with pytest.raises(UserError, match="from 1 to 2"):
+            read_coco(root, "2-3")
+
+
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"annotations/person_keypoints_val\.json.*own data"):
         read_coco(tmp_path, "val")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_labels import as_matlab_73
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.leeds import lsp_labels
 from spcnet.data.predictions import (
     FLIC_WITHOUT_EYES,
     FORMATS,
@@ -398,10 +399,27 @@ def test_pictures_are_matched_by_their_number() -> None:
 def test_without_names_or_numbers_the_order_counts() -> None:
     labels = persons("a", "b", "c")
     assert found_order(Predictions(numbered(3, 14)), labels) == [0, 1, 2]
-    # Numbers that are no picture's here say nothing.
-    assert found_order(Predictions(numbered(3, 14), images=["7", "8", "9"]), labels) == [0, 1, 2]
     with pytest.raises(UserError, match="4 predictions for the 3 labelled persons of own all"):
         align(Predictions(numbered(4, 14)), labels)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_running_numbers_of_pictures_give_the_order(first: int) -> None:
+    labels = persons("a", "b", "c")
+    shuffled = [str(first + n) for n in (2, 0, 1)]
+    assert found_order(Predictions(numbered(3, 14), images=shuffled), labels) == [1, 2, 0]
+    for images in (["7", "8", "9"], ["0", "0", "1"], ["1", "2", "4"]):
+        with pytest.raises(UserError, match="is one of own all, such as a"):
+            align(Predictions(numbered(3, 14), images=images), labels)
+
+
+def test_lsps_pictures_are_known_by_their_numbers(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.ones((3, 14, 3))})
+    labels = lsp_labels(tmp_path / "joints.mat", "2-3")
+    assert found_order(Predictions(numbered(2, 14), index_base=1, images=["3", "2"]), labels) == [
+        1,
+        0,
+    ]
 
 
 def test_predictions_of_other_pictures_are_an_error() -> None:

@@ -42,7 +42,7 @@ def test_a_small_person_keeps_the_pictures_own_pixels(tmp_path: Path) -> None:
     store = PackedStore(tmp_path / "store")
     persons = store.persons
     assert len(store) == 1
-    assert (persons.sides[0], persons.keys[0], persons.references[0]) == (125, "one.jpg", 30)
+    assert (persons.sides[0], persons.keys[0], persons.references[0]) == (125, "folder/one.jpg", 30)
     # Moving every point by one offset restores the picture's coordinates and pixels.
     offset = person.annotation.points[0] - persons.points[0, 0]
     assert persons.points[0] + offset == pytest.approx(person.annotation.points, abs=1e-3)

@@ -62,7 +62,7 @@ def test_flics_totals_are_means_of_elbow_and_wrist() -> None:
 def test_our_row_has_the_tables_columns() -> None:
     parts = {"Head": 90.0, "Sho": 80.0, "Elb": 70.0, "Wri": 60.0, "Hip": 50.0, "Knee": 40.0}
     ours = Score("lsp-pc", 66.6, parts | {"Ank": 30.0}, {}, 1000)
-    table, line = comparison(ours, method="mine", data="lsp test", testing="flip")
+    table, line = comparison(ours, method="mine", part=("lsp", "test"), testing="flip")
     assert table.number == 6
     assert line.values == (90, 80, 70, 60, 50, 40, 30, 66.6)
     assert not any("NOT comparable" in note for note in table.notes)
@@ -70,10 +70,14 @@ def test_our_row_has_the_tables_columns() -> None:
 
 def test_other_persons_or_rules_are_called_not_comparable() -> None:
     ours = Score("lspet-pck", 61.2, {}, {}, 589)
-    table, _ = comparison(ours, method="mine", data="lspet val", testing="")
+    table, _ = comparison(ours, method="mine", part=("lspet", "val"), testing="")
     assert table.number == 6
     assert table.notes[0].startswith("NOT comparable: our row is lspet-pck on lspet val")
     assert set(TABLE_OF) <= set(PCK_RULES)
     with pytest.raises(UserError, match="pck-box"):
-        comparison(Score("pck-box", 1, {}, {}, 1), method="", data="", testing="")
+        comparison(Score("pck-box", 1, {}, {}, 1), method="", part=("", ""), testing="")
+    val = Score("mpii-official", 87.4, {}, {}, 2958)
+    table, _ = comparison(val, method="mine", part=("mpii", "val"), testing="")
+    assert table.number == 5  # the test set's
+    assert table.notes[0].startswith("NOT comparable: our row is mpii-official on mpii val")
     assert not any(math.isnan(v) for t in TABLES.values() for r in t.rows for v in r.values)

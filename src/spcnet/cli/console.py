@@ -54,7 +54,7 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
     """
     for path in paths:
         if os.path.lexists(path) and not force:
-            raise UserError(f"{path}: already exists; --force overwrites, -o names another place")
+            raise UserError(f"{path}: already exists; --force overwrites it, or name another")
     for folder in {path.parent for path in paths}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -147,18 +147,41 @@ def score_table(score: "Score") -> str:
     return "\n\n".join(blocks)
 
 
-def check_style(style: str) -> str:
-    """The style of a table, which must be one of the three.
+def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
+    """The style of the comparison with the paper.
 
     Raises:
-        UserError: it is another.
+        UserError: there is no such style, or nothing to print in it.
     """
-    if style not in ("text", "markdown", "latex"):
+    if style not in (None, "text", "markdown", "latex"):
         raise UserError(f"--format {style}: a table is text, markdown or latex")
-    return style
+    if style is not None and not compare:
+        raise UserError(f"--format {style} is how --compare prints; add --compare")
+    if compare and as_json:
+        raise UserError("--compare prints a table and --json an object; choose one of them")
+    return style or "text"
 
 
-def comparison_table(score: "Score", *, method: str, data: str, testing: str, style: str) -> str:
+def say_foreign(protocol: str, data: str) -> None:
+    """Warn of a protocol that is applied to another data set than the one it is for."""
+    from spcnet.metrics.protocols import PCK_RULES
+
+    rule = PCK_RULES.get(protocol)
+    if rule is not None and rule.data not in (None, data, {"synthetic": "lspet"}.get(data)):
+        say(f"warning: {protocol} is the rule of {rule.data}, and these labels are {data}'s")
+
+
+def print_score(score: "Score", comparison: str | None, *, style: str) -> None:
+    """Print a score, and the comparison under it; in a style for documents that alone."""
+    if comparison is None or style == "text":
+        print(score_table(score))
+    if comparison is not None:
+        print(f"\n{comparison}" if style == "text" else comparison)
+
+
+def comparison_table(
+    score: "Score", *, method: str, part: tuple[str, str], testing: str, style: str
+) -> str:
     """A score under the paper's table that it stands beside, with the table's notes.
 
     Raises:
@@ -166,15 +189,15 @@ def comparison_table(score: "Score", *, method: str, data: str, testing: str, st
     """
     from spcnet.metrics.paper import comparison
 
-    paper, ours = comparison(score, method=method, data=data, testing=testing)
+    paper, ours = comparison(score, method=method, part=part, testing=testing)
     rows = []
     for row in (*paper.rows, ours):
         values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
         testing_column = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
         rows.append({"Method": row.method, **values, **testing_column, "Protocol": row.protocol})
     head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
-    ours_is = f"Last row: {', '.join(filter(None, (data, f'{score.persons} persons', testing)))}"
-    notes = [ours_is, *paper.notes]
+    told = filter(None, (" ".join(part), f"{score.persons} persons", testing))
+    notes = [f"Last row: {', '.join(told)}", *paper.notes]
     if style == "latex":
         head, notes = f"% {head}", [f"% {note}" for note in notes]
     text = table(rows, right=paper.columns, style=style)

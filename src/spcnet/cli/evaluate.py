@@ -11,9 +11,10 @@ from spcnet.cli.console import (
     check_style,
     comparison_table,
     prepare_output,
+    print_score,
     progress,
     say,
-    score_table,
+    say_foreign,
 )
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 
@@ -57,7 +58,7 @@ def evaluate(
         typer.Option(help="Write MPII's pred_keypoints_mpii.mat (--dataset mpii --split test)."),
     ] = None,
     compare: Annotated[bool, COMPARE] = False,
-    style: Annotated[str, STYLE] = "text",
+    style: Annotated[str | None, STYLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite written files.")] = False,
 ) -> None:
@@ -65,10 +66,15 @@ def evaluate(
 
     Example: spcnet evaluate --model default --dataset lspet --root PATH/lspet --split val
     """
-    check_style(style)
+    style = check_style(style, compare=compare, as_json=as_json)
     prepare_output([path for path in (predictions, submission) if path], force=force)
 
-    from spcnet.data.datasets import default_crop, default_protocol, open_dataset
+    from spcnet.data.datasets import (
+        default_crop,
+        default_protocol,
+        default_split,
+        open_dataset,
+    )
     from spcnet.data.predictions import Predictions, write_predictions
     from spcnet.data.regions import check_rule
     from spcnet.inference.estimator import PoseEstimator
@@ -78,15 +84,16 @@ def evaluate(
     if submission is not None:
         _submit(submission, root, model, device=device, flip=flip, scales=scales)
         return
-    split = split or ("test" if dataset in ("lsp", "flic") else "val")
+    split = split or default_split(dataset, root)
     protocol = protocol or default_protocol(dataset)
     rule = check_rule(crop or default_crop(dataset))
     opened = open_dataset(dataset, root, split)
     estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
     say(
-        f"model {estimator.describe()}; {dataset} {split}, {len(opened)} persons, crop {rule}, "
-        f"protocol {protocol}"
+        f"model {estimator.describe()}; {dataset} {opened.split}, {len(opened)} persons, crop "
+        f"{rule}, protocol {protocol}"
     )
+    say_foreign(protocol, opened.name)
     began = time.monotonic()
     with progress("persons", len(opened)) as report:
         found = score_model(
@@ -115,7 +122,7 @@ def evaluate(
         how = {
             "model": model,
             "dataset": dataset,
-            "split": split,
+            "split": opened.split,
             "crop": rule,
             "refinement": estimator.refinement,
             "flip": flip,
@@ -123,14 +130,14 @@ def evaluate(
         }
         print(json.dumps(score.to_dict() | how))
         return
-    print(score_table(score))
+    under = None
     if compare:
         testing = estimator.testing().replace("no test-time augmentation", "single scale")
-        text = comparison_table(
-            score, method=f"SPCNet ({model})", data=f"{dataset} {split}", testing=testing,
+        under = comparison_table(
+            score, method=f"SPCNet ({model})", part=(opened.name, opened.split), testing=testing,
             style=style,
         )  # fmt: skip
-        print(f"\n{text}")
+    print_score(score, under, style=style)
 
 
 def _submit(

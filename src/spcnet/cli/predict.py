@@ -41,6 +41,10 @@ def predict(
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
     ] = False,
+    scales: Annotated[
+        str | None,
+        typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow."),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print COCO JSON; write files only where -o says."),
@@ -66,7 +70,7 @@ def predict(
 
     from spcnet.inference.estimator import PoseEstimator
 
-    estimator = PoseEstimator(model, device=device, flip=flip)
+    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
     say(f"model {estimator.describe()}")
     done: list[Done] = []
     failures = 0
@@ -137,6 +141,10 @@ class BoxFile:
         for key in (picture, path.name, path.stem, path.stem.lstrip("0")):
             if key in self.boxes:
                 return self.boxes[key]
+        # The file may name pictures with folders, seen from elsewhere.
+        ends = [key for key in self.boxes if Path(key).name == path.name]
+        if len(ends) == 1:
+            return self.boxes[ends[0]]
         raise UserError(f"{picture}: {self.path} has no boxes for this picture")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import check_style, comparison_table, say, score_table
+from spcnet.cli.console import check_style, comparison_table, print_score, say, say_foreign
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 PREDICTIONS = typer.Argument(
     help="Predicted joints: a .mat, .h5, .npz or COCO .json.", show_default=False
 )
-PROTOCOL = typer.Option(help="The scoring rule; --list names all.", show_default=False)
+PROTOCOL = typer.Option(
+    help="The scoring rule; `spcnet score --list` names all.", show_default=False
+)
 GROUND_TRUTH = typer.Option(
     help="The labels: a data set's own file, an hourglass .h5, or COCO .json.", show_default=False
 )
@@ -31,7 +33,7 @@ AXES = typer.Option(help="Order of the axes: n persons, k joints, c coordinates,
 KEY = typer.Option(help="Name of the array of joints in the file.")
 THRESHOLD = typer.Option(help="Another one than the protocol's own.")
 COMPARE = typer.Option("--compare", help="Print the score under the paper's table.")
-STYLE = typer.Option("--format", help="Of that table: text, markdown or latex.")
+STYLE = typer.Option("--format", help="Of that table: text (default), markdown or latex.")
 AS_JSON = typer.Option("--json", help="Print one JSON object.")
 JOINTS = typer.Option(help="Of the predictions: a skeleton such as lsp14, or names with commas.")
 
@@ -53,7 +55,7 @@ def score(
     key: Annotated[str | None, KEY] = None,
     joints: Annotated[str | None, JOINTS] = None,
     compare: Annotated[bool, COMPARE] = False,
-    style: Annotated[str, STYLE] = "text",
+    style: Annotated[str | None, STYLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
     list_protocols: Annotated[
         bool, typer.Option("--list", help="Name all protocols and stop.")
@@ -68,7 +70,7 @@ def score(
         return
     if predictions is None or protocol is None or ground_truth is None:
         raise typer.BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
-    check_style(style)
+    style = check_style(style, compare=compare, as_json=as_json)
     found, labels = read_both(
         predictions, ground_truth,
         split=split, index_base=index_base, axes=axes, key=key, joints=joints,
@@ -83,15 +85,17 @@ def score(
         f"{predictions.name}: {len(found)} predictions counted from {found.index_base}; "
         f"{ground_truth.name}: {labels.name} {labels.split}, {len(labels)} persons"
     )
+    say_foreign(protocol, labels.name)
     if as_json:
         print(json.dumps(result.to_dict()))
         return
-    print(score_table(result))
+    under = None
     if compare:
-        data = f"{labels.name} {labels.split}"
-        method = predictions.name
-        text = comparison_table(result, method=method, data=data, testing="", style=style)
-        print(f"\n{text}")
+        part = (labels.name, labels.split)
+        under = comparison_table(
+            result, method=predictions.name, part=part, testing="", style=style
+        )
+    print_score(result, under, style=style)
 
 
 def read_both(

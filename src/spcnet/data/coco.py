@@ -16,6 +16,7 @@ import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.label_files import load_json
+from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.geometry import box_of_points
 from spcnet.skeletons import SKELETONS, Skeleton
@@ -30,7 +31,8 @@ def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
         root: the JSON file itself, whose pictures lie beside it or in ``images/``; or a folder
             with ``annotations/person_keypoints_SPLIT.json`` (COCO's own layout), ``SPLIT.json``
             or ``annotations.json``.
-        split: such as ``"val2017"``; a lone file is taken whole, whatever the split.
+        split: such as ``"val2017"``. Of a lone file ``"all"``, or numbers of its pictures, in the
+            file's order from 1, such as ``"1-80"``; so too of a folder with one JSON.
 
     Raises:
         UserError: the file is not there or not what it should be.
@@ -45,13 +47,17 @@ def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
             "annotations.json",
         )
         found = [root / name for name in names if (root / name).is_file()]
-        if not found:
+        lone = [p for p in sorted(root.glob("*.json*")) if p.is_file()] if root.is_dir() else []
+        if not found and len(lone) != 1:
             raise UserError(
-                f"{root}: no keypoint file here; COCO's is {names[0]}, and own data may be a "
-                f"JSON file of any name (name the file itself)"
+                f"{root}: no keypoint file here; COCO's is {names[0]}, own data's {names[2]}, or "
+                "a JSON file of any name (name the file itself)"
             )
-        path = found[0]
-    labels = coco_labels(path, split)
+        path = found[0] if found else lone[0]
+    # A file is whole by its own name too.
+    name = path.name.split(".")[0].removeprefix("person_keypoints_")
+    labels = coco_labels(path, "all" if split == name else split)
+    labels = replace(labels, split=name if split == "all" else split)
     base = path.parent.parent if path.parent.name == "annotations" else path.parent
     folders = [base, base / "images", base / split, base / "images" / split]
     # Any picture tells the folder: the first one may be what half a download lacks.
@@ -62,7 +68,7 @@ def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
 
 
 def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
-    """The labels of a COCO keypoint file, without pictures.
+    """The labels of a COCO keypoint file, without pictures: all, or those of some pictures.
 
     Raises:
         UserError: as `read_coco`.
@@ -85,6 +91,11 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     annotations = [_of_row(path, row, names, len(skeleton)) for row in rows]
     if not annotations:
         raise UserError(f"{path}: no annotation with keypoints")
+    if split != "all":
+        pictures = list(dict.fromkeys(person.image for person in annotations))
+        asked = parse_numbers(split, len(pictures), named=("all",))
+        chosen = {pictures[number - 1] for number in asked}
+        annotations = [person for person in annotations if person.image in chosen]
     return AnnotatedPictures("coco", split, skeleton, annotations)
 
 

@@ -35,6 +35,7 @@ class DatasetInfo:
         title: its name in full.
         read: gives the persons of a split from the data set's folder.
         splits: names and, where the number is fixed, persons of the usual splits.
+        joints: of its skeleton.
         crop: the crop rule that the field uses when it scores this set.
         protocol: the scoring rule that goes with it.
         terms: under which the data may be used.
@@ -44,6 +45,7 @@ class DatasetInfo:
     title: str
     read: Callable[[Path, str], AnnotatedPictures]
     splits: Mapping[str, int | None]
+    joints: int
     crop: CropRule
     protocol: str
     terms: str
@@ -55,6 +57,7 @@ DATASETS: Mapping[str, DatasetInfo] = {
         title="MPII Human Pose",
         read=read_mpii,
         splits={"train": 22246, "val": 2958, "trainval": None, "test": None},
+        joints=16,
         crop="mpii",
         protocol="mpii-tompson",
         terms="Simplified BSD for the annotations; the pictures are YouTube frames, for research",
@@ -65,6 +68,7 @@ DATASETS: Mapping[str, DatasetInfo] = {
         title="Leeds Sports Pose",
         read=read_lsp,
         splits={"train": 1000, "test": 1000},
+        joints=14,
         crop="lsp-height",
         protocol="lsp-pc",
         terms="research; the pictures are their photographers' (Flickr)",
@@ -75,6 +79,7 @@ DATASETS: Mapping[str, DatasetInfo] = {
         title="Leeds Sports Pose extended",
         read=read_lspet,
         splits={"train": None, "val": None},  # by the release: 10,000 images or 8,860
+        joints=14,
         crop="box",
         protocol="lspet-pck",
         terms="research; the pictures are their photographers' (Flickr)",
@@ -85,6 +90,7 @@ DATASETS: Mapping[str, DatasetInfo] = {
         title="Frames Labeled In Cinema",
         read=read_flic,
         splits={"train": 3987, "test": 1016},
+        joints=11,
         crop="flic",
         protocol="flic",
         terms="research; the pictures are film frames of their studios",
@@ -95,6 +101,7 @@ DATASETS: Mapping[str, DatasetInfo] = {
         title="COCO keypoints, or own data in its format",
         read=read_coco,
         splits={"train2017": None, "val2017": None},
+        joints=17,  # COCO's own; own data may have others
         crop="box",
         protocol="pck-box",
         terms="COCO: CC BY 4.0 for the annotations, Flickr's terms for the pictures; own data: "
@@ -161,6 +168,15 @@ def default_protocol(name: str) -> str:
     return SYNTHETIC_PROTOCOL if name == "synthetic" else dataset_info(name).protocol
 
 
+def default_split(name: str, root: str | os.PathLike[str] | None) -> str:
+    """The split that is scored where none is named; a lone file of own data is taken whole."""
+    if name == "coco":
+        folder = Path(root or "").expanduser()
+        places = {"val2017": "annotations/person_keypoints_val2017.json", "val": "val.json"}
+        return next((split for split, f in places.items() if (folder / f).is_file()), "all")
+    return "test" if name in ("lsp", "flic") else "val"
+
+
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
     """A data set by name.
 
@@ -184,6 +200,28 @@ def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) ->
             f"data set {name!r} needs its folder: --root PATH, or data.root in a recipe"
         )
     return info.read(Path(root).expanduser(), split)
+
+
+def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tuple[int, int]:
+    """Persons and joints of a split; from what is known of the data set where it is not there.
+
+    Raises:
+        UserError: as `open_dataset`; a split of a data set without `root` has no fixed size.
+    """
+    if name == "store":
+        store = PackedStore(Path(split).expanduser())
+        return len(store), len(store.skeleton)
+    if name == "synthetic" or root is not None:
+        dataset = open_dataset(name, root, split)
+        return len(dataset), len(dataset.skeleton)
+    info = dataset_info(name)
+    known = info.splits.get(split)
+    if known is None:
+        raise UserError(
+            f"how many persons {name} {split} has is only known from its folder: --set "
+            "data.root=PATH"
+        )
+    return known, info.joints
 
 
 def cache_folder() -> Path:

@@ -1,7 +1,8 @@
 """Labels from a file of any of the known forms, without pictures: what scoring needs."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from spcnet.data.annotations import AnnotatedPictures
@@ -41,11 +42,17 @@ def _form(path: Path) -> tuple[Reader, str]:
     name = path.name.lower()
     if name.endswith((".json", ".json.gz")):
         content = load_json(path, wanted=KNOWN)
+        if content == []:
+            raise UserError(f"{path}: an empty list, no labels in it; known labels: {KNOWN}")
         return (json_labels, "val") if isinstance(content, list) else (coco_labels, "all")
     if name.endswith((".h5", ".hdf5")):
         part = load_h5(path, wanted=KNOWN).get("part")
         flic = part is not None and part.ndim == 3 and part.shape[1] == 11
-        return _one_part(flic_hourglass_labels if flic else hourglass_labels), "all"
+        return (
+            _one_part(flic_hourglass_labels, {1016: "test", 3987: "train"})
+            if flic
+            else _one_part(hourglass_labels, {2958: "val", 22246: "train"})
+        ), "all"
     if name.endswith(".mat"):
         content = load_mat(path, wanted=KNOWN, structs=True)
         if "RELEASE" in content:
@@ -53,7 +60,7 @@ def _form(path: Path) -> tuple[Reader, str]:
         if "examples" in content:
             return examples_labels, "test"
         if "pos_gt_src" in content:
-            return _one_part(lambda path, split: evaluation_labels(path)), "val"
+            return _one_part(lambda path, split: evaluation_labels(path), {}), "val"
         shape: tuple[int, ...] = getattr(content.get("joints"), "shape", ())
         if shape[:2] == (3, 14):
             return lsp_labels, "test" if shape[2:] == (2000,) else "all"
@@ -63,12 +70,16 @@ def _form(path: Path) -> tuple[Reader, str]:
     raise UserError(f"{path}: no labels of a known form; known are {KNOWN}")
 
 
-def _one_part(read: Reader) -> Reader:
-    """A reader of files that hold one part only, which does not say its name."""
+def _one_part(read: Reader, known: Mapping[int, str]) -> Reader:
+    """A reader of files that hold one part only, told by the number of its persons."""
 
     def checked(path: Path, split: str) -> AnnotatedPictures:
         if split not in ("train", "val", "test", "all"):
             raise UserError(f"{path}: holds one of train, val and test, or all, not {split!r}")
-        return read(path, split)
+        labels = read(path, split)
+        part = known.get(len(labels), split)
+        if split not in ("all", part):
+            raise UserError(f"{path}: holds {labels.name} {part}, not {split}")
+        return replace(labels, split=part)
 
     return checked

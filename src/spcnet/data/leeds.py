@@ -150,6 +150,7 @@ def _pictures(
             points=joints[:, :2, number - 1],
             states=states[:, number - 1].astype(np.uint8),
             number=number,
+            image_number=number,
         )
         for number in asked
         # A person without any label has nothing to learn from and nothing to score.

@@ -139,7 +139,7 @@ def _regions(
         yield (
             region,
             (
-                np.str_(Path(annotation.image).name),
+                np.str_(annotation.image),
                 apply_affine(to_region, annotation.points),
                 annotation.states,
                 apply_affine(to_region, centre[None])[0],

@@ -9,6 +9,7 @@ import gzip
 import itertools
 import json
 import os
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -154,8 +155,7 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
     """Predictions in the order, the joints and the pixel frame of labels, one a person.
 
     By the labels' own numbers of the persons where the predictions carry them; else by the names
-    of the pictures, the n-th prediction of a picture for its n-th person; else, where nothing but
-    numbers tells pictures apart, in order.
+    or numbers of the pictures, the n-th prediction of a picture for its n-th person; else in order.
 
     Raises:
         UserError: the two do not belong together.
@@ -168,7 +168,8 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
         if len(predictions) != len(labels):
             raise UserError(
                 f"{len(predictions)} predictions for the {len(labels)} labelled persons of "
-                f"{labels.name} {labels.split}; --split names another part of the labels"
+                f"{labels.name} {labels.split}; one a person is wanted, in their order or with "
+                "the pictures' names, or --split names another part of the labels"
             )
         return predictions
     rows = np.array(order, dtype=int)
@@ -261,6 +262,8 @@ def _arrays(path: Path, kind: str) -> Mapping[str, Any]:
         return load_mat(path, wanted=wanted)
     if kind == ".h5":
         return load_h5(path, wanted=wanted)
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: not predictions: no .npz archive of numpy, or half a download")
     try:
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
@@ -309,7 +312,7 @@ def _oriented(
             f"{path}: joints of shape {values.shape} are not "
             + (f"{persons} persons x " if persons else "persons x ")
             + (f"{' or '.join(map(str, joints))} joints" if joints else "joints")
-            + " x 2 in any order"
+            + " x 2 in any order; --split names another part of the labels, --joints other joints"
         )
     if len(orders) > 1:
         readings = [
@@ -370,6 +373,12 @@ def _of_json(path: Path) -> Predictions:
         if not rows:
             raise UserError(f"{path}: no predictions in it")
         names = {image["id"]: str(image["file_name"]) for image in document.get("images", [])}
+        count = len(rows[0]["keypoints"])
+        for n, row in enumerate(rows, start=1):
+            if len(row["keypoints"]) != count or count % 3:
+                raise ValueError(
+                    f"entry {n} has {len(row['keypoints'])} numbers, and the first one {count}"
+                )
         points = np.array([row["keypoints"] for row in rows], dtype=np.float64)
         points = points.reshape(len(rows), -1, 3)
         images = [str(names.get(row["image_id"], row["image_id"])) for row in rows]
@@ -468,11 +477,14 @@ def _by_image(predictions: Predictions, labels: AnnotatedPictures) -> list[int] 
                 "pictures of one name; write the names as the labels have them"
             )
     if not people.keys() & rows.keys():
-        if all(image.isdecimal() for image in predictions.images):
-            return None
+        if (order := _by_running_number(predictions.images, labels)) is not None:
+            return order
+        first = labels.annotations[0]
+        number = "" if first.image_number is None else f" (id {first.image_number})"
         raise UserError(
             f"no predicted picture, such as {predictions.images[0]}, is one of {labels.name} "
-            f"{labels.split}, such as {labels.annotations[0].image}"
+            f"{labels.split}, such as {first.image}{number}; write image_id or the names as the "
+            "labels have them, or leave them out to take the predictions in order"
         )
     order = [-1] * len(labels)
     for image, persons in people.items():
@@ -485,6 +497,21 @@ def _by_image(predictions: Predictions, labels: AnnotatedPictures) -> list[int] 
         for n, row in zip(persons, found, strict=True):
             order[n] = row
     return order
+
+
+def _by_running_number(images: Sequence[str], labels: AnnotatedPictures) -> list[int] | None:
+    """Rows by picture numbers that merely run over labels whose pictures have none of their own."""
+    if not all(image.isdecimal() for image in images) or any(
+        person.image_number is not None for person in labels.annotations
+    ):
+        return None
+    numbers = [int(image) for image in images]
+    if len(numbers) != len(labels) or sorted(numbers) not in (
+        list(range(len(labels))),
+        list(range(1, len(labels) + 1)),
+    ):
+        return None
+    return [int(row) for row in np.argsort(numbers)]
 
 
 def _same_image(found: str, image: str, number: int | None) -> bool:

@@ -5,7 +5,7 @@ off is said in the notes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
@@ -38,6 +38,7 @@ class Table:
         number: 1 to 7.
         title: what it shows.
         data: which persons were scored.
+        part: the data set and the split of these.
         columns: names of the values; the last is the total.
         rows: in the paper's order.
         notes: slips, and what a reader should know before comparing.
@@ -46,6 +47,7 @@ class Table:
     number: int
     title: str
     data: str
+    part: tuple[str, str]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
@@ -72,6 +74,7 @@ TABLES: dict[int, Table] = {
             1,
             "Dilated Hourglass Module and its dilation rate R",
             _MPII_VAL,
+            ("mpii", "val"),
             _COLUMNS,
             tuple(
                 _rows(
@@ -89,6 +92,7 @@ TABLES: dict[int, Table] = {
             2,
             "Selective Information Module against other fusions",
             _MPII_VAL,
+            ("mpii", "val"),
             _COLUMNS,
             tuple(
                 _rows(
@@ -106,6 +110,7 @@ TABLES: dict[int, Table] = {
             3,
             "Both modules",
             _MPII_VAL,
+            ("mpii", "val"),
             _COLUMNS,
             tuple(
                 _rows(
@@ -123,6 +128,7 @@ TABLES: dict[int, Table] = {
             4,
             "State of the art on MPII validation, PCKh@0.5",
             _MPII_VAL,
+            ("mpii", "val"),
             _COLUMNS,
             (
                 *_rows(
@@ -180,6 +186,7 @@ TABLES: dict[int, Table] = {
             5,
             "State of the art on MPII test, PCKh@0.5",
             "MPII test, labels held by its authors",
+            ("mpii", "test"),
             _COLUMNS,
             tuple(
                 _rows(
@@ -206,6 +213,7 @@ TABLES: dict[int, Table] = {
             6,
             "State of the art on LSP test, PCK@0.2",
             "LSP test, 1,000 persons",
+            ("lsp", "test"),
             _COLUMNS,
             tuple(
                 _rows(
@@ -234,6 +242,7 @@ TABLES: dict[int, Table] = {
             7,
             "State of the art on FLIC test, PCK@0.2",
             "FLIC test, 1,016 persons",
+            ("flic", "test"),
             ("Elbow", "Wrist", "Total"),
             tuple(
                 _rows(
@@ -262,13 +271,15 @@ TABLE_OF = {
 }
 
 
-def comparison(score: Score, *, method: str, data: str, testing: str) -> tuple[Table, Row]:
+def comparison(
+    score: Score, *, method: str, part: tuple[str, str], testing: str
+) -> tuple[Table, Row]:
     """The paper's table that a score stands beside, and the score as a row of it.
 
     Args:
         score: ours, by any PCK rule.
         method: what to call it.
-        data: which persons were scored.
+        part: the data set and the split that were scored.
         testing: how the network was applied.
 
     Returns:
@@ -286,11 +297,11 @@ def comparison(score: Score, *, method: str, data: str, testing: str) -> tuple[T
     table = TABLES[number]
     values = tuple(score.parts.get(column, score.mean) for column in table.columns)
     notes: Sequence[str] = table.notes
-    if score.protocol not in {row.protocol for row in table.rows}:
+    same_part = part == table.part or {part, table.part} == {("flic", "val"), ("flic", "test")}
+    if score.protocol not in {row.protocol for row in table.rows} or not same_part:
         notes = (
-            f"NOT comparable: our row is {score.protocol} on {data}; the paper's rows are "
-            f"{table.rows[0].protocol} on {table.data}.",
+            f"NOT comparable: our row is {score.protocol} on {' '.join(part)}; the paper's rows "
+            f"are {table.rows[0].protocol} on {table.data}.",
             *notes,
         )
-    compared = Table(table.number, table.title, table.data, table.columns, table.rows, tuple(notes))
-    return compared, Row(method, values, score.protocol, testing)
+    return replace(table, notes=tuple(notes)), Row(method, values, score.protocol, testing)

@@ -104,6 +104,7 @@ class Rule:
     Attributes:
         name: what numbers by this rule are called.
         title: the rule in a line.
+        data: the data set that the rule is for; None where it takes any.
         length: gives the reference length (N,) of each person; a person without one (NaN) is
             left out.
         threshold: largest error of a correct joint, in reference lengths.
@@ -119,6 +120,7 @@ class Rule:
 
     name: str
     title: str
+    data: str | None
     length: Callable[[GroundTruth], Array]
     threshold: float
     parts: Mapping[str, tuple[str, ...]] | None
@@ -288,6 +290,10 @@ def find_rule(name: str) -> Rule:
     Raises:
         UserError: there is no such rule.
     """
+    if name == "coco-oks":
+        raise UserError(
+            "coco-oks has no reference length and no curve over it: it averages over similarities"
+        )
     if name not in PCK_RULES:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -384,6 +390,7 @@ PCK_RULES: Mapping[str, Rule] = {
     for rule in (
         Rule(
             name="mpii-tompson",
+            data="mpii",
             title="PCKh@0.5, plain mean of 14 per-joint scores, Head = head top, error < 0.5 "
             "(Newell, Yang, Tang, SPCNet)",
             length=_stored,
@@ -395,6 +402,7 @@ PCK_RULES: Mapping[str, Rule] = {
         ),
         Rule(
             name="mpii-official",
+            data="mpii",
             title="PCKh@0.5, pooled over joints, Head = mean of neck and head top (MPI's toolkit, "
             "test-set tables)",
             length=_stored,
@@ -406,6 +414,7 @@ PCK_RULES: Mapping[str, Rule] = {
         ),
         Rule(
             name="mpii-msra",
+            data="mpii",
             title="PCKh@0.5, pooled over joints, Head = head top (SimpleBaseline, HRNet)",
             length=_stored,
             threshold=0.5,
@@ -417,6 +426,7 @@ PCK_RULES: Mapping[str, Rule] = {
         *(
             Rule(
                 name=name,
+                data="lsp",
                 title=f"{_LSP}; {labels}",
                 length=_torso,
                 threshold=0.2,
@@ -433,6 +443,7 @@ PCK_RULES: Mapping[str, Rule] = {
         ),
         Rule(
             name="lspet-pck",
+            data="lspet",
             title="PCK@0.2 of left shoulder - right hip; labelled joints, persons with both "
             "reference joints",
             length=_labelled_torso,
@@ -444,6 +455,7 @@ PCK_RULES: Mapping[str, Rule] = {
         ),
         Rule(
             name="flic",
+            data="flic",
             title="PCK@0.2 of left shoulder - right hip; observer-centric elbows and wrists",
             length=_labelled_torso,
             threshold=0.2,
@@ -453,6 +465,7 @@ PCK_RULES: Mapping[str, Rule] = {
         ),
         Rule(
             name="pck-box",
+            data=None,
             title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
             length=_longer_side,
             threshold=0.05,
