@@ -11,14 +11,8 @@ from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.errors import UserError
-from spcnet.training.loop import (
-    Progress,
-    check_parts,
-    check_recipe,
-    learning_rate,
-    train,
-    update_average,
-)
+from spcnet.training.loop import Progress, check_parts, check_recipe, train
+from spcnet.training.optimisation import learning_rate, update_average
 from spcnet.training.recipe import Recipe
 
 
@@ -73,7 +67,8 @@ def test_the_run_directory_holds_a_usable_model(figures: PackedStore, tmp_path: 
     assert card.scores[0]["score"]["protocol"] == "lspet-pck"
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 14, 16, 16)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        "recipe.yaml", "log.jsonl", "state.safetensors", "model.safetensors"
+        ".lock", "recipe.yaml", "log.jsonl",
+        "state.safetensors", "model.safetensors", "best.safetensors",
     }  # fmt: skip
 
 
@@ -133,10 +128,151 @@ def test_a_finished_run_resumes_to_nothing(figures: PackedStore, tmp_path: Path)
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(figures: PackedStore, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(
+    figures: PackedStore, tmp_path: Path
+) -> None:
     plan = recipe(optimizer={"lr": 1e30, "clip": None}, loss={"kind": "gaussian"})
-    with pytest.raises(UserError, match=r"optimizer\.lr"):
+    with pytest.raises(UserError, match=r"optimizer\.lr") as raised:
         train(plan, figures, tmp_path / "run")
+    (kept,) = (tmp_path / "run").glob("not-finite-step*.safetensors")
+    assert str(kept) in str(raised.value)
+    tensors, _ = read_tensors(kept)
+    assert tensors["images"].shape == (3, 3, 64, 64)
+    assert tensors["persons"].shape == (3,)
+    assert any(name.startswith("network.") for name in tensors)
+
+
+def test_parts_of_a_step_add_up_to_the_whole(figures: PackedStore, tmp_path: Path) -> None:
+    """With frozen statistics, four persons at once or one after the other are the same step."""
+    curves = []
+    for parts in (1, 4):
+        plan = recipe(
+            training={
+                "batch_size": 4, "accumulate": parts, "precision": "fp64",
+                "frozen_batchnorm": True, "epochs": 3,
+            },
+            optimizer={"lr": 1e-3},
+        )  # fmt: skip
+        train(plan, figures, tmp_path / str(parts))
+        curves.append([loss for _, loss in losses(tmp_path / str(parts))])
+    assert curves[1] == pytest.approx(curves[0], rel=1e-7)  # crops are made in float32
+    with pytest.raises(UserError, match=r"batch_size: 3 persons .* use a multiple of 2"):
+        train(recipe(training={"accumulate": 2}), figures, tmp_path / "odd")
+
+
+def test_checkpointing_changes_memory_and_nothing_else(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    states = []
+    for checkpointing in (False, True):
+        plan = recipe(training={"checkpointing": checkpointing})
+        train(plan, figures, tmp_path / str(checkpointing))
+        states.append(read_tensors(tmp_path / str(checkpointing) / "state.safetensors")[0])
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp64"])
+def test_other_precisions_learn_as_float32_does(
+    figures: PackedStore, tmp_path: Path, precision: str
+) -> None:
+    curves = {}
+    for name in ("fp32", precision):
+        plan = recipe(training={"precision": name, "epochs": 3}, optimizer={"lr": 1e-3})
+        train(plan, figures, tmp_path / name, resume=False)
+        curves[name] = [loss for _, loss in losses(tmp_path / name)]
+    assert curves[precision] == pytest.approx(curves["fp32"], rel=0.02)
+    assert curves[precision][-1] < curves[precision][0]
+
+
+def test_a_resumed_fp16_run_keeps_its_loss_scale(figures: PackedStore, tmp_path: Path) -> None:
+    plan = recipe(training={"precision": "fp16"})
+    train(plan, figures, tmp_path / "run", stop=lambda: True)
+    _, metadata = read_tensors(tmp_path / "run" / "state.safetensors")
+    before = json.loads(metadata["progress"])["scaler"]
+    assert before["scale"] > 0
+    train(plan, figures, tmp_path / "run", resume=True)
+    _, metadata = read_tensors(tmp_path / "run" / "state.safetensors")
+    after = json.loads(metadata["progress"])["scaler"]
+    assert (
+        after["_growth_tracker"] == before["_growth_tracker"] + 7
+        or after["scale"] < before["scale"]
+    )
+
+
+def test_the_best_model_is_kept(
+    figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spcnet.training import loop
+
+    means = iter([30.0, 50.0, 40.0])
+
+    def scored(*arguments: Any, **options: Any) -> Any:
+        from spcnet.metrics.protocols import Score
+
+        return Score("lspet-pck", next(means), {}, {}, 12)
+
+    monkeypatch.setattr(loop, "score_store", scored)
+    train(recipe(training={"epochs": 3}), figures, tmp_path / "run", holdout=figures)
+    _, best = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    _, last = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert (best.scores[0]["epoch"], best.scores[0]["score"]["mean"]) == (2, 50)
+    assert (last.scores[0]["epoch"], last.scores[0]["score"]["mean"]) == (3, 40)
+
+
+@pytest.mark.parametrize("field", ["sync_batchnorm", "compile"])
+def test_what_a_cpu_does_not_have_is_refused(
+    figures: PackedStore, tmp_path: Path, field: str
+) -> None:
+    with pytest.raises(UserError, match=rf"training\.{field}: .*set it to false|it\s+to false"):
+        train(recipe(training={field: True}), figures, tmp_path / "run")
+
+
+def test_a_directory_in_use_is_refused(figures: PackedStore, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    train(recipe(), figures, tmp_path / "run", stop=lambda: True)
+    holder = subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX); "
+            "print('held', flush=True); sys.stdin.read()",
+            tmp_path / "run" / ".lock",
+        ],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(UserError, match=r"another process .* is training here"):
+            train(recipe(), figures, tmp_path / "run", resume=True)
+    finally:
+        holder.kill()
+        holder.wait()
+    train(recipe(), figures, tmp_path / "run", resume=True)  # the dead let go
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_the_first_step(
+    figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match="the disk has 0 MB left and the run's checkpoints need"):
+        train(recipe(), figures, tmp_path / "run")
+
+
+def test_a_run_that_stopped_before_it_saved_begins_anew(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    train(recipe(), figures, tmp_path / "whole")
+    train(recipe(), figures, tmp_path / "run", stop=lambda: True)
+    (tmp_path / "run" / "state.safetensors").unlink()
+    train(recipe(), figures, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) -> None:
@@ -145,6 +281,8 @@ def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) 
     check_parts(figures, PackedStore(tmp_path / "others"))
     with pytest.raises(UserError, match=r"share 1 pictures, such as figure000012\.png"):
         check_parts(figures, PackedStore(tmp_path / "same"))
+    keys = PackedStore(tmp_path / "same").persons.keys
+    assert keys.tolist() == ["figure000012.png", "figure000013.png"]
 
 
 @pytest.mark.parametrize(

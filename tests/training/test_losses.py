@@ -14,13 +14,24 @@ TARGET = gaussian_heatmaps(CELLS, (8, 8), sigma=1.0)
 
 def loss(outputs: list[torch.Tensor], annotated: torch.Tensor = BOTH, **kwargs: object) -> float:
     options = {"kind": "gaussian", "sigma": 1.0, "stride": 4} | kwargs
-    return heatmap_loss(outputs, POINTS, annotated, **options).item()  # type: ignore[arg-type]
+    return heatmap_loss(outputs, POINTS, annotated, **options).sum().item()  # type: ignore[arg-type]
 
 
 def test_squared_error_is_half_the_mean_summed_over_outputs() -> None:
     assert loss([TARGET]) == pytest.approx(0, abs=1e-12)
     assert loss([TARGET + 2]) == pytest.approx(2)
     assert loss([TARGET + 2, TARGET + 1, TARGET]) == pytest.approx(2.5)
+
+
+def test_each_output_has_its_own_loss() -> None:
+    outputs = [TARGET + 2, TARGET + 1, TARGET]
+    for kind in ("gaussian", "softmax"):
+        losses = heatmap_loss(outputs, POINTS, BOTH, kind=kind, sigma=1.0, stride=4)
+        assert losses.shape == (3,)
+        assert losses.sum().item() == pytest.approx(loss(outputs, kind=kind))
+    assert heatmap_loss(
+        outputs, POINTS, BOTH, kind="gaussian", sigma=1.0, stride=4
+    ).tolist() == pytest.approx([2, 0.5, 0])
 
 
 def test_a_missing_joint_weighs_nothing_and_the_divisor_stays() -> None:

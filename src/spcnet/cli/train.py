@@ -16,7 +16,12 @@ import typer
 from spcnet.cli.console import progress, say
 
 if TYPE_CHECKING:
+    import torch
+
+    from spcnet.data.store import PackedStore
     from spcnet.training.loop import Progress
+    from spcnet.training.recipe import Recipe
+    from spcnet.training.workers import Workers
 
 
 def train(
@@ -36,56 +41,127 @@ def train(
         typer.Option(min=0, help="Stop cleanly after this time; --resume goes on later."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what the run would take, by a few steps; no data."),
+    ] = False,
 ) -> None:
     """Train a network by a recipe.
 
-    The run directory gets recipe.yaml, log.jsonl, state.safetensors (to resume from) and
-    model.safetensors (to use: spcnet predict --model RUN/model.safetensors photo.jpg).
+    The run directory gets recipe.yaml, log.jsonl, state.safetensors (to resume from),
+    model.safetensors (to use: spcnet predict --model RUN/model.safetensors photo.jpg) and
+    best.safetensors (the one that scored best on the held-out persons). Several GPUs:
+    torchrun --standalone --nproc-per-node 4 -m spcnet train RECIPE ...
 
     Example: spcnet train recipes/synthetic.yaml
     """
-    from spcnet.data.datasets import cached_store
     from spcnet.devices import find_device
-    from spcnet.training.loop import check_parts, check_recipe, steps_per_epoch
-    from spcnet.training.loop import train as train_network
+    from spcnet.training.loop import check_recipe
     from spcnet.training.recipe import load_recipe
+    from spcnet.training.workers import join_workers
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     plan = load_recipe(recipe, overrides or [])
     directory = run_dir or Path("runs") / plan.name
     found = find_device(device)
     check_recipe(plan)
+    if dry_run:
+        print(_describe_plan(plan, found))
+        return
+    with join_workers(found) as workers:
+        level = logging.INFO if workers.first else logging.WARNING
+        logging.basicConfig(level=level, format="%(message)s")
+        checkpoint = _train(plan, directory, workers, resume=resume, max_minutes=max_minutes)
+        if workers.first:
+            print(checkpoint)
+
+
+def _train(
+    plan: "Recipe", directory: Path, workers: "Workers", *, resume: bool, max_minutes: float | None
+) -> Path:
+    from spcnet.data.datasets import cached_store
+    from spcnet.training.loop import check_parts, check_processes, steps_per_epoch
+    from spcnet.training.loop import train as train_network
+
+    check_processes(plan, workers)
     data = plan.data
     # Packed larger than twice the input, persons would alias when they are sampled.
     side = min(data.side, 2 * plan.model.input_size)
-    store = cached_store(
-        data.dataset, data.root, data.train, side=side, crop=data.crop, report=_say_packing
-    )
+
+    def open_store(part: str) -> "PackedStore":
+        # The first process packs, and the others find it packed.
+        for turn in (True, False):
+            if workers.first == turn:
+                store = cached_store(
+                    data.dataset, data.root, part, side=side, crop=data.crop, report=_say_packing
+                )
+            workers.any(False)
+        return store
+
+    store = open_store(data.train)
     holdout = None
     if data.holdout is not None:
-        holdout = cached_store(data.dataset, data.root, data.holdout, side=side, crop=data.crop)
+        holdout = open_store(data.holdout)
         check_parts(store, holdout)
-    say(
-        f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} persons "
-        f"of {data.dataset} {data.train}, on {found}, into {directory}"
-    )
+    if workers.first:
+        several = f" x {workers.count} processes" if workers.count > 1 else ""
+        say(
+            f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} "
+            f"persons of {data.dataset} {data.train}, on {workers.device}{several}, into "
+            f"{directory}"
+        )
     steps = plan.training.epochs * steps_per_epoch(plan, store)
-    with _reporter(steps) as report, _stop_wish(max_minutes) as stop:
-        checkpoint = train_network(
+    with _reporter(steps) as report, _stop_wish(max_minutes, loud=workers.first) as stop:
+        return train_network(
             plan,
             store,
             directory,
             holdout=holdout,
             resume=resume,
-            device=found,
+            workers=workers,
             stop=stop,
             report=report,
         )
-    print(checkpoint)
+
+
+def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
+    """What a run would take, in words."""
+    import os
+
+    from spcnet.data.datasets import split_size
+    from spcnet.training.plan import make_plan
+
+    plan, data = recipe.training, recipe.data
+    persons, joints = split_size(data.dataset, data.root, data.train)
+    steps = plan.epochs * (persons // plan.batch_size)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    costs = make_plan(recipe, joints=joints, steps=steps, processes=processes, device=device)
+    parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
+    checkpointing = ", with checkpointing" if plan.checkpointing else ""
+    lines = [
+        ("recipe", recipe.name),
+        ("network", f"{recipe.model.variant} {recipe.model.arguments or ''}".strip()),
+        ("parameters", f"{costs.parameters / 1e6:.2f} M"),
+        ("multiply-adds", f"{costs.gmac:.1f} G an image of {recipe.model.input_size} px"),
+        ("data", f"{data.dataset} {data.train}, {persons} persons, {joints} joints"),
+        ("steps", f"{plan.epochs} epochs x {persons // plan.batch_size} = {steps}"),
+        ("persons a step", f"{plan.batch_size} over {processes} process(es){parts}"),
+        (
+            "memory",
+            f"about {costs.memory / 1e9:.1f} GB a process: {costs.weight_bytes / 1e9:.2f} GB of "
+            f"weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
+            f"activations{checkpointing}",
+        ),
+        (
+            "time",
+            f"about {timedelta(seconds=round(costs.seconds))} on {device} at "
+            f"{costs.step_seconds:.2f} s a step ({plan.precision}), scoring and data not counted",
+        ),
+    ]
+    return "\n".join(f"{name:16}{value}" for name, value in lines)
 
 
 @contextmanager
-def _stop_wish(max_minutes: float | None) -> Iterator[Callable[[], bool]]:
+def _stop_wish(max_minutes: float | None, *, loud: bool) -> Iterator[Callable[[], bool]]:
     """Whether to stop: the time is up, or Ctrl-C or SIGTERM came. The run is saved first."""
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     wished = False
@@ -95,7 +171,8 @@ def _stop_wish(max_minutes: float | None) -> Iterator[Callable[[], bool]]:
         if wished and number == signal.SIGINT:
             raise KeyboardInterrupt  # asked twice: at once
         wished = True
-        say("stopping after this step; --resume goes on from there")
+        if loud:
+            say("stopping after this step; --resume goes on from there")
 
     before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -4,11 +4,14 @@ Xiao et al., "SPCNet: Spatial Preserve and Content-aware Network for Human Pose 
 ECAI 2020. Sizes in comments are the paper's: 256x256 input, C = 256, S = 8 stacks, K joints.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spcnet.models.bottlenecks import Bottleneck
 from spcnet.models.hourglass import DilatedHourglass, Hourglass
@@ -113,6 +116,8 @@ class PoseNetwork(nn.Module):
     """
 
     stride = 4
+    # In training, keep only each stack's input and compute the rest again for the gradient.
+    checkpointing = False
 
     def __init__(
         self,
@@ -173,7 +178,7 @@ class PoseNetwork(nn.Module):
         heatmaps: list[Tensor] = []
         stages: list[list[Tensor]] = []  # per stack, the levels innermost first
         for n, stack in enumerate(self.stacks):
-            levels, features, predicted = stack(x)
+            levels, features, predicted = self._run(stack, x)
             stages.append(levels)
             heatmaps.append(predicted)
             if n < len(self.feedbacks):
@@ -188,6 +193,19 @@ class PoseNetwork(nn.Module):
         fused, attention = self.distribute(collected)
         return Outputs([*heatmaps, self.head(fused)], attention)
 
+    def _run(self, stack: nn.Module, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """A stack's levels, features and heatmaps, with what its gradient needs kept or not."""
+        if self.checkpointing and self.training:
+            outputs: tuple[list[Tensor], Tensor, Tensor] = checkpoint(
+                stack,
+                x,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), statistics_kept(stack)),
+            )
+            return outputs
+        levels, features, predicted = stack(x)
+        return levels, features, predicted
+
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[-2:]
         if height % self.divisor or width % self.divisor or not height or not width:
@@ -198,6 +216,22 @@ class PoseNetwork(nn.Module):
                 f"input of {height} x {width} pixels does not fit: height and width must be "
                 f"multiples of {self.divisor}; the nearest is {nearest}"
             )
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch norms normalise as ever, but count no batch: it was counted the first time."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, (momentum, counted) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, counted
 
 
 def channels_last(network: PoseNetwork) -> PoseNetwork:

@@ -1,12 +1,28 @@
 """The training loop.
 
+One process, on the CPU or one GPU:
+
     spcnet train recipes/lspet_cpu.yaml --set data.root=PATH/lspet --run-dir runs/lspet_cpu
     spcnet train recipes/lspet_cpu.yaml --set data.root=PATH/lspet --run-dir runs/lspet_cpu --resume
 
+Four GPUs of one machine:
+
+    torchrun --standalone --nproc-per-node 4 -m spcnet train recipes/mpii_paper.yaml \
+        --set data.root=PATH/mpii --run-dir runs/mpii_paper
+
+Two machines of four GPUs, the same on both but for the node's rank; the run directory and the
+packed store's cache lie on a disk that both see:
+
+    torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 \
+        --rdzv-backend c10d --rdzv-endpoint FIRST_MACHINE:29500 --rdzv-id spcnet \
+        -m spcnet train recipes/mpii_paper.yaml --set data.root=PATH/mpii --run-dir DISK/mpii_paper
+
 A run directory holds ``recipe.yaml``, ``log.jsonl`` (one JSON object a line), ``state.safetensors``
-(everything a resumed run needs) and ``model.safetensors`` (the network so far, ready for use).
-Every batch is a function of (seed, epoch, step), so a resumed run takes the steps that an
-uninterrupted one would have taken: on the CPU bit for bit.
+(everything a resumed run needs), ``model.safetensors`` (the network so far, ready for use) and,
+where persons are held out, ``best.safetensors`` (the one that scored best on them). Every batch is
+a function of (seed, epoch, step), so a resumed run takes the steps that an uninterrupted one would
+have taken: on the CPU bit for bit. A step's persons are dealt out to the processes in order, so
+their number changes nothing but the batch norms' statistics, which each process takes of its own.
 """
 
 import copy
@@ -14,41 +30,35 @@ import json
 import math
 import platform
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from spcnet.checkpoints import (
-    ModelCard,
-    find_weights,
-    load_checkpoint,
-    read_tensors,
-    save_checkpoint,
-    write_tensors,
-)
+from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, read_tensors
 from spcnet.data.augmentation import Batch, make_batch
-from spcnet.data.datasets import default_protocol, shuffled
+from spcnet.data.datasets import shuffled
 from spcnet.data.store import PackedStore
 from spcnet.errors import UserError
-from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode
-from spcnet.metrics.protocols import GroundTruth, Score
-from spcnet.metrics.protocols import score as score_by
+from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
+from spcnet.training.board import Board
+from spcnet.training.evaluation import REFINEMENT, headline, score_store
 from spcnet.training.losses import heatmap_loss
+from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
+from spcnet.training.precision import autocast, freeze_statistics
 from spcnet.training.recipe import Recipe
+from spcnet.training.run_dir import BEST, MODEL, RECIPE, STATE, RunDirectory
+from spcnet.training.workers import Workers
 
 LOG_EVERY = 20  # steps
-REFINEMENT: Refinement = "dark"  # of held-out scores, and what the trained model uses by default
-RUN_FILES = ("recipe.yaml", "log.jsonl", "state.safetensors", "model.safetensors")
 LICENCE = (
     "MIT for the package; the weights were trained on third-party annotations for research: "
     "see NOTICE"
@@ -64,6 +74,7 @@ class Progress:
         steps: of the whole run.
         epoch: epochs begun, from 1.
         loss: mean over the last steps.
+        losses: of each supervised output, likewise.
         lr: learning rate of the last step.
         images_per_second: over the last steps.
         seconds_left: estimate.
@@ -74,6 +85,7 @@ class Progress:
     steps: int
     epoch: int
     loss: float
+    losses: tuple[float, ...]
     lr: float
     images_per_second: float
     seconds_left: float
@@ -88,6 +100,7 @@ def train(
     holdout: PackedStore | None = None,
     resume: bool = False,
     device: torch.device | str = "cpu",
+    workers: Workers | None = None,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
@@ -98,22 +111,29 @@ def train(
         store: persons to learn from.
         run_dir: where everything is written; made if it is not there.
         holdout: persons that are scored while training and never learned from.
-        resume: go on from the directory's last checkpoint.
+        resume: go on from the directory's last checkpoint, or from the start where the run was
+            stopped before it wrote one.
         device: where to train.
-        stop: asked after every step; where it says True the run is saved and left, and a later
-            call with `resume` goes on.
-        report: called every few steps and after every evaluation.
+        workers: this process among those of the run; by default it is alone.
+        stop: asked after every step; where it says True in any process the run is saved and
+            left, and a later call with `resume` goes on.
+        report: called every few steps and after every evaluation, in the first process.
 
     Returns:
         The trained checkpoint, ``model.safetensors``.
 
     Raises:
-        UserError: the directory holds another run, cannot be written, or the loss is not finite.
+        UserError: the directory holds another run, is in use, or cannot be written; the recipe
+            does not fit the device or the processes; or the loss is not finite.
     """
-    run = Run(recipe, store, run_dir, holdout=holdout, device=device)
-    run.open(resume=resume)
-    run.go(report, stop=stop)
-    return run.dir / "model.safetensors"
+    workers = workers or Workers(device=torch.device(device))
+    directory = RunDirectory(run_dir, writes=workers.first)
+    _check_resumable(directory, resume=resume)
+    with directory.held():
+        run = Run(recipe, store, directory, holdout=holdout, workers=workers)
+        run.open(resume=resume)
+        run.go(report, stop=stop)
+    return run_dir / MODEL
 
 
 class Run:
@@ -123,68 +143,67 @@ class Run:
         self,
         recipe: Recipe,
         store: PackedStore,
-        run_dir: Path,
+        directory: RunDirectory,
         *,
         holdout: PackedStore | None,
-        device: torch.device | str,
+        workers: Workers,
     ) -> None:
-        self.recipe, self.store, self.dir, self.holdout = recipe, store, run_dir, holdout
-        self.device = torch.device(device)
+        check_processes(recipe, workers)
+        self.recipe, self.store, self.directory, self.holdout = recipe, store, directory, holdout
+        self.workers, self.device = workers, workers.device
+        plan = recipe.training
         torch.manual_seed(recipe.seed)
         network = create_model(
             recipe.model.variant, num_joints=len(store.skeleton), **recipe.model.arguments
         )
         if recipe.model.weights is not None:
             _begin_with(network, recipe, store)
+        if plan.sync_batchnorm:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        if plan.precision == "fp64":
+            network = network.double()
         self.network = channels_last(network.to(self.device)).train()
+        self.network.checkpointing = plan.checkpointing
         # The average that is kept; without an EMA it is the network itself.
-        self.average = copy.deepcopy(self.network) if recipe.training.ema else self.network
+        self.average = copy.deepcopy(self.network) if plan.ema else self.network
+        self.forward: nn.Module = self.network
+        if workers.count > 1:
+            self.forward = DistributedDataParallel(
+                self.network,
+                device_ids=[self.device.index] if self.device.type == "cuda" else None,
+            )
+        if plan.compile:
+            self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.optimizer = make_optimizer(recipe, self.network)
+        half = plan.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.board = Board(directory.path) if plan.tensorboard and workers.first else None
         self.steps_per_epoch = steps_per_epoch(recipe, store)
-        self.steps = self.steps_per_epoch * recipe.training.epochs
+        self.steps = self.steps_per_epoch * plan.epochs
         self.step = 0
         self.seconds = 0.0  # spent training, over all resumed stretches
         self.scores: list[dict[str, Any]] = []
 
     def open(self, *, resume: bool) -> None:
         """Begin a new directory, or go on with one."""
-        state = self.dir / "state.safetensors"
-        if resume and state.is_file():
-            self._load(state)
-            return
-        if resume:
-            raise UserError(
-                f"{self.dir}: no checkpoint to resume from; check --run-dir, or begin without "
-                "--resume (after removing the folder, if a run stopped there before it saved)"
-            )
-        if taken := [name for name in RUN_FILES if (self.dir / name).exists()]:
-            raise UserError(
-                f"{self.dir}: holds a run already ({taken[0]}); go on with it by --resume, "
-                "or name another --run-dir"
-            )
-        with self._writing():
-            self.dir.mkdir(parents=True, exist_ok=True)
-            values = self.recipe.model_dump()
-            (self.dir / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-            (self.dir / "log.jsonl").write_text("")
+        if self.workers.of_first(resume and self.directory.state.is_file()):
+            self._load()
+        else:
+            self.directory.begin(self.recipe)
+        weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
+        if self.workers.first:
+            # The network, its average and up to two moments; and the models in half precision.
+            self.directory.check_space(5 * weights)
 
     def go(self, report: Callable[[Progress], None], *, stop: Callable[[], bool]) -> None:
         """Take the remaining steps, or save and return after the first one where `stop` holds."""
         plan = self.recipe.training
         began = last_save = window_began = time.monotonic()
         seconds_before = self.seconds
-        losses: list[float] = []
+        losses: list[Tensor] = []
         for epoch, indices in self._batches():
-            batch = make_batch(
-                self.store,
-                indices,
-                size=self.recipe.model.input_size,
-                augmentation=self.recipe.augmentation.build(),
-                seed=self.recipe.seed,
-                epoch=epoch,
-                device=self.device,
-            )
-            losses.append(self._take_step(batch))
+            step_losses, stopped = self._take_step(epoch, indices, stop)
+            losses.append(step_losses)
             now = time.monotonic()
             self.seconds = seconds_before + now - began
             ends_epoch = self.step % self.steps_per_epoch == 0
@@ -192,24 +211,18 @@ class Run:
             if self.step % LOG_EVERY == 0 or ends_epoch:
                 progress = self._progress(epoch, losses, now - window_began)
                 window_began, losses = now, []
-                self._log(
-                    step=self.step,
-                    epoch=epoch,
-                    loss=progress.loss,
-                    lr=progress.lr,
-                    images_per_second=progress.images_per_second,
-                    seconds=self.seconds,
-                )
-                report(progress)
+                self._tell(progress, report)
                 if ends_epoch and (epoch % plan.evaluate_every == 0 or finished):
                     self._evaluate(progress, report)
                     window_began = time.monotonic()
-            stopped = stop()
             if finished or stopped or now - last_save > 60 * plan.save_minutes:
                 self._save()
                 last_save = time.monotonic()
             if stopped:
-                return
+                break
+        self.workers.any(False)  # nobody leaves before the last file is written
+        if self.board is not None:
+            self.board.close()
 
     def _batches(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         """The epoch (from 1) and the persons of every step still to take."""
@@ -220,94 +233,161 @@ class Run:
             for row in range(position, self.steps_per_epoch):
                 yield epoch + 1, order[row * size : (row + 1) * size]
 
-    def _take_step(self, batch: Batch) -> float:
-        recipe = self.recipe
+    def _take_step(
+        self, epoch: int, indices: np.ndarray[Any, Any], stop: Callable[[], bool]
+    ) -> tuple[Tensor, bool]:
+        """One step of the optimiser: the losses (O,) before it, and whether to stop after it."""
+        recipe, workers = self.recipe, self.workers
+        plan = recipe.training
         lr = learning_rate(recipe, self.step, self.steps, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        if plan.frozen_batchnorm:
+            freeze_statistics(self.network)
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = np.split(indices, workers.count * plan.accumulate)
+        mine = parts[workers.rank * plan.accumulate : (workers.rank + 1) * plan.accumulate]
+        total = torch.zeros(())
+        for n, rows in enumerate(mine, start=1):
+            batch = self._batch(epoch, rows)
+            with self._syncing(last=n == len(mine)):
+                losses = self._losses(batch) / len(mine)
+                self.scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]
+            total = total + losses.detach()
+        # One message says both how large the loss is and whether someone wishes to stop.
+        shared = workers.mean(torch.cat([total, total.new_tensor([float(stop())])]))
+        total, stopped = shared[:-1].cpu(), bool(shared[-1] > 0)
+        if not math.isfinite(total.sum()):
+            raise UserError(self._explain_loss(float(total.sum()), batch, mine[-1]))
+        self.scaler.unscale_(self.optimizer)
+        if recipe.optimizer.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optimizer.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        if plan.ema is not None:
+            update_average(self.average, self.network, plan.ema, self.step)
+        return total, stopped
+
+    def _batch(self, epoch: int, rows: np.ndarray[Any, Any]) -> Batch:
+        return make_batch(
+            self.store,
+            rows,
+            size=self.recipe.model.input_size,
+            augmentation=self.recipe.augmentation.build(),
+            seed=self.recipe.seed,
+            epoch=epoch,
+            device=self.device,
+        )
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """The losses (O,) of a batch."""
+        recipe = self.recipe
+        double = recipe.training.precision == "fp64"
         images = batch.images.contiguous(memory_format=torch.channels_last)
-        half = recipe.training.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            outputs = self.network(images)
-        loss = heatmap_loss(
+        with autocast(recipe, self.device):
+            outputs = self.forward(images.double() if double else images)
+        return heatmap_loss(
             outputs,
-            batch.points,
+            batch.points.double() if double else batch.points,
             batch.annotated,
             kind=recipe.loss.kind,
             sigma=recipe.loss.sigma,
             stride=PoseNetwork.stride,
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.optimizer.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optimizer.clip)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise UserError(
-                f"the loss became {value} at step {self.step + 1}; begin a new run with a lower "
-                "optimizer.lr, or with optimizer.clip (1.0 is a good first try)"
-            )
-        self.optimizer.step()
-        self.step += 1
-        if recipe.training.ema is not None:
-            update_average(self.average, self.network, recipe.training.ema, self.step)
-        return value
 
-    def _progress(self, epoch: int, losses: list[float], seconds: float) -> Progress:
-        lr = self.optimizer.param_groups[0]["lr"]
+    def _syncing(self, *, last: bool) -> AbstractContextManager[None]:
+        """Gradients travel between the processes with the last part of a step only."""
+        if isinstance(self.forward, DistributedDataParallel) and not last:
+            waiting: AbstractContextManager[None] = self.forward.no_sync()
+            return waiting
+        return nullcontext()
+
+    def _explain_loss(self, value: float, batch: Batch, rows: np.ndarray[Any, Any]) -> str:
+        """Keep the last batch of a step that went wrong, and say what to do."""
+        name = f"not-finite-step{self.step + 1}.safetensors"
+        tensors = {
+            "images": batch.images,
+            "points": batch.points,
+            "annotated": batch.annotated,
+            "persons": torch.from_numpy(np.ascontiguousarray(rows)),
+        }
+        tensors |= {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        path = self.directory.save_tensors(name, tensors, {})
+        return (
+            f"the loss became {value} at step {self.step + 1}; go on from the last checkpoint with "
+            "a lower optimizer.lr in a new run (model.weights), or with optimizer.clip (1.0 is a "
+            f"good first try); the batch and the network are in {path}"
+        )
+
+    def _progress(self, epoch: int, losses: list[Tensor], seconds: float) -> Progress:
+        mean = torch.stack(losses).mean(dim=0)
         return Progress(
             step=self.step,
             steps=self.steps,
             epoch=epoch,
-            loss=sum(losses) / len(losses),
-            lr=lr,
+            loss=float(mean.sum()),
+            losses=tuple(mean.tolist()),
+            lr=self.optimizer.param_groups[0]["lr"],
             images_per_second=len(losses) * self.recipe.training.batch_size / seconds,
             seconds_left=(self.steps - self.step) * seconds / len(losses),
         )
 
+    def _tell(self, progress: Progress, report: Callable[[Progress], None]) -> None:
+        if not self.workers.first:
+            return
+        entry = {name: getattr(progress, name) for name in ("step", "epoch", "loss", "losses")}
+        speed = {"lr": progress.lr, "images_per_second": progress.images_per_second}
+        self.directory.log(**entry, **speed, seconds=self.seconds)
+        if self.board is not None:
+            self.board.add_losses(progress.step, progress.losses, speed)
+        report(progress)
+
     def _evaluate(self, progress: Progress, report: Callable[[Progress], None]) -> None:
         if self.holdout is None:
             return
-        score = score_store(self.average, self.holdout, self.recipe, device=self.device)
+        self.workers.take_over(self.average)
+        score = score_store(self.average, self.holdout, self.recipe, workers=self.workers)
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
-        self.scores.append(entry)
-        self._log(**entry)
+        best = max((before["headline"] for before in self.scores), default=-math.inf)
+        self.scores.append({**entry, "headline": headline(score)})
+        if not self.workers.first:
+            return
+        self.directory.log(**entry)
+        if self.recipe.training.keep_best and headline(score) > best:
+            self.directory.save_model(BEST, self.average.state_dict(), self._card())
+        if self.board is not None:
+            self.board.add_score(self.step, score)
+            self.board.add_pictures(self.step, self.average, self.holdout, self.recipe)
         report(replace(progress, score=score))
 
-    def _log(self, **entry: Any) -> None:
-        with self._writing(), (self.dir / "log.jsonl").open("a") as stream:
-            stream.write(json.dumps(entry) + "\n")
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """What cannot be written is the user's to mend."""
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(f"{self.dir}: cannot be written: {reason}") from None
-
     def _save(self) -> None:
+        if not self.workers.first:
+            return
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         if self.average is not self.network:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        progress = {"step": self.step, "seconds": self.seconds, "scores": self.scores}
-        metadata = {
-            "progress": json.dumps(progress),
-            "recipe": json.dumps(self._identity()),
+        progress = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "scores": self.scores,
+            "scaler": self.scaler.state_dict(),
         }
-        with self._writing():
-            # The state last: while it is old, a resumed run writes both again.
-            save_checkpoint(self.dir / "model.safetensors", self.average.state_dict(), self._card())
-            write_tensors(self.dir / "state.safetensors", tensors, metadata)
+        metadata = {"progress": json.dumps(progress), "recipe": json.dumps(self._identity())}
+        # The state last: while it is old, a resumed run writes both again.
+        self.directory.save_model(MODEL, self.average.state_dict(), self._card())
+        self.directory.save_tensors(STATE, tensors, metadata)
 
-    def _load(self, path: Path) -> None:
-        tensors, metadata = read_tensors(path)
+    def _load(self) -> None:
+        """Go on from the last checkpoint, which the first process reads for all."""
+        content = read_tensors(self.directory.state) if self.workers.first else None
+        tensors, metadata = self.workers.of_first(content)
         if json.loads(metadata["recipe"]) != self._identity():
+            path = self.directory.path
             raise UserError(
-                f"{self.dir}: its run has another recipe ({self.dir / 'recipe.yaml'}); "
+                f"{path}: its run has another recipe ({path / RECIPE}); "
                 "resume with that one, or name another --run-dir"
             )
 
@@ -330,24 +410,18 @@ class Run:
         progress = json.loads(metadata["progress"])
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.scores = progress["scores"]
-        self._forget_steps_after(self.step)
+        self.scaler.load_state_dict(progress["scaler"])
+        self.directory.forget_after(self.step)
 
     def _identity(self) -> dict[str, Any]:
         """What makes two runs the same run: the recipe, wherever the data lies."""
         return self.recipe.model_dump(mode="json", exclude={"data": {"root"}})
 
-    def _forget_steps_after(self, step: int) -> None:
-        """Drop what the log says of steps that will be taken again."""
-        path = self.dir / "log.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        with self._writing():
-            path.write_text("".join(line + "\n" for line in kept))
-
     def _card(self) -> ModelCard:
         from spcnet import __version__
 
         recipe = self.recipe
+        several = f", {self.workers.count} processes" if self.workers.count > 1 else ""
         return ModelCard(
             variant=recipe.model.variant,
             arguments=recipe.model.arguments,
@@ -364,15 +438,37 @@ class Run:
                 "epochs": round(self.step / self.steps_per_epoch, 2),
                 "minutes": round(self.seconds / 60, 1),
                 "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-                f"{self.device.type}, torch {torch.__version__}",
+                f"{self.device.type}, torch {torch.__version__}{several}",
                 "recipe": self._identity(),
             },
             scores=[
-                {"data": f"{recipe.data.dataset} {recipe.data.holdout}, held out", **entry}
+                {
+                    "data": f"{recipe.data.dataset} {recipe.data.holdout}, held out",
+                    **{name: entry[name] for name in ("epoch", "step", "score")},
+                }
                 for entry in self.scores[-1:]
             ],
             version=__version__,
             licence=LICENCE,
+        )
+
+
+def _check_resumable(directory: RunDirectory, *, resume: bool) -> None:
+    """See to it that a new run overwrites nothing, and a resumed one has something to go on with.
+
+    Raises:
+        UserError: it does not.
+    """
+    path = directory.path
+    if not directory.writes:
+        return
+    if resume and not directory.holds_run:
+        raise UserError(
+            f"{path}: no checkpoint to resume from; check --run-dir, or begin without --resume"
+        )
+    if not resume and directory.holds_run:
+        raise UserError(
+            f"{path}: holds a run already; go on with it by --resume, or name another --run-dir"
         )
 
 
@@ -414,6 +510,31 @@ def check_recipe(recipe: Recipe) -> None:
         raise UserError(f"model: {reason}") from None
 
 
+def check_processes(recipe: Recipe, workers: Workers) -> None:
+    """See to it that a recipe fits the processes and their device.
+
+    Raises:
+        UserError: the batch cannot be dealt out, or the device lacks what the recipe asks for.
+    """
+    plan, device = recipe.training, workers.device.type
+    parts = workers.count * plan.accumulate
+    if plan.batch_size % parts:
+        raise UserError(
+            f"training.batch_size: {plan.batch_size} persons cannot be dealt out to "
+            f"{workers.count} processes in {plan.accumulate} parts each; use a multiple of {parts}"
+        )
+    if plan.sync_batchnorm and device != "cuda":
+        raise UserError(
+            f"training.sync_batchnorm: torch has it on GPUs only, and this run is on {device}; "
+            "set it to false"
+        )
+    if plan.compile and device != "cuda":
+        raise UserError(
+            "training.compile: on a CPU torch.compile fails on this network or gains nothing; set "
+            "it to false"
+        )
+
+
 def check_parts(store: PackedStore, holdout: PackedStore) -> None:
     """See to it that no held-out picture is learned from.
 
@@ -429,87 +550,14 @@ def check_parts(store: PackedStore, holdout: PackedStore) -> None:
 
 
 def steps_per_epoch(recipe: Recipe, store: PackedStore) -> int:
-    """Batches in an epoch; what is left over is not learned from until the next shuffle."""
-    return max(1, len(store) // recipe.training.batch_size)
+    """Batches in an epoch; what is left over is not learned from until the next shuffle.
 
-
-def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser; norms and biases are not decayed."""
-    plan = recipe.optimizer
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if plan.name == "adamw":
-        return torch.optim.AdamW(groups, lr=plan.lr, eps=plan.eps)
-    return torch.optim.RMSprop(groups, lr=plan.lr, alpha=plan.alpha, eps=plan.eps)
-
-
-def learning_rate(recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -> float:
-    """Of a step, counted from 0."""
-    plan = recipe.optimizer
-    if step < plan.warmup_steps:
-        return plan.lr * (step + 1) / plan.warmup_steps
-    if plan.schedule == "cosine":
-        done = (step - plan.warmup_steps) / max(1, steps - plan.warmup_steps)
-        return plan.lr * 0.5 * (1 + math.cos(math.pi * done))
-    drops = sum(step >= milestone * steps_per_epoch for milestone in plan.milestones)
-    return plan.lr * 0.1**drops
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the average towards the network; early steps weigh more, so that it starts warm."""
-    decay = min(decay, (1 + step) / (10 + step))
-    current = network.state_dict()
-    for name, kept in average.state_dict().items():
-        if kept.is_floating_point():
-            kept.lerp_(current[name], 1 - decay)
-        else:
-            kept.copy_(current[name])
-
-
-@torch.no_grad()
-def score_store(
-    network: PoseNetwork,
-    store: PackedStore,
-    recipe: Recipe,
-    *,
-    device: torch.device,
-    batch_size: int = 32,
-) -> Score:
-    """Score of a network over the plain crops of a store, by its data set's protocol."""
-    was_training = network.training
-    network.eval()
-    size = recipe.model.input_size
-    predicted, truth, annotated = [], [], []
-    for begin in range(0, len(store), batch_size):
-        indices = np.arange(begin, min(begin + batch_size, len(store)))
-        batch = make_batch(store, indices, size=size, device=device)
-        half = recipe.training.precision == "bf16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-            raw = network(batch.images.contiguous(memory_format=torch.channels_last))
-        heatmaps = activate(raw, kind=recipe.loss.kind, sigma=recipe.loss.sigma)
-        cells, _ = decode(heatmaps, refinement=REFINEMENT, sigma=recipe.loss.sigma)
-        predicted.append(cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy())
-        truth.append(batch.points.cpu().numpy())
-        annotated.append(batch.annotated.cpu().numpy())
-    network.train(was_training)
-    points, known = np.concatenate(truth), np.concatenate(annotated)
-    labels = GroundTruth(
-        points=points,
-        annotated=known,
-        skeleton=store.skeleton,
-        boxes=_tight_boxes(points, known),
-        references=store.persons.references * size / store.persons.sides,
-    )
-    return score_by(default_protocol(store.header["dataset"]), np.concatenate(predicted), labels)
-
-
-def _tight_boxes(points: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Any:
-    """Boxes (N, 4) of the annotated joints; NaN for a person without any."""
-    held = np.where(known[..., None], points, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a person without joints
-        return np.concatenate([np.nanmin(held, axis=1), np.nanmax(held, axis=1)], axis=1)
+    Raises:
+        UserError: a batch is larger than the store.
+    """
+    count, size = len(store), recipe.training.batch_size
+    if count < size:
+        raise UserError(
+            f"training.batch_size: {size} is more than the {count} persons there are to learn from"
+        )
+    return count // size

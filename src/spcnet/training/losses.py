@@ -18,10 +18,10 @@ def heatmap_loss(
     sigma: float,
     stride: int,
 ) -> Tensor:
-    """Loss of all supervised outputs, each with weight 1.
+    """Loss (O,) of each supervised output; their sum is what is minimised (eq. 6).
 
     Args:
-        outputs: S (+ 1) raw outputs (B, K, H, W).
+        outputs: O = S (+ 1) raw outputs (B, K, H, W).
         points: (B, K, 2) crop pixels.
         annotated: (B, K) bool; other joints weigh 0.
         kind: ``"gaussian"``, half the squared error over B*K*H*W; ``"softmax"``, cross-entropy
@@ -35,7 +35,7 @@ def heatmap_loss(
     if kind == "gaussian":
         weight = annotated.to(target)[..., None, None]
         errors = [(weight * (output.float() - target) ** 2).sum() for output in outputs]
-        return 0.5 * torch.stack(errors).sum() / target.numel()
+        return 0.5 * torch.stack(errors) / target.numel()
     # A joint outside the crop has no place to be found at.
     inside = ((cells > -0.5) & (cells < cells.new_tensor([width, height]) - 0.5)).all(-1)
     weight = (annotated & inside).to(target)  # (B, K)
@@ -44,4 +44,4 @@ def heatmap_loss(
     entropies = [
         -(share * F.log_softmax(output.float().flatten(-2), dim=-1)).sum(-1) for output in outputs
     ]
-    return (weight * torch.stack(entropies)).sum() / weight.numel()
+    return (weight * torch.stack(entropies)).sum((-1, -2)) / weight.numel()  # (O,)

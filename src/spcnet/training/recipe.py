@@ -97,12 +97,31 @@ class TrainingSection(Section):
     """How long and in what precision."""
 
     epochs: int = Field(170, gt=0)
-    batch_size: int = Field(12, gt=0)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    batch_size: int = Field(12, gt=0, description="persons a step, over all processes")
+    accumulate: int = Field(
+        1, gt=0, description="parts that a step's persons go through the network in"
+    )
+    precision: Literal["fp32", "bf16", "fp16", "fp64"] = Field(
+        "fp32", description="of the network's arithmetic; bf16 and fp16 keep fp32 weights"
+    )
+    checkpointing: bool = Field(
+        False, description="keep only each stack's input, and compute it again for the gradient"
+    )
+    compile: bool = Field(False, description="torch.compile, on a GPU")
+    frozen_batchnorm: bool = Field(
+        False, description="normalise by the running statistics, and leave them as they are"
+    )
+    sync_batchnorm: bool = Field(
+        False, description="statistics over all processes' persons; on GPUs"
+    )
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay a step of an average of the weights, which is kept"
     )
     evaluate_every: int = Field(1, gt=0, description="epochs between scores of `holdout`")
+    keep_best: bool = Field(
+        True, description="keep the model with the best score of `holdout` as best.safetensors"
+    )
+    tensorboard: bool = Field(False, description="write TensorBoard's files too")
     save_minutes: float = Field(5, gt=0, description="minutes between checkpoints")
 
 

@@ -1,0 +1,105 @@
+"""TensorBoard's view of a run: ``tensorboard --logdir RUN``."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spcnet.data.augmentation import make_batch
+from spcnet.data.store import PackedStore
+from spcnet.errors import UserError
+from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD
+from spcnet.heatmaps import activate, cells_to_pixels, decode
+from spcnet.metrics.protocols import Score
+from spcnet.models.network import PoseNetwork
+from spcnet.training.recipe import Recipe
+
+FOLDER = "tensorboard"
+SAMPLES = 4  # held-out persons that are drawn
+SHOWN = 256  # side of a drawn crop, pixels
+
+
+class Board:
+    """Writes TensorBoard's files into a run directory.
+
+    Args:
+        run_dir: the run's directory.
+
+    Raises:
+        UserError: tensorboard is not installed.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError(
+                "training.tensorboard needs tensorboard: pip install 'spcnet[train]', or set it "
+                "to false"
+            ) from None
+        self.writer: Any = SummaryWriter(str(run_dir / FOLDER))
+
+    def add_losses(self, step: int, losses: Sequence[float], others: Mapping[str, float]) -> None:
+        """The loss of every output, and other numbers of a step."""
+        for n, value in enumerate(losses, start=1):
+            self.writer.add_scalar(f"loss/output{n}", value, step)
+        self.writer.add_scalar("loss/all", sum(losses), step)
+        for name, value in others.items():
+            self.writer.add_scalar(f"speed/{name}", value, step)
+
+    def add_score(self, step: int, score: Score) -> None:
+        """A score and that of each part and joint."""
+        name = score.protocol
+        self.writer.add_scalar(f"{name}/mean", score.mean, step)
+        if score.mean_limbs is not None:
+            self.writer.add_scalar(f"{name}/mean_limbs", score.mean_limbs, step)
+        for joint, value in score.joints.items():
+            self.writer.add_scalar(f"{name} by joint/{joint}", value, step)
+
+    @torch.no_grad()
+    def add_pictures(
+        self, step: int, network: PoseNetwork, store: PackedStore, recipe: Recipe
+    ) -> None:
+        """Predictions on some persons, and the level that each pixel takes most of."""
+        # Drawing needs OpenCV, which training itself does without.
+        from PIL import Image
+
+        from spcnet.viz.panels import overlay_heatmaps, overlay_levels
+        from spcnet.viz.skeletons import draw_skeleton
+
+        size = recipe.model.input_size
+        rows = np.arange(min(SAMPLES, len(store)))
+        device = next(network.parameters()).device
+        batch = make_batch(store, rows, size=size, device=device)
+        was_training = network.training
+        outputs = network.eval().forward_all(batch.images.to(next(network.parameters()).dtype))
+        network.train(was_training)
+        heatmaps = activate(outputs.heatmaps[-1], kind=recipe.loss.kind, sigma=recipe.loss.sigma)
+        cells, scores = decode(heatmaps.float(), refinement="quarter")
+        scale = SHOWN / size
+        points = (cells_to_pixels(cells, network.stride) + 0.5) * scale - 0.5
+        std, mean = (
+            torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_STD, IMAGENET_MEAN)
+        )
+        shown = ((batch.images * std + mean).clamp(0, 1) * 255).permute(0, 2, 3, 1).byte()
+        lines = []
+        for n in range(len(rows)):
+            small = Image.fromarray(shown[n].cpu().numpy())
+            crop = np.asarray(small.resize((SHOWN, SHOWN), Image.Resampling.BICUBIC))
+            found, sure = points[n].cpu().numpy(), scores[n].clamp(0, 1).cpu().numpy()
+            panels = [
+                draw_skeleton(crop, found, sure, store.skeleton),
+                overlay_heatmaps(crop, heatmaps[n].float().cpu().numpy()),
+            ]
+            if outputs.attention is not None:
+                panels.append(overlay_levels(crop, outputs.attention[n].float().cpu().numpy()))
+            lines.append(np.concatenate(panels, axis=1))
+        self.writer.add_image(
+            "skeleton, heatmaps, level", np.concatenate(lines), step, dataformats="HWC"
+        )
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.writer.close()

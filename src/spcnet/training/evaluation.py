@@ -1,0 +1,79 @@
+"""Scores of held-out persons while training."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from spcnet.data.augmentation import make_batch
+from spcnet.data.datasets import default_protocol
+from spcnet.data.store import PackedStore
+from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode
+from spcnet.metrics.protocols import GroundTruth, Score, score
+from spcnet.models.network import PoseNetwork
+from spcnet.training.precision import autocast
+from spcnet.training.recipe import Recipe
+from spcnet.training.workers import Workers
+
+REFINEMENT: Refinement = "dark"  # of held-out scores, and what the trained model uses by default
+
+
+@torch.no_grad()
+def score_store(
+    network: PoseNetwork,
+    store: PackedStore,
+    recipe: Recipe,
+    *,
+    workers: Workers,
+    batch_size: int = 32,
+) -> Score:
+    """Score of a network over the plain crops of a store, by its data set's protocol.
+
+    Every process takes every so-manieth person, so that each is looked at once however many there
+    are; all of them get the score.
+    """
+    was_training = network.training
+    network.eval()
+    size = recipe.model.input_size
+    mine = np.arange(workers.rank, len(store), workers.count)
+    parts: list[tuple[Any, ...]] = []
+    for begin in range(0, len(mine), batch_size):
+        rows = mine[begin : begin + batch_size]
+        batch = make_batch(store, rows, size=size, device=workers.device)
+        images = batch.images.to(next(network.parameters()).dtype)
+        with autocast(recipe, workers.device):
+            raw = network(images.contiguous(memory_format=torch.channels_last))
+        heatmaps = activate(raw, kind=recipe.loss.kind, sigma=recipe.loss.sigma)
+        cells, _ = decode(heatmaps, refinement=REFINEMENT, sigma=recipe.loss.sigma)
+        found = cells_to_pixels(cells, PoseNetwork.stride)
+        parts.append((rows, *(t.cpu().numpy() for t in (found, batch.points, batch.annotated))))
+    network.train(was_training)
+    everyone: list[tuple[Any, ...]] = [
+        part for of_worker in workers.gather(parts) for part in of_worker
+    ]
+    order, predicted, points, annotated = (
+        np.concatenate(column) for column in zip(*everyone, strict=True)
+    )
+    rank = np.argsort(order)
+    labels = GroundTruth(
+        points=points[rank],
+        annotated=annotated[rank],
+        skeleton=store.skeleton,
+        boxes=_tight_boxes(points[rank], annotated[rank]),
+        references=store.persons.references * size / store.persons.sides,
+    )
+    return score(default_protocol(store.header["dataset"]), predicted[rank], labels)
+
+
+def headline(result: Score) -> float:
+    """The number that runs are compared by: the limb joints' mean where there is one."""
+    return result.mean if result.mean_limbs is None else result.mean_limbs
+
+
+def _tight_boxes(points: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Any:
+    """Boxes (N, 4) of the annotated joints; NaN for a person without any."""
+    held = np.where(known[..., None], points, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a person without joints
+        return np.concatenate([np.nanmin(held, axis=1), np.nanmax(held, axis=1)], axis=1)

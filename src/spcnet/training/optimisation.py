@@ -1,0 +1,45 @@
+"""How the weights move: optimisers, learning rates, the average of the weights."""
+
+import math
+
+import torch
+from torch import nn
+
+from spcnet.training.recipe import Recipe
+
+
+def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser; norms and biases are not decayed."""
+    plan = recipe.optimizer
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if plan.name == "adamw":
+        return torch.optim.AdamW(groups, lr=plan.lr, eps=plan.eps)
+    return torch.optim.RMSprop(groups, lr=plan.lr, alpha=plan.alpha, eps=plan.eps)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -> float:
+    """Of a step, counted from 0."""
+    plan = recipe.optimizer
+    if step < plan.warmup_steps:
+        return plan.lr * (step + 1) / plan.warmup_steps
+    if plan.schedule == "cosine":
+        done = (step - plan.warmup_steps) / max(1, steps - plan.warmup_steps)
+        return plan.lr * 0.5 * (1 + math.cos(math.pi * done))
+    drops = sum(step >= milestone * steps_per_epoch for milestone in plan.milestones)
+    return plan.lr * 0.1**drops
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the average towards the network; early steps weigh more, so that it starts warm."""
+    decay = min(decay, (1 + step) / (10 + step))
+    current = network.state_dict()
+    for name, kept in average.state_dict().items():
+        if kept.is_floating_point():
+            kept.lerp_(current[name], 1 - decay)
+        else:
+            kept.copy_(current[name])

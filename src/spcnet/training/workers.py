@@ -1,0 +1,141 @@
+"""The processes of one run: one by default, or those that torchrun started.
+
+Everything here does nothing but the obvious where there is one process.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from spcnet.errors import UserError
+
+PATIENCE = timedelta(minutes=10)  # for a worker that does not answer
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process among those of a run.
+
+    Attributes:
+        rank: of this process, from 0; the first one writes files and reports.
+        count: of processes.
+        device: of this process.
+    """
+
+    rank: int = 0
+    count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of a tensor over the processes, the same in each.
+
+        Raises:
+            UserError: another process is gone.
+        """
+        if self.count == 1:
+            return values
+        values = values.to(self.device)
+        with _together():
+            dist.all_reduce(values)
+        return values / self.count
+
+    def any(self, flag: bool) -> bool:
+        """Whether a flag is up in any process.
+
+        Raises:
+            UserError: another process is gone.
+        """
+        return bool(self.mean(torch.tensor(float(flag))).item() > 0)
+
+    def of_first(self, value: Any) -> Any:
+        """What the first process has of something, in every process.
+
+        Raises:
+            UserError: another process is gone.
+        """
+        if self.count == 1:
+            return value
+        box = [value]
+        with _together():
+            dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def take_over(self, module: nn.Module) -> None:
+        """Give a module the weights and statistics that it has in the first process.
+
+        Raises:
+            UserError: another process is gone.
+        """
+        if self.count > 1:
+            with _together():
+                for tensor in module.state_dict().values():
+                    dist.broadcast(tensor, src=0)
+
+    def gather(self, value: Any) -> list[Any]:
+        """A value of every process, in the order of their ranks.
+
+        Raises:
+            UserError: another process is gone.
+        """
+        if self.count == 1:
+            return [value]
+        parts: list[Any] = [None] * self.count
+        with _together():
+            dist.all_gather_object(parts, value)
+        return parts
+
+
+@contextmanager
+def join_workers(device: torch.device) -> Iterator[Workers]:
+    """The processes that torchrun started this one among; this one alone without torchrun.
+
+    Args:
+        device: where to train; of several GPUs each process takes its own.
+
+    Raises:
+        UserError: there are more processes than GPUs on this machine.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Workers(device=device)
+        return
+    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    if device.type == "cuda":
+        if local >= torch.cuda.device_count():
+            raise UserError(
+                f"--nproc-per-node asks for more processes than the {torch.cuda.device_count()} "
+                "GPUs of this machine"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, rank=rank, world_size=count, timeout=PATIENCE)
+    try:
+        yield Workers(rank, count, device)
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """What the processes do together fails where one of them is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            "another process of this run is gone, so this one stops too; see its message, and go "
+            f"on with --resume ({reason})"
+        ) from None
