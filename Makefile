@@ -1,5 +1,5 @@
 # make demo               predict on the example pictures; IMAGE=path for your own photo
-# make test               run the tests
+# make test               run the tests, two at a time; WORKERS=8 on a larger machine
 # make check              lint, format and types
 # Each makes .venv and installs what it needs, once.
 
@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+WORKERS ?= 2
 IMAGE :=
 export IMAGE
 
@@ -21,7 +22,8 @@ demo: $(VENV)/.installed
 	@echo "Overlays (.jpg) and joints (.json) are in $(CURDIR)/demo"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term --durations=5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
+		--cov --cov-report=term --durations=5
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

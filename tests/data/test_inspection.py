@@ -162,6 +162,16 @@ def test_boxes_that_show_nobody_and_persons_without_joints(coco: Path) -> None:
     assert len(found) == 3
 
 
+def test_a_number_that_comes_twice_is_told(coco: Path) -> None:
+    persons = {"a.jpg": person(), "b.jpg": person(), "c.jpg": person()}
+    write_coco(coco / "train.json", persons)
+    content = json.loads((coco / "train.json").read_text())
+    content["annotations"][2]["id"] = 70  # the first one's
+    (coco / "train.json").write_text(json.dumps(content))
+    finding = only(inspect("coco", coco), "repeated-numbers")
+    assert (finding.count, finding.of, finding.examples) == (1, 5, ["c.jpg #70"])
+
+
 def test_only_the_splits_that_are_asked_for_are_read(coco: Path) -> None:
     (coco / "train.json").write_text("{")
     assert inspect("coco", coco, "val").usable

@@ -518,15 +518,20 @@ def _person_findings(
     outside: list[tuple[float, str]] = []
     joints = persons = with_joints = 0
     unsized = False
-    tiny, uncropped, jointless, unmeasured = (_Noted() for _ in range(4))
+    tiny, uncropped, jointless, unmeasured, repeated = (_Noted() for _ in range(5))
     for split, part in labels.splits.items():
         region = region_rule(info.crop, part)
+        numbers: set[int] = set()
         for person in part.annotations:
             persons += 1
             result = None if part.images is None else opened.get(part.picture(person))
             size = None if isinstance(result, str) else result
             unsized |= size is None
             name = _called(person)
+            if person.number in numbers:
+                repeated.note(split, name)
+            elif person.number is not None:
+                numbers.add(person.number)
             if not person.annotated.any():
                 jointless.note(split, name)
             else:
@@ -566,6 +571,9 @@ def _person_findings(
         "degenerate-boxes",
         f"persons with a box without area, or a crop under {SMALLEST_CROP:.0f} px",
         persons,
+    )
+    yield from repeated.finding(
+        "repeated-numbers", "persons whose number (id) another one has already", persons
     )
     yield from jointless.finding("no-joints", "persons without a labelled joint", persons)
     yield from unmeasured.finding(
