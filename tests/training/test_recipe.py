@@ -83,3 +83,19 @@ def test_files_that_are_no_recipes(tmp_path: Path, text: str, told: str) -> None
 def test_a_dumped_recipe_reads_back() -> None:
     recipe = load_recipe(RECIPES / "lspet_cpu.yaml")
     assert Recipe.model_validate(recipe.model_dump()) == recipe
+
+
+def test_every_field_is_documented() -> None:
+    import importlib.util
+    from pathlib import Path
+
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("document", root / "tools/document_recipes.py")
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    text = (root / "docs" / "training.md").read_text()
+    assert tool.document() in text  # python tools/document_recipes.py docs/training.md
+    for section in [Recipe, *(field.annotation for field in Recipe.model_fields.values())]:
+        for name, field in getattr(section, "model_fields", {}).items():
+            assert field.description or hasattr(field.annotation, "model_fields"), name

@@ -35,7 +35,9 @@ class ModelSection(Section):
 class DataSection(Section):
     """Which persons to learn from."""
 
-    dataset: Literal["mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store"] = "lspet"
+    dataset: Literal["mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store"] = Field(
+        "lspet", description="a data set, or `store` for one that `spcnet data pack` wrote"
+    )
     root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
     train: str = Field(
         "train", description="split or image numbers to learn from; of a store, its folder"
@@ -52,16 +54,26 @@ class DataSection(Section):
 class AugmentationSection(Section):
     """How far training crops stray; see `spcnet.data.augmentation.Augmentation`."""
 
-    rotation: float = Field(60, ge=0, le=180)
-    rotation_probability: float = Field(0.6, ge=0, le=1)
-    full_circle_probability: float = Field(0, ge=0, le=1)
-    scale: float = Field(0.25, ge=0, lt=1)
-    shift: float = Field(0, ge=0, lt=1)
-    flip_probability: float = Field(0.5, ge=0, le=1)
-    brightness: float = Field(0, ge=0, le=1)
-    contrast: float = Field(0, ge=0, le=1)
-    tint: float = Field(0.2, ge=0, le=1)
-    grey_probability: float = Field(0, ge=0, le=1)
+    rotation: float = Field(
+        60, ge=0, le=180, description="largest rotation, degrees; half of it is the deviation"
+    )
+    rotation_probability: float = Field(0.6, ge=0, le=1, description="share of rotated crops")
+    full_circle_probability: float = Field(
+        0, ge=0, le=1, description="share of crops that turn by any angle instead"
+    )
+    scale: float = Field(
+        0.25, ge=0, lt=1, description="the side is multiplied by 1 - scale to 1 + scale"
+    )
+    shift: float = Field(
+        0, ge=0, lt=1, description="deviation of the middle in each direction, shares of the side"
+    )
+    flip_probability: float = Field(0.5, ge=0, le=1, description="share of mirrored crops")
+    brightness: float = Field(
+        0, ge=0, le=1, description="largest common shift of the channels, of full range"
+    )
+    contrast: float = Field(0, ge=0, le=1, description="deviations from grey times 1 +- this")
+    tint: float = Field(0.2, ge=0, le=1, description="each channel times its own 1 +- this")
+    grey_probability: float = Field(0, ge=0, le=1, description="share of crops without colour")
 
     def build(self) -> Augmentation:
         """The augmentation these fields describe."""
@@ -82,13 +94,15 @@ class LossSection(Section):
 class OptimizerSection(Section):
     """How the weights move."""
 
-    name: Literal["rmsprop", "adamw"] = "rmsprop"
-    lr: float = Field(1e-3, gt=0)
+    name: Literal["rmsprop", "adamw"] = Field("rmsprop", description="the optimiser")
+    lr: float = Field(1e-3, gt=0, description="highest learning rate")
     alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0, ge=0)
+    eps: float = Field(1e-8, gt=0, description="added to the denominator")
+    weight_decay: float = Field(0, ge=0, description="of kernels; norms and biases have none")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    schedule: Literal["step", "cosine"] = "step"
+    schedule: Literal["step", "cosine"] = Field(
+        "step", description="divided by 10 at `milestones`, or a cosine to 0 over the whole run"
+    )
     milestones: list[int] = Field([120, 150], description="epochs at which `step` divides by 10")
     warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
 
@@ -96,7 +110,7 @@ class OptimizerSection(Section):
 class TrainingSection(Section):
     """How long and in what precision."""
 
-    epochs: int = Field(170, gt=0)
+    epochs: int = Field(170, gt=0, description="times that every person is seen")
     batch_size: int = Field(12, gt=0, description="persons a step, over all processes")
     accumulate: int = Field(
         1, gt=0, description="parts that a step's persons go through the network in"
@@ -128,9 +142,9 @@ class TrainingSection(Section):
 class Recipe(Section):
     """One training run."""
 
-    name: str
-    description: str = ""
-    seed: int = Field(0, ge=0)
+    name: str = Field(description="what the run is called; its directory is runs/NAME")
+    description: str = Field("", description="for people")
+    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     augmentation: AugmentationSection = AugmentationSection()
