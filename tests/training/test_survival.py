@@ -89,7 +89,9 @@ def test_ten_kills_change_nothing(figures: object, tmp_path: Path) -> None:
     assert left == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
-def start(processes: int, run: Path, cache: Path, *settings: str) -> "subprocess.Popen[str]":
+def start(
+    processes: int, run: Path, cache: Path, *settings: str, more: tuple[str, ...] = ()
+) -> "subprocess.Popen[str]":
     """``spcnet train`` alone, or among several processes of torchrun."""
     alone = [sys.executable, "-m", "spcnet"]
     together = [
@@ -99,7 +101,7 @@ def start(processes: int, run: Path, cache: Path, *settings: str) -> "subprocess
     overrides = [part for setting in (*TINY, *settings) for part in ("--set", setting)]
     return subprocess.Popen(
         [*(alone if processes == 1 else together), "train", str(RECIPES / "synthetic.yaml"),
-         "--run-dir", str(run), "--device", "cpu", *overrides],
+         "--run-dir", str(run), "--device", "cpu", *overrides, *more],
         env=os.environ | {"SPCNET_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -157,6 +159,27 @@ def test_sigterm_saves_and_the_next_start_goes_on(cache: Path, tmp_path: Path) -
     assert process.returncode == 0, error
     _, metadata = read_tensors(tmp_path / "run" / "state.safetensors")
     assert json.loads(metadata["progress"])["step"] >= losses(tmp_path / "run")[-1][0]
+
+
+def test_sigterm_to_torchrun_saves_once_and_the_next_start_goes_on(
+    cache: Path, tmp_path: Path
+) -> None:
+    settings = ("training.epochs=10000", "training.save_minutes=100", "data.holdout=null")
+    process = start(2, tmp_path / "run", cache, *settings)
+    deadline = time.monotonic() + 120
+    while not losses_so_far(tmp_path / "run") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=90)
+    _, metadata = read_tensors(tmp_path / "run" / "state.safetensors")
+    saved = json.loads(metadata["progress"])["step"]
+    assert saved >= losses(tmp_path / "run")[-1][0] > 0
+    # With nothing but the time to take one step left.
+    again = start(2, tmp_path / "run", cache, *settings, more=("--resume", "--max-minutes", "0"))
+    _, error = again.communicate(timeout=120)
+    assert again.returncode == 0, error
+    _, metadata = read_tensors(tmp_path / "run" / "state.safetensors")
+    assert json.loads(metadata["progress"])["step"] == saved + 1
 
 
 def losses_so_far(run: Path) -> bool:
