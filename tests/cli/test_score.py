@@ -82,7 +82,11 @@ def test_a_table_under_the_papers_in_three_styles(labels: Path, tmp_path: Path) 
     assert latex.startswith("% Table 6")
     assert r"\begin{tabular}{lrrrrrrrrl}" in latex
     assert r"Belagiannis \& Zisserman" in latex
-    for options in (("--format", "html"), ("--json",)):
+    values = json.loads(spcnet(*arguments, "--json").stdout)
+    assert values["comparison"]["number"] == 6
+    assert values["comparison"]["ours"]["values"][-1] == pytest.approx(values["mean"])
+    assert values["comparison"]["rows"][-1]["values"][-1] == 96.4
+    for options in (("--format", "html"), ("--json", "--format", "latex")):
         wrong = spcnet(*arguments, *options)
         assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
     foreign = spcnet(*arguments[:3], "flic", *arguments[4:])

@@ -1,16 +1,19 @@
 """What the commands share: where they write, progress, tables, devices."""
 
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
+    from spcnet.metrics.paper import Row, Table
     from spcnet.metrics.protocols import Score
 
 
@@ -148,18 +151,19 @@ def score_table(score: "Score") -> str:
 
 
 def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
-    """The style of the comparison with the paper.
+    """The style of the comparison with the paper's table.
 
     Raises:
         UserError: there is no such style, or nothing to print in it.
     """
     if style not in (None, "text", "markdown", "latex"):
         raise UserError(f"--format {style}: a table is text, markdown or latex")
-    if style is not None and not compare:
-        raise UserError(f"--format {style} is how --compare prints; add --compare")
-    if compare and as_json:
-        raise UserError("--compare prints a table and --json an object; choose one of them")
-    return style or "text"
+    if style is not None and (as_json or not compare):
+        raise UserError(
+            f"--format {style} is how --compare prints its table; use it with --compare and "
+            "without --json"
+        )
+    return "json" if as_json else style or "text"
 
 
 def say_foreign(protocol: str, data: str) -> None:
@@ -171,32 +175,45 @@ def say_foreign(protocol: str, data: str) -> None:
         say(f"warning: {protocol} is the rule of {rule.data}, and these labels are {data}'s")
 
 
-def print_score(score: "Score", comparison: str | None, *, style: str) -> None:
-    """Print a score, and the comparison under it; in a style for documents that alone."""
-    if comparison is None or style == "text":
-        print(score_table(score))
-    if comparison is not None:
-        print(f"\n{comparison}" if style == "text" else comparison)
+def print_score(
+    score: "Score",
+    compared: "tuple[Table, Row] | None",
+    *,
+    style: str,
+    how: Mapping[str, Any] | None = None,
+) -> None:
+    """Print a score, and the paper's table over it where it is compared.
 
-
-def comparison_table(
-    score: "Score", *, method: str, part: tuple[str, str], testing: str, style: str
-) -> str:
-    """A score under the paper's table that it stands beside, with the table's notes.
-
-    Raises:
-        UserError: no table of the paper has numbers of this kind.
+    Args:
+        score: the score.
+        compared: the table and our row of it.
+        style: of the table; in one for documents the table comes alone, and ``"json"`` is one
+            object for machines.
+        how: what else the object says of how the score came about.
     """
-    from spcnet.metrics.paper import comparison
+    if style == "json":
+        values = score.to_dict() | dict(how or {})
+        if compared is not None:
+            paper, ours = compared
+            values["comparison"] = {**asdict(paper), "ours": asdict(ours)}
+        print(json.dumps(values))
+        return
+    if compared is None or style == "text":
+        print(score_table(score))
+    if compared is not None:
+        text = comparison_table(*compared, score, style=style)
+        print(f"\n{text}" if style == "text" else text)
 
-    paper, ours = comparison(score, method=method, part=part, testing=testing)
+
+def comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str) -> str:
+    """A score under the paper's table that it stands beside, with the table's notes."""
     rows = []
     for row in (*paper.rows, ours):
         values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
         testing_column = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
         rows.append({"Method": row.method, **values, **testing_column, "Protocol": row.protocol})
     head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
-    told = filter(None, (" ".join(part), f"{score.persons} persons", testing))
+    told = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
     notes = [f"Last row: {', '.join(told)}", *paper.notes]
     if style == "latex":
         head, notes = f"% {head}", [f"% {note}" for note in notes]

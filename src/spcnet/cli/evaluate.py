@@ -1,6 +1,5 @@
 """``spcnet evaluate``: a model's score on a data set by a named protocol."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,6 @@ import typer
 
 from spcnet.cli.console import (
     check_style,
-    comparison_table,
     prepare_output,
     print_score,
     progress,
@@ -79,6 +77,7 @@ def evaluate(
     from spcnet.data.regions import check_rule
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.evaluate import evaluate as score_model
+    from spcnet.metrics.paper import comparison
     from spcnet.scoring import score_predictions
 
     if submission is not None:
@@ -118,26 +117,22 @@ def evaluate(
             predictions, found.points, found.scores, found.labels, skeleton=estimator.skeleton
         )
         say(f"joints -> {predictions}")
-    if as_json:
-        how = {
-            "model": model,
-            "dataset": dataset,
-            "split": opened.split,
-            "crop": rule,
-            "refinement": estimator.refinement,
-            "flip": flip,
-            "scales": estimator.scales,
-        }
-        print(json.dumps(score.to_dict() | how))
-        return
-    under = None
+    how = {
+        "model": model,
+        "dataset": dataset,
+        "split": opened.split,
+        "crop": rule,
+        "refinement": estimator.refinement,
+        "flip": flip,
+        "scales": estimator.scales,
+    }
+    compared = None
     if compare:
         testing = estimator.testing().replace("no test-time augmentation", "single scale")
-        under = comparison_table(
-            score, method=f"SPCNet ({model})", part=(opened.name, opened.split), testing=testing,
-            style=style,
-        )  # fmt: skip
-    print_score(score, under, style=style)
+        compared = comparison(
+            score, method=f"SPCNet ({model})", part=(opened.name, opened.split), testing=testing
+        )
+    print_score(score, compared, style=style, how=how)
 
 
 def _submit(

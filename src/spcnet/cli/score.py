@@ -1,6 +1,5 @@
 """``spcnet score``: anyone's predictions by a named protocol."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import check_style, comparison_table, print_score, say, say_foreign
+from spcnet.cli.console import check_style, print_score, say, say_foreign
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,6 +75,7 @@ def score(
         split=split, index_base=index_base, axes=axes, key=key, joints=joints,
     )  # fmt: skip
 
+    from spcnet.metrics.paper import comparison
     from spcnet.scoring import score_predictions
 
     result = score_predictions(
@@ -86,16 +86,11 @@ def score(
         f"{ground_truth.name}: {labels.name} {labels.split}, {len(labels)} persons"
     )
     say_foreign(protocol, labels.name)
-    if as_json:
-        print(json.dumps(result.to_dict()))
-        return
-    under = None
+    compared = None
     if compare:
         part = (labels.name, labels.split)
-        under = comparison_table(
-            result, method=predictions.name, part=part, testing="", style=style
-        )
-    print_score(result, under, style=style)
+        compared = comparison(result, method=predictions.name, part=part, testing="")
+    print_score(result, compared, style=style)
 
 
 def read_both(

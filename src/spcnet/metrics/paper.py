@@ -22,12 +22,14 @@ class Row:
         values: percentages in the table's columns; NaN where there is none.
         protocol: the rule that the numbers follow.
         testing: how the network was applied, where the table tells.
+        data: which persons were scored, where these are not the table's.
     """
 
     method: str
     values: tuple[float, ...]
     protocol: str
     testing: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -304,4 +306,6 @@ def comparison(
             f"are {table.rows[0].protocol} on {table.data}.",
             *notes,
         )
-    return replace(table, notes=tuple(notes)), Row(method, values, score.protocol, testing)
+    return replace(table, notes=tuple(notes)), Row(
+        method, values, score.protocol, testing, " ".join(part)
+    )
