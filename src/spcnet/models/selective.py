@@ -6,10 +6,16 @@ of the levels (or None) out.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def add_up(levels: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape; unlike a stack's sum it keeps their memory layout."""
+    return reduce(torch.add, levels)
 
 
 class InformationCollection(nn.Module):
@@ -51,7 +57,7 @@ class InformationDistribution(nn.Module):
         self.squeeze = nn.Conv2d(channels, levels, kernel_size=1)
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        total = torch.stack(tuple(levels)).sum(dim=0)  # (B, C, H, W)
+        total = add_up(levels)  # (B, C, H, W)
         weights = self.squeeze(total).softmax(dim=1)  # (B, L, H, W)
         fused = levels[0] * weights[:, 0:1]
         for n, level in enumerate(levels[1:], start=1):
@@ -69,7 +75,7 @@ class SumFusion(nn.Module):
         super().__init__()
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        return torch.stack(tuple(levels)).sum(dim=0), None
+        return add_up(levels), None
 
 
 class ConcatFusion(nn.Module):
