@@ -7,7 +7,7 @@ Replaces what stands between the two marks in that file.
 
 import argparse
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -22,6 +22,10 @@ def document(model: type[BaseModel] = Recipe, prefix: str = "") -> str:
     """A table of a section's own fields, then the sections in it."""
     rows, sections = [], []
     for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is list and isinstance(
+            get_args(field.annotation)[0], type(BaseModel)
+        ):
+            sections.append(document(get_args(field.annotation)[0], f"{prefix}{name}.N."))
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             sections.append(document(field.annotation, f"{prefix}{name}."))
             continue
@@ -39,6 +43,8 @@ def _default(field: FieldInfo) -> str:
 
 def _kind(annotation: Any) -> str:
     parts = get_args(annotation)
+    if get_origin(annotation) is list:
+        return f"list of {_kind(parts[0])}"
     if parts and all(isinstance(part, str) for part in parts):
         return ", ".join(parts)
     if parts and type(None) in parts:

@@ -131,7 +131,11 @@ def test_structs_of_matlab_73_say_how_to_save_them(tmp_path: Path) -> None:
         ("a.mat", b"<html>404</html>" * 50, r"a\.mat: not "),
         ("a.h5", b"half", r"a\.h5: not .*half a download"),
         ("a.json", b"half", r"a\.json: not .*half a download"),
-        ("a.json.gz", gzip.compress(b"{}" * 99, mtime=0)[:20], r"a\.json\.gz: not .*half a download"),
+        (
+            "a.json.gz",
+            gzip.compress(b"{}" * 99, mtime=0)[:20],
+            r"a\.json\.gz: not .*half a download",
+        ),
         ("a.json", b"3", r"a\.json: not a COCO keypoint file"),
         ("a.csv", b"x,y", r"a\.csv: no labels of a known form; known are joints\.mat"),
         ("labels", b"x,y", "no labels of a known form"),

@@ -10,27 +10,31 @@ from PIL import Image
 
 from spcnet.data.annotations import Annotation
 from spcnet.data.packing import pack
-from spcnet.data.store import PackedStore
+from spcnet.data.store import JoinedStores, PackedStore, batch_of
 from spcnet.errors import UserError
-from spcnet.skeletons import LSP14
+from spcnet.skeletons import FLIC11, LSP14, Skeleton
 
 
 class OnePerson:
     """A person of 100 px in a big picture, whose joints lie on a diagonal."""
 
-    name, split, skeleton = "one", "all", LSP14
+    name, split = "one", "all"
 
-    def __init__(self, *, scale: float = 1.0) -> None:
+    def __init__(self, *, scale: float = 1.0, skeleton: Skeleton = LSP14) -> None:
+        self.skeleton = skeleton
         size = round(600 * scale)
         ramp = np.linspace(0, 255, size)
         self.image = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 128), -1).astype(np.uint8)
-        points = np.linspace([250, 200], [350, 300], 14) * scale
-        self.annotation = Annotation(
-            "folder/one.jpg", points, np.full(14, 2, np.uint8), reference=30 * scale
-        )
+        points = np.linspace([250, 200], [350, 300], len(skeleton)) * scale
+        states = np.full(len(skeleton), 2, np.uint8)
+        self.annotation = Annotation("folder/one.jpg", points, states, reference=30 * scale)
 
     def __len__(self) -> int:
         return 1
+
+    @property
+    def picture_names(self) -> set[str]:
+        return {"folder/one.jpg"}
 
     def samples(self) -> Iterator[tuple[np.ndarray, Annotation]]:
         yield self.image, self.annotation
@@ -95,7 +99,7 @@ def test_jpeg_and_expanded_forms_agree_across_shards(
         decoded = np.asarray(Image.open(io.BytesIO(store.jpeg(index))).convert("RGB"))
         assert np.array_equal(store.region(index), decoded)
         assert np.array_equal(decoded, figures.region(index))
-    canvas, filled = store.batch(np.array([3, 8]))
+    canvas, filled = batch_of(store, np.array([3, 8]))
     for row, index in enumerate((3, 8)):
         height, width = filled[row]
         assert np.array_equal(canvas[row, :height, :width], store.region(index))
@@ -138,3 +142,31 @@ def test_broken_stores_are_told(tmp_path: Path, figures: PackedStore) -> None:
     (copy / "store.json").write_text(json.dumps(header | {"version": 99}))
     with pytest.raises(UserError, match="not a store of version"):
         PackedStore(copy)
+
+
+def test_stores_joined_are_one_after_the_other_with_the_joints_of_the_first(
+    tmp_path: Path, figures: PackedStore
+) -> None:
+    pack(OnePerson(skeleton=FLIC11), tmp_path / "flic")
+    other = PackedStore(tmp_path / "flic")
+    both = JoinedStores([figures, other])
+    assert (len(both), both.skeleton, both.dataset) == (13, LSP14, "synthetic")
+    assert both.pictures == figures.pictures | {"one/folder/one.jpg"}
+    assert np.array_equal(both.region(11), figures.region(11))
+    assert np.array_equal(both.region(12), other.region(0))
+    canvas, filled = batch_of(both, np.array([12, 0]))
+    assert np.array_equal(canvas[0, : filled[0, 0], : filled[0, 1]], other.region(0))
+    assert np.array_equal(both.persons.points[:12], figures.persons.points)
+    for channel, joint in enumerate(LSP14.joints):
+        known = joint in FLIC11.joints
+        assert (both.persons.states[12, channel] != 0) == known, joint
+        if known:
+            expected = other.persons.points[0, FLIC11.index(joint)]
+            assert np.array_equal(both.persons.points[12, channel], expected)
+
+
+def test_stores_without_a_common_joint_are_not_joined(tmp_path: Path, figures: PackedStore) -> None:
+    dots = Skeleton("dots", ("left_dot", "right_dot"), ())
+    pack(OnePerson(skeleton=dots), tmp_path / "dots")
+    with pytest.raises(UserError, match="none of the joints of 'lsp14'; they have left_dot"):
+        JoinedStores([figures, PackedStore(tmp_path / "dots")])

@@ -9,7 +9,7 @@ import torch
 from spcnet.checkpoints import load_checkpoint, read_tensors
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
-from spcnet.data.store import PackedStore
+from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
 from spcnet.training.loop import Progress, check_parts, check_recipe, train
 from spcnet.training.optimisation import learning_rate, update_average
@@ -279,7 +279,7 @@ def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) 
     pack(SyntheticFigures("13-14"), tmp_path / "others")
     pack(SyntheticFigures("12-13"), tmp_path / "same")
     check_parts(figures, PackedStore(tmp_path / "others"))
-    with pytest.raises(UserError, match=r"share 1 pictures, such as figure000012\.png"):
+    with pytest.raises(UserError, match=r"share 1 pictures, such as synthetic/figure000012\.png"):
         check_parts(figures, PackedStore(tmp_path / "same"))
     keys = PackedStore(tmp_path / "same").persons.keys
     assert keys.tolist() == ["figure000012.png", "figure000013.png"]
@@ -352,3 +352,38 @@ def test_every_person_is_seen_once_an_epoch() -> None:
     assert np.array_equal(np.sort(first), np.arange(50))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, shuffled(50, seed=0, epoch=1))
+
+
+def test_several_stores_are_learned_from_and_resumed_wherever_they_lie(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    pack(SyntheticFigures("13-15"), tmp_path / "more")
+    both = JoinedStores([figures, PackedStore(tmp_path / "more")])
+    more = [{"dataset": "synthetic", "split": "13-15"}]
+    whole = recipe(data={"more": more}, training={"epochs": 2})
+    train(whole, both, tmp_path / "whole")
+    assert len(losses(tmp_path / "whole")) == 2  # of five steps each
+    stops = iter([False] * 6 + [True])
+    train(whole, both, tmp_path / "cut", stop=lambda: next(stops))
+    moved = recipe(
+        data={"root": "/elsewhere", "more": [{**more[0], "root": "/there"}]},
+        training={"epochs": 2},
+    )
+    train(moved, both, tmp_path / "cut", resume=True)
+    ends = [read_tensors(tmp_path / run / "state.safetensors")[0] for run in ("whole", "cut")]
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+    card = load_checkpoint(tmp_path / "cut" / "model.safetensors")[1]
+    assert card.training["images"] == "1-12 + synthetic 13-15"
+
+
+def test_a_picture_of_another_data_set_may_have_the_same_name(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    class Others(SyntheticFigures):
+        name = "others"
+
+    pack(Others("1-3"), tmp_path / "others")
+    others = PackedStore(tmp_path / "others")
+    check_parts(figures, others)
+    with pytest.raises(UserError, match="share 3 pictures, such as others/figure000001"):
+        check_parts(JoinedStores([figures, others]), others)

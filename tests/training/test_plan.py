@@ -44,8 +44,8 @@ def test_checkpointing_keeps_less_of_each_image() -> None:
 
 
 def test_time_grows_by_as_much_with_every_image() -> None:
-    """One image takes a second and two take one and a half, so twelve take six and a half."""
-    ticks = iter([t for seconds in [1.0] * 4 + [1.5] * 4 for t in (0.0, seconds)])
+    """Two images take a second and four take two, so twelve take six."""
+    ticks = iter([t for seconds in [1.0] * 4 + [2.0] * 4 for t in (0.0, seconds)])
     costs = plan(clock=lambda: next(ticks))
-    assert costs.step_seconds == pytest.approx(6.5)
-    assert costs.seconds == pytest.approx(650)
+    assert costs.step_seconds == pytest.approx(6)
+    assert costs.seconds == pytest.approx(600)

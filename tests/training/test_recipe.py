@@ -52,6 +52,19 @@ def test_overrides_are_yaml_and_reach_any_field() -> None:
     assert recipe.seed == 7
 
 
+def test_overrides_reach_into_lists() -> None:
+    recipe = load_recipe(
+        RECIPES / "lsp_paper.yaml",
+        ["data.root=A", "data.more.0.root=B", "data.more.1.root=C", "optimizer.milestones.1=9"],
+    )
+    parts = [(part.dataset, part.root, part.split) for part in recipe.data.parts]
+    assert parts == [("lsp", "A", "train"), ("lspet", "B", "1-10000"), ("mpii", "C", "train")]
+    assert recipe.optimizer.milestones == [120, 9]
+    for place in ("2", "first"):
+        with pytest.raises(UserError, match=f"'{place}' is no place in a list of 2"):
+            load_recipe(RECIPES / "lsp_paper.yaml", [f"data.more.{place}.root=D"])
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
@@ -62,6 +75,9 @@ def test_overrides_are_yaml_and_reach_any_field() -> None:
         ("optimizer.name=sgd", "optimizer.name: .*'rmsprop' or 'adamw'.*'sgd'"),
         ("optimizer.lr", "field=value"),
         ("name.x=1", "'name' is a value"),
+        ("data.more=[{dataset: mpii, splt: val}]", r"'data\.more\.0\.splt'; did you mean 'split'"),
+        ("data.more=[{dataset: mpi}]", "data.more.0.dataset: .*'mpi'"),
+        ("data.more.0.root=x", "data.more: .*list"),
     ],
 )
 def test_a_wrong_field_names_itself_and_what_is_accepted(override: str, told: str) -> None:

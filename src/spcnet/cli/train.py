@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
     from spcnet.data.store import PackedStore
     from spcnet.training.loop import Progress
-    from spcnet.training.recipe import Recipe
+    from spcnet.training.recipe import DataSection, MoreData, Recipe
     from spcnet.training.workers import Workers
+
+
+OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
+MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
+DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...")
 
 
 def train(
@@ -29,18 +34,12 @@ def train(
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated."),
-    ] = None,
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run directory's last checkpoint.")
     ] = False,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Stop cleanly after this time; --resume goes on later."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    max_minutes: Annotated[float | None, MAX_MINUTES] = None,
+    device: Annotated[str, DEVICE] = "auto",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print what the run would take, by a few steps; no data."),
@@ -70,15 +69,23 @@ def train(
     with join_workers(found) as workers:
         level = logging.INFO if workers.first else logging.WARNING
         logging.basicConfig(level=level, format="%(message)s")
-        checkpoint = _train(plan, directory, workers, resume=resume, max_minutes=max_minutes)
+        with stop_wish(max_minutes, loud=workers.first) as stop:
+            checkpoint = train_by(plan, directory, workers, resume=resume, stop=stop)
         if workers.first:
             print(checkpoint)
 
 
-def _train(
-    plan: "Recipe", directory: Path, workers: "Workers", *, resume: bool, max_minutes: float | None
+def train_by(
+    plan: "Recipe",
+    directory: Path,
+    workers: "Workers",
+    *,
+    resume: bool | None,
+    stop: Callable[[], bool],
 ) -> Path:
+    """Open a recipe's data and train, with reports to the person who looks on."""
     from spcnet.data.datasets import cached_store
+    from spcnet.data.store import JoinedStores
     from spcnet.training.loop import check_parts, check_processes, steps_per_epoch
     from spcnet.training.loop import train as train_network
 
@@ -87,30 +94,31 @@ def _train(
     # Packed larger than twice the input, persons would alias when they are sampled.
     side = min(data.side, 2 * plan.model.input_size)
 
-    def open_store(part: str) -> "PackedStore":
+    def open_store(part: "MoreData") -> "PackedStore":
         # The first process packs, and the others find it packed.
         for turn in (True, False):
             if workers.first == turn:
                 store = cached_store(
-                    data.dataset, data.root, part, side=side, crop=data.crop, report=_say_packing
-                )
+                    part.dataset, part.root, part.split,
+                    side=side, crop=part.crop, report=_say_packing,
+                )  # fmt: skip
             workers.any(False)
         return store
 
-    store = open_store(data.train)
+    stores = [open_store(part) for part in data.parts]
+    store = JoinedStores(stores) if len(stores) > 1 else stores[0]
     holdout = None
     if data.holdout is not None:
-        holdout = open_store(data.holdout)
+        holdout = open_store(data.parts[0].model_copy(update={"split": data.holdout}))
         check_parts(store, holdout)
     if workers.first:
         several = f" x {workers.count} processes" if workers.count > 1 else ""
         say(
             f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} "
-            f"persons of {data.dataset} {data.train}, on {workers.device}{several}, into "
-            f"{directory}"
+            f"persons of {_describe_data(data)}, on {workers.device}{several}, into {directory}"
         )
     steps = plan.training.epochs * steps_per_epoch(plan, store)
-    with _reporter(steps) as report, _stop_wish(max_minutes, loud=workers.first) as stop:
+    with _reporter(steps) as report:
         return train_network(
             plan,
             store,
@@ -127,11 +135,10 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     """What a run would take, in words."""
     import os
 
-    from spcnet.data.datasets import split_size
     from spcnet.training.plan import make_plan
 
     plan, data = recipe.training, recipe.data
-    persons, joints = split_size(data.dataset, data.root, data.train)
+    persons, joints = count_persons(data)
     steps = plan.epochs * (persons // plan.batch_size)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     costs = make_plan(recipe, joints=joints, steps=steps, processes=processes, device=device)
@@ -142,7 +149,7 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         ("network", f"{recipe.model.variant} {recipe.model.arguments or ''}".strip()),
         ("parameters", f"{costs.parameters / 1e6:.2f} M"),
         ("multiply-adds", f"{costs.gmac:.1f} G an image of {recipe.model.input_size} px"),
-        ("data", f"{data.dataset} {data.train}, {persons} persons, {joints} joints"),
+        ("data", f"{_describe_data(data)}, {persons} persons, {joints} joints"),
         ("steps", f"{plan.epochs} epochs x {persons // plan.batch_size} = {steps}"),
         ("persons a step", f"{plan.batch_size} over {processes} process(es){parts}"),
         (
@@ -160,8 +167,20 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     return "\n".join(f"{name:16}{value}" for name, value in lines)
 
 
+def count_persons(data: "DataSection") -> tuple[int, int]:
+    """Persons to learn from, and joints."""
+    from spcnet.data.datasets import split_size
+
+    sizes = [split_size(part.dataset, part.root, part.split) for part in data.parts]
+    return sum(persons for persons, _ in sizes), sizes[0][1]
+
+
+def _describe_data(data: "DataSection") -> str:
+    return " + ".join(f"{part.dataset} {part.split}" for part in data.parts)
+
+
 @contextmanager
-def _stop_wish(max_minutes: float | None, *, loud: bool) -> Iterator[Callable[[], bool]]:
+def stop_wish(max_minutes: float | None, *, loud: bool) -> Iterator[Callable[[], bool]]:
     """Whether to stop: the time is up, or Ctrl-C or SIGTERM came. The run is saved first."""
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     wished = False

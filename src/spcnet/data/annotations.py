@@ -83,6 +83,10 @@ class Dataset(Protocol):
     def skeleton(self) -> Skeleton:
         """Of all annotations."""
 
+    @property
+    def picture_names(self) -> set[str]:
+        """Of all persons; within a data set they tell pictures apart."""
+
     def __len__(self) -> int:
         """The number of annotated persons."""
 
@@ -113,6 +117,11 @@ class AnnotatedPictures:
 
     def __len__(self) -> int:
         return len(self.annotations)
+
+    @property
+    def picture_names(self) -> set[str]:
+        """Of all persons; within a data set they tell pictures apart."""
+        return {annotation.image for annotation in self.annotations}
 
     def picture(self, annotation: Annotation) -> Path:
         """The file of a person's picture.

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spcnet.data.store import PackedStore
+from spcnet.data.store import Store, batch_of
 from spcnet.geometry import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -81,7 +81,7 @@ def generator(*, seed: int, epoch: int, person: int) -> np.random.Generator:
 
 
 def make_batch(
-    store: PackedStore,
+    store: Store,
     indices: Array,
     *,
     size: int,
@@ -101,7 +101,7 @@ def make_batch(
         epoch: from which, with the seed and the person, all draws follow.
         device: where the crops are made.
     """
-    canvas, filled = store.batch(indices)
+    canvas, filled = batch_of(store, indices)
     persons = store.persons
     permutation = list(store.skeleton.flip_permutation)
     affines, colours, points, states = [], [], [], []

@@ -131,16 +131,23 @@ class SyntheticFigures:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def picture_names(self) -> set[str]:
+        """Of all figures."""
+        return set(map(_figure_name, self.numbers))
+
     def samples(self) -> Iterator[tuple[Array, Annotation]]:
         """Every figure with its picture, RGB uint8 (H, W, 3)."""
         for number in self.numbers:
             figure = render_figure(number)
             yield (
                 figure.image,
-                Annotation(
-                    image=f"figure{number:06d}.png", points=figure.points, states=figure.states
-                ),
+                Annotation(image=_figure_name(number), points=figure.points, states=figure.states),
             )
+
+
+def _figure_name(number: int) -> str:
+    return f"figure{number:06d}.png"
 
 
 def dataset_info(name: str) -> DatasetInfo:
@@ -216,6 +223,8 @@ def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tu
         return len(dataset), len(dataset.skeleton)
     info = dataset_info(name)
     known = info.splits.get(split)
+    if known is None and name in ("lsp", "lspet") and split[:1].isdecimal():
+        known = len(parse_numbers(split, _FIGURES))  # a person a picture
     if known is None:
         raise UserError(
             f"how many persons {name} {split} has is only known from its folder: --set "

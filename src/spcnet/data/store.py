@@ -8,10 +8,11 @@ the same regions as raw uint8 in one memory-mapped file. Reading needs numpy and
 import io
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -51,6 +52,44 @@ class Persons:
     offsets: Array
 
 
+class Store(Protocol):
+    """Packed persons, whether of one store or of several."""
+
+    persons: Persons
+
+    def __len__(self) -> int: ...
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of the annotations."""
+
+    @property
+    def dataset(self) -> str:
+        """Whose protocol the persons are scored by."""
+
+    @property
+    def pictures(self) -> set[str]:
+        """The pictures' names, each with its data set's."""
+
+    def region(self, index: int) -> Array:
+        """The region of one person, RGB uint8 (H, W, 3)."""
+
+
+def batch_of(store: Store, indices: Array) -> tuple[Array, Array]:
+    """Regions of several persons, each in the top-left corner of a common canvas.
+
+    Returns:
+        (B, H, W, 3) uint8 and (B, 2) the height and width that each region fills.
+    """
+    sizes = store.persons.sizes[indices]
+    height, width = sizes.max(axis=0)
+    canvas = np.zeros((len(indices), height, width, 3), dtype=np.uint8)
+    for row, index in enumerate(indices):
+        region = store.region(index)
+        canvas[row, : region.shape[0], : region.shape[1]] = region
+    return canvas, sizes
+
+
 class PackedStore:
     """Random access to the persons of a store folder.
 
@@ -87,6 +126,17 @@ class PackedStore:
         """The skeleton of its annotations."""
         return Skeleton.from_dict(self.header["skeleton"])
 
+    @property
+    def dataset(self) -> str:
+        """The name of the data set that was packed."""
+        name: str = self.header["dataset"]
+        return name
+
+    @property
+    def pictures(self) -> set[str]:
+        """The pictures' names, each with its data set's."""
+        return {f"{self.dataset}/{key}" for key in self.persons.keys.tolist()}
+
     def jpeg(self, index: int) -> bytes:
         """The compressed region of one person."""
         begin, end = (int(offset) for offset in self.persons.offsets[index : index + 2])
@@ -104,20 +154,6 @@ class PackedStore:
         height, width = self.persons.sizes[index]
         begin, end = self._pixel_offsets[index : index + 2]
         return self._pixels[begin:end].reshape(height, width, 3)
-
-    def batch(self, indices: Array) -> tuple[Array, Array]:
-        """Regions of several persons, each in the top-left corner of a common canvas.
-
-        Returns:
-            (B, H, W, 3) uint8 and (B, 2) the height and width that each region fills.
-        """
-        sizes = self.persons.sizes[indices]
-        height, width = sizes.max(axis=0)
-        canvas = np.zeros((len(indices), height, width, 3), dtype=np.uint8)
-        for row, index in enumerate(indices):
-            region = self.region(index)
-            canvas[row, : region.shape[0], : region.shape[1]] = region
-        return canvas, sizes
 
     @cached_property
     def _pixel_offsets(self) -> Array:
@@ -148,3 +184,60 @@ class PackedStore:
             ) from None
         finally:
             partial.unlink(missing_ok=True)
+
+
+class JoinedStores:
+    """Several stores as one, one after the other, with the joints of the first.
+
+    A joint that another store does not have is not annotated on its persons.
+
+    Args:
+        stores: at least one.
+
+    Raises:
+        UserError: a store has no joint of the first one's.
+    """
+
+    def __init__(self, stores: Sequence[PackedStore]) -> None:
+        self.stores = list(stores)
+        first = self.stores[0]
+        self.skeleton, self.dataset = first.skeleton, first.dataset
+        parts = [_with_joints(store, self.skeleton) for store in self.stores]
+        self.persons = Persons(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in (f.name for f in fields(Persons))
+            }
+        )
+        self._begins = np.cumsum([0, *map(len, self.stores)])
+
+    def __len__(self) -> int:
+        return int(self._begins[-1])
+
+    @property
+    def pictures(self) -> set[str]:
+        """The pictures' names, each with its data set's."""
+        return set().union(*(store.pictures for store in self.stores))
+
+    def region(self, index: int) -> Array:
+        """The region of one person, RGB uint8 (H, W, 3)."""
+        which = int(np.searchsorted(self._begins, index, side="right")) - 1
+        return self.stores[which].region(index - self._begins[which])
+
+
+def _with_joints(store: PackedStore, skeleton: Skeleton) -> Persons:
+    """A store's persons with the joints of a skeleton, by their names."""
+    persons, own = store.persons, store.skeleton.joints
+    if own == skeleton.joints:
+        return persons
+    shared = [joint for joint in skeleton.joints if joint in own]
+    if not shared:
+        raise UserError(
+            f"{store.folder}: its persons have none of the joints of {skeleton.name!r}; they have "
+            f"{', '.join(own)}"
+        )
+    points = np.zeros((len(store), len(skeleton), 2), dtype=persons.points.dtype)
+    states = np.zeros((len(store), len(skeleton)), dtype=persons.states.dtype)
+    to, source = [skeleton.index(j) for j in shared], [own.index(j) for j in shared]
+    points[:, to], states[:, to] = persons.points[:, source], persons.states[:, source]
+    return replace(persons, points=points, states=states)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from spcnet.data.augmentation import make_batch
-from spcnet.data.store import PackedStore
+from spcnet.data.store import Store
 from spcnet.errors import UserError
 from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD
 from spcnet.heatmaps import activate, cells_to_pixels, decode
@@ -59,9 +59,7 @@ class Board:
             self.writer.add_scalar(f"{name} by joint/{joint}", value, step)
 
     @torch.no_grad()
-    def add_pictures(
-        self, step: int, network: PoseNetwork, store: PackedStore, recipe: Recipe
-    ) -> None:
+    def add_pictures(self, step: int, network: PoseNetwork, store: Store, recipe: Recipe) -> None:
         """Predictions on some persons, and the level that each pixel takes most of."""
         # Drawing needs OpenCV, which training itself does without.
         from PIL import Image

@@ -8,7 +8,7 @@ import torch
 
 from spcnet.data.augmentation import make_batch
 from spcnet.data.datasets import default_protocol
-from spcnet.data.store import PackedStore
+from spcnet.data.store import Store
 from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
@@ -22,7 +22,7 @@ REFINEMENT: Refinement = "dark"  # of held-out scores, and what the trained mode
 @torch.no_grad()
 def score_store(
     network: PoseNetwork,
-    store: PackedStore,
+    store: Store,
     recipe: Recipe,
     *,
     workers: Workers,
@@ -63,7 +63,7 @@ def score_store(
         boxes=_tight_boxes(points[rank], annotated[rank]),
         references=store.persons.references * size / store.persons.sides,
     )
-    return score(default_protocol(store.header["dataset"]), predicted[rank], labels)
+    return score(default_protocol(store.dataset), predicted[rank], labels)
 
 
 def headline(result: Score) -> float:

@@ -44,7 +44,7 @@ from torch.nn.parallel import DistributedDataParallel
 from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, read_tensors
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import shuffled
-from spcnet.data.store import PackedStore
+from spcnet.data.store import Store
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
@@ -94,11 +94,11 @@ class Progress:
 
 def train(
     recipe: Recipe,
-    store: PackedStore,
+    store: Store,
     run_dir: Path,
     *,
-    holdout: PackedStore | None = None,
-    resume: bool = False,
+    holdout: Store | None = None,
+    resume: bool | None = False,
     device: torch.device | str = "cpu",
     workers: Workers | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -112,7 +112,7 @@ def train(
         run_dir: where everything is written; made if it is not there.
         holdout: persons that are scored while training and never learned from.
         resume: go on from the directory's last checkpoint, or from the start where the run was
-            stopped before it wrote one.
+            stopped before it wrote one; None goes on with a run and begins where there is none.
         device: where to train.
         workers: this process among those of the run; by default it is alone.
         stop: asked after every step; where it says True in any process the run is saved and
@@ -123,13 +123,16 @@ def train(
         The trained checkpoint, ``model.safetensors``.
 
     Raises:
-        UserError: the directory holds another run, is in use, or cannot be written; the recipe
-            does not fit the device or the processes; or the loss is not finite.
+        RunInUseError: another process is training in the directory.
+        UserError: the directory holds another run, or cannot be written; the recipe does not fit
+            the device or the processes; or the loss is not finite.
     """
     workers = workers or Workers(device=torch.device(device))
     directory = RunDirectory(run_dir, writes=workers.first)
-    _check_resumable(directory, resume=resume)
     with directory.held():
+        if resume is None:
+            resume = workers.of_first(directory.holds_run)
+        _check_resumable(directory, resume=resume)
         run = Run(recipe, store, directory, holdout=holdout, workers=workers)
         run.open(resume=resume)
         run.go(report, stop=stop)
@@ -142,10 +145,10 @@ class Run:
     def __init__(
         self,
         recipe: Recipe,
-        store: PackedStore,
+        store: Store,
         directory: RunDirectory,
         *,
-        holdout: PackedStore | None,
+        holdout: Store | None,
         workers: Workers,
     ) -> None:
         check_processes(recipe, workers)
@@ -415,7 +418,8 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         """What makes two runs the same run: the recipe, wherever the data lies."""
-        return self.recipe.model_dump(mode="json", exclude={"data": {"root"}})
+        places: Any = {"root": True, "more": {"__all__": {"root"}}}
+        return self.recipe.model_dump(mode="json", exclude={"data": places})
 
     def _card(self) -> ModelCard:
         from spcnet import __version__
@@ -432,7 +436,9 @@ class Run:
             refinement=REFINEMENT,
             training={
                 "dataset": recipe.data.dataset,
-                "images": recipe.data.train,
+                "images": " + ".join(
+                    [recipe.data.train, *(f"{p.dataset} {p.split}" for p in recipe.data.more)]
+                ),
                 "persons": len(self.store),
                 "seed": recipe.seed,
                 "epochs": round(self.step / self.steps_per_epoch, 2),
@@ -472,7 +478,7 @@ def _check_resumable(directory: RunDirectory, *, resume: bool) -> None:
         )
 
 
-def _begin_with(network: nn.Module, recipe: Recipe, store: PackedStore) -> None:
+def _begin_with(network: nn.Module, recipe: Recipe, store: Store) -> None:
     """Take over the weights of another run; the optimiser starts afresh.
 
     Raises:
@@ -535,13 +541,13 @@ def check_processes(recipe: Recipe, workers: Workers) -> None:
         )
 
 
-def check_parts(store: PackedStore, holdout: PackedStore) -> None:
+def check_parts(store: Store, holdout: Store) -> None:
     """See to it that no held-out picture is learned from.
 
     Raises:
         UserError: the two stores share pictures, by their names.
     """
-    shared = sorted(set(store.persons.keys.tolist()) & set(holdout.persons.keys.tolist()))
+    shared = sorted(store.pictures & holdout.pictures)
     if shared:
         raise UserError(
             f"data.train and data.holdout share {len(shared)} pictures, such as {shared[0]}; "
@@ -549,7 +555,7 @@ def check_parts(store: PackedStore, holdout: PackedStore) -> None:
         )
 
 
-def steps_per_epoch(recipe: Recipe, store: PackedStore) -> int:
+def steps_per_epoch(recipe: Recipe, store: Store) -> int:
     """Batches in an epoch; what is left over is not learned from until the next shuffle.
 
     Raises:

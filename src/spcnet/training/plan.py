@@ -18,7 +18,7 @@ from spcnet.training.precision import autocast, freeze_statistics
 from spcnet.training.recipe import Recipe
 
 REPEATS = 3
-CROPS = (1, 2)  # of the measured steps; a whole step is extrapolated from these
+CROPS = (2, 4)  # of the measured steps; a whole step is extrapolated from these
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def make_plan(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
-    """Estimate a run from a few steps with one and two images.
+    """Estimate a run from a few steps with two and four images.
 
     Time and memory grow by as much with every image, so that a batch that would not fit is
     estimated too.
@@ -77,7 +77,7 @@ def make_plan(
         clock: gives seconds.
 
     Raises:
-        UserError: not even two images fit into memory.
+        UserError: not even a few images fit into memory.
     """
     plan = recipe.training
     network = create_model(recipe.model.variant, num_joints=joints, **recipe.model.arguments)

@@ -5,7 +5,7 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,10 +32,22 @@ class ModelSection(Section):
     )
 
 
+DatasetName = Literal["mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store"]
+
+
+class MoreData(Section):
+    """Persons of another data set to learn from; joints of the same names are taken."""
+
+    dataset: DatasetName = Field(description="as `data.dataset`")
+    root: str | None = Field(None, description="as `data.root`; --set data.more.0.root=PATH")
+    split: str = Field("train", description="as `data.train`")
+    crop: CropRule | None = Field(None, description="as `data.crop`")
+
+
 class DataSection(Section):
     """Which persons to learn from."""
 
-    dataset: Literal["mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store"] = Field(
+    dataset: DatasetName = Field(
         "lspet", description="a data set, or `store` for one that `spcnet data pack` wrote"
     )
     root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
@@ -49,6 +61,17 @@ class DataSection(Section):
         None, description="rule of the crops; by default the data set's own"
     )
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
+    more: list[MoreData] = Field(
+        [],
+        description="further data sets to learn from, each with `dataset`, `root`, `split`, "
+        "`crop`; the joints are those of `dataset`",
+    )
+
+    @property
+    def parts(self) -> list[MoreData]:
+        """Everything to learn from, the first data set included."""
+        first = MoreData(dataset=self.dataset, root=self.root, split=self.train, crop=self.crop)
+        return [first, *self.more]
 
 
 class AugmentationSection(Section):
@@ -197,10 +220,13 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not equals or not field:
         raise UserError(f"--set {override}: write it as field=value, such as optimizer.lr=5e-4")
     *sections, last = field.split(".")
-    target = values
+    target: Any = values
     for section in sections:
-        target = target.setdefault(section, {})
-        if not isinstance(target, dict):
+        if isinstance(target, list):
+            target = target[_place(target, section, override)]
+        else:
+            target = target.setdefault(section, {})
+        if not isinstance(target, (dict, list)):
             raise UserError(f"--set {override}: {section!r} is a value, not a section")
     try:
         value = yaml.safe_load(text)
@@ -210,7 +236,19 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
-    target[last] = value
+    if isinstance(target, list):
+        target[_place(target, last, override)] = value
+    else:
+        target[last] = value
+
+
+def _place(values: list[Any], text: str, override: str) -> int:
+    """An index into a list, as a part of a field's name."""
+    if not text.isdecimal() or int(text) >= len(values):
+        raise UserError(
+            f"--set {override}: {text!r} is no place in a list of {len(values)}; they count from 0"
+        )
+    return int(text)
 
 
 def _explain(problem: Any) -> str:
@@ -221,7 +259,10 @@ def _explain(problem: Any) -> str:
         return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}{got}"
     section: Any = Recipe
     for part in location[:-1]:
-        section = section.model_fields[part].annotation
+        if not part.isdecimal():  # of a list, where each has the same fields
+            section = section.model_fields[part].annotation
+        if get_origin(section) is list:
+            (section,) = get_args(section)
     known = list(section.model_fields)
     near = difflib.get_close_matches(location[-1], known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -26,6 +26,10 @@ RUN_FILES = (RECIPE, LOG, STATE, MODEL, BEST)
 LOCK = ".lock"
 
 
+class RunInUseError(UserError):
+    """Another process is training in a run directory."""
+
+
 class RunDirectory:
     """Where a run writes.
 
@@ -44,7 +48,8 @@ class RunDirectory:
         """Keep other processes out while a run is going on; the system lets go of a dead one's.
 
         Raises:
-            UserError: another process is training here, or the directory cannot be written.
+            RunInUseError: another process is training here.
+            UserError: the directory cannot be written.
         """
         if not self.writes or os.name == "nt":  # Windows has no flock
             yield
@@ -61,7 +66,7 @@ class RunDirectory:
             except OSError:
                 stream.seek(0)
                 holder = stream.read().strip()
-                raise UserError(
+                raise RunInUseError(
                     f"{self.path}: another process{f' ({holder})' if holder else ''} is training "
                     "here; wait for it, stop it, or name another --run-dir"
                 ) from None
