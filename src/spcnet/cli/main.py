@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spcnet import __version__
-from spcnet.cli import data, doctor, evaluate, figure, models, predict, score, train
+from spcnet.cli import ablate, data, doctor, evaluate, figure, models, predict, score, train
 from spcnet.errors import UserError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
+app.command("ablate")(ablate.ablate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("models")(models.models)

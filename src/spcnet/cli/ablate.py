@@ -1,0 +1,350 @@
+"""``spcnet ablate``: the paper's ablations with one recipe, one budget and several seeds."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spcnet.cli.console import check_style, replacing, say, table
+from spcnet.cli.train import DEVICE, MAX_MINUTES, OVERRIDES, count_persons, stop_wish, train_by
+
+if TYPE_CHECKING:
+    from spcnet.metrics.protocols import Score
+    from spcnet.training.ablation import Scores, Spread, Study
+    from spcnet.training.recipe import Recipe
+    from spcnet.training.workers import Workers
+
+SCORE = "score.json"
+
+
+class Wanted(StrEnum):
+    """Which tables."""
+
+    DHM = "dhm"
+    SIM = "sim"
+    MODULES = "modules"
+    ALL = "all"
+
+
+def ablate(
+    study: Annotated[Wanted, typer.Argument(help="Table 1, 2 or 3 of the paper, or all three.")],
+    recipe: Annotated[Path, typer.Argument(help="A YAML file; it says all but the modules.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Such as 0,1,2.")] = "0,1,2",
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Which persons are scored; by default the data set's val or test."),
+    ] = None,
+    max_minutes: Annotated[float | None, MAX_MINUTES] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what the runs would take, by a few steps.")
+    ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Train nothing; print what is done so far.")
+    ] = False,
+    style: Annotated[
+        str | None, typer.Option("--format", help="text, markdown or latex; by default text.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object for scripts.")] = False,
+) -> None:
+    """Train the arms of the paper's Tables 1 to 3 and print the tables with error bars.
+
+    Every arm is trained once a seed, however many tables it is in, in a run directory of its own
+    (OUT/ARM-seedN), and scored on persons that no run learns from or chooses by. The same command
+    goes on where it was stopped. Several may share one OUT, each on a GPU of its own: a run that
+    another holds is left to it.
+
+    Example: spcnet ablate dhm recipes/ablation_cpu.yaml --set data.root=PATH/lspet
+    """
+    style = check_style(style, compare=True, as_json=as_json)
+
+    from spcnet.devices import find_device
+    from spcnet.training.ablation import STUDIES, arm_recipe, runs_of
+    from spcnet.training.loop import check_recipe
+    from spcnet.training.recipe import load_recipe
+    from spcnet.training.workers import join_workers
+
+    base = load_recipe(recipe, overrides or [])
+    numbers = _parse_seeds(seeds)
+    studies = list(STUDIES) if study is Wanted.ALL else [study.value]
+    runs = {(arm, seed): arm_recipe(base, arm, seed) for arm, seed in runs_of(studies, numbers)}
+    for plan in runs.values():
+        check_recipe(plan)
+    folder = out or Path("runs") / base.name
+    found = find_device(device)
+    if dry_run:
+        print(_describe_runs(list(runs.values()), base, found))
+        return
+    scored = _ScoredPersons(base, split)
+    if not report:
+        scored.check_unseen()
+        with join_workers(found) as workers, stop_wish(max_minutes, loud=workers.first) as stop:
+            level = logging.INFO if workers.first else logging.WARNING
+            logging.basicConfig(level=level, format="%(message)s")
+            _train_runs(runs, folder, scored, workers, stop)
+            if not workers.first:
+                return
+    scores = {run: score for run in runs if (score := scored.read(_run_dir(folder, *run)))}
+    if not scores:
+        from spcnet.errors import UserError
+
+        raise UserError(f"{folder}: no run is done yet; the same command goes on")
+    if as_json:
+        print(json.dumps({name: _as_dict(STUDIES[name], scores, numbers) for name in studies}))
+        return
+    head = f"{base.name}: {scored.title}"
+    print("\n\n".join(_describe(STUDIES[name], scores, numbers, head, style) for name in studies))
+    if missing := len(runs) - len(scores):
+        say(f"{missing} of {len(runs)} runs are not done yet; the same command goes on")
+
+
+def _run_dir(folder: Path, arm: str, seed: int) -> Path:
+    return folder / f"{arm}-seed{seed}"
+
+
+def _parse_seeds(text: str) -> list[int]:
+    from spcnet.errors import UserError
+
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        raise UserError(f"--seeds {text}: write different whole numbers, such as 0,1,2")
+    return [int(part) for part in parts]
+
+
+class _ScoredPersons:
+    """The persons that every run is scored on, and the scores' files.
+
+    Raises:
+        UserError: the recipe learns from a packed store, which has no pictures to score.
+    """
+
+    def __init__(self, recipe: "Recipe", split: str | None) -> None:
+        from spcnet.data.datasets import default_protocol, default_split
+        from spcnet.errors import UserError
+
+        self.data = recipe.data
+        if self.data.dataset == "store":
+            raise UserError(
+                "data.dataset: an ablation is scored on the data set's own pictures; name the data "
+                "set and its folder in place of a store"
+            )
+        self.split = split or default_split(self.data.dataset, self.data.root)
+        self.protocol = default_protocol(self.data.dataset)
+        self.how = {
+            "dataset": self.data.dataset,
+            "split": self.split,
+            "protocol": self.protocol,
+        }
+
+    @property
+    def title(self) -> str:
+        return f"{self.data.dataset} {self.split} by {self.protocol}"
+
+    def check_unseen(self) -> None:
+        """See to it that no scored picture is learned from.
+
+        Raises:
+            UserError: some are.
+        """
+        from spcnet.data.datasets import open_dataset
+        from spcnet.errors import UserError
+
+        scored = open_dataset(self.data.dataset, self.data.root, self.split).picture_names
+        for part in self.data.parts:
+            if part.dataset == self.data.dataset:
+                seen = open_dataset(part.dataset, part.root, part.split).picture_names
+                if shared := sorted(scored & seen):
+                    raise UserError(
+                        f"--split {self.split}: the recipe learns from {len(shared)} of its "
+                        f"pictures, such as {shared[0]}; name another split, or another data.train"
+                    )
+
+    def read(self, run_dir: Path) -> "Score | None":
+        """The score of a run that is done.
+
+        Raises:
+            UserError: it is of other persons.
+        """
+        from spcnet.errors import UserError
+        from spcnet.metrics.protocols import Score
+
+        path = run_dir / SCORE
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text())
+        if content["how"] != self.how:
+            told = " ".join(map(str, content["how"].values()))
+            raise UserError(f"{path}: this run was scored on {told}, not on {self.title}")
+        return Score(**content["score"])
+
+    def write(self, run_dir: Path, device: str) -> None:
+        """Score a trained run."""
+        from spcnet.data.datasets import default_crop, open_dataset
+        from spcnet.inference.estimator import PoseEstimator
+        from spcnet.inference.evaluate import evaluate
+        from spcnet.training.run_dir import MODEL
+
+        estimator = PoseEstimator(str(run_dir / MODEL), device=device)
+        found = evaluate(
+            estimator,
+            open_dataset(self.data.dataset, self.data.root, self.split),
+            protocol=self.protocol,
+            crop=self.data.crop or default_crop(self.data.dataset),
+        )
+        with replacing(run_dir / SCORE) as partial:
+            partial.write_text(json.dumps({"how": self.how, "score": found.score.to_dict()}))
+
+
+def _train_runs(
+    runs: "dict[tuple[str, int], Recipe]",
+    folder: Path,
+    scored: _ScoredPersons,
+    workers: "Workers",
+    stop: Callable[[], bool],
+) -> None:
+    """Train and score every run that is neither done nor held by another process."""
+    from spcnet.training.run_dir import RunInUseError
+
+    left = [run for run in runs if scored.read(_run_dir(folder, *run)) is None]
+    if workers.first:
+        say(f"{len(left)} of {len(runs)} runs to do, in {folder}")
+    for arm, seed in left:
+        path = _run_dir(folder, arm, seed)
+        if workers.of_first(scored.read(path) is not None):
+            continue  # another process was quicker
+        try:
+            train_by(runs[arm, seed], path, workers, resume=None, stop=stop)
+        except RunInUseError as error:
+            if workers.count > 1:
+                raise
+            say(str(error))
+            continue
+        if workers.any(stop()):
+            return
+        if workers.first:
+            scored.write(path, str(workers.device))
+            score = scored.read(path)
+            assert score is not None
+            say(f"{arm}, seed {seed}: {_headline(score):.2f} %")
+        workers.any(False)  # the others wait for the score
+
+
+def _headline(score: "Score") -> float:
+    from spcnet.training.evaluation import headline
+
+    return headline(score)
+
+
+def _describe_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> str:
+    """What all the runs would take: one line an arm, and the sum."""
+    from spcnet.training.plan import make_plan
+
+    persons, joints = count_persons(base.data)
+    steps = base.training.epochs * (persons // base.training.batch_size)
+    rows, seconds = [], 0.0
+    arms = {json.dumps(plan.model.arguments): plan for plan in runs}
+    for plan in arms.values():
+        costs = make_plan(plan, joints=joints, steps=steps, processes=1, device=device)
+        count = sum(other.model.arguments == plan.model.arguments for other in runs)
+        seconds += count * costs.seconds
+        rows.append(
+            {
+                "Arm": plan.name.removeprefix(f"{base.name}-").rpartition("-")[0],
+                "Runs": count,
+                "Parameters": f"{costs.parameters / 1e6:.2f} M",
+                "GMAC": f"{costs.gmac:.2f}",
+                "Time a run": timedelta(seconds=round(costs.seconds)),
+            }
+        )
+    total = timedelta(seconds=round(seconds))
+    return (
+        f"{table(rows, right=list(rows[0])[1:])}\n\n{len(runs)} runs of {base.training.epochs} "
+        f"epochs, {steps} steps each, {steps * len(runs)} in all; about {total} in one process on "
+        f"{device}, data and scoring not counted"
+    )
+
+
+def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str, style: str) -> str:
+    """The paper's table with ours beside it, and what the seeds say of its claims."""
+    from spcnet.metrics.paper import TABLES
+    from spcnet.training.ablation import differences, spread_of
+
+    paper = TABLES[study.table]
+    ours = {arm: spread_of(scores, arm, seeds) for arm in study.arms}
+    columns = next(spreads for spreads in ours.values() if spreads) if any(ours.values()) else {}
+    rows: list[dict[str, str]] = []
+    for arm, row in study.rows.items():
+        told = dict(zip(paper.columns, row.values, strict=True))
+        names = list(columns) or list(told)
+        mine = {name: _cell(ours[arm].get(name)) for name in names}
+        done = len(next(iter(ours[arm].values())).values) if ours[arm] else 0
+        rows.append({"Method": row.method, "Of": f"here, {done} seed{'s'[: done != 1]}", **mine})
+        rows.append(
+            {"Method": "", "Of": "the paper"}
+            | {name: f"{told[name]:.1f}" if name in told else "" for name in names}
+        )
+    claims = [
+        {
+            "Claim": f"{study.rows[d.arm].method} over {study.rows[d.other].method}",
+            "By seed": " ".join(f"{value:+.2f}" for value in d.spread.values),
+            "Mean": _cell(d.spread, sign="+"),
+            "95 % interval": "{:+.2f} to {:+.2f}".format(*d.spread.interval)
+            if len(d.spread.values) > 1
+            else "",
+            "The paper": f"{d.paper:+.1f}",
+            "So": d.verdict,
+        }
+        for d in differences(study, scores, seeds)
+    ]
+    titles = [
+        f"Table {paper.number} of the paper, {paper.title}; here {head}; there {paper.data}",
+        f"Differences, {'limbs' if 'Limbs' in columns else 'total'}, seed by seed",
+    ]
+    if style == "latex":
+        titles = [f"% {title}" for title in titles]
+    tables = [
+        table(rows, right=list(rows[0])[2:], style=style),
+        table(claims, right=["By seed", "Mean", "95 % interval", "The paper"], style=style),
+    ]
+    return "\n\n".join(part for pair in zip(titles, tables, strict=True) for part in pair)
+
+
+def _cell(spread: "Spread | None", sign: str = "") -> str:
+    """Mean and standard deviation."""
+    if spread is None or not spread.values:
+        return ""
+    if len(spread.values) == 1:
+        return f"{spread.mean:{sign}.2f}"
+    return f"{spread.mean:{sign}.2f} ± {spread.sd:.2f}"
+
+
+def _as_dict(study: "Study", scores: "Scores", seeds: Sequence[int]) -> dict[str, Any]:
+    from spcnet.training.ablation import differences
+
+    return {
+        "table": study.table,
+        "scores": {
+            arm: {str(seed): scores[arm, seed].to_dict() for seed in seeds if (arm, seed) in scores}
+            for arm in study.arms
+        },
+        "differences": [
+            {
+                "arm": d.arm,
+                "other": d.other,
+                "by_seed": d.spread.values,
+                "interval": d.spread.interval if len(d.spread.values) > 1 else None,
+                "paper": round(d.paper, 2),
+                "verdict": d.verdict,
+            }
+            for d in differences(study, scores, seeds)
+        ],
+    }

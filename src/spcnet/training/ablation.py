@@ -1,0 +1,179 @@
+"""The paper's ablations: the arms of Tables 1 to 3, their recipes, and what their scores say.
+
+Xiao et al., SPCNet, ECAI 2020, Section 4.2. Arms are compared seed by seed: networks that start
+from one seed see the same crops in the same order, so the difference of their scores varies less
+than the scores do.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from scipy import stats
+
+from spcnet.errors import UserError
+from spcnet.metrics.paper import TABLES, Row
+from spcnet.metrics.protocols import Score
+from spcnet.training.evaluation import headline
+from spcnet.training.recipe import Recipe
+
+CONFIDENCE = 0.95
+
+# What each arm asks of `PoseNetwork`; stacks and channels are the recipe's.
+ARMS: Mapping[str, Mapping[str, Any]] = {
+    "baseline": {"module": "hourglass", "fusion": "none"},
+    "dhm-r1": {"module": "dilated", "dilation": 1, "fusion": "none"},
+    "dhm-r2": {"module": "dilated", "dilation": 2, "fusion": "none"},
+    "dhm-r3": {"module": "dilated", "dilation": 3, "fusion": "none"},
+    "sum": {"module": "hourglass", "fusion": "sum"},
+    "concat": {"module": "hourglass", "fusion": "concat"},
+    "sim": {"module": "hourglass", "fusion": "selective"},
+    "dhm-sim": {"module": "dilated", "dilation": 2, "fusion": "selective"},
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One table of the paper.
+
+    Attributes:
+        table: its number.
+        arms: in the order of the table's rows; the first is the baseline.
+        proposed: the arm that the paper argues for.
+    """
+
+    table: int
+    arms: tuple[str, ...]
+    proposed: str
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """The paper's own row of every arm."""
+        return dict(zip(self.arms, TABLES[self.table].rows, strict=True))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """What the table claims: each arm over the baseline, and the proposed over the others."""
+        baseline, *others = self.arms
+        return [(arm, baseline) for arm in others] + [
+            (self.proposed, arm) for arm in others if arm != self.proposed
+        ]
+
+
+STUDIES: Mapping[str, Study] = {
+    "dhm": Study(1, ("baseline", "dhm-r1", "dhm-r2", "dhm-r3"), "dhm-r2"),
+    "sim": Study(2, ("baseline", "sum", "concat", "sim"), "sim"),
+    "modules": Study(3, ("baseline", "dhm-r2", "sim", "dhm-sim"), "dhm-sim"),
+}
+
+Scores = Mapping[tuple[str, int], Score]  # of an arm and a seed
+
+
+def runs_of(studies: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+    """The arm and seed of every run, each once; a seed's arms come before the next seed's."""
+    wanted = {arm for study in studies for arm in STUDIES[study].arms}
+    return [(arm, seed) for seed in seeds for arm in ARMS if arm in wanted]
+
+
+def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
+    """The recipe of one run: everything but the module, the fusion and the seed is shared.
+
+    Raises:
+        UserError: the recipe begins with trained weights, which would be one arm's.
+    """
+    if recipe.model.weights is not None:
+        raise UserError(
+            f"model.weights: {recipe.model.weights} are the weights of one network, and the arms "
+            "of an ablation are several; leave it out"
+        )
+    arguments = {**recipe.model.arguments, **ARMS[arm]}
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name}-{arm}-seed{seed}",
+            "seed": seed,
+            "model": recipe.model.model_copy(update={"arguments": arguments}),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values over seeds.
+
+    Attributes:
+        values: one a seed.
+        mean: of them; NaN where there are none.
+        sd: their standard deviation (n - 1); NaN of fewer than two.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values) if self.values else math.nan
+
+    @property
+    def sd(self) -> float:
+        return stdev(self.values) if len(self.values) > 1 else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the mean, by Student's t; NaN of fewer than two values."""
+        count = len(self.values)
+        if count < 2:
+            return math.nan, math.nan
+        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * self.sd / math.sqrt(count)
+        return self.mean - reach, self.mean + reach
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One arm's score less another's, seed by seed.
+
+    Attributes:
+        arm: whose score.
+        other: what is taken off.
+        spread: of the headline scores' differences.
+        paper: the difference of the paper's totals.
+    """
+
+    arm: str
+    other: str
+    spread: Spread
+    paper: float
+
+    @property
+    def verdict(self) -> str:
+        """What the seeds say of the paper's claim."""
+        low, high = self.spread.interval
+        if math.isnan(low):
+            return "too few seeds"
+        if low <= 0 <= high:
+            return "within noise"
+        return "as in the paper" if (low > 0) == (self.paper > 0) else "against the paper"
+
+
+def columns_of(score: Score) -> dict[str, float]:
+    """The columns that the paper's tables have, and the limbs' mean where the protocol has it."""
+    limbs = {} if score.mean_limbs is None else {"Limbs": score.mean_limbs}
+    return {**score.parts, "Total": score.mean, **limbs}
+
+
+def spread_of(scores: Scores, arm: str, seeds: Sequence[int]) -> dict[str, Spread]:
+    """Each column of an arm over the seeds that are done."""
+    columns = [columns_of(scores[arm, seed]) for seed in seeds if (arm, seed) in scores]
+    names = columns[0] if columns else {}
+    return {name: Spread(tuple(values[name] for values in columns)) for name in names}
+
+
+def differences(study: Study, scores: Scores, seeds: Sequence[int]) -> list[Difference]:
+    """What the table claims, by the seeds for which both arms are done."""
+    totals = {arm: row.values[-1] for arm, row in study.rows.items()}
+    found = []
+    for arm, other in study.pairs:
+        shared = [seed for seed in seeds if {(arm, seed), (other, seed)} <= scores.keys()]
+        values = tuple(headline(scores[arm, s]) - headline(scores[other, s]) for s in shared)
+        found.append(Difference(arm, other, Spread(values), totals[arm] - totals[other]))
+    return found

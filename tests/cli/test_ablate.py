@@ -1,0 +1,103 @@
+"""``spcnet ablate`` from end to end, on networks and data of toy size."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import RECIPES
+from test_commands import fails, spcnet
+
+TOY = [
+    "model.arguments={channels: 16, stacks: 1}",
+    "model.input_size=64",
+    "data.train=1-8",
+    "data.holdout=null",
+    "training.epochs=1",
+    "training.batch_size=4",
+    "training.ema=null",
+]
+
+
+@pytest.fixture(scope="module")
+def command() -> list[str]:
+    changes = [part for change in TOY for part in ("--set", change)]
+    return ["ablate", "modules", str(RECIPES / "synthetic.yaml"), *changes, "--split", "9-11"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {"SPCNET_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+def test_every_arm_is_trained_scored_and_compared(
+    tmp_path: Path, command: list[str], cache: dict[str, str]
+) -> None:
+    out = tmp_path / "study"
+    stopped = spcnet(*command, "-o", out, "--seeds", "3", "--max-minutes", 0, **cache)
+    assert stopped.returncode == 1
+    assert "no run is done yet" in stopped.stderr
+    done = spcnet(*command, "-o", out, "--seeds", "3", **cache)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 runs to do" in done.stderr
+    runs = {path.name for path in out.iterdir()}
+    assert runs == {"baseline-seed3", "dhm-r2-seed3", "sim-seed3", "dhm-sim-seed3"}
+    for name in runs:
+        held = {path.name for path in (out / name).iterdir()}
+        assert {"recipe.yaml", "log.jsonl", "model.safetensors", "score.json"} <= held
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Table 3 of the paper, Both modules; here synthetic")
+    paper = next(line for line in lines if "the paper" in line and line.endswith("88.9"))
+    assert paper.split()[2:9] == ["96.7", "95.8", "89.9", "84.9", "88.8", "85.0", "80.6"]
+    assert "DHM + SIM over Baseline" in done.stdout
+    assert "too few seeds" in done.stdout
+
+    # Another study over the same folder trains only what it lacks; another seed is compared.
+    both = spcnet(*command, "-o", out, "--seeds", "3,4", "--json", **cache)
+    assert both.returncode == 0, both.stderr
+    assert "4 of 8 runs to do" in both.stderr
+    table = json.loads(both.stdout)["modules"]
+    assert table["table"] == 3
+    scores = {arm: table["scores"][arm] for arm in ("baseline", "dhm-sim")}
+    expected = [
+        scores["dhm-sim"][seed]["mean_limbs"] - scores["baseline"][seed]["mean_limbs"]
+        for seed in ("3", "4")
+    ]
+    claim = next(
+        d for d in table["differences"] if (d["arm"], d["other"]) == ("dhm-sim", "baseline")
+    )
+    assert claim["by_seed"] == pytest.approx(expected)
+    assert claim["paper"] == 1.1
+
+    # What is printed is what `spcnet evaluate` says of the run's model.
+    model = out / "sim-seed3" / "model.safetensors"
+    again = spcnet("evaluate", "--model", model, "--dataset", "synthetic", "--split", "9-11",
+                   "--json")  # fmt: skip
+    assert json.loads(again.stdout)["mean_limbs"] == table["scores"]["sim"]["3"]["mean_limbs"]
+
+    report = spcnet(*command, "-o", out, "--seeds", "3,4,5", "--report", "--format", "markdown",
+                    **cache)  # fmt: skip
+    assert report.returncode == 0, report.stderr
+    assert "| here, 2 seeds |" in report.stdout
+    assert "4 of 12 runs are not done yet" in report.stderr
+    fails(*command[:-1], "12-14", "-o", out, "--seeds", "3", "--report",
+          told="was scored on synthetic 9-11")  # fmt: skip
+
+
+def test_a_dry_run_states_the_steps_before_anything_is_trained(
+    tmp_path: Path, command: list[str]
+) -> None:
+    done = spcnet(*command, "-o", tmp_path / "study", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "12 runs of 1 epochs, 2 steps each, 24 in all" in done.stdout
+    assert not (tmp_path / "study").exists()
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, command: list[str]) -> None:
+    learned = [*command[:-1], "8-9"]
+    fails(*learned, "-o", tmp_path / "x", told="learns from 1 of its pictures")
+    fails(*command, "--seeds", "1,1", told="different whole numbers")
+    fails(*command, "--seeds", "one", told="different whole numbers")
+    fails(*command, "--report", "-o", tmp_path / "x", told="no run is done yet")
+    fails(*command, "--set", "data.dataset=store", told="the data set's own pictures")
+    assert spcnet("ablate", "everything", RECIPES / "synthetic.yaml").returncode == 2
+    assert not (tmp_path / "x").exists()
