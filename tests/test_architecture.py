@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "scoring": VOCABULARY | {"data", "metrics", "scoring"},
     "training": LIBRARY | {"training"},
     "inference": LIBRARY | {"inference"},
-    "cli": LIBRARY | {"training", "inference", "cli"},
+    "bench": LIBRARY | {"training", "inference", "bench"},
+    "cli": LIBRARY | {"training", "inference", "bench", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

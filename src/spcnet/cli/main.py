@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spcnet import __version__
-from spcnet.cli import ablate, data, doctor, evaluate, figure, models, predict, score, train
+from spcnet.cli import ablate, bench, data, doctor, evaluate, figure, models, predict, score, train
 from spcnet.errors import UserError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("score")(score.score)
 app.command("models")(models.models)
 app.add_typer(data.app, name="data")
 app.add_typer(figure.app, name="figure")
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
 

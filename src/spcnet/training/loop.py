@@ -204,8 +204,8 @@ class Run:
         began = last_save = window_began = time.monotonic()
         seconds_before = self.seconds
         losses: list[Tensor] = []
-        for epoch, indices in self._batches():
-            step_losses, stopped = self._take_step(epoch, indices, stop)
+        for epoch, indices in self.batches():
+            step_losses, stopped = self.take_step(epoch, indices, stop)
             losses.append(step_losses)
             now = time.monotonic()
             self.seconds = seconds_before + now - began
@@ -227,7 +227,7 @@ class Run:
         if self.board is not None:
             self.board.close()
 
-    def _batches(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+    def batches(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         """The epoch (from 1) and the persons of every step still to take."""
         size = self.recipe.training.batch_size
         while self.step < self.steps:
@@ -236,8 +236,11 @@ class Run:
             for row in range(position, self.steps_per_epoch):
                 yield epoch + 1, order[row * size : (row + 1) * size]
 
-    def _take_step(
-        self, epoch: int, indices: np.ndarray[Any, Any], stop: Callable[[], bool]
+    def take_step(
+        self,
+        epoch: int,
+        indices: np.ndarray[Any, Any],
+        stop: Callable[[], bool] = lambda: False,
     ) -> tuple[Tensor, bool]:
         """One step of the optimiser: the losses (O,) before it, and whether to stop after it."""
         recipe, workers = self.recipe, self.workers

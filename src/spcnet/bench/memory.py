@@ -1,0 +1,99 @@
+"""Peak memory of training steps, each case in a fresh process."""
+
+import multiprocessing
+import re
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spcnet.data.datasets import SyntheticFigures
+from spcnet.data.packing import pack
+from spcnet.data.store import PackedStore
+from spcnet.training.loop import Run
+from spcnet.training.recipe import Recipe
+from spcnet.training.run_dir import RunDirectory
+from spcnet.training.workers import Workers
+
+STEPS = 2  # the second one has the optimiser's moments too
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Of one case, in bytes.
+
+    Attributes:
+        before: held when the network and the data are there and no step was taken.
+        peak: largest that was held at any moment.
+    """
+
+    before: int
+    peak: int
+
+
+def peak_memory(
+    recipes: Sequence[Recipe],
+    *,
+    device: torch.device | None = None,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[MemoryUse]:
+    """Take two steps by each recipe, on figures, and watch the memory.
+
+    On a CPU it is the process's resident memory, on a GPU what torch allocated there.
+
+    Args:
+        recipes: the cases; their data are not looked at.
+        device: by default the CPU.
+        report: called with the number of cases done.
+    """
+    device = device or torch.device("cpu")
+    context = multiprocessing.get_context("spawn")
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        largest = max(recipe.training.batch_size for recipe in recipes)
+        pack(SyntheticFigures(f"1-{largest}"), store)
+        PackedStore(store).region(0)  # expands it, once for all
+        for recipe in recipes:
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                arguments = (recipe.model_dump(), str(store), str(device))
+                found.append(pool.submit(_measure, *arguments).result())
+            report(len(found))
+    return found
+
+
+def _measure(values: dict[str, Any], store: str, device: str) -> MemoryUse:
+    """In the fresh process."""
+    on = torch.device(device)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(
+            Recipe.model_validate(values),
+            PackedStore(Path(store)),
+            RunDirectory(Path(folder)),
+            holdout=None,
+            workers=Workers(device=on),
+        )
+        batches = run.batches()
+        before = _peak(on)
+        for _ in range(STEPS):
+            run.take_step(*next(batches))
+        return MemoryUse(before, _peak(on))
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage says may be the parent's
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        if found:
+            return 1024 * int(found[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )

@@ -1,0 +1,330 @@
+"""Training speed: our loop beside the usual one, taking turns in one run."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from spcnet.bench.usual import UsualNetwork, UsualSamples, usual_loss
+from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.augmentation import Batch
+from spcnet.data.packing import pack
+from spcnet.data.store import PackedStore
+from spcnet.data.synthetic import render_figure
+from spcnet.skeletons import LSP14
+from spcnet.training.loop import Run
+from spcnet.training.recipe import Recipe, parse_recipe
+from spcnet.training.run_dir import RunDirectory
+from spcnet.training.workers import Workers
+
+PHASES = ("data", "forward", "backward", "optimizer")
+PICTURE = (1280, 720)  # width and height of a frame, as MPII's mostly are
+FIGURE = 640  # side of the figure in it
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to train.
+
+    Attributes:
+        name: what it is called.
+        step: takes one step and gives the seconds of each of `PHASES`.
+    """
+
+    name: str
+    step: Callable[[], dict[str, float]]
+
+
+@dataclass
+class Pace:
+    """What was measured of a contender.
+
+    Attributes:
+        name: of the contender.
+        images_per_second: of every turn.
+        phases: seconds a step of `PHASES`, of every turn.
+    """
+
+    name: str
+    images_per_second: list[float] = field(default_factory=list)
+    phases: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def speed(self) -> float:
+        """The median over the turns, images/s."""
+        return median(self.images_per_second)
+
+    def share(self, phase: str) -> float:
+        """Of the time of a step; median over the turns."""
+        return median(phases[phase] / sum(phases.values()) for phases in self.phases)
+
+
+def take_turns(
+    contenders: Sequence[Contender],
+    *,
+    batch: int,
+    steps: int,
+    turns: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Pace]:
+    """Let every contender take some steps, one after the other, over and over.
+
+    The first turn warms up and is not counted.
+
+    Args:
+        contenders: at least one.
+        batch: images a step.
+        steps: of a turn.
+        turns: that count.
+        report: called with the number of turns done, the first one included.
+    """
+    paces = [Pace(contender.name) for contender in contenders]
+    for turn in range(turns + 1):
+        for contender, pace in zip(contenders, paces, strict=True):
+            began = time.perf_counter()
+            phases = [contender.step() for _ in range(steps)]
+            seconds = time.perf_counter() - began
+            if turn:
+                pace.images_per_second.append(batch * steps / seconds)
+                pace.phases.append(
+                    {name: sum(each[name] for each in phases) / steps for name in PHASES}
+                )
+        report(turn + 1)
+    return paces
+
+
+def draw_pictures(
+    folder: Path, count: int, *, size: tuple[int, int] = PICTURE
+) -> AnnotatedPictures:
+    """Figures in frames of a film's size, as JPEG files: what has to be decoded.
+
+    Args:
+        folder: where to; is made.
+        count: pictures.
+        size: width and height in pixels.
+    """
+    folder.mkdir(parents=True)
+    width, height = size
+    side = min(FIGURE, width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    annotations = []
+    for index in range(count):
+        figure = render_figure(index)
+        scale = side / figure.image.shape[0]
+        person = Image.fromarray(figure.image).resize((side, side), Image.Resampling.BICUBIC)
+        around = ((top, height - side - top), (left, width - side - left), (0, 0))
+        frame = np.pad(np.asarray(person), around, mode="symmetric" if side > left else "edge")
+        name = f"frame{index:03d}.jpg"
+        Image.fromarray(frame).save(folder / name, quality=90)
+        points = (figure.points + 0.5) * scale - 0.5 + [left, top]
+        annotations.append(Annotation(image=name, points=points, states=figure.states))
+    return AnnotatedPictures(
+        name="frames", split="all", skeleton=LSP14, annotations=annotations, images=folder
+    )
+
+
+def our_recipe(
+    *,
+    variant: str,
+    stacks: int,
+    width: int,
+    size: int,
+    batch: int,
+    precision: str,
+    checkpointing: bool = False,
+) -> Recipe:
+    """The paper's recipe at the sizes of a comparison."""
+    values: dict[str, Any] = {
+        "name": "bench",
+        "model": {
+            "variant": variant,
+            "arguments": {"stacks": stacks, "channels": width},
+            "input_size": size,
+        },
+        "data": {"dataset": "store"},
+        "training": {
+            "batch_size": batch,
+            "precision": precision,
+            "checkpointing": checkpointing,
+            "epochs": 10_000,
+        },
+    }
+    return parse_recipe(values, source="bench")
+
+
+class _TimedRun(Run):
+    """A run that keeps the seconds of its phases."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.clock = _Clock(self.device)
+
+    def _batch(self, epoch: int, rows: np.ndarray[Any, Any]) -> Batch:
+        with self.clock.phase("data"):
+            return super()._batch(epoch, rows)
+
+    def _losses(self, batch: Batch) -> Tensor:
+        with self.clock.phase("forward"):
+            return super()._losses(batch)
+
+
+class _Clock:
+    """Seconds of the phases of a step; what is not timed itself is the backward pass."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        began = self.now()
+        yield
+        self.seconds[name] += self.now() - began
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> None:
+        began = [0.0]
+
+        def before(*_: Any) -> None:
+            began[0] = self.now()
+
+        def after(*_: Any) -> None:
+            self.seconds["optimizer"] += self.now() - began[0]
+
+        optimizer.register_step_pre_hook(before)
+        optimizer.register_step_post_hook(after)
+
+    def step(self, work: Callable[[], object]) -> dict[str, float]:
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        began = self.now()
+        work()
+        total = self.now() - began
+        return {**self.seconds, "backward": total - sum(self.seconds.values())}
+
+
+def our_loop(
+    name: str, recipe: Recipe, store: PackedStore, folder: Path, device: torch.device
+) -> Contender:
+    """Our training loop on a packed store."""
+    run = _TimedRun(
+        recipe, store, RunDirectory(folder), holdout=None, workers=Workers(device=device)
+    )
+    run.clock.watch(run.optimizer)
+    batches = run.batches()
+
+    def work() -> None:
+        epoch, indices = next(batches)
+        run.take_step(epoch, indices)
+
+    return Contender(name, lambda: run.clock.step(work))
+
+
+def usual_loop(
+    name: str,
+    pictures: AnnotatedPictures,
+    *,
+    stacks: int,
+    width: int,
+    size: int,
+    batch: int,
+    loaders: int,
+    device: torch.device,
+) -> Contender:
+    """The usual loop on the pictures themselves.
+
+    Args:
+        name: what to call it.
+        pictures: to learn from.
+        stacks: of the hourglass.
+        width: its channels.
+        size: side of the crops in pixels.
+        batch: images a step.
+        loaders: processes that decode; 0 decodes between the steps.
+        device: where to train.
+    """
+    torch.manual_seed(0)
+    network = UsualNetwork(joints=len(pictures.skeleton), stacks=stacks, width=width)
+    network = network.to(device).train()
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=2.5e-4)
+    samples = UsualSamples(pictures, size=size, count=1_000_000)
+    batches = iter(DataLoader(samples, batch_size=batch, num_workers=loaders))
+    clock = _Clock(device)
+    clock.watch(optimizer)
+
+    def work() -> None:
+        with clock.phase("data"):
+            images, target = (tensor.to(device) for tensor in next(batches))
+        with clock.phase("forward"):
+            loss = usual_loss(network(images), target)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()
+
+    return Contender(name, lambda: clock.step(work))
+
+
+def compare_training(
+    folder: Path,
+    *,
+    stacks: int = 8,
+    width: int = 256,
+    size: int = 256,
+    batch: int = 4,
+    steps: int = 1,
+    turns: int = 5,
+    loaders: int = 2,
+    pictures: int = 48,
+    device: torch.device | None = None,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Pace]:
+    """The usual loop and ours, the latter on the same hourglass and on SPCNet, fp32 and bf16.
+
+    Args:
+        folder: for the pictures and the store; should be empty.
+        stacks: of every network.
+        width: of every network.
+        size: side of the crops in pixels.
+        batch: images a step.
+        steps: of a turn.
+        turns: that count.
+        loaders: processes that decode for the usual loop.
+        pictures: drawn to learn from.
+        device: by default the CPU.
+        report: called with the number of turns done.
+
+    Returns:
+        The usual loop first.
+    """
+    device = device or torch.device("cpu")
+    drawn = draw_pictures(folder / "pictures", max(pictures, batch))
+    pack(drawn, folder / "store", side=size)
+    store = PackedStore(folder / "store")
+    contenders = [
+        usual_loop(
+            "usual loop, hourglass, fp32", drawn, stacks=stacks, width=width, size=size,
+            batch=batch, loaders=loaders, device=device,
+        )
+    ]  # fmt: skip
+    for variant in ("hourglass_s8_w256", "spcnet_s8_w256"):
+        for precision in ("fp32", "bf16"):
+            recipe = our_recipe(
+                variant=variant, stacks=stacks, width=width, size=size, batch=batch,
+                precision=precision,
+            )  # fmt: skip
+            name = f"our loop, {variant.partition('_')[0]}, {precision}"
+            contenders.append(our_loop(name, recipe, store, folder / "run", device))
+    return take_turns(contenders, batch=batch, steps=steps, turns=turns, report=report)

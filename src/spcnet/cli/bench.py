@@ -1,0 +1,130 @@
+"""``spcnet bench``: speed and memory, beside the usual way of doing it."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spcnet.cli.console import progress, say, table
+from spcnet.cli.train import DEVICE
+
+app = typer.Typer(
+    name="bench",
+    help="Measure speed and memory on this machine, beside the usual way of doing it.",
+    no_args_is_help=True,
+)
+STACKS = typer.Option(min=1, help="Of every network.")
+WIDTH = typer.Option(min=8, help="Channels of every network.")
+SIZE = typer.Option(min=64, help="Side of the crops, pixels.")
+AS_JSON = typer.Option("--json", help="Print one object for scripts.")
+
+
+@app.command()
+def train(
+    stacks: Annotated[int, STACKS] = 8,
+    width: Annotated[int, WIDTH] = 256,
+    size: Annotated[int, SIZE] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 4,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of a turn; by default 1, on a GPU 50.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 5,
+    loaders: Annotated[
+        int, typer.Option(min=0, help="Processes that decode pictures for the usual loop.")
+    ] = 2,
+    pictures: Annotated[
+        int, typer.Option(min=1, help="Pictures of 1280x720 pixels that are drawn to learn from.")
+    ] = 48,
+    device: Annotated[str, DEVICE] = "auto",
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Compare our training loop with an eager fp32 hourglass that decodes every sample.
+
+    Both take turns in one run; what counts is the ratio of the medians. Leave the machine alone
+    meanwhile.
+
+    Example: spcnet bench train
+    """
+    import torch
+
+    from spcnet.bench.training import PHASES, compare_training
+    from spcnet.devices import find_device
+
+    found = find_device(device)
+    steps = steps or (50 if found.type == "cuda" else 1)
+    with tempfile.TemporaryDirectory() as folder, progress("turns", turns + 1) as advance:
+        paces = compare_training(
+            Path(folder), stacks=stacks, width=width, size=size, batch=batch, steps=steps,
+            turns=turns, loaders=loaders, pictures=pictures, device=found, report=advance,
+        )  # fmt: skip
+    usual = paces[0]
+    setting = {
+        "stacks": stacks, "width": width, "size": size, "batch": batch, "steps": steps,
+        "turns": turns, "loaders": loaders, "device": str(found),
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
+    }  # fmt: skip
+    if as_json:
+        contenders = [
+            {"name": p.name, "images_per_second": p.images_per_second, "phases": p.phases,
+             "ratio": p.speed / usual.speed}
+            for p in paces
+        ]  # fmt: skip
+        print(json.dumps({"setting": setting, "contenders": contenders}))
+        return
+    rows = [
+        {
+            "Loop": pace.name,
+            "Images/s": f"{pace.speed:.2f}",
+            "Ratio": f"{pace.speed / usual.speed:.2f}",
+            **{phase.capitalize(): f"{pace.share(phase):.0%}" for phase in PHASES},
+        }
+        for pace in paces
+    ]
+    print(table(rows, right=list(rows[0])[1:]))
+    say(", ".join(f"{name} {value}" for name, value in setting.items()))
+
+
+@app.command()
+def memory(
+    stacks: Annotated[int, STACKS] = 8,
+    width: Annotated[int, WIDTH] = 256,
+    size: Annotated[int, SIZE] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Images a step; the paper has 12 a GPU.")] = 12,
+    device: Annotated[str, DEVICE] = "auto",
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Peak memory of SPCNet's training step, with and without checkpointing, fp32 and bf16.
+
+    Example: spcnet bench memory --batch 12
+    """
+    from spcnet.bench.memory import peak_memory
+    from spcnet.bench.training import our_recipe
+    from spcnet.devices import find_device
+
+    found = find_device(device)
+    cases = [(precision, keeps) for precision in ("fp32", "bf16") for keeps in (False, True)]
+    recipes = [
+        our_recipe(
+            variant="spcnet_s8_w256", stacks=stacks, width=width, size=size, batch=batch,
+            precision=precision, checkpointing=checkpointing,
+        )
+        for precision, checkpointing in cases
+    ]  # fmt: skip
+    with progress("cases", len(cases)) as advance:
+        used = peak_memory(recipes, device=found, report=advance)
+    rows = [
+        {
+            "Precision": precision,
+            "Checkpointing": "yes" if checkpointing else "no",
+            "Before the step, GB": f"{use.before / 1e9:.2f}",
+            "Peak, GB": f"{use.peak / 1e9:.2f}",
+        }
+        for (precision, checkpointing), use in zip(cases, used, strict=True)
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    print(table(rows, right=list(rows[0])[2:]))
+    say(f"{stacks} stacks of {width} channels, {batch} images of {size} px a step, on {found}")
