@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import EXAMPLES, RECIPES
 from PIL import Image
 
@@ -190,6 +191,8 @@ def test_from_figures_to_a_model_that_predicts(tmp_path: Path) -> None:
     cache = {"SPCNET_CACHE": str(tmp_path / "cache")}
     first = spcnet(*command, "--max-minutes", 0, **cache)
     assert first.returncode == 0, first.stderr
+    assert "recipe        name synthetic, seed 0" in first.stderr
+    assert "training      epochs 2, batch_size 4," in first.stderr
     assert "holds a run already" in spcnet(*command, **cache).stderr
     second = spcnet(*command, "--resume", **cache)
     assert second.returncode == 0, second.stderr
@@ -229,7 +232,8 @@ def test_a_dry_run_prints_what_a_run_would_take(tmp_path: Path) -> None:
     assert "4000 persons" in lines["data"]
     assert "GB a process" in lines["memory"]
     assert not (tmp_path / "run").exists()
-    fails("train", RECIPES / "lspet_cpu.yaml", "--dry-run", told="data.root=PATH")
+    fails("train", RECIPES / "lspet_cpu.yaml", "--dry-run", "--set", "data.train=train",
+          told="data.root=PATH")  # fmt: skip
 
 
 def test_a_wrong_recipe_is_told() -> None:
@@ -268,7 +272,7 @@ def test_a_store_that_travelled_is_trained_on_and_ctrl_c_saves(tmp_path: Path) -
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if "loss" in line:
+        if "images/s" in line:
             process.send_signal(signal.SIGINT)
             break
     remaining = process.stderr.read()
@@ -276,3 +280,26 @@ def test_a_store_that_travelled_is_trained_on_and_ctrl_c_saves(tmp_path: Path) -
     assert "--resume goes on" in remaining
     again = spcnet(*command, "--resume", "--max-minutes", 0)
     assert again.returncode == 0, again.stderr
+
+
+def test_progress_tells_loss_rate_speed_time_left_and_the_latest_score(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from dataclasses import replace
+
+    from spcnet.cli.train import _reporter
+    from spcnet.metrics.protocols import Score
+    from spcnet.training.loop import Progress
+
+    now = Progress(20, 100, 1, 2.5, (2.5,), 1e-3, 31.25, 75.4)
+    score = Score("lspet-pck", 41.0, {}, {}, 5, mean_limbs=40.5)
+    with _reporter(100) as report:
+        report(now)
+        report(replace(now, score=score))
+        report(replace(now, step=40))
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "epoch 1 step 20/100 loss 2.5000 lr 1.00e-03 31.2 images/s left 0:01:15",
+        "epoch 1: lspet-pck 40.50 % over the limbs, 41.00 % over all, 5 held-out persons",
+        "epoch 1 step 40/100 loss 2.5000 lr 1.00e-03 31.2 images/s score 40.50 left 0:01:15",
+    ]

@@ -4,11 +4,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spcnet.errors import UserError
 
@@ -22,25 +22,35 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far long work is: a bar on a terminal, otherwise a line every tenth.
+class Advance(Protocol):
+    """Takes the number of things done, and a few words on how it goes."""
 
-    Gives a function that takes the number of things done.
-    """
+    def __call__(self, done: int, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """Show how far long work is: a bar on a terminal, otherwise a line every tenth."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeRemainingColumn as Remaining
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining(),
+            TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            task = bar.add_task(label, total=total, note="")
+
+            def move(done: int, note: str = "") -> None:
+                bar.update(task, completed=done, note=note)
+
+            yield move
         return
     tenths = 0
 
-    def line(done: int) -> None:
+    def line(done: int, note: str = "") -> None:
         nonlocal tenths
         if 10 * done // max(1, total) > tenths:
             tenths = 10 * done // max(1, total)

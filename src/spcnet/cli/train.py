@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from spcnet.data.store import PackedStore
+    from spcnet.metrics.protocols import Score
     from spcnet.training.loop import Progress
     from spcnet.training.recipe import DataSection, MoreData, Recipe
     from spcnet.training.workers import Workers
@@ -69,6 +70,8 @@ def train(
     with join_workers(found) as workers:
         level = logging.INFO if workers.first else logging.WARNING
         logging.basicConfig(level=level, format="%(message)s")
+        if workers.first:
+            say(_describe_recipe(plan))
         with stop_wish(max_minutes, loud=workers.first) as stop:
             checkpoint = train_by(plan, directory, workers, resume=resume, stop=stop)
         if workers.first:
@@ -167,6 +170,17 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     return "\n".join(f"{name:16}{value}" for name, value in lines)
 
 
+def _describe_recipe(recipe: "Recipe") -> str:
+    """Every field, a line a section."""
+    values = recipe.model_dump(mode="json", exclude={"description"})
+    sections = {name: fields for name, fields in values.items() if isinstance(fields, dict)}
+    first = {name: value for name, value in values.items() if name not in sections}
+    return "\n".join(
+        f"{section:13} {', '.join(f'{name} {value}' for name, value in fields.items())}"
+        for section, fields in {"recipe": first, **sections}.items()
+    )
+
+
 def count_persons(data: "DataSection") -> tuple[int, int]:
     """Persons to learn from, and joints."""
     from spcnet.data.datasets import split_size
@@ -208,31 +222,46 @@ def _say_packing(done: int, total: int) -> None:
 
 @contextmanager
 def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
-    """A bar and the scores on a terminal; otherwise a line every few steps, and the scores."""
+    """A bar on a terminal, otherwise a line every few steps; and every score on a line."""
+    latest = ""
+
+    def hear(now: "Progress") -> bool:
+        nonlocal latest
+        if now.score is not None:
+            latest = f" score {_headline(now.score):.2f}"
+            _say_score(now.epoch, now.score)
+        return now.score is None
+
+    def note(now: "Progress") -> str:
+        return f"loss {now.loss:.4f} lr {now.lr:.2e} {now.images_per_second:.1f} images/s{latest}"
+
     if not sys.stderr.isatty():
-        yield _say_progress
+
+        def line(now: "Progress") -> None:
+            if hear(now):
+                left = timedelta(seconds=round(now.seconds_left))
+                say(f"epoch {now.epoch} step {now.step}/{now.steps} {note(now)} left {left}")
+
+        yield line
         return
     with progress("training steps", steps) as advance:
 
-        def report(done: "Progress") -> None:
-            advance(done.step)
-            if done.score is not None:
-                _say_progress(done)
+        def move(now: "Progress") -> None:
+            hear(now)
+            advance(now.step, note(now))
 
-        yield report
+        yield move
 
 
-def _say_progress(now: "Progress") -> None:
-    if now.score is not None:
-        score = now.score
-        limbs = "" if score.mean_limbs is None else f"{score.mean_limbs:.2f} % over the limbs, "
-        say(
-            f"epoch {now.epoch}: {score.protocol} {limbs}{score.mean:.2f} % over all, "
-            f"{score.persons} held-out persons"
-        )
-        return
-    left = timedelta(seconds=round(now.seconds_left))
+def _headline(score: "Score") -> float:
+    from spcnet.training.evaluation import headline
+
+    return headline(score)
+
+
+def _say_score(epoch: int, score: "Score") -> None:
+    limbs = "" if score.mean_limbs is None else f"{score.mean_limbs:.2f} % over the limbs, "
     say(
-        f"epoch {now.epoch} step {now.step}/{now.steps} loss {now.loss:.4f} lr {now.lr:.2e} "
-        f"{now.images_per_second:.1f} images/s left {left}"
+        f"epoch {epoch}: {score.protocol} {limbs}{score.mean:.2f} % over all, "
+        f"{score.persons} held-out persons"
     )
