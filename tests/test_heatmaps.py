@@ -13,6 +13,7 @@ from spcnet.heatmaps import (
     decode,
     flip_heatmaps,
     gaussian_heatmaps,
+    log_places,
     pixels_to_cells,
 )
 from spcnet.skeletons import SKELETONS, Skeleton
@@ -221,12 +222,28 @@ def test_softmax_of_flat_logits_shares_the_scale_equally() -> None:
     torch.testing.assert_close(heatmaps, torch.full((2, 3, 4, 5), 2 * math.pi * 4 / 20))
 
 
+def test_a_place_for_absent_joints_takes_its_share() -> None:
+    """With every logit 0, n cells and that place have 1 / (n + 1) each; the lower, the emptier."""
+    options: Any = {"kind": "softmax_absent", "sigma": 2.0}
+    flat = torch.zeros(2, 3, 4, 5)
+    torch.testing.assert_close(
+        activate(flat, **options), torch.full((2, 3, 4, 5), 2 * math.pi * 4 / 21)
+    )
+    assert activate(flat - 20, **options).max() < 1e-6
+    sure = torch.full((1, 1, 4, 5), -20.0)
+    sure[0, 0, 1, 2] = 20.0
+    assert activate(sure, **options)[0, 0, 1, 2].item() == pytest.approx(2 * math.pi * 4)
+    places = log_places(flat, absent=True)
+    assert places.shape == (2, 3, 21)
+    torch.testing.assert_close(places.exp().sum(-1), torch.ones(2, 3))
+
+
 def test_gaussian_outputs_are_heatmaps_already() -> None:
     outputs = random_maps(2, 3, 4, 5)
     assert torch.equal(activate(outputs, kind="gaussian", sigma=1.0), outputs)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "softmax"])
+@pytest.mark.parametrize("kind", ["gaussian", "softmax", "softmax_absent"])
 @pytest.mark.parametrize(
     ("dtype", "result"),
     [

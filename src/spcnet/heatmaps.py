@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Refinement = Literal["none", "quarter", "dark"]
-HeatmapKind = Literal["gaussian", "softmax"]
+HeatmapKind = Literal["gaussian", "softmax", "softmax_absent"]
 
 
 def pixels_to_cells(points: Tensor, stride: int) -> Tensor:
@@ -49,15 +49,29 @@ def activate(outputs: Tensor, *, kind: HeatmapKind, sigma: float) -> Tensor:
     """A network's raw outputs as heatmaps whose ideal peak is 1.
 
     A network trained by squared error gives heatmaps itself (``"gaussian"``). One trained by
-    spatial cross-entropy gives logits (``"softmax"``): their softmax over the map is scaled by
-    ``2 * pi * sigma**2``, the sum of the Gaussian of peak 1, so that both kinds read alike.
+    spatial cross-entropy gives logits: their softmax over the map (``"softmax"``), or over the map
+    and one more place for "not in the picture" whose logit is 0 (``"softmax_absent"``), is scaled
+    by ``2 * pi * sigma**2``, the sum of the Gaussian of peak 1, so that all kinds read alike.
 
     Shape: (..., K, H, W) -> the same, float32 or wider.
     """
     outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
     if kind == "gaussian":
         return outputs
-    return outputs.flatten(-2).softmax(-1).view_as(outputs) * (2 * math.pi * sigma**2)
+    places = log_places(outputs, absent=kind == "softmax_absent").exp()
+    cells = outputs.shape[-2] * outputs.shape[-1]
+    return places[..., :cells].view_as(outputs) * (2 * math.pi * sigma**2)
+
+
+def log_places(logits: Tensor, *, absent: bool) -> Tensor:
+    """Logarithms of the probabilities of every cell, and at last of "not in the picture".
+
+    Shape: (..., H, W) -> (..., H * W), or with `absent` (..., H * W + 1).
+    """
+    flat = logits.flatten(-2)
+    if absent:
+        flat = F.pad(flat, (0, 1))  # a logit of 0
+    return flat.log_softmax(-1)
 
 
 def flip_heatmaps(heatmaps: Tensor, permutation: Sequence[int]) -> Tensor:

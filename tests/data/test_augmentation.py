@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from spcnet.data.augmentation import NO_AUGMENTATION, Augmentation, make_batch
+from spcnet.data.augmentation import (
+    NO_AUGMENTATION,
+    SMALLEST_PART,
+    Augmentation,
+    make_batch,
+)
 from spcnet.data.crops import extract_crop
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.leeds import read_lspet
@@ -125,3 +130,26 @@ def test_no_augmentation_draws_the_plain_crop(figures: PackedStore) -> None:
     later = make_batch(figures, np.arange(4), size=64, augmentation=NO_AUGMENTATION, epoch=9)
     assert torch.equal(first.images, later.images)
     assert first.annotated.all()
+
+
+def test_close_ups_hold_two_joints_and_leave_the_other_draws_alone(figures: PackedStore) -> None:
+    rows = np.arange(12)
+    plain = make_batch(figures, rows, size=64)
+    parts = Augmentation(**{**vars(NO_AUGMENTATION), "part_probability": 1.0})
+    seen_fewer = 0
+    for epoch in range(6):
+        batch = make_batch(figures, rows, size=64, augmentation=parts, epoch=epoch)
+        inside = ((batch.points > -0.5) & (batch.points < 63.5)).all(-1) & batch.annotated
+        assert (inside.sum(dim=1) >= 2).all()
+        seen_fewer += int((inside.sum(dim=1) < batch.annotated.sum(dim=1)).sum())
+        # How much nearer: never further than the plain crop, never closer than its smallest part.
+        spread = (batch.points - batch.points.mean(dim=1, keepdim=True)).norm(dim=(1, 2))
+        nearer = spread / (plain.points - plain.points.mean(dim=1, keepdim=True)).norm(dim=(1, 2))
+        assert (nearer > 0.999).all()
+        assert (nearer < 1 / SMALLEST_PART + 1e-3).all()
+    assert seen_fewer > 36  # of 72
+    half = Augmentation(**{**vars(NO_AUGMENTATION), "part_probability": 0.5})
+    mixed = make_batch(figures, np.repeat(rows, 20), size=64, augmentation=half, epoch=1)
+    assert torch.equal(mixed.points[0], mixed.points[1])  # a function of seed, epoch, person
+    same = make_batch(figures, rows, size=64, augmentation=NO_AUGMENTATION, epoch=5)
+    assert torch.equal(same.points, plain.points)

@@ -25,7 +25,7 @@ def test_squared_error_is_half_the_mean_summed_over_outputs() -> None:
 
 def test_each_output_has_its_own_loss() -> None:
     outputs = [TARGET + 2, TARGET + 1, TARGET]
-    for kind in ("gaussian", "softmax"):
+    for kind in ("gaussian", "softmax", "softmax_absent"):
         losses = heatmap_loss(outputs, POINTS, BOTH, kind=kind, sigma=1.0, stride=4)
         assert losses.shape == (3,)
         assert losses.sum().item() == pytest.approx(loss(outputs, kind=kind))
@@ -47,7 +47,7 @@ def test_processes_and_batches_add_up() -> None:
     output = torch.randn(4, 2, 8, 8, dtype=torch.float64)
     points = POINTS.expand(4, 2, 2) + torch.randn(4, 1, 2, dtype=torch.float64)
     annotated = torch.tensor([[True, True], [True, False], [False, False], [True, True]])
-    for kind in ("gaussian", "softmax"):
+    for kind in ("gaussian", "softmax", "softmax_absent"):
         options = {"kind": kind, "sigma": 1.0, "stride": 4}
         whole = heatmap_loss([output], points, annotated, **options)  # type: ignore[arg-type]
         halves = [
@@ -69,6 +69,31 @@ def test_cross_entropy_leaves_out_joints_outside_the_crop() -> None:
     outside[0, 1, 0] = 40.0  # the crop is 32 px wide
     only = heatmap_loss([torch.zeros(1, 2, 8, 8)], outside, BOTH, kind="softmax", sigma=1, stride=4)
     assert only.item() == pytest.approx(math.log(64) / 2)
+
+
+def test_a_place_for_absent_joints_is_right_for_those_outside_the_crop() -> None:
+    options = {"kind": "softmax_absent", "sigma": 1.0, "stride": 4}
+    # All logits 0: 64 cells and the place for absent joints are equally likely.
+    assert loss([torch.zeros_like(TARGET)], **options) == pytest.approx(math.log(65))
+    outside = POINTS.clone()
+    outside[0, 1, 0] = 40.0
+    logits = torch.zeros(1, 2, 8, 8)
+    logits[0, 1] = -3.0  # "not here", everywhere
+    both = heatmap_loss([logits], outside, BOTH, **options)  # type: ignore[arg-type]
+    gone = math.log(1 + 64 * math.exp(-3))
+    assert both.item() == pytest.approx((math.log(65) + gone) / 2, rel=1e-5)
+    unlabelled = torch.tensor([[True, False]])
+    only = heatmap_loss([logits], outside, unlabelled, **options)  # type: ignore[arg-type]
+    assert only.item() == pytest.approx(math.log(65) / 2, rel=1e-5)
+
+
+def test_squared_error_wants_nothing_of_a_joint_that_was_cut_off() -> None:
+    outside = POINTS.clone()
+    outside[0, 1, 0] = 400.0
+    wanted = TARGET.clone()
+    wanted[:, 1] = 0
+    value = heatmap_loss([wanted], outside, BOTH, kind="gaussian", sigma=1.0, stride=4)
+    assert value.item() == pytest.approx(0, abs=1e-12)
 
 
 def test_bf16_outputs_are_scored_in_float32() -> None:

@@ -23,6 +23,10 @@ from spcnet.geometry import (
 )
 
 LUMA = np.array([0.299, 0.587, 0.114])
+# A close-up is the box of two joints with a margin of these factors, and at least this share of
+# the person's whole crop.
+PART_PADDING = (1.25, 2.0)
+SMALLEST_PART = 0.35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,7 @@ class Augmentation:
         scale: the crop's side is multiplied by 1 - scale .. 1 + scale, standard deviation `scale`.
         shift: the crop's middle moves by a normal of this share of its side, a direction.
         flip_probability: share of mirrored crops.
+        part_probability: share of close-ups, which are cropped about two of the joints instead.
         brightness: channels are shifted by a common uniform of +- this (of full range).
         contrast: deviations from grey are multiplied by a uniform of 1 +- this.
         tint: each channel is multiplied by its own uniform of 1 +- this.
@@ -51,6 +56,7 @@ class Augmentation:
     scale: float = 0.25
     shift: float = 0.0
     flip_probability: float = 0.5
+    part_probability: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     tint: float = 0.2
@@ -107,9 +113,11 @@ def make_batch(
     affines, colours, points, states = [], [], [], []
     for index in indices:
         random = generator(seed=seed, epoch=epoch, person=int(index))
-        affine, flipped = _draw_affine(
-            random, augmentation, persons.centres[index], float(persons.sides[index]), size
-        )
+        square = persons.centres[index], float(persons.sides[index])
+        if augmentation.part_probability:
+            known = persons.points[index][persons.states[index] != 0]
+            square = _draw_part(random, augmentation, *square, known)
+        affine, flipped = _draw_affine(random, augmentation, *square, size)
         colours.append(_draw_colour(random, augmentation))
         moved = apply_affine(affine, persons.points[index])
         state = persons.states[index]
@@ -129,6 +137,18 @@ def make_batch(
         points=torch.from_numpy(np.stack(points)).to(images),
         annotated=torch.from_numpy(np.stack(states) != 0).to(device),
     )
+
+
+def _draw_part(
+    random: np.random.Generator, aug: Augmentation, centre: Array, side: float, known: Array
+) -> tuple[Array, float]:
+    """The square of a person's crop, or of a close-up about two of the known joints (N, 2)."""
+    wanted, padding = random.random() < aug.part_probability, random.uniform(*PART_PADDING)
+    if not wanted or len(known) < 2:
+        return centre, side
+    low_high = np.sort(known[random.choice(len(known), size=2, replace=False)], axis=0)
+    longer = float((low_high[1] - low_high[0]).max())
+    return low_high.mean(axis=0), min(side, max(padding * longer, SMALLEST_PART * side))
 
 
 def _draw_affine(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
+from spcnet.heatmaps import HeatmapKind
 
 
 class Section(BaseModel):
@@ -91,6 +92,9 @@ class AugmentationSection(Section):
         0, ge=0, lt=1, description="deviation of the middle in each direction, shares of the side"
     )
     flip_probability: float = Field(0.5, ge=0, le=1, description="share of mirrored crops")
+    part_probability: float = Field(
+        0, ge=0, le=1, description="share of close-ups: crops about some of the joints"
+    )
     brightness: float = Field(
         0, ge=0, le=1, description="largest common shift of the channels, of full range"
     )
@@ -106,10 +110,11 @@ class AugmentationSection(Section):
 class LossSection(Section):
     """What the network is asked for."""
 
-    kind: Literal["gaussian", "softmax"] = Field(
+    kind: HeatmapKind = Field(
         "gaussian",
         description="gaussian: squared error to Gaussian heatmaps (eq. 6); "
-        "softmax: cross-entropy of the softmax over the map to the normalised Gaussian",
+        "softmax: cross-entropy of the softmax over the map to the normalised Gaussian; "
+        "softmax_absent: the same with one more place, for joints that the crop cut off",
     )
     sigma: float = Field(1.0, gt=0, description="of the target, heatmap cells")
 
