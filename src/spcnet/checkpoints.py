@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spcnet.errors import UserError
+from spcnet.files import whole_file
 from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
 from spcnet.heatmaps import HeatmapKind, Refinement
 from spcnet.models.network import PoseNetwork
@@ -91,22 +92,18 @@ def write_tensors(
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial{os.getpid()}")
     try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            partial,
-            metadata={"format": "pt", **metadata},
-        )
-        partial.chmod(0o644)  # safetensors makes files that only their owner can read
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
+        with whole_file(Path(path)) as partial:
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                partial,
+                metadata={"format": "pt", **metadata},
+            )
+            partial.chmod(0o644)  # safetensors makes files that only their owner can read
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error)) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,4 +1,7 @@
-"""Names of devices."""
+"""Devices: their names, and when their memory does not suffice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -24,3 +27,27 @@ def find_device(name: str) -> torch.device:
             f"device {name!r} is not here; there is {', '.join(['auto', 'cpu', *there])}"
         ) from None
     return device
+
+
+@contextmanager
+def memory_suffices(remedy: str) -> Iterator[None]:
+    """What does not fit into a device's memory is the user's to mend.
+
+    Args:
+        remedy: what to do, for the message.
+
+    Raises:
+        UserError: torch could not get the memory it asked for.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).split(". ")[0]
+    except RuntimeError as error:
+        # The CPU's allocator has no exception of its own.
+        if "can't allocate memory" not in str(error):
+            raise
+        reason = "the CPU's memory does not suffice"
+    else:
+        return
+    raise UserError(f"out of memory ({reason}): {remedy}")

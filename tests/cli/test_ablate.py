@@ -79,6 +79,8 @@ def test_every_arm_is_trained_scored_and_compared(
     assert report.returncode == 0, report.stderr
     assert "| here, 2 seeds |" in report.stdout
     assert "4 of 12 runs are not done yet" in report.stderr
+    more = [*command, "--set", "training.epochs=2"]
+    fails(*more, "-o", out, "--seeds", "3", told="was trained by another recipe")
     fails(*command[:-1], "12-14", "-o", out, "--seeds", "3", "--report",
           told="was scored on synthetic 9-11")  # fmt: skip
 
@@ -96,8 +98,25 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, command: list[str]) 
     learned = [*command[:-1], "8-9"]
     fails(*learned, "-o", tmp_path / "x", told="learns from 1 of its pictures")
     fails(*command, "--seeds", "1,1", told="different whole numbers")
+    fails(*command, "--seeds", "1, 1", told="different whole numbers")
     fails(*command, "--seeds", "one", told="different whole numbers")
     fails(*command, "--report", "-o", tmp_path / "x", told="no run is done yet")
     fails(*command, "--set", "data.dataset=store", told="the data set's own pictures")
     assert spcnet("ablate", "everything", RECIPES / "synthetic.yaml").returncode == 2
     assert not (tmp_path / "x").exists()
+
+
+def test_an_arm_that_fails_does_not_stop_the_others(
+    tmp_path: Path, command: list[str], cache: dict[str, str]
+) -> None:
+    out = tmp_path / "study"
+    (out / "sim-seed3").mkdir(parents=True)
+    (out / "sim-seed3" / "recipe.yaml").write_text("")
+    (out / "sim-seed3" / "state.safetensors").write_text("broken")
+    done = spcnet(*command, "-o", out, "--seeds", "3", **cache)
+    assert done.returncode == 1
+    assert "error: 1 runs failed: sim-seed3: " in done.stderr
+    assert {path.parent.name for path in out.glob("*/score.json")} == {
+        "baseline-seed3", "dhm-r2-seed3", "dhm-sim-seed3",
+    }  # fmt: skip
+    assert "DHM + SIM over Baseline" in done.stdout

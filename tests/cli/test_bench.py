@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_commands import spcnet
+from test_commands import fails, spcnet
 
 from spcnet.bench.training import PHASES
 
@@ -25,6 +25,11 @@ def test_the_commands_print_ratios_and_json() -> None:
         assert set(phases) == set(PHASES)
         assert all(seconds > 0 for seconds in phases.values())
         assert sum(phases.values()) == pytest.approx(2 / speed, rel=0.2)
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    fails("bench", "train", "--size", 100, told="multiples of 64; the nearest is 128 x 128")
+    fails("bench", "memory", "--width", 33, told="channels must be even")
 
 
 def test_memory_shrinks_by_checkpointing() -> None:

@@ -25,6 +25,10 @@ TINY = [
     "training.ema=0.9",
 ]
 
+# So large an eps divides every gradient by the same, so that a step tells how large it was.
+PLAIN_DESCENT = ("optimizer.name=rmsprop", "optimizer.eps=1e3", "optimizer.lr=20",
+                 "optimizer.clip=null", "optimizer.warmup_steps=0")  # fmt: skip
+
 # A killer's target: saves after every step, and steps take long enough to be hit in the middle.
 VICTIM = """
 import sys
@@ -61,31 +65,48 @@ def losses(run: Path) -> list[tuple[int, float, float]]:
     return [(line["step"], line["loss"], line["lr"]) for line in lines if "loss" in line]
 
 
+def saved_step(run: Path) -> int:
+    """The step of the last checkpoint; 0 before the first."""
+    path = run / "state.safetensors"
+    if not path.is_file():
+        return 0
+    with path.open("rb") as stream:  # opened once: the file may be replaced at any moment
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    step: int = json.loads(header["__metadata__"]["progress"])["step"]
+    return step
+
+
 def test_ten_kills_change_nothing(figures: object, tmp_path: Path) -> None:
     """``kill -9`` at random moments; what goes on from there is bit for bit the whole run."""
     store = figures.folder  # type: ignore[attr-defined]
-    whole = victim(tmp_path / "whole", store, 12)
+    epochs, steps = 30, 120
+    whole = victim(tmp_path / "whole", store, epochs)
     assert whole.wait(timeout=120) == 0
     moments = random.Random(0)
-    kills = 0
-    for _ in range(60):
-        process = victim(tmp_path / "killed", store, 12)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        if kills < 10:
-            time.sleep(moments.uniform(0.0, 0.35))
-            process.send_signal(signal.SIGKILL)
-            kills += process.wait() == -signal.SIGKILL
-        elif process.wait(timeout=120) == 0:
+    killed_at: list[int] = []
+    for _ in range(30):
+        process = victim(tmp_path / "killed", store, epochs)
+        if len(killed_at) == 10:
+            assert process.wait(timeout=120) == 0
             break
-    assert kills == 10
+        # Some steps further than the last time, and then at any moment of a step or a save.
+        goal = min(saved_step(tmp_path / "killed") + moments.randint(1, 10), steps - 8)
+        while process.poll() is None and saved_step(tmp_path / "killed") < goal:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == -signal.SIGKILL:
+            killed_at.append(saved_step(tmp_path / "killed"))
+    assert len(killed_at) == 10
+    assert 0 < killed_at[0] < killed_at[-1] < steps
+    assert any(step % 4 for step in killed_at)  # in the middle of an epoch, which is logged whole
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     rates = sorted({rate for *_, rate in losses(tmp_path / "killed")})
     assert rates == pytest.approx([1e-5, 1e-4, 1e-3])
     one, _ = read_tensors(tmp_path / "whole" / "state.safetensors")
     other, _ = read_tensors(tmp_path / "killed" / "state.safetensors")
     assert all(np.array_equal(one[name], other[name]) for name in one)
-    left = {path.name for path in (tmp_path / "killed").iterdir() if "partial" not in path.name}
+    left = {path.name for path in (tmp_path / "killed").iterdir()}
     assert left == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
@@ -116,7 +137,7 @@ def test_two_processes_take_the_steps_of_one(cache: Path, tmp_path: Path) -> Non
     """4 + 4 persons are 8: twenty steps in float64, and the same score of every held-out person."""
     settings = (
         "training.precision=fp64", "training.frozen_batchnorm=true", "training.epochs=10",
-        "training.evaluate_every=10", "optimizer.lr=1e-3", "data.holdout=17-21",
+        "training.evaluate_every=10", "data.holdout=17-21", *PLAIN_DESCENT,
     )  # fmt: skip
     logs = []
     for processes in (1, 2):

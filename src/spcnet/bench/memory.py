@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
+from spcnet.devices import memory_suffices
+from spcnet.errors import UserError
 from spcnet.training.loop import Run
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import RunDirectory
@@ -42,7 +45,7 @@ def peak_memory(
     *,
     device: torch.device | None = None,
     report: Callable[[int], None] = lambda done: None,
-) -> list[MemoryUse]:
+) -> list[MemoryUse | None]:
     """Take two steps by each recipe, on figures, and watch the memory.
 
     On a CPU it is the process's resident memory, on a GPU what torch allocated there.
@@ -51,19 +54,25 @@ def peak_memory(
         recipes: the cases; their data are not looked at.
         device: by default the CPU.
         report: called with the number of cases done.
+
+    Returns:
+        One a case; None where the memory did not suffice.
     """
     device = device or torch.device("cpu")
     context = multiprocessing.get_context("spawn")
-    found = []
+    found: list[MemoryUse | None] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
         largest = max(recipe.training.batch_size for recipe in recipes)
         pack(SyntheticFigures(f"1-{largest}"), store)
-        PackedStore(store).region(0)  # expands it, once for all
+        PackedStore(store).expand()  # once for all
         for recipe in recipes:
             with ProcessPoolExecutor(1, mp_context=context) as pool:
                 arguments = (recipe.model_dump(), str(store), str(device))
-                found.append(pool.submit(_measure, *arguments).result())
+                try:
+                    found.append(pool.submit(_measure, *arguments).result())
+                except (BrokenProcessPool, UserError):  # killed for its memory, or told so
+                    found.append(None)
             report(len(found))
     return found
 
@@ -81,8 +90,9 @@ def _measure(values: dict[str, Any], store: str, device: str) -> MemoryUse:
         )
         batches = run.batches()
         before = _peak(on)
-        for _ in range(STEPS):
-            run.take_step(*next(batches))
+        with memory_suffices("use a smaller batch"):
+            for _ in range(STEPS):
+                run.take_step(*next(batches))
         return MemoryUse(before, _peak(on))
 
 

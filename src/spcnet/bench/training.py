@@ -21,7 +21,7 @@ from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.data.synthetic import render_figure
 from spcnet.skeletons import LSP14
-from spcnet.training.loop import Run
+from spcnet.training.loop import Run, check_recipe
 from spcnet.training.recipe import Recipe, parse_recipe
 from spcnet.training.run_dir import RunDirectory
 from spcnet.training.workers import Workers
@@ -158,7 +158,9 @@ def our_recipe(
             "epochs": 10_000,
         },
     }
-    return parse_recipe(values, source="bench")
+    recipe = parse_recipe(values, source="bench")
+    check_recipe(recipe)
+    return recipe
 
 
 class _TimedRun(Run):
@@ -308,8 +310,18 @@ def compare_training(
 
     Returns:
         The usual loop first.
+
+    Raises:
+        UserError: the networks do not take these sizes.
     """
     device = device or torch.device("cpu")
+    recipes = {
+        f"our loop, {variant.partition('_')[0]}, {precision}": our_recipe(
+            variant=variant, stacks=stacks, width=width, size=size, batch=batch, precision=precision
+        )
+        for variant in ("hourglass_s8_w256", "spcnet_s8_w256")
+        for precision in ("fp32", "bf16")
+    }
     drawn = draw_pictures(folder / "pictures", max(pictures, batch))
     pack(drawn, folder / "store", side=size)
     store = PackedStore(folder / "store")
@@ -319,12 +331,6 @@ def compare_training(
             batch=batch, loaders=loaders, device=device,
         )
     ]  # fmt: skip
-    for variant in ("hourglass_s8_w256", "spcnet_s8_w256"):
-        for precision in ("fp32", "bf16"):
-            recipe = our_recipe(
-                variant=variant, stacks=stacks, width=width, size=size, batch=batch,
-                precision=precision,
-            )  # fmt: skip
-            name = f"our loop, {variant.partition('_')[0]}, {precision}"
-            contenders.append(our_loop(name, recipe, store, folder / "run", device))
+    for name, recipe in recipes.items():
+        contenders.append(our_loop(name, recipe, store, folder / "run", device))
     return take_turns(contenders, batch=batch, steps=steps, turns=turns, report=report)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import check_style, replacing, say, table
-from spcnet.cli.train import DEVICE, MAX_MINUTES, OVERRIDES, count_persons, stop_wish, train_by
+from spcnet.cli.train import (
+    DEVICE,
+    MAX_MINUTES,
+    OVERRIDES,
+    StopWish,
+    count_persons,
+    stop_wish,
+    train_by,
+)
+from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     from spcnet.metrics.protocols import Score
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
     from spcnet.training.recipe import Recipe
     from spcnet.training.workers import Workers
 
-SCORE = "score.json"
+SCORE, RECIPE = "score.json", "recipe.yaml"
 
 
 class Wanted(StrEnum):
@@ -85,26 +94,32 @@ def ablate(
         print(_describe_runs(list(runs.values()), base, found))
         return
     scored = _ScoredPersons(base, split)
+    failed: list[str] = []
     if not report:
         scored.check_unseen()
         with join_workers(found) as workers, stop_wish(max_minutes, loud=workers.first) as stop:
             level = logging.INFO if workers.first else logging.WARNING
             logging.basicConfig(level=level, format="%(message)s")
-            _train_runs(runs, folder, scored, workers, stop)
+            failed = _train_runs(runs, folder, scored, workers, stop)
             if not workers.first:
                 return
-    scores = {run: score for run in runs if (score := scored.read(_run_dir(folder, *run)))}
+    scores = {
+        run: score
+        for run, plan in runs.items()
+        if (score := scored.read(_run_dir(folder, *run), plan))
+    }
     if not scores:
-        from spcnet.errors import UserError
-
         raise UserError(f"{folder}: no run is done yet; the same command goes on")
     if as_json:
         print(json.dumps({name: _as_dict(STUDIES[name], scores, numbers) for name in studies}))
-        return
-    head = f"{base.name}: {scored.title}"
-    print("\n\n".join(_describe(STUDIES[name], scores, numbers, head, style) for name in studies))
+    else:
+        head = f"{base.name}: {scored.title}"
+        tables = [_describe(STUDIES[name], scores, numbers, head, style) for name in studies]
+        print("\n\n".join(tables))
     if missing := len(runs) - len(scores):
         say(f"{missing} of {len(runs)} runs are not done yet; the same command goes on")
+    if failed:
+        raise UserError(f"{len(failed)} runs failed: {'; '.join(failed)}")
 
 
 def _run_dir(folder: Path, arm: str, seed: int) -> Path:
@@ -112,12 +127,11 @@ def _run_dir(folder: Path, arm: str, seed: int) -> Path:
 
 
 def _parse_seeds(text: str) -> list[int]:
-    from spcnet.errors import UserError
-
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts) or len(set(parts)) < len(parts):
+    parts = [part.strip() for part in text.split(",")]
+    seeds = [int(part) for part in parts if part.isdecimal()]
+    if len(set(seeds)) < len(parts):
         raise UserError(f"--seeds {text}: write different whole numbers, such as 0,1,2")
-    return [int(part) for part in parts]
+    return seeds
 
 
 class _ScoredPersons:
@@ -128,8 +142,7 @@ class _ScoredPersons:
     """
 
     def __init__(self, recipe: "Recipe", split: str | None) -> None:
-        from spcnet.data.datasets import default_protocol, default_split
-        from spcnet.errors import UserError
+        from spcnet.data.datasets import default_crop, default_protocol, default_split
 
         self.data = recipe.data
         if self.data.dataset == "store":
@@ -139,11 +152,7 @@ class _ScoredPersons:
             )
         self.split = split or default_split(self.data.dataset, self.data.root)
         self.protocol = default_protocol(self.data.dataset)
-        self.how = {
-            "dataset": self.data.dataset,
-            "split": self.split,
-            "protocol": self.protocol,
-        }
+        self.crop = self.data.crop or default_crop(self.data.dataset)
 
     @property
     def title(self) -> str:
@@ -156,7 +165,6 @@ class _ScoredPersons:
             UserError: some are.
         """
         from spcnet.data.datasets import open_dataset
-        from spcnet.errors import UserError
 
         scored = open_dataset(self.data.dataset, self.data.root, self.split).picture_names
         for part in self.data.parts:
@@ -168,40 +176,61 @@ class _ScoredPersons:
                         f"pictures, such as {shared[0]}; name another split, or another data.train"
                     )
 
-    def read(self, run_dir: Path) -> "Score | None":
+    def _how(self, plan: "Recipe") -> dict[str, Any]:
+        """What a score is of: these persons, and a network trained so."""
+        return {
+            "dataset": self.data.dataset,
+            "split": self.split,
+            "protocol": self.protocol,
+            "crop": self.crop,
+            "recipe": plan.identity(),
+        }
+
+    def read(self, run_dir: Path, plan: "Recipe") -> "Score | None":
         """The score of a run that is done.
 
         Raises:
-            UserError: it is of other persons.
+            UserError: it is of other persons, or of another recipe.
         """
-        from spcnet.errors import UserError
         from spcnet.metrics.protocols import Score
+        from spcnet.training.recipe import parse_recipe
 
         path = run_dir / SCORE
         if not path.is_file():
             return None
         content = json.loads(path.read_text())
-        if content["how"] != self.how:
-            told = " ".join(map(str, content["how"].values()))
-            raise UserError(f"{path}: this run was scored on {told}, not on {self.title}")
+        there, wanted = content["how"], self._how(plan)
+        there["recipe"] = parse_recipe(there["recipe"], source=str(path)).identity()
+        differing = [name for name in wanted if there[name] != wanted[name]]
+        if differing == ["recipe"]:
+            raise UserError(
+                f"{path}: this run was trained by another recipe ({run_dir / RECIPE}); go on with "
+                "that one, or name another --out"
+            )
+        if differing:
+            raise UserError(
+                f"{path}: this run was scored on {there['dataset']} {there['split']} by "
+                f"{there['protocol']} with crop {there['crop']}, not on {self.title}; name the "
+                "same persons, or another --out"
+            )
         return Score(**content["score"])
 
-    def write(self, run_dir: Path, device: str) -> None:
+    def write(self, run_dir: Path, plan: "Recipe", device: str) -> "Score":
         """Score a trained run."""
-        from spcnet.data.datasets import default_crop, open_dataset
+        from spcnet.data.datasets import open_dataset
         from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.evaluate import evaluate
         from spcnet.training.run_dir import MODEL
 
-        estimator = PoseEstimator(str(run_dir / MODEL), device=device)
-        found = evaluate(
-            estimator,
+        score = evaluate(
+            PoseEstimator(str(run_dir / MODEL), device=device),
             open_dataset(self.data.dataset, self.data.root, self.split),
             protocol=self.protocol,
-            crop=self.data.crop or default_crop(self.data.dataset),
-        )
+            crop=self.crop,
+        ).score
         with replacing(run_dir / SCORE) as partial:
-            partial.write_text(json.dumps({"how": self.how, "score": found.score.to_dict()}))
+            partial.write_text(json.dumps({"how": self._how(plan), "score": score.to_dict()}))
+        return score
 
 
 def _train_runs(
@@ -209,47 +238,56 @@ def _train_runs(
     folder: Path,
     scored: _ScoredPersons,
     workers: "Workers",
-    stop: Callable[[], bool],
-) -> None:
-    """Train and score every run that is neither done nor held by another process."""
+    stop: StopWish,
+) -> list[str]:
+    """Train and score every run that is neither done nor held by another process.
+
+    Returns:
+        What went wrong, a line a run.
+    """
     from spcnet.training.run_dir import RunInUseError
 
-    left = [run for run in runs if scored.read(_run_dir(folder, *run)) is None]
+    def is_done(run: tuple[str, int]) -> bool:
+        done = scored.read(_run_dir(folder, *run), runs[run]) is not None
+        answer: bool = workers.of_first(done)
+        return answer
+
+    left = [run for run in runs if not is_done(run)]
     if workers.first:
         say(f"{len(left)} of {len(runs)} runs to do, in {folder}")
-    for arm, seed in left:
-        path = _run_dir(folder, arm, seed)
-        if workers.of_first(scored.read(path) is not None):
+    failed = []
+    for run in left:
+        if workers.any(stop()):
+            break
+        if is_done(run):
             continue  # another process was quicker
+        path, plan = _run_dir(folder, *run), runs[run]
+
+        def finish(checkpoint: Path, path: Path = path, plan: "Recipe" = plan) -> None:
+            score = scored.write(path, plan, str(workers.device))
+            say(f"{path.name}: {score.headline:.2f} %")
+
         try:
-            train_by(runs[arm, seed], path, workers, resume=None, stop=stop)
+            train_by(plan, path, workers, resume=None, stop=stop, finish=finish)
         except RunInUseError as error:
+            if workers.first:
+                say(str(error))
+        except UserError as error:
+            # Where a process is gone, the others cannot go on with the next run.
             if workers.count > 1:
                 raise
-            say(str(error))
-            continue
-        if workers.any(stop()):
-            return
-        if workers.first:
-            scored.write(path, str(workers.device))
-            score = scored.read(path)
-            assert score is not None
-            say(f"{arm}, seed {seed}: {_headline(score):.2f} %")
-        workers.any(False)  # the others wait for the score
-
-
-def _headline(score: "Score") -> float:
-    from spcnet.training.evaluation import headline
-
-    return headline(score)
+            failed.append(f"{path.name}: {error}")
+            say(failed[-1])
+    return failed
 
 
 def _describe_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> str:
     """What all the runs would take: one line an arm, and the sum."""
+    from spcnet.training.loop import steps_per_epoch
     from spcnet.training.plan import make_plan
 
     persons, joints = count_persons(base.data)
-    steps = base.training.epochs * (persons // base.training.batch_size)
+    steps = base.training.epochs * steps_per_epoch(base, persons)
     rows, seconds = [], 0.0
     arms = {json.dumps(plan.model.arguments): plan for plan in runs}
     for plan in arms.values():

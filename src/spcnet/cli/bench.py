@@ -118,8 +118,8 @@ def memory(
         {
             "Precision": precision,
             "Checkpointing": "yes" if checkpointing else "no",
-            "Before the step, GB": f"{use.before / 1e9:.2f}",
-            "Peak, GB": f"{use.peak / 1e9:.2f}",
+            "Before the step, GB": f"{use.before / 1e9:.2f}" if use else "-",
+            "Peak, GB": f"{use.peak / 1e9:.2f}" if use else "does not fit",
         }
         for (precision, checkpointing), use in zip(cases, used, strict=True)
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spcnet.errors import UserError
+from spcnet.files import whole_file
 
 if TYPE_CHECKING:
     from spcnet.metrics.paper import Row, Table
@@ -86,14 +87,11 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         UserError: it cannot be written.
     """
-    partial = target.with_name(f".{target.name}.partial{os.getpid()}")
     try:
-        yield partial
-        os.replace(partial, target)
+        with whole_file(target) as partial:
+            yield partial
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def table(

@@ -2,11 +2,13 @@
 
 import logging
 import math
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import progress, say
+from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +68,8 @@ def train(
     found = find_device(device)
     check_recipe(plan)
     if dry_run:
-        print(_describe_plan(plan, found))
+        if os.environ.get("RANK", "0") == "0":
+            print(_describe_plan(plan, found))
         return
     with join_workers(found) as workers:
         level = logging.INFO if workers.first else logging.WARNING
@@ -84,9 +88,14 @@ def train_by(
     workers: "Workers",
     *,
     resume: bool | None,
-    stop: Callable[[], bool],
+    stop: "StopWish",
+    finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
-    """Open a recipe's data and train, with reports to the person who looks on."""
+    """Open a recipe's data and train, with reports to the person who looks on.
+
+    Raises:
+        UserError: as `spcnet.training.loop.train`, or the wish to stop came before the first step.
+    """
     from spcnet.data.datasets import cached_store
     from spcnet.data.store import JoinedStores
     from spcnet.training.loop import check_parts, check_processes, steps_per_epoch
@@ -97,14 +106,21 @@ def train_by(
     # Packed larger than twice the input, persons would alias when they are sampled.
     side = min(data.side, 2 * plan.model.input_size)
 
+    def say_packing(done: int, total: int) -> None:
+        if done % 1000 == 0 or done == total:
+            say(f"packed {done} of {total} persons")
+        if stop.asked:
+            raise UserError("stopped while the data were packed; the next start packs them anew")
+
     def open_store(part: "MoreData") -> "PackedStore":
-        # The first process packs, and the others find it packed.
+        # The first process packs and expands, and the others find it done.
         for turn in (True, False):
             if workers.first == turn:
                 store = cached_store(
                     part.dataset, part.root, part.split,
-                    side=side, crop=part.crop, report=_say_packing,
+                    side=side, crop=part.crop, report=say_packing,
                 )  # fmt: skip
+                store.expand()
             workers.any(False)
         return store
 
@@ -120,8 +136,8 @@ def train_by(
             f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} "
             f"persons of {_describe_data(data)}, on {workers.device}{several}, into {directory}"
         )
-    steps = plan.training.epochs * steps_per_epoch(plan, store)
-    with _reporter(steps) as report:
+    steps = plan.training.epochs * steps_per_epoch(plan, len(store))
+    with _reporter(steps) if workers.first else nullcontext(lambda now: None) as report:
         return train_network(
             plan,
             store,
@@ -131,19 +147,22 @@ def train_by(
             workers=workers,
             stop=stop,
             report=report,
+            finish=finish,
         )
 
 
 def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     """What a run would take, in words."""
-    import os
-
+    from spcnet.training.loop import check_processes, steps_per_epoch
     from spcnet.training.plan import make_plan
+    from spcnet.training.workers import Workers, process_count
 
     plan, data = recipe.training, recipe.data
     persons, joints = count_persons(data)
-    steps = plan.epochs * (persons // plan.batch_size)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = process_count()
+    check_processes(recipe, Workers(count=processes, device=device))
+    batches = steps_per_epoch(recipe, persons)
+    steps = plan.epochs * batches
     costs = make_plan(recipe, joints=joints, steps=steps, processes=processes, device=device)
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
     checkpointing = ", with checkpointing" if plan.checkpointing else ""
@@ -153,7 +172,7 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         ("parameters", f"{costs.parameters / 1e6:.2f} M"),
         ("multiply-adds", f"{costs.gmac:.1f} G an image of {recipe.model.input_size} px"),
         ("data", f"{_describe_data(data)}, {persons} persons, {joints} joints"),
-        ("steps", f"{plan.epochs} epochs x {persons // plan.batch_size} = {steps}"),
+        ("steps", f"{plan.epochs} epochs x {batches} = {steps}"),
         ("persons a step", f"{plan.batch_size} over {processes} process(es){parts}"),
         (
             "memory",
@@ -193,31 +212,41 @@ def _describe_data(data: "DataSection") -> str:
     return " + ".join(f"{part.dataset} {part.split}" for part in data.parts)
 
 
+@dataclass
+class StopWish:
+    """Whether a run should stop.
+
+    Attributes:
+        deadline: when its time is up, by the monotonic clock.
+        asked: somebody wishes it.
+    """
+
+    deadline: float
+    asked: bool = False
+
+    def __call__(self) -> bool:
+        return self.asked or time.monotonic() > self.deadline
+
+
 @contextmanager
-def stop_wish(max_minutes: float | None, *, loud: bool) -> Iterator[Callable[[], bool]]:
+def stop_wish(max_minutes: float | None, *, loud: bool) -> Iterator[StopWish]:
     """Whether to stop: the time is up, or Ctrl-C or SIGTERM came. The run is saved first."""
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    wished = False
+    wish = StopWish(deadline)
 
-    def wish(number: int, frame: object) -> None:
-        nonlocal wished
-        if wished and number == signal.SIGINT:
+    def hear(number: int, frame: object) -> None:
+        if wish.asked and number == signal.SIGINT:
             raise KeyboardInterrupt  # asked twice: at once
-        wished = True
+        wish.asked = True
         if loud:
             say("stopping after this step; --resume goes on from there")
 
-    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: wished or time.monotonic() > deadline
+        yield wish
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say_packing(done: int, total: int) -> None:
-    if done % 1000 == 0 or done == total:
-        say(f"packed {done} of {total} persons")
 
 
 @contextmanager
@@ -228,7 +257,7 @@ def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
     def hear(now: "Progress") -> bool:
         nonlocal latest
         if now.score is not None:
-            latest = f" score {_headline(now.score):.2f}"
+            latest = f" score {now.score.headline:.2f}"
             _say_score(now.epoch, now.score)
         return now.score is None
 
@@ -251,12 +280,6 @@ def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
             advance(now.step, note(now))
 
         yield move
-
-
-def _headline(score: "Score") -> float:
-    from spcnet.training.evaluation import headline
-
-    return headline(score)
 
 
 def _say_score(epoch: int, score: "Score") -> None:

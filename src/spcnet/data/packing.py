@@ -16,6 +16,7 @@ from spcnet.data.crops import reduce_by_area
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.data.store import FORMAT, VERSION, Persons
 from spcnet.errors import UserError
+from spcnet.files import remove_leftovers
 from spcnet.geometry import Array, apply_affine, compose_affines
 
 SHARD_BYTES = 56_000_000
@@ -53,7 +54,8 @@ def pack(
         raise UserError(f"{folder}: already exists; name a new folder or remove it")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=folder.name + ".partial", dir=folder.parent))
+        remove_leftovers(folder.parent)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     try:

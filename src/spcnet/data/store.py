@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from spcnet.errors import UserError
+from spcnet.files import remove_leftovers, whole_file
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
 
@@ -162,28 +163,30 @@ class PackedStore:
 
     @cached_property
     def _pixels(self) -> Array:
-        path = self.folder / EXPANDED
+        self.expand()
         total = int(self._pixel_offsets[-1])
-        if not path.is_file() or path.stat().st_size != total:
-            self._expand(path)
-        return np.memmap(path, dtype=np.uint8, mode="r", shape=(total,))
+        return np.memmap(self.folder / EXPANDED, dtype=np.uint8, mode="r", shape=(total,))
 
-    def _expand(self, path: Path) -> None:
-        """Decode every region once into one file; it appears under its name only when whole."""
-        partial = path.with_suffix(f".partial{os.getpid()}")
+    def expand(self) -> None:
+        """Decode every region once into one file, where that was not done yet.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        path = self.folder / EXPANDED
+        if path.is_file() and path.stat().st_size == self._pixel_offsets[-1]:
+            return
+        remove_leftovers(self.folder)
         try:
-            with partial.open("wb") as stream:
+            with whole_file(path) as partial, partial.open("wb") as stream:
                 for index in range(len(self)):
                     with Image.open(io.BytesIO(self.jpeg(index))) as image:
                         stream.write(np.asarray(image.convert("RGB")).tobytes())
-            os.replace(partial, path)
         except OSError as error:
             raise UserError(
                 f"{path}: cannot expand the store here ({error.strerror or error}); "
                 f"it needs {self._pixel_offsets[-1] / 1e9:.1f} GB in a writable folder"
             ) from None
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 class JoinedStores:

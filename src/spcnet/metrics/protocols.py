@@ -177,6 +177,11 @@ class Score:
     at: dict[str, float] = field(default_factory=dict)
     mean_limbs: float | None = None
 
+    @property
+    def headline(self) -> float:
+        """The number to compare by: the limb joints' mean where the protocol has one."""
+        return self.mean if self.mean_limbs is None else self.mean_limbs
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what was never scored is None, since JSON has no NaN."""
 

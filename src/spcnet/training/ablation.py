@@ -16,7 +16,6 @@ from scipy import stats
 from spcnet.errors import UserError
 from spcnet.metrics.paper import TABLES, Row
 from spcnet.metrics.protocols import Score
-from spcnet.training.evaluation import headline
 from spcnet.training.recipe import Recipe
 
 CONFIDENCE = 0.95
@@ -174,6 +173,6 @@ def differences(study: Study, scores: Scores, seeds: Sequence[int]) -> list[Diff
     found = []
     for arm, other in study.pairs:
         shared = [seed for seed in seeds if {(arm, seed), (other, seed)} <= scores.keys()]
-        values = tuple(headline(scores[arm, s]) - headline(scores[other, s]) for s in shared)
+        values = tuple(scores[arm, s].headline - scores[other, s].headline for s in shared)
         found.append(Difference(arm, other, Spread(values), totals[arm] - totals[other]))
     return found

@@ -26,12 +26,13 @@ class Board:
 
     Args:
         run_dir: the run's directory.
+        after: steps that the run has taken; what was written of later ones is forgotten.
 
     Raises:
         UserError: tensorboard is not installed.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, *, after: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -39,7 +40,7 @@ class Board:
                 "training.tensorboard needs tensorboard: pip install 'spcnet[train]', or set it "
                 "to false"
             ) from None
-        self.writer: Any = SummaryWriter(str(run_dir / FOLDER))
+        self.writer: Any = SummaryWriter(str(run_dir / FOLDER), purge_step=after + 1)
 
     def add_losses(self, step: int, losses: Sequence[float], others: Mapping[str, float]) -> None:
         """The loss of every output, and other numbers of a step."""

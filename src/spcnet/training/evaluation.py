@@ -66,11 +66,6 @@ def score_store(
     return score(default_protocol(store.dataset), predicted[rank], labels)
 
 
-def headline(result: Score) -> float:
-    """The number that runs are compared by: the limb joints' mean where there is one."""
-    return result.mean if result.mean_limbs is None else result.mean_limbs
-
-
 def _tight_boxes(points: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Any:
     """Boxes (N, 4) of the annotated joints; NaN for a person without any."""
     held = np.where(known[..., None], points, np.nan)

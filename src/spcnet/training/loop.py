@@ -31,13 +31,14 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -45,20 +46,22 @@ from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, read_te
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import shuffled
 from spcnet.data.store import Store
+from spcnet.devices import memory_suffices
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
 from spcnet.training.board import Board
-from spcnet.training.evaluation import REFINEMENT, headline, score_store
+from spcnet.training.evaluation import REFINEMENT, score_store
 from spcnet.training.losses import heatmap_loss
 from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
 from spcnet.training.precision import autocast, freeze_statistics
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import BEST, MODEL, RECIPE, STATE, RunDirectory
-from spcnet.training.workers import Workers
+from spcnet.training.workers import Workers, together
 
 LOG_EVERY = 20  # steps
+MOST_SKIPPED = 50  # steps in a row that fp16's scaler may leave out while it finds its scale
 LICENCE = (
     "MIT for the package; the weights were trained on third-party annotations for research: "
     "see NOTICE"
@@ -103,6 +106,7 @@ def train(
     workers: Workers | None = None,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
+    finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
     """Train a network by a recipe.
 
@@ -118,6 +122,8 @@ def train(
         stop: asked after every step; where it says True in any process the run is saved and
             left, and a later call with `resume` goes on.
         report: called every few steps and after every evaluation, in the first process.
+        finish: called with the checkpoint in the first process when the last step is taken, while
+            the directory is still held.
 
     Returns:
         The trained checkpoint, ``model.safetensors``.
@@ -125,17 +131,30 @@ def train(
     Raises:
         RunInUseError: another process is training in the directory.
         UserError: the directory holds another run, or cannot be written; the recipe does not fit
-            the device or the processes; or the loss is not finite.
+            the device, its memory or the processes; or a loss or gradient is not finite.
     """
     workers = workers or Workers(device=torch.device(device))
     directory = RunDirectory(run_dir, writes=workers.first)
-    with directory.held():
-        if resume is None:
-            resume = workers.of_first(directory.holds_run)
-        _check_resumable(directory, resume=resume)
+    remedy = (
+        "use a smaller training.batch_size, a larger training.accumulate, training.checkpointing, "
+        "training.precision=bf16, or more processes"
+    )
+    with ExitStack() as held, memory_suffices(remedy):
+        problem = None
+        try:
+            held.enter_context(directory.held())
+            if resume is None:
+                resume = directory.holds_run
+            _check_resumable(directory, resume=resume)
+        except UserError as error:
+            problem = error
+        workers.agree(problem)
         run = Run(recipe, store, directory, holdout=holdout, workers=workers)
-        run.open(resume=resume)
+        run.open(resume=workers.of_first(resume))
         run.go(report, stop=stop)
+        if run.finished and workers.first:
+            finish(run_dir / MODEL)
+        workers.any(False)  # nobody leaves before the last file is written
     return run_dir / MODEL
 
 
@@ -159,8 +178,6 @@ class Run:
         network = create_model(
             recipe.model.variant, num_joints=len(store.skeleton), **recipe.model.arguments
         )
-        if recipe.model.weights is not None:
-            _begin_with(network, recipe, store)
         if plan.sync_batchnorm:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         if plan.precision == "fp64":
@@ -169,61 +186,85 @@ class Run:
         self.network.checkpointing = plan.checkpointing
         # The average that is kept; without an EMA it is the network itself.
         self.average = copy.deepcopy(self.network) if plan.ema else self.network
-        self.forward: nn.Module = self.network
+        self.parallel: DistributedDataParallel | None = None
         if workers.count > 1:
-            self.forward = DistributedDataParallel(
-                self.network,
-                device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            )
+            with together():
+                self.parallel = DistributedDataParallel(
+                    self.network,
+                    device_ids=[self.device.index] if self.device.type == "cuda" else None,
+                )
+        self.forward: nn.Module = self.parallel or self.network
         if plan.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.optimizer = make_optimizer(recipe, self.network)
         half = plan.precision == "fp16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
-        self.board = Board(directory.path) if plan.tensorboard and workers.first else None
-        self.steps_per_epoch = steps_per_epoch(recipe, store)
+        self.board: Board | None = None
+        self.steps_per_epoch = steps_per_epoch(recipe, len(store))
         self.steps = self.steps_per_epoch * plan.epochs
         self.step = 0
         self.seconds = 0.0  # spent training, over all resumed stretches
         self.scores: list[dict[str, Any]] = []
+        self.window: list[list[float]] = []  # the losses that the log has not told yet
+        self.skipped = 0  # steps in a row that fp16's gradients were too large for
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is taken."""
+        return self.step == self.steps
 
     def open(self, *, resume: bool) -> None:
-        """Begin a new directory, or go on with one."""
+        """Begin a new directory, or go on with one.
+
+        Raises:
+            UserError: the directory holds another run, the weights to begin with do not fit, or
+                the disk is too small.
+        """
         if self.workers.of_first(resume and self.directory.state.is_file()):
             self._load()
         else:
+            if self.recipe.model.weights is not None:
+                _begin_with(self.network, self.recipe, self.store)
+                self.average.load_state_dict(self.network.state_dict())
             self.directory.begin(self.recipe)
-        weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
+        problem = None
         if self.workers.first:
-            # The network, its average and up to two moments; and the models in half precision.
-            self.directory.check_space(5 * weights)
+            weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
+            try:
+                # The network, its average and up to two moments; and the models in half precision.
+                self.directory.check_space(5 * weights)
+            except UserError as error:
+                problem = error
+        self.workers.agree(problem)
+        if self.recipe.training.tensorboard and self.workers.first:
+            self.board = Board(self.directory.path, after=self.step)
 
     def go(self, report: Callable[[Progress], None], *, stop: Callable[[], bool]) -> None:
         """Take the remaining steps, or save and return after the first one where `stop` holds."""
         plan = self.recipe.training
         began = last_save = window_began = time.monotonic()
+        taken = 0  # steps of the window that this process took
         seconds_before = self.seconds
-        losses: list[Tensor] = []
         for epoch, indices in self.batches():
             step_losses, stopped = self.take_step(epoch, indices, stop)
-            losses.append(step_losses)
+            self.window.append(step_losses.tolist())
+            taken += 1
             now = time.monotonic()
             self.seconds = seconds_before + now - began
             ends_epoch = self.step % self.steps_per_epoch == 0
-            finished = self.step == self.steps
             if self.step % LOG_EVERY == 0 or ends_epoch:
-                progress = self._progress(epoch, losses, now - window_began)
-                window_began, losses = now, []
+                progress = self._progress(epoch, (now - window_began) / taken)
+                window_began, taken = now, 0
+                self.window.clear()
                 self._tell(progress, report)
-                if ends_epoch and (epoch % plan.evaluate_every == 0 or finished):
+                if ends_epoch and (epoch % plan.evaluate_every == 0 or self.finished):
                     self._evaluate(progress, report)
                     window_began = time.monotonic()
-            if finished or stopped or now - last_save > 60 * plan.save_minutes:
+            if self.finished or stopped or now - last_save > 60 * plan.save_minutes:
                 self._save()
                 last_save = time.monotonic()
             if stopped:
                 break
-        self.workers.any(False)  # nobody leaves before the last file is written
         if self.board is not None:
             self.board.close()
 
@@ -254,20 +295,31 @@ class Run:
         parts = np.split(indices, workers.count * plan.accumulate)
         mine = parts[workers.rank * plan.accumulate : (workers.rank + 1) * plan.accumulate]
         total = torch.zeros(())
+        suspect: tuple[Batch, np.ndarray[Any, Any]] | None = None
         for n, rows in enumerate(mine, start=1):
             batch = self._batch(epoch, rows)
-            with self._syncing(last=n == len(mine)):
+            with self._syncing(last=n == len(mine)), together():
                 losses = self._losses(batch) / len(mine)
                 self.scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]
             total = total + losses.detach()
+            if suspect is None and (n == len(mine) or not total.isfinite().all()):
+                suspect = batch, rows
+        assert suspect is not None
+        mine_finite = bool(total.isfinite().all())
         # One message says both how large the loss is and whether someone wishes to stop.
         shared = workers.mean(torch.cat([total, total.new_tensor([float(stop())])]))
         total, stopped = shared[:-1].cpu(), bool(shared[-1] > 0)
-        if not math.isfinite(total.sum()):
-            raise UserError(self._explain_loss(float(total.sum()), batch, mine[-1]))
+        if not total.isfinite().all():
+            raise UserError(
+                self._explain("loss", float(total.sum()), suspect, keep=not mine_finite)
+            )
         self.scaler.unscale_(self.optimizer)
-        if recipe.optimizer.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optimizer.clip)
+        clip = math.inf if recipe.optimizer.clip is None else recipe.optimizer.clip
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), clip))
+        # In fp16 the scaler leaves out a step whose gradients overflowed, and lowers its scale.
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
+        if self.skipped > (MOST_SKIPPED if self.scaler.is_enabled() else 0):
+            raise UserError(self._explain("gradient's norm", norm, suspect, keep=workers.first))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
@@ -304,14 +356,23 @@ class Run:
 
     def _syncing(self, *, last: bool) -> AbstractContextManager[None]:
         """Gradients travel between the processes with the last part of a step only."""
-        if isinstance(self.forward, DistributedDataParallel) and not last:
-            waiting: AbstractContextManager[None] = self.forward.no_sync()
+        if self.parallel is not None and not last:
+            waiting: AbstractContextManager[None] = self.parallel.no_sync()
             return waiting
         return nullcontext()
 
-    def _explain_loss(self, value: float, batch: Batch, rows: np.ndarray[Any, Any]) -> str:
-        """Keep the last batch of a step that went wrong, and say what to do."""
-        name = f"not-finite-step{self.step + 1}.safetensors"
+    def _explain(
+        self,
+        what: str,
+        value: float,
+        suspect: tuple[Batch, np.ndarray[Any, Any]],
+        *,
+        keep: bool,
+    ) -> str:
+        """Keep the persons of a step that went wrong, and say what to do."""
+        batch, rows = suspect
+        process = f"-process{self.workers.rank}" if self.workers.count > 1 else ""
+        name = f"not-finite-step{self.step + 1}{process}.safetensors"
         tensors = {
             "images": batch.images,
             "points": batch.points,
@@ -319,24 +380,31 @@ class Run:
             "persons": torch.from_numpy(np.ascontiguousarray(rows)),
         }
         tensors |= {f"network.{name}": t for name, t in self.network.state_dict().items()}
-        path = self.directory.save_tensors(name, tensors, {})
+        path = self.directory.path / name
+        if keep:
+            self.directory.save_tensors(name, tensors, {}, by_any=True)
         return (
-            f"the loss became {value} at step {self.step + 1}; go on from the last checkpoint with "
-            "a lower optimizer.lr in a new run (model.weights), or with optimizer.clip (1.0 is a "
-            f"good first try); the batch and the network are in {path}"
+            f"the {what} became {value} at step {self.step + 1}; go on from the last checkpoint "
+            "with a lower optimizer.lr in a new run (model.weights), or with optimizer.clip (1.0 "
+            "is a good first try); "
+            + (
+                f"the persons and the network are in {path}"
+                if keep
+                else "another process kept them"
+            )
         )
 
-    def _progress(self, epoch: int, losses: list[Tensor], seconds: float) -> Progress:
-        mean = torch.stack(losses).mean(dim=0)
+    def _progress(self, epoch: int, seconds_a_step: float) -> Progress:
+        losses = np.mean(self.window, axis=0).tolist()
         return Progress(
             step=self.step,
             steps=self.steps,
             epoch=epoch,
-            loss=float(mean.sum()),
-            losses=tuple(mean.tolist()),
+            loss=sum(losses),
+            losses=tuple(losses),
             lr=self.optimizer.param_groups[0]["lr"],
-            images_per_second=len(losses) * self.recipe.training.batch_size / seconds,
-            seconds_left=(self.steps - self.step) * seconds / len(losses),
+            images_per_second=self.recipe.training.batch_size / seconds_a_step,
+            seconds_left=(self.steps - self.step) * seconds_a_step,
         )
 
     def _tell(self, progress: Progress, report: Callable[[Progress], None]) -> None:
@@ -356,11 +424,11 @@ class Run:
         score = score_store(self.average, self.holdout, self.recipe, workers=self.workers)
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
         best = max((before["headline"] for before in self.scores), default=-math.inf)
-        self.scores.append({**entry, "headline": headline(score)})
+        self.scores.append({**entry, "headline": score.headline})
         if not self.workers.first:
             return
         self.directory.log(**entry)
-        if self.recipe.training.keep_best and headline(score) > best:
+        if self.recipe.training.keep_best and score.headline > best:
             self.directory.save_model(BEST, self.average.state_dict(), self._card())
         if self.board is not None:
             self.board.add_score(self.step, score)
@@ -379,9 +447,10 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "scores": self.scores,
+            "window": self.window,
             "scaler": self.scaler.state_dict(),
         }
-        metadata = {"progress": json.dumps(progress), "recipe": json.dumps(self._identity())}
+        metadata = {"progress": json.dumps(progress), "run": json.dumps(self._identity())}
         # The state last: while it is old, a resumed run writes both again.
         self.directory.save_model(MODEL, self.average.state_dict(), self._card())
         self.directory.save_tensors(STATE, tensors, metadata)
@@ -390,12 +459,12 @@ class Run:
         """Go on from the last checkpoint, which the first process reads for all."""
         content = read_tensors(self.directory.state) if self.workers.first else None
         tensors, metadata = self.workers.of_first(content)
-        if json.loads(metadata["recipe"]) != self._identity():
-            path = self.directory.path
+        if "run" not in metadata:
             raise UserError(
-                f"{path}: its run has another recipe ({path / RECIPE}); "
-                "resume with that one, or name another --run-dir"
+                f"{self.directory.state}: written by another version of spcnet; go on with it, "
+                "or begin a new run with its model.safetensors as model.weights"
             )
+        self._check_same_run(json.loads(metadata["run"]))
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {
@@ -407,22 +476,51 @@ class Run:
         self.network.load_state_dict(part("network."))
         if self.average is not self.network:
             self.average.load_state_dict(part("average."))
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part("optimizer.").items():
             index, _, key = name.partition(".")
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:  # laid out in memory as it was: channels last
+                tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
             moments.setdefault(int(index), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         progress = json.loads(metadata["progress"])
         self.step, self.seconds = progress["step"], progress["seconds"]
-        self.scores = progress["scores"]
+        self.scores, self.window = progress["scores"], progress["window"]
         self.scaler.load_state_dict(progress["scaler"])
         self.directory.forget_after(self.step)
 
     def _identity(self) -> dict[str, Any]:
-        """What makes two runs the same run: the recipe, wherever the data lies."""
-        places: Any = {"root": True, "more": {"__all__": {"root"}}}
-        return self.recipe.model_dump(mode="json", exclude={"data": places})
+        """What makes two runs the same run."""
+        store = self.store
+        return {
+            "recipe": self.recipe.identity(),
+            "persons": len(store),
+            "joints": list(store.skeleton.joints),
+        }
+
+    def _check_same_run(self, saved: dict[str, Any]) -> None:
+        """See to it that a saved run is this one; fields it did not know have their defaults.
+
+        Raises:
+            UserError: it is another.
+        """
+        path, mine = self.directory.path, self._identity()
+        with suppress(ValidationError):  # of another version, whose fields are others
+            saved["recipe"] = Recipe.model_validate(saved["recipe"]).identity()
+        if saved["recipe"] != mine["recipe"]:
+            raise UserError(
+                f"{path}: its run has another recipe ({path / RECIPE}); "
+                "resume with that one, or name another --run-dir"
+            )
+        if saved != mine:
+            raise UserError(
+                f"{path}: its run learned from {saved['persons']} persons with "
+                f"{len(saved['joints'])} joints, and these data are {mine['persons']} persons with "
+                f"{len(mine['joints'])}; name the data that it began with, or another --run-dir"
+            )
 
     def _card(self) -> ModelCard:
         from spcnet import __version__
@@ -448,7 +546,7 @@ class Run:
                 "minutes": round(self.seconds / 60, 1),
                 "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
                 f"{self.device.type}, torch {torch.__version__}{several}",
-                "recipe": self._identity(),
+                "recipe": recipe.identity(),
             },
             scores=[
                 {
@@ -537,6 +635,11 @@ def check_processes(recipe: Recipe, workers: Workers) -> None:
             f"training.sync_batchnorm: torch has it on GPUs only, and this run is on {device}; "
             "set it to false"
         )
+    if plan.compile and plan.checkpointing:
+        raise UserError(
+            "training.compile: does not go with training.checkpointing, whose stacks work in "
+            "place; set one of them to false"
+        )
     if plan.compile and device != "cuda":
         raise UserError(
             "training.compile: on a CPU torch.compile fails on this network or gains nothing; set "
@@ -558,13 +661,13 @@ def check_parts(store: Store, holdout: Store) -> None:
         )
 
 
-def steps_per_epoch(recipe: Recipe, store: Store) -> int:
-    """Batches in an epoch; what is left over is not learned from until the next shuffle.
+def steps_per_epoch(recipe: Recipe, count: int) -> int:
+    """Batches in an epoch of so many persons; what is left over waits for the next shuffle.
 
     Raises:
-        UserError: a batch is larger than the store.
+        UserError: a batch is larger than that.
     """
-    count, size = len(store), recipe.training.batch_size
+    size = recipe.training.batch_size
     if count < size:
         raise UserError(
             f"training.batch_size: {size} is more than the {count} persons there are to learn from"

@@ -8,7 +8,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from spcnet.errors import UserError
+from spcnet.devices import memory_suffices
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
 from spcnet.models.summary import summarise
@@ -90,7 +90,7 @@ def make_plan(
         freeze_statistics(network)
     optimizer = make_optimizer(recipe, network)
     seconds, kept = [], []
-    try:
+    with memory_suffices("use a smaller model.variant or model.input_size"):
         for count in CROPS:
             times = []
             for _ in range(1 + REPEATS):  # the first one warms up
@@ -99,11 +99,6 @@ def make_plan(
                 times.append(clock() - began)
             seconds.append(median(times[1:]))
             kept.append(held)
-    except torch.OutOfMemoryError:
-        raise UserError(
-            f"not even {count} images of {recipe.model.input_size} px fit into the memory of "
-            f"{device}; use a smaller model.variant or model.input_size"
-        ) from None
     batch = plan.batch_size // processes // plan.accumulate
     extra = max(0.0, seconds[1] - seconds[0]) / (CROPS[1] - CROPS[0])
     one_part = seconds[0] + (batch - CROPS[0]) * extra

@@ -180,6 +180,13 @@ class Recipe(Section):
     optimizer: OptimizerSection = OptimizerSection()
     training: TrainingSection = TrainingSection()
 
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same run: all fields, wherever the data lies."""
+        places: dict[str, Any] = {"root": True, "more": {"__all__": {"root"}}}
+        if self.data.dataset == "store":  # whose splits are folders
+            places |= {"train": True, "holdout": True}
+        return self.model_dump(mode="json", exclude={"data": places})
+
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and override fields.

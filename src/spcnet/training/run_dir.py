@@ -1,18 +1,20 @@
 """A run's directory: who may write to it, what is in it, and that it is never half written."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from torch import Tensor
 
 from spcnet.checkpoints import ModelCard, save_checkpoint, write_tensors
 from spcnet.errors import UserError
+from spcnet.files import remove_leftovers, whole_file
 from spcnet.training.recipe import Recipe
 
 RECIPE, LOG, STATE, MODEL, BEST = (
@@ -54,30 +56,55 @@ class RunDirectory:
         if not self.writes or os.name == "nt":  # Windows has no flock
             yield
             return
-        import fcntl
-
         existed = self.path.is_dir()
-        with self.writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            stream = (self.path / LOCK).open("a+")
+        stream = self._lock()
         try:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                stream.seek(0)
-                holder = stream.read().strip()
-                raise RunInUseError(
-                    f"{self.path}: another process{f' ({holder})' if holder else ''} is training "
-                    "here; wait for it, stop it, or name another --run-dir"
-                ) from None
+            remove_leftovers(self.path, older_than=0)  # what a killed process left half written
             stream.truncate(0)
             stream.write(str(os.getpid()))
             stream.flush()
             yield
         finally:
-            stream.close()
-            if not existed and not any((self.path / name).exists() for name in RUN_FILES):
+            # The lock last: nobody else is here while the directory goes.
+            if not existed and not self.holds_run:
                 shutil.rmtree(self.path, ignore_errors=True)  # a run that never began
+            stream.close()
+
+    def _lock(self) -> IO[str]:
+        """The lock's file, held.
+
+        Raises:
+            RunInUseError: another process holds it.
+            UserError: the directory cannot be written, or its disk has no locks.
+        """
+        import fcntl
+
+        lock = self.path / LOCK
+        while True:
+            with self.writing():
+                self.path.mkdir(parents=True, exist_ok=True)
+                stream = lock.open("a+")
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if lock.is_file() and os.fstat(stream.fileno()).st_ino == lock.stat().st_ino:
+                    return stream
+            except BlockingIOError:
+                stream.seek(0)
+                holder = stream.read().strip()
+                stream.close()
+                raise RunInUseError(
+                    f"{self.path}: another process{f' ({holder})' if holder else ''} is training "
+                    "here; wait for it, stop it, or name another --run-dir"
+                ) from None
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                stream.close()
+                raise UserError(
+                    f"{self.path}: cannot be locked ({error.strerror}); name a --run-dir on a disk "
+                    "with file locks"
+                ) from None
+            stream.close()  # its holder took the directory away meanwhile: once more
 
     @property
     def holds_run(self) -> bool:
@@ -98,9 +125,9 @@ class RunDirectory:
         if self.writes:
             with self.writing():
                 self.path.mkdir(parents=True, exist_ok=True)
-                text = yaml.safe_dump(recipe.model_dump(), sort_keys=False)
-                (self.path / RECIPE).write_text(text)
                 (self.path / LOG).write_text("")
+                with whole_file(self.path / RECIPE) as partial:
+                    partial.write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
 
     def check_space(self, size: int) -> None:
         """See to it that checkpoints of some bytes fit, with a copy of each while it is replaced.
@@ -135,11 +162,8 @@ class RunDirectory:
             return
         path = self.path / LOG
         lines = path.read_text().splitlines() if path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        partial = path.with_name(f".{LOG}.partial{os.getpid()}")
-        with self.writing():
-            partial.write_text("".join(line + "\n" for line in kept))
-            os.replace(partial, path)
+        with self.writing(), whole_file(path) as partial:
+            partial.write_text("".join(line + "\n" for line in lines if _step_of(line) <= step))
 
     def save_model(self, name: str, network: Mapping[str, Tensor], card: ModelCard) -> None:
         """Write a checkpoint that is ready for use; the file is never half written.
@@ -152,14 +176,19 @@ class RunDirectory:
                 save_checkpoint(self.path / name, network, card)
 
     def save_tensors(
-        self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+        self,
+        name: str,
+        tensors: Mapping[str, Tensor],
+        metadata: Mapping[str, str],
+        *,
+        by_any: bool = False,
     ) -> Path:
-        """Write tensors; the file is never half written.
+        """Write tensors, with `by_any` in every process; the file is never half written.
 
         Raises:
             UserError: it cannot be written.
         """
-        if self.writes:
+        if self.writes or by_any:
             with self.writing():
                 write_tensors(self.path / name, tensors, metadata)
         return self.path / name
@@ -172,3 +201,11 @@ class RunDirectory:
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"{self.path}: cannot be written: {reason}") from None
+
+
+def _step_of(line: str) -> float:
+    """The step that a line of the log is of; infinity for one that was cut short."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from spcnet.errors import UserError
 
-PATIENCE = timedelta(minutes=10)  # for a worker that does not answer
+# For a worker that does not answer; one may pack or score a whole data set while the others wait.
+# One that died is noticed at once.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Workers:
         if self.count == 1:
             return values
         values = values.to(self.device)
-        with _together():
+        with together():
             dist.all_reduce(values)
         return values / self.count
 
@@ -59,6 +61,19 @@ class Workers:
         """
         return bool(self.mean(torch.tensor(float(flag))).item() > 0)
 
+    def agree(self, problem: UserError | None) -> None:
+        """Stop every process where the first one cannot go on.
+
+        Args:
+            problem: of this process; only the first one's counts.
+
+        Raises:
+            UserError: the first process's problem, the same in each.
+        """
+        problem = self.of_first(problem)
+        if problem is not None:
+            raise problem
+
     def of_first(self, value: Any) -> Any:
         """What the first process has of something, in every process.
 
@@ -68,7 +83,7 @@ class Workers:
         if self.count == 1:
             return value
         box = [value]
-        with _together():
+        with together():
             dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
@@ -79,7 +94,7 @@ class Workers:
             UserError: another process is gone.
         """
         if self.count > 1:
-            with _together():
+            with together():
                 for tensor in module.state_dict().values():
                     dist.broadcast(tensor, src=0)
 
@@ -92,7 +107,7 @@ class Workers:
         if self.count == 1:
             return [value]
         parts: list[Any] = [None] * self.count
-        with _together():
+        with together():
             dist.all_gather_object(parts, value)
         return parts
 
@@ -107,7 +122,7 @@ def join_workers(device: torch.device) -> Iterator[Workers]:
     Raises:
         UserError: there are more processes than GPUs on this machine.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = process_count()
     if count == 1:
         yield Workers(device=device)
         return
@@ -128,12 +143,23 @@ def join_workers(device: torch.device) -> Iterator[Workers]:
         dist.destroy_process_group()
 
 
+def process_count() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
-def _together() -> Iterator[None]:
-    """What the processes do together fails where one of them is gone."""
+def together() -> Iterator[None]:
+    """What the processes do together fails where one of them is gone.
+
+    Raises:
+        UserError: it does.
+    """
     try:
         yield
     except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             "another process of this run is gone, so this one stops too; see its message, and go "

@@ -1,0 +1,46 @@
+"""Files that appear under their names only when they are whole."""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STALE_SECONDS = 24 * 3600
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A file to write to, which takes the target's place when the block ends without an error.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    # Several machines may write to one disk, and their processes have the same numbers.
+    partial = target.with_name(f".{target.name}.partial-{platform.node()}-{os.getpid()}")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, *, older_than: float = STALE_SECONDS) -> None:
+    """Remove what killed processes left half written in a folder.
+
+    Args:
+        folder: where to look, not below it.
+        older_than: seconds since it was last written to; what is younger may be in the making.
+    """
+    for path in folder.glob(".*.partial*"):
+        try:
+            if time.time() - path.stat().st_mtime < older_than:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError:  # another process was quicker, or may not
+            continue
