@@ -83,6 +83,21 @@ def flip_heatmaps(heatmaps: Tensor, permutation: Sequence[int]) -> Tensor:
     return heatmaps.flip(-1).index_select(-3, order)
 
 
+def turn_heatmaps(heatmaps: Tensor, degrees: float) -> Tensor:
+    """Heatmaps turned about their middle, clockwise as seen on the screen, bilinear, 0 outside.
+
+    Quarter turns move whole cells. Square maps only.
+
+    Shape: (N, K, S, S) -> the same.
+    """
+    angle = math.radians(degrees)
+    # Where each cell of the result comes from: turned back.
+    back = [[math.cos(angle), math.sin(angle), 0.0], [-math.sin(angle), math.cos(angle), 0.0]]
+    theta = heatmaps.new_tensor(back).expand(len(heatmaps), 2, 3)
+    grid = F.affine_grid(theta, list(heatmaps.shape), align_corners=False)
+    return F.grid_sample(heatmaps, grid, align_corners=False)
+
+
 def decode(
     heatmaps: Tensor, *, refinement: Refinement = "quarter", sigma: float = 1.0
 ) -> tuple[Tensor, Tensor]:

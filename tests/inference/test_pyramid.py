@@ -3,15 +3,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import dot_picture
+from conftest import Blobs, dot_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcnet.errors import UserError
 from spcnet.geometry import apply_affine, crop_affine, invert_affine
-from spcnet.heatmaps import cells_to_pixels, decode, gaussian_heatmaps
+from spcnet.heatmaps import cells_to_pixels, decode, gaussian_heatmaps, turn_heatmaps
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.pyramid import PYRAMIDS, fuse, parse_scales
+from spcnet.inference.pyramid import PYRAMIDS, fuse, parse_rotations, parse_scales
+from spcnet.skeletons import Skeleton
 
 SIZE, CELLS = 64, 16
 STRIDE = SIZE // CELLS
@@ -133,6 +134,47 @@ def test_scales_by_name_or_by_number(scales: object, expected: object) -> None:
 def test_wrong_scales_are_named(scales: object) -> None:
     with pytest.raises(UserError, match="pyranet"):
         parse_scales(scales)  # type: ignore[arg-type]
+
+
+def test_quarter_turns_move_whole_cells() -> None:
+    maps = torch.rand(2, 3, 6, 6)
+    torch.testing.assert_close(turn_heatmaps(maps, 90), torch.rot90(maps, -1, (-2, -1)))
+    torch.testing.assert_close(turn_heatmaps(maps, -90), torch.rot90(maps, 1, (-2, -1)))
+    torch.testing.assert_close(turn_heatmaps(maps, 180), maps.flip(-1, -2))
+    torch.testing.assert_close(turn_heatmaps(maps, 0), maps)
+
+
+def test_a_turned_peak_is_where_the_turned_point_is() -> None:
+    """At half a right angle, a point right of the middle goes below it, to the right."""
+    maps = gaussian_heatmaps(torch.tensor([[[15.5 + 8, 15.5]]]), (32, 32), sigma=2.0)
+    cells, _ = decode(turn_heatmaps(maps, 45), refinement="dark", sigma=2.0)
+    assert cells[0, 0].tolist() == pytest.approx([15.5 + 8 / 2**0.5] * 2, abs=0.1)
+
+
+@pytest.mark.parametrize("rotations", ["-15,15", (0, 90, 180, 270), [37.5]])
+@pytest.mark.parametrize("scales", [None, "1"])
+def test_turned_crops_find_the_same_joints(
+    tiny_checkpoint: Path, rotations: object, scales: str | None
+) -> None:
+    left, right = (150.0, 90.0), (110.0, 130.0)
+    image = dot_picture((200, 300), left, right, radius=4)
+    estimator = PoseEstimator(
+        str(tiny_checkpoint),
+        device="cpu",
+        rotations=rotations,
+        scales=scales,  # type: ignore[arg-type]
+    )
+    estimator.skeleton = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))
+    estimator.network = Blobs()  # type: ignore[assignment]
+    (pose,) = estimator.predict(image, [[101, 81, 159, 139]])
+    assert pose.keypoints == pytest.approx(np.array([left, right]), abs=1.5)
+    assert "rotations" in estimator.testing()
+
+
+@pytest.mark.parametrize("rotations", ["", "left", "0,400", [], ["x"], "nan"])
+def test_wrong_rotations_are_named(rotations: object) -> None:
+    with pytest.raises(UserError, match="degrees from -360 to 360"):
+        parse_rotations(rotations)  # type: ignore[arg-type]
 
 
 def test_refinement_and_scales_exclude_each_other(tiny_checkpoint: Path) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from spcnet.cli.console import (
     say_foreign,
 )
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
+
+if TYPE_CHECKING:
+    from spcnet.inference.estimator import PoseEstimator
 
 
 def evaluate(
@@ -45,6 +48,10 @@ def evaluate(
     scales: Annotated[
         str | None,
         typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2."),
+    ] = None,
+    rotations: Annotated[
+        str | None,
+        typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     predictions: Annotated[
@@ -80,14 +87,14 @@ def evaluate(
     from spcnet.metrics.paper import comparison
     from spcnet.scoring import score_predictions
 
+    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
     if submission is not None:
-        _submit(submission, root, model, device=device, flip=flip, scales=scales)
+        _submit(submission, root, model, estimator)
         return
     split = split or default_split(dataset, root)
     protocol = protocol or default_protocol(dataset)
     rule = check_rule(crop or default_crop(dataset))
     opened = open_dataset(dataset, root, split)
-    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
     say(
         f"model {estimator.describe()}; {dataset} {opened.split}, {len(opened)} persons, crop "
         f"{rule}, protocol {protocol}"
@@ -125,6 +132,7 @@ def evaluate(
         "refinement": estimator.refinement,
         "flip": flip,
         "scales": estimator.scales,
+        "rotations": estimator.rotations,
     }
     compared = None
     if compare:
@@ -135,15 +143,7 @@ def evaluate(
     print_score(score, compared, style=style, how=how)
 
 
-def _submit(
-    path: Path,
-    root: Path | None,
-    model: str,
-    *,
-    device: str,
-    flip: bool,
-    scales: str | None,
-) -> None:
+def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator") -> None:
     """Predict MPII's test persons and write the file that its server takes."""
     import scipy.io
 
@@ -153,12 +153,10 @@ def _submit(
     from spcnet.data.mpii import RELEASE, annolist_index, read_release
     from spcnet.data.mpii import submission as submitted
     from spcnet.errors import UserError
-    from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.evaluate import predict_dataset
     from spcnet.skeletons import MPII16
 
     persons = open_pictures("mpii", root, "test")
-    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
     if estimator.skeleton != MPII16:
         raise UserError(
             f"model {model!r} predicts {estimator.skeleton.name!r}; MPII's server wants the 16 "

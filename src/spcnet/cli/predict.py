@@ -45,6 +45,10 @@ def predict(
         str | None,
         typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow."),
     ] = None,
+    rotations: Annotated[
+        str | None,
+        typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees)."),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print COCO JSON; write files only where -o says."),
@@ -70,7 +74,7 @@ def predict(
 
     from spcnet.inference.estimator import PoseEstimator
 
-    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales)
+    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
     say(f"model {estimator.describe()}")
     done: list[Done] = []
     failures = 0

@@ -26,9 +26,16 @@ from spcnet.geometry import (
     invert_affine,
     square_of_box,
 )
-from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode, flip_heatmaps
+from spcnet.heatmaps import (
+    Refinement,
+    activate,
+    cells_to_pixels,
+    decode,
+    flip_heatmaps,
+    turn_heatmaps,
+)
 from spcnet.inference.pose import Pose
-from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_scales
+from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
 from spcnet.models.network import channels_last
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
@@ -70,6 +77,8 @@ class PoseEstimator:
         scales: average over crops of several sizes as well, fused at image resolution without
             refinement: factors of the crop's side, or ``"pyranet"`` (0.8 to 1.3) or ``"chu"``
             (0.7 to 1.2), which take six times the time.
+        rotations: average over crops turned by these degrees as well, such as ``(-30, 0, 30)``;
+            each takes the time of one.
         refinement: how peaks are refined below one heatmap cell; by default the checkpoint's.
         batch_size: most crops that go through the network at once.
 
@@ -84,6 +93,7 @@ class PoseEstimator:
         device: str = "auto",
         flip: bool = False,
         scales: str | Sequence[float] | None = None,
+        rotations: str | Sequence[float] | None = None,
         refinement: Refinement | None = None,
         batch_size: int = 16,
     ) -> None:
@@ -99,6 +109,7 @@ class PoseEstimator:
         self.skeleton = self.card.skeleton
         self.flip = flip
         self.scales = parse_scales(scales)
+        self.rotations = parse_rotations(rotations)
         if self.scales is not None and refinement not in (None, "none"):
             raise UserError(
                 f"refinement {refinement!r} does not go with scales: the fused heatmaps' arg max "
@@ -116,11 +127,15 @@ class PoseEstimator:
 
     def testing(self) -> str:
         """The test-time augmentation in words."""
-        if self.scales is None:
-            return "flip" if self.flip else "no test-time augmentation"
-        name = next((name for name, known in PYRAMIDS.items() if known == self.scales), None)
-        factors = " ".join(f"{factor:g}" for factor in self.scales)
-        return f"scales {name or factors}" + (" and flip" if self.flip else "")
+        parts = []
+        if self.scales is not None:
+            name = next((name for name, known in PYRAMIDS.items() if known == self.scales), None)
+            parts.append(f"scales {name or ' '.join(f'{factor:g}' for factor in self.scales)}")
+        if self.rotations != (0.0,):
+            parts.append(f"rotations {' '.join(f'{angle:g}' for angle in self.rotations)}")
+        if self.flip:
+            parts.append("flip")
+        return " and ".join(parts) or "no test-time augmentation"
 
     def predict(self, image: Picture, boxes: ArrayLike | None = None) -> list[Pose]:
         """The poses in one picture.
@@ -166,8 +181,8 @@ class PoseEstimator:
     def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
         """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1."""
         picture = load_picture(image)
-        crops, _ = self._crops([picture], self._squares([_check_box(box, picture)]))
-        heatmaps: Array = self._heatmaps(crops)[0].cpu().numpy()
+        squares = self._squares([_check_box(box, picture)])
+        heatmaps: Array = self._averaged([picture], squares)[0].cpu().numpy()
         return heatmaps
 
     @torch.inference_mode()
@@ -178,7 +193,7 @@ class PoseEstimator:
             UserError: the network has no Selective Information Module.
         """
         picture = load_picture(image)
-        crops, _ = self._crops([picture], self._squares([_check_box(box, picture)]))
+        crops = self._crops([picture], self._squares([_check_box(box, picture)]))
         attention = self.network.forward_all(self._normalised(crops)).attention
         if attention is None:
             raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
@@ -249,11 +264,10 @@ class PoseEstimator:
 
     def _peaks(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
-        crops, affines = self._crops(pictures, squares)
-        heatmaps = self._heatmaps(crops)
+        heatmaps = self._averaged(pictures, squares)
         cells, peaks = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
         pixels = cells_to_pixels(cells, self.network.stride).cpu().numpy()
-        return apply_affine(invert_affine(affines), pixels), peaks.cpu().numpy()
+        return apply_affine(invert_affine(self._affines(squares)), pixels), peaks.cpu().numpy()
 
     def _fused_peaks(
         self, pictures: Sequence[Array], squares: Sequence[Square]
@@ -265,8 +279,9 @@ class PoseEstimator:
         parts = []
         for begin in range(0, len(rows), self.batch_size):
             batch = rows[begin : begin + self.batch_size]
-            crops, _ = self._crops([pictures[n] for n, _ in batch], [square for _, square in batch])
-            parts.append(self._heatmaps(crops))
+            parts.append(
+                self._averaged([pictures[n] for n, _ in batch], [square for _, square in batch])
+            )
         heatmaps = torch.cat(parts)
         heatmaps = heatmaps.view(len(squares), len(self.scales), *heatmaps.shape[1:])
         found = [
@@ -279,15 +294,38 @@ class PoseEstimator:
         """The padded squares about tight boxes."""
         return [square_of_box(box, padding=self.card.box_padding) for box in boxes]
 
-    def _crops(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
-        """Crops (N, S, S, 3) uint8 and the affines (N, 2, 3) that took them."""
+    def _affines(self, squares: Sequence[Square], rotation: float = 0.0) -> Array:
+        """The affines (N, 2, 3) from pictures to crops."""
         size = self.card.input_size
-        affines = [crop_affine(centre, side, size) for centre, side in squares]
-        crops = [
-            extract_crop(picture, affine, size)
-            for picture, affine in zip(pictures, affines, strict=True)
-        ]
-        return np.stack(crops), np.stack(affines)
+        return np.stack(
+            [crop_affine(centre, side, size, rotation=rotation) for centre, side in squares]
+        )
+
+    def _crops(
+        self, pictures: Sequence[Array], squares: Sequence[Square], rotation: float = 0.0
+    ) -> Array:
+        """Crops (N, S, S, 3) uint8, turned clockwise by so many degrees."""
+        affines = self._affines(squares, rotation)
+        return np.stack(
+            [
+                extract_crop(picture, affine, self.card.input_size)
+                for picture, affine in zip(pictures, affines, strict=True)
+            ]
+        )
+
+    @torch.inference_mode()
+    def _averaged(self, pictures: Sequence[Array], squares: Sequence[Square]) -> Tensor:
+        """Heatmaps (N, K, h, w) of upright crops: the mean over the turned ones, turned back."""
+        if self.rotations == (0.0,):
+            return self._heatmaps(self._crops(pictures, squares))
+        total: Tensor | float = 0.0
+        covered: Tensor | float = 0.0  # by how many of the turned maps a cell is seen
+        for rotation in self.rotations:
+            maps = self._heatmaps(self._crops(pictures, squares, rotation))
+            total = total + turn_heatmaps(maps, -rotation)
+            covered = covered + turn_heatmaps(torch.ones_like(maps[:1, :1]), -rotation)
+        assert isinstance(total, Tensor) and isinstance(covered, Tensor)
+        return total / covered.clamp_min(1e-6)
 
     @torch.inference_mode()
     def _heatmaps(self, crops: Array) -> Tensor:

@@ -51,6 +51,26 @@ def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | No
     return factors
 
 
+def parse_rotations(rotations: str | Sequence[float] | None) -> tuple[float, ...]:
+    """Degrees that crops are turned by: of a text like ``"-30,0,30"``, or numbers; none is 0.
+
+    Raises:
+        UserError: they are not numbers, or one is beyond a full turn.
+    """
+    if rotations is None:
+        return (0.0,)
+    parts: Sequence[str | float] = rotations.split(",") if isinstance(rotations, str) else rotations
+    try:
+        angles = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        angles = ()
+    if not angles or not all(-360 <= angle <= 360 for angle in angles):
+        raise UserError(
+            f"rotations must be degrees from -360 to 360 such as -30,0,30, got {rotations!r}"
+        )
+    return angles
+
+
 def fuse(
     heatmaps: Tensor,
     squares: Sequence[Square],
