@@ -72,7 +72,7 @@ def test_overrides_reach_into_lists() -> None:
         ("optimiser.lr=1", "unknown field 'optimiser'; did you mean 'optimizer'"),
         ("optimizer.lr=fast", "optimizer.lr: .*number.*'fast'"),
         ("optimizer.lr=-1", "optimizer.lr: .*greater than 0.*-1"),
-        ("optimizer.name=sgd", "optimizer.name: .*'rmsprop' or 'adamw'.*'sgd'"),
+        ("optimizer.name=sgd", "optimizer.name: .*'rmsprop', 'adamw' or 'muon'.*'sgd'"),
         ("optimizer.lr", "field=value"),
         ("name.x=1", "'name' is a value"),
         ("data.more=[{dataset: mpii, splt: val}]", r"'data\.more\.0\.splt'; did you mean 'split'"),

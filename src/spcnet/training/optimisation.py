@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from spcnet.training.muon import Muon
 from spcnet.training.recipe import Recipe
 
 
@@ -16,6 +17,8 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if plan.name == "muon":
+        return Muon(groups, lr=plan.lr, eps=plan.eps)
     if plan.name == "adamw":
         return torch.optim.AdamW(groups, lr=plan.lr, eps=plan.eps)
     return torch.optim.RMSprop(groups, lr=plan.lr, alpha=plan.alpha, eps=plan.eps)

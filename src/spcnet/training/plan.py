@@ -102,7 +102,7 @@ def make_plan(
     batch = plan.batch_size // processes // plan.accumulate
     extra = max(0.0, seconds[1] - seconds[0]) / (CROPS[1] - CROPS[0])
     one_part = seconds[0] + (batch - CROPS[0]) * extra
-    moments = 2 if recipe.optimizer.name == "adamw" else 1
+    moments = 2 if recipe.optimizer.name == "adamw" else 1  # RMSProp, and nearly all of Muon
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     return Plan(
         parameters=summary.parameters,

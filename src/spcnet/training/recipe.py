@@ -122,7 +122,9 @@ class LossSection(Section):
 class OptimizerSection(Section):
     """How the weights move."""
 
-    name: Literal["rmsprop", "adamw"] = Field("rmsprop", description="the optimiser")
+    name: Literal["rmsprop", "adamw", "muon"] = Field(
+        "rmsprop", description="the optimiser; muon orthogonalises the kernels' momentum"
+    )
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
     alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
