@@ -14,7 +14,7 @@ import pytest
 import spcnet
 
 ROOT = Path(spcnet.__file__).parent
-VOCABULARY = {"skeletons", "geometry", "heatmaps", "errors", "devices", "files"}
+VOCABULARY = {"skeletons", "geometry", "heatmaps", "errors", "devices", "files", "calibration"}
 LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints", "scoring"}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),

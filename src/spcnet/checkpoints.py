@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from spcnet.calibration import Calibration
 from spcnet.errors import UserError
 from spcnet.files import whole_file
 from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
@@ -43,6 +44,7 @@ class ModelCard:
         heatmap: what the raw outputs are (see `spcnet.heatmaps.activate`).
         sigma: of the training target in heatmap cells.
         refinement: how peaks are refined by default.
+        calibration: from peak values to scores, where it was fitted.
         box_padding: crop side over the longer side of the tight person box.
         mean, std: of the normalised input, RGB in 0..1.
         training: data, images, recipe, seed, duration and machine.
@@ -58,6 +60,7 @@ class ModelCard:
     heatmap: HeatmapKind
     sigma: float
     refinement: Refinement = "dark"
+    calibration: Calibration | None = None
     box_padding: float = BOX_PADDING
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -77,6 +80,10 @@ class ModelCard:
         values = json.loads(text)
         values["skeleton"] = Skeleton.from_dict(values["skeleton"])
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        if curve := values.get("calibration"):
+            values["calibration"] = Calibration(
+                tuple(curve["peaks"]), tuple(curve["shares"]), curve["told"]
+            )
         return cls(**values)
 
     def build(self) -> PoseNetwork:

@@ -184,6 +184,49 @@ def curves(
     save_figure(figure, output)
 
 
+@app.command("reliability")
+def reliability(
+    output: Output,
+    model: Annotated[str, typer.Option(help="A model with weights, or a .safetensors.")] = (
+        "default"
+    ),
+    dataset: Annotated[
+        str, typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
+    ] = "lspet",
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    split: Annotated[str | None, typer.Option(help="By default val or test.")] = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Draw how often joints of some score are right, by the data set's protocol.
+
+    Prints the expected calibration error: how far, in points, scores and shares are apart.
+
+    Example: spcnet figure reliability --root PATH/lspet -o reliability.png
+    """
+    from spcnet.calibration import reliability as count
+    from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.evaluate import evaluate
+    from spcnet.inference.judge import judge
+    from spcnet.viz.curves import draw_reliability
+
+    prepare_figure(output, force=force)
+    opened = open_dataset(dataset, root, split or default_split(dataset, root))
+    estimator = PoseEstimator(model, device=device)
+    with progress("persons", len(opened)) as report:
+        found = evaluate(
+            estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset),
+            report=report,
+        )  # fmt: skip
+    bins = count(*judge(found, estimator.skeleton.joints))
+    told = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
+    name = estimator.path.stem
+    title = f"{name}, {found.score.protocol}, {opened.name} {opened.split}\n{told}"
+    save_figure(draw_reliability(bins, title=title), output)
+    print(f"{name}: scores and shares are {told}")
+
+
 @app.command("epochs")
 def epochs(
     runs: Annotated[

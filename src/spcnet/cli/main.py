@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from spcnet import __version__
-from spcnet.cli import ablate, bench, data, doctor, evaluate, figure, models, predict, score, train
+from spcnet.cli import (
+    ablate,
+    bench,
+    calibrate,
+    data,
+    doctor,
+    evaluate,
+    figure,
+    models,
+    predict,
+    score,
+    train,
+)
 from spcnet.errors import UserError
 
 app = typer.Typer(
@@ -24,6 +36,7 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("ablate")(ablate.ablate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("models")(models.models)

@@ -42,25 +42,25 @@ Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
 
 WINDOWS = (1.0, 0.6)  # sides of the windows that are looked at first, of the picture's longer side
 LOCATING_ROUNDS = 2
-LOCATING_FRACTION = 0.4  # of the highest joint score: joints that say where the person is
+LOCATING_FRACTION = 0.4  # of the highest peak: joints that say where the person is
 LOCATING_JOINTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the network said about one box: keypoints (K, 2) in image pixels, scores (K,)."""
+    """What the network said about one box: keypoints (K, 2) in image pixels, peak values (K,)."""
 
     box: Array
     keypoints: Array
-    scores: Array
+    peaks: Array
 
     def confidence(self) -> float:
-        """How much there is to be seen here: the mean score of the joints."""
-        return float(self.scores.mean())
+        """How much there is to be seen here: the mean peak of the joints."""
+        return float(self.peaks.clip(0, 1).mean())
 
     def closer(self) -> Array:
         """The tight box of the joints this look is sure of; the same box if they are too few."""
-        sure = self.scores >= LOCATING_FRACTION * self.scores.max()
+        sure = self.peaks >= LOCATING_FRACTION * self.peaks.max()
         if sure.sum() < LOCATING_JOINTS:
             return self.box
         return box_of_points(self.keypoints[sure])
@@ -107,6 +107,7 @@ class PoseEstimator:
         network, self.card = load_checkpoint(self.path)
         self.network = channels_last(network.to(self.device))
         self.skeleton = self.card.skeleton
+        self.calibration = self.card.calibration
         self.flip = flip
         self.scales = parse_scales(scales)
         self.rotations = parse_rotations(rotations)
@@ -216,13 +217,14 @@ class PoseEstimator:
         yield from poses
 
     def _pose(self, look: "Look", box: Array) -> Pose:
-        return Pose(look.keypoints, look.scores, box.astype(np.float32), self.skeleton)
+        scores = self._scores(look.peaks)
+        return Pose(look.keypoints, scores, box.astype(np.float32), self.skeleton)
 
     def _locate(self, pictures: Sequence[Array]) -> list[Look]:
         """The one person in each picture, coarse to fine.
 
         Windows over the picture first; then ever closer about the joints that the best look so
-        far was sure of. A look is as good as the mean score of its joints.
+        far was sure of. A look is as good as the mean peak of its joints.
         """
         rows = [(n, window) for n, picture in enumerate(pictures) for window in _windows(picture)]
         best: dict[int, Look] = {}
@@ -239,8 +241,8 @@ class PoseEstimator:
     ) -> list[Look]:
         """Look at boxes, each with the number of its picture."""
         boxes = [box for _, box in rows]
-        keypoints, scores = self.look([pictures[n] for n, _ in rows], self._squares(boxes))
-        return [Look(*look) for look in zip(boxes, keypoints, scores, strict=True)]
+        keypoints, peaks = self._find([pictures[n] for n, _ in rows], self._squares(boxes))
+        return [Look(*look) for look in zip(boxes, keypoints, peaks, strict=True)]
 
     def look(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """The joints in N square crops.
@@ -252,15 +254,24 @@ class PoseEstimator:
         Returns:
             Keypoints (N, K, 2) in image pixels and scores (N, K), float32.
         """
+        keypoints, peaks = self._find(pictures, squares)
+        return keypoints, self._scores(peaks)
+
+    def _scores(self, peaks: Array) -> Array:
+        """Peak values as scores in [0, 1]."""
+        scores: Array = peaks.clip(0, 1) if self.calibration is None else self.calibration(peaks)
+        return scores
+
+    def _find(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
+        """Keypoints (N, K, 2) and the heatmaps' values there (N, K)."""
         joints = len(self.skeleton)
         keypoints = np.empty((len(squares), joints, 2), dtype=np.float32)
-        scores = np.empty((len(squares), joints), dtype=np.float32)
+        peaks = np.empty((len(squares), joints), dtype=np.float32)
         for begin in range(0, len(squares), self.batch_size):
             rows = slice(begin, begin + self.batch_size)
             find = self._peaks if self.scales is None else self._fused_peaks
-            keypoints[rows], peaks = find(pictures[rows], squares[rows])
-            scores[rows] = peaks.clip(0, 1)
-        return keypoints, scores
+            keypoints[rows], peaks[rows] = find(pictures[rows], squares[rows])
+        return keypoints, peaks
 
     def _peaks(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""

@@ -306,10 +306,37 @@ def find_rule(name: str) -> Rule:
     return PCK_RULES[name]
 
 
-def _curves(
-    rule: Rule, predicted: Array, truth: GroundTruth, at: Array, *, stored_reference: bool
-) -> Curves:
-    """Percentages at some thresholds."""
+@dataclass(frozen=True)
+class JointErrors:
+    """How far off each joint is, by a rule.
+
+    Attributes:
+        joints: names of the J joints that the rule looks at.
+        errors: (N, J) distances in reference lengths.
+        counted: (N, J) bool; none of a person without a reference length.
+        persons: how many have one.
+    """
+
+    joints: list[str]
+    errors: Array
+    counted: Array
+    persons: int
+
+
+def joint_errors(
+    rule: Rule, predicted: Array, truth: GroundTruth, *, stored_reference: bool = False
+) -> JointErrors:
+    """The errors of all joints that a rule counts.
+
+    Args:
+        rule: one of `PCK_RULES`.
+        predicted: (N, K, 2) pixels in the frame of the labels.
+        truth: the labels.
+        stored_reference: as for `score`.
+
+    Raises:
+        UserError: the shapes differ, or no person has a reference length.
+    """
     if predicted.shape != truth.points.shape:
         raise UserError(
             f"predictions must be {truth.points.shape} as the labels are, got {predicted.shape}"
@@ -323,12 +350,18 @@ def _curves(
             + ("stored lengths" if stored_reference else "what it is taken from")
         )
     columns = [truth.skeleton.index(joint) for joint in names]
-    points = truth.points[usable][:, columns]
-    errors = normalised_errors(predicted[usable][:, columns], points, lengths[usable])
-    counted = truth.annotated[usable][:, columns]
-    if rule.whatever_flag:
-        counted = np.ones_like(counted)
-    scores = percent_correct(errors, counted, at.tolist(), strict=rule.strict)  # (T, K)
+    errors = normalised_errors(predicted[:, columns], truth.points[:, columns], lengths)
+    counted = truth.annotated[:, columns] | rule.whatever_flag
+    return JointErrors(list(names), errors, counted & usable[:, None], int(usable.sum()))
+
+
+def _curves(
+    rule: Rule, predicted: Array, truth: GroundTruth, at: Array, *, stored_reference: bool
+) -> Curves:
+    """Percentages at some thresholds."""
+    found = joint_errors(rule, predicted, truth, stored_reference=stored_reference)
+    names, counted = found.joints, found.counted
+    scores = percent_correct(found.errors, counted, at.tolist(), strict=rule.strict)  # (T, K)
     where = {joint: column for column, joint in enumerate(names)}
     parts = {
         part: mean_over(scores, [where[joint] for joint in joints])
@@ -345,7 +378,7 @@ def _curves(
         mean=mean,
         parts=parts,
         joints={joint: scores[:, column] for joint, column in where.items()},
-        persons=int(usable.sum()),
+        persons=found.persons,
     )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
 
+from spcnet.calibration import Reliability
 from spcnet.geometry import Array
 
 # Okabe and Ito's, told apart with any colour vision; grey for their yellow, too faint for a line.
@@ -70,6 +71,28 @@ def draw_epoch_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.02)
     _label_ends(axes, ends)
+    return figure
+
+
+def draw_reliability(found: Reliability, *, title: str) -> Figure:
+    """How often joints of some score were right, beside the line where scores are true.
+
+    Bars tell the share of joints in each bin.
+
+    Args:
+        found: the bins.
+        title: names the model and the data.
+    """
+    figure, axes = _axes("score", "right (%)", title)
+    figure.set_size_inches(SIZE[1] + 0.3, SIZE[1] + 0.3)
+    shares = 100 * found.counts / found.counts.sum()
+    axes.bar(100 * found.scores, shares, width=4, color="#d8dee6", label="share of joints")
+    axes.plot(
+        [0, 100], [0, 100], color="#999999", linewidth=0.8, linestyle=":", label="as sure as right"
+    )
+    axes.plot(100 * found.scores, 100 * found.right, marker="o", markersize=3, **_look(0))
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="score (%)")
+    axes.legend(fontsize=FONT - 1, frameon=False, loc="upper left", labelcolor=INK)
     return figure
 
 

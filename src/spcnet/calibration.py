@@ -1,0 +1,116 @@
+"""Scores that mean something: peak values of heatmaps as probabilities of being right.
+
+A calibration is a rising curve from a joint's peak value to the share of joints with such a peak
+that were right, fitted on persons that the network did not learn from. It never changes which of
+two joints is the surer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+from scipy.stats import rankdata
+
+from spcnet.geometry import Array
+
+KNOTS = 24
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A rising, piecewise linear curve.
+
+    Attributes:
+        peaks: (M,) peak values, ascending.
+        shares: (M,) how often such a joint is right, in [0, 1], not descending.
+        told: on what it was fitted, and by which rule a joint is right.
+    """
+
+    peaks: tuple[float, ...]
+    shares: tuple[float, ...]
+    told: str = ""
+
+    def __call__(self, peaks: Array) -> Array:
+        """Probabilities (float32) of peak values of any shape; flat beyond the ends."""
+        probabilities: Array = np.interp(peaks, self.peaks, self.shares).astype(np.float32)
+        return probabilities
+
+
+def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibration:
+    """The curve that fits best among those that rise (isotonic regression), by some knots.
+
+    Args:
+        peaks: (N,) peak values.
+        right: (N,) bool.
+        told: kept with it.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if len(peaks) == 0:
+        raise ValueError("a calibration needs joints")
+    order = np.argsort(peaks, kind="stable")
+    # Groups of equally many, so that a knot is never a single joint.
+    groups = np.array_split(order, min(KNOTS, len(order)))
+    middles = np.array([peaks[group].mean() for group in groups]).round(6)
+    shares = np.array([right[group].mean() for group in groups])
+    rising = isotonic_regression(shares, weights=[len(group) for group in groups]).x
+    keep = np.concatenate([[True], np.diff(middles) > 0])
+    return Calibration(tuple(middles[keep].tolist()), tuple(rising[keep].round(4).tolist()), told)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often joints of some score were right; arrays of the bins that hold any.
+
+    Attributes:
+        scores: (B,) mean score of the bin's joints.
+        right: (B,) share of them that was right.
+        counts: (B,) how many.
+    """
+
+    scores: Array
+    right: Array
+    counts: Array
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean distance of the two, by the counts (Guo 2017)."""
+        return float(np.average(np.abs(self.scores - self.right), weights=self.counts))
+
+
+def reliability(scores: Array, right: Array, *, bins: int = BINS) -> Reliability:
+    """Joints in bins of equal width over [0, 1].
+
+    Args:
+        scores: (N,) in [0, 1].
+        right: (N,) bool.
+        bins: how many.
+    """
+    which = np.minimum((np.asarray(scores) * bins).astype(int), bins - 1)
+    there = np.unique(which)
+    members = [which == n for n in there]
+    return Reliability(
+        np.array([scores[m].mean() for m in members]),
+        np.array([right[m].mean() for m in members]),
+        np.array([int(m.sum()) for m in members]),
+    )
+
+
+def auroc(scores: Array, positive: Array) -> float:
+    """Area under the ROC curve: how often a positive one scores higher than a negative one.
+
+    Args:
+        scores: (N,).
+        positive: (N,) bool.
+
+    Returns:
+        In [0, 1]; ties count half; NaN where all are alike.
+    """
+    count = int(positive.sum())
+    others = len(positive) - count
+    if not count or not others:
+        return float("nan")
+    ranks: Array = rankdata(scores)
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
