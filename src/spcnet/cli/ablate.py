@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import check_style, replacing, say, table
+from spcnet.cli.options import DEVICE
 from spcnet.cli.train import (
-    DEVICE,
     MAX_MINUTES,
     OVERRIDES,
     StopWish,

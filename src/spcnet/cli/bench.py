@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import progress, say, table
-from spcnet.cli.train import DEVICE
+from spcnet.cli.options import DEVICE
 
 app = typer.Typer(
     name="bench",

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, say, table
-from spcnet.cli.train import DEVICE
+from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
 
 
 def calibrate(
@@ -16,13 +16,9 @@ def calibrate(
     split: Annotated[
         str, typer.Option(help="Persons that the model did not learn from, such as 7761-8060.")
     ],
-    model: Annotated[str, typer.Option(help="A model with weights, or a .safetensors.")] = (
-        "default"
-    ),
-    dataset: Annotated[
-        str, typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
-    ] = "lspet",
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    model: Annotated[str, MODEL] = ("default"),
+    dataset: Annotated[str, DATASET] = "lspet",
+    root: Annotated[Path | None, ROOT] = None,
     device: Annotated[str, DEVICE] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
 ) -> None:

@@ -14,6 +14,7 @@ from spcnet.cli.console import (
     say,
     say_foreign,
 )
+from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 
 if TYPE_CHECKING:
@@ -21,13 +22,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="A model with weights, or a .safetensors.")] = (
-        "default"
-    ),
-    dataset: Annotated[
-        str, typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
-    ] = "lspet",
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    model: Annotated[str, MODEL] = ("default"),
+    dataset: Annotated[str, DATASET] = "lspet",
+    root: Annotated[Path | None, ROOT] = None,
     split: Annotated[
         str | None,
         typer.Option(help="A split, or image numbers such as 1-500; by default val or test."),
@@ -53,7 +50,7 @@ def evaluate(
         str | None,
         typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees)."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: Annotated[str, DEVICE] = "auto",
     predictions: Annotated[
         Path | None,
         typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import prepare_output, progress, replacing, say
+from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
 from spcnet.cli.predict import parse_box, read_boxes
 from spcnet.cli.score import (
     AXES,
@@ -53,7 +54,7 @@ Box = Annotated[
 Boxes = Annotated[
     Path | None, typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Device = Annotated[str, DEVICE]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier figure.")]
 
 app = typer.Typer(
@@ -187,13 +188,9 @@ def curves(
 @app.command("reliability")
 def reliability(
     output: Output,
-    model: Annotated[str, typer.Option(help="A model with weights, or a .safetensors.")] = (
-        "default"
-    ),
-    dataset: Annotated[
-        str, typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
-    ] = "lspet",
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    model: Annotated[str, MODEL] = ("default"),
+    dataset: Annotated[str, DATASET] = "lspet",
+    root: Annotated[Path | None, ROOT] = None,
     split: Annotated[str | None, typer.Option(help="By default val or test.")] = None,
     device: Device = "auto",
     force: Force = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, replacing, say
+from spcnet.cli.options import DEVICE, MODEL
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ def predict(
     boxes: Annotated[
         Path | None, typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
     ] = None,
-    model: Annotated[str, typer.Option(help="A model with weights, or a .safetensors.")] = (
-        "default"
-    ),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    model: Annotated[str, MODEL] = ("default"),
+    device: Annotated[str, DEVICE] = "auto",
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
     ] = False,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import progress, say
+from spcnet.cli.options import DEVICE
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
 MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
-DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...")
 
 
 def train(

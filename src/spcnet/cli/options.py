@@ -1,0 +1,8 @@
+"""Options that several commands have."""
+
+import typer
+
+MODEL = typer.Option(help="A model with weights, or a .safetensors.")
+DATASET = typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
+ROOT = typer.Option(help="Folder of the data set.")
+DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...")
