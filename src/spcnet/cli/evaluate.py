@@ -1,8 +1,9 @@
 """``spcnet evaluate``: a model's score on a data set by a named protocol."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from spcnet.cli.console import (
     progress,
     say,
     say_foreign,
+    table,
 )
 from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
@@ -59,6 +61,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Write MPII's pred_keypoints_mpii.mat (--dataset mpii --split test)."),
     ] = None,
+    by_torso: Annotated[
+        bool,
+        typer.Option("--by-torso", help="Score persons by how far they are from upright too."),
+    ] = False,
     compare: Annotated[bool, COMPARE] = False,
     style: Annotated[str | None, STYLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
@@ -121,7 +127,7 @@ def evaluate(
             predictions, found.points, found.scores, found.labels, skeleton=estimator.skeleton
         )
         say(f"joints -> {predictions}")
-    how = {
+    how: dict[str, Any] = {
         "model": model,
         "dataset": dataset,
         "split": opened.split,
@@ -131,6 +137,12 @@ def evaluate(
         "scales": estimator.scales,
         "rotations": estimator.rotations,
     }
+    groups = []
+    if by_torso:
+        from spcnet.inference.judge import by_torso as score_groups
+
+        groups = score_groups(found, estimator.skeleton.joints)
+        how["by_torso"] = [asdict(group) for group in groups if group.persons]
     compared = None
     if compare:
         testing = estimator.testing().replace("no test-time augmentation", "single scale")
@@ -138,6 +150,18 @@ def evaluate(
             score, method=f"SPCNet ({model})", part=(opened.name, opened.split), testing=testing
         )
     print_score(score, compared, style=style, how=how)
+    if groups and style != "json":
+        rows = [
+            {
+                "Torso, degrees": group.name,
+                "Persons": group.persons,
+                "Limbs" if score.mean_limbs is not None else "Mean": f"{group.score:.1f}",
+                "95 % interval": "{:.1f} to {:.1f}".format(*group.interval),
+            }
+            for group in groups
+            if group.persons
+        ]
+        print("\n" + table(rows, right=list(rows[0])[1:], style=style))
 
 
 def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator") -> None:

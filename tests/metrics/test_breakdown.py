@@ -1,0 +1,77 @@
+"""Groups by the torso's angle; cases worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from spcnet.errors import UserError
+from spcnet.metrics.breakdown import score_by_torso, torso_angles
+from spcnet.metrics.protocols import PCK_RULES, GroundTruth, score
+from spcnet.skeletons import LSP14, Skeleton
+
+
+def persons(*degrees: float) -> GroundTruth:
+    """People of torso 100 px, turned clockwise on the screen by so much, all joints labelled."""
+    upright = np.zeros((14, 2))
+    place = {
+        "right_ankle": (-20, 200), "right_knee": (-20, 150), "right_hip": (-20, 100),
+        "left_hip": (20, 100), "left_knee": (20, 150), "left_ankle": (20, 200),
+        "right_wrist": (-60, 80), "right_elbow": (-50, 40), "right_shoulder": (-30, 0),
+        "left_shoulder": (30, 0), "left_elbow": (50, 40), "left_wrist": (60, 80),
+        "neck": (0, -5), "head_top": (0, -50),
+    }  # fmt: skip
+    for joint, at in place.items():
+        upright[LSP14.index(joint)] = at
+    turned = []
+    for angle in np.radians(degrees):
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        turned.append(upright @ turn.T + 300)
+    points = np.stack(turned)
+    boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+    everyone = np.ones(points.shape[:2], dtype=bool)
+    return GroundTruth(points, everyone, LSP14, boxes, np.full(len(points), np.nan))
+
+
+def test_angles_from_upright() -> None:
+    truth = persons(0, 25, -45, 90, 180, 181)
+    assert torso_angles(truth) == pytest.approx([0, 25, 45, 90, 180, 179])
+    truth.annotated[1, LSP14.index("left_hip")] = False
+    assert np.isnan(torso_angles(truth)).tolist() == [False, True, False, False, False, False]
+
+
+def test_groups_add_up_to_the_score() -> None:
+    truth = persons(0, 10, -20, 40, 100, 180)
+    predicted = truth.points.copy()
+    predicted[0, LSP14.index("left_knee")] += 500  # one limb of three upright people
+    predicted[5] += 500  # nothing right of the one upside down
+    predicted[3, LSP14.index("head_top")] += 500  # not a limb
+    groups = score_by_torso(PCK_RULES["lspet-pck"], predicted, truth, repeats=200)
+    assert [(group.name, group.persons) for group in groups] == [
+        ("0-30", 3), ("30-60", 1), ("60-120", 1), ("120-180", 1),
+    ]  # fmt: skip
+    assert [group.score for group in groups] == pytest.approx([100 - 100 / 36, 100, 100, 0])
+    low, high = groups[0].interval
+    assert low == pytest.approx(100 - 3 * 100 / 36, abs=3) and high == 100
+    whole = score_by_torso(PCK_RULES["lspet-pck"], predicted, truth, edges=(0, 180), repeats=10)
+    assert whole[0].score == score("lspet-pck", predicted, truth).mean_limbs
+
+
+def test_people_whose_torso_is_not_labelled_are_a_group_of_their_own() -> None:
+    truth = persons(0, 0)
+    truth.annotated[1, LSP14.index("left_hip")] = (
+        False  # the reference is left shoulder - right hip
+    )
+    groups = score_by_torso(PCK_RULES["lspet-pck"], truth.points, truth, repeats=10)
+    assert [(g.name, g.persons) for g in groups if g.persons] == [("0-30", 1), ("not labelled", 1)]
+    assert groups[-1].score == 100
+    assert math.isnan(groups[1].score)  # nobody
+
+
+def test_a_skeleton_without_hips_has_no_torso() -> None:
+    truth = persons(0)
+    dots = Skeleton("dots", tuple(f"dot{n}" for n in range(14)), ())
+    with pytest.raises(UserError, match="no shoulders"):
+        torso_angles(
+            GroundTruth(truth.points, truth.annotated, dots, truth.boxes, truth.references)
+        )
