@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import RECIPES
 from test_commands import fails, spcnet
+from typer.testing import CliRunner
+
+from spcnet.cli.main import app
+from spcnet.errors import UserError
 
 TOY = [
     "model.arguments={channels: 16, stacks: 1}",
@@ -95,14 +99,19 @@ def test_a_dry_run_states_the_steps_before_anything_is_trained(
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, command: list[str]) -> None:
-    learned = [*command[:-1], "8-9"]
-    fails(*learned, "-o", tmp_path / "x", told="learns from 1 of its pictures")
-    fails(*command, "--seeds", "1,1", told="different whole numbers")
-    fails(*command, "--seeds", "1, 1", told="different whole numbers")
-    fails(*command, "--seeds", "one", told="different whole numbers")
-    fails(*command, "--report", "-o", tmp_path / "x", told="no run is done yet")
-    fails(*command, "--set", "data.dataset=store", told="the data set's own pictures")
-    assert spcnet("ablate", "everything", RECIPES / "synthetic.yaml").returncode == 2
+    def refused(*arguments: object, told: str) -> None:
+        found = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert isinstance(found.exception, UserError), found.exception
+        assert told in str(found.exception)
+
+    out = ["-o", tmp_path / "x"]
+    refused(*command[:-1], "8-9", *out, told="learns from 1 of its pictures")
+    for seeds in ("1,1", "1, 1", "1,01", "one", ""):
+        refused(*command, "--seeds", seeds, *out, told="different whole numbers")
+    refused(*command, "--report", *out, told="no run is done yet")
+    refused(*command, "--set", "data.dataset=store", *out, told="the data set's own pictures")
+    refused(*command, "--set", "model.weights=default", *out, told="leave it out")
+    assert CliRunner().invoke(app, ["ablate", "everything", "x.yaml"]).exit_code == 2
     assert not (tmp_path / "x").exists()
 
 

@@ -1,6 +1,7 @@
 """Runs that are killed, and runs of several processes."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,34 +31,35 @@ TINY = [
 PLAIN_DESCENT = ("optimizer.name=rmsprop", "optimizer.eps=1e3", "optimizer.lr=20",
                  "optimizer.clip=null", "optimizer.warmup_steps=0")  # fmt: skip
 
-# A killer's target: saves after every step, and steps take long enough to be hit in the middle.
-VICTIM = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from spcnet.data.store import PackedStore
-from spcnet.training.loop import train
-from spcnet.training.recipe import parse_recipe
-
-run, store, epochs = Path(sys.argv[1]), PackedStore(sys.argv[2]), int(sys.argv[3])
-values = {
-    "name": "victim",
-    "model": {"variant": "spcnet_s1_w64", "arguments": {"channels": 16}, "input_size": 64},
-    "data": {"dataset": "synthetic", "train": "1-12"},
-    "loss": {"kind": "softmax"},
-    "optimizer": {"name": "rmsprop", "lr": 1e-3, "schedule": "step", "milestones": [3, 6]},
-    "training": {"epochs": epochs, "batch_size": 3, "ema": 0.9, "save_minutes": 1e-9},
-}
-print("ready", flush=True)
-train(parse_recipe(values, source="victim"), store, run, resume=(run / "recipe.yaml").exists())
-print("done", flush=True)
-"""
+# Forked off a process that has imported all there is, so that a victim begins at once.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["spcnet.training.loop", "torch._dynamo"])
 
 
-def victim(run: Path, store: Path, epochs: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", VICTIM, str(run), str(store), str(epochs)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def be_killed(run: Path, store: Path, epochs: int) -> None:
+    """A killer's target: saves after every step; goes on where it was killed."""
+    import torch
+
+    from spcnet.data.store import PackedStore
+    from spcnet.training.loop import train
+    from spcnet.training.recipe import parse_recipe
+
+    torch.set_num_threads(1)
+    values = {
+        "name": "victim",
+        "model": {"variant": "spcnet_s1_w64", "arguments": {"channels": 16}, "input_size": 64},
+        "data": {"dataset": "synthetic", "train": "1-12"},
+        "loss": {"kind": "softmax"},
+        "optimizer": {"name": "rmsprop", "lr": 1e-3, "schedule": "step", "milestones": [3, 6]},
+        "training": {"epochs": epochs, "batch_size": 3, "ema": 0.9, "save_minutes": 1e-9},
+    }
+    train(parse_recipe(values, source="victim"), PackedStore(store), run, resume=None)
+
+
+def victim(run: Path, store: Path, epochs: int) -> Any:
+    process = FORKS.Process(target=be_killed, args=(run, store, epochs))
+    process.start()
+    return process
 
 
 def losses(run: Path) -> list[tuple[int, float, float]]:
@@ -81,21 +84,24 @@ def test_ten_kills_change_nothing(figures: object, tmp_path: Path) -> None:
     store = figures.folder  # type: ignore[attr-defined]
     epochs, steps = 30, 120
     whole = victim(tmp_path / "whole", store, epochs)
-    assert whole.wait(timeout=120) == 0
+    whole.join(timeout=120)
+    assert whole.exitcode == 0
     moments = random.Random(0)
     killed_at: list[int] = []
     for _ in range(30):
         process = victim(tmp_path / "killed", store, epochs)
         if len(killed_at) == 10:
-            assert process.wait(timeout=120) == 0
+            process.join(timeout=120)
+            assert process.exitcode == 0
             break
         # Some steps further than the last time, and then at any moment of a step or a save.
         goal = min(saved_step(tmp_path / "killed") + moments.randint(1, 10), steps - 8)
-        while process.poll() is None and saved_step(tmp_path / "killed") < goal:
+        while process.is_alive() and saved_step(tmp_path / "killed") < goal:
             time.sleep(0.01)
         time.sleep(moments.uniform(0.0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        if process.wait() == -signal.SIGKILL:
+        process.kill()
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
             killed_at.append(saved_step(tmp_path / "killed"))
     assert len(killed_at) == 10
     assert 0 < killed_at[0] < killed_at[-1] < steps

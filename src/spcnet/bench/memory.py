@@ -59,7 +59,11 @@ def peak_memory(
         One a case; None where the memory did not suffice.
     """
     device = device or torch.device("cpu")
-    context = multiprocessing.get_context("spawn")
+    # A fork of a process that has imported everything and done nothing begins at once.
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload([__name__, "torch._dynamo"])
     found: list[MemoryUse | None] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
