@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from spcnet.training.recipe import Recipe
     from spcnet.training.workers import Workers
 
-SCORE, RECIPE = "score.json", "recipe.yaml"
+SCORE = "score.json"
 
 
 class Wanted(StrEnum):
@@ -194,6 +194,7 @@ class _ScoredPersons:
         """
         from spcnet.metrics.protocols import Score
         from spcnet.training.recipe import parse_recipe
+        from spcnet.training.run_dir import RECIPE
 
         path = run_dir / SCORE
         if not path.is_file():

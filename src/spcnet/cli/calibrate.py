@@ -7,6 +7,7 @@ import typer
 
 from spcnet.cli.console import prepare_output, say, table
 from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
+from spcnet.errors import UserError
 
 
 def calibrate(
@@ -16,7 +17,7 @@ def calibrate(
     split: Annotated[
         str, typer.Option(help="Persons that the model did not learn from, such as 7761-8060.")
     ],
-    model: Annotated[str, MODEL] = ("default"),
+    model: Annotated[str, MODEL] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     device: Annotated[str, DEVICE] = "auto",
@@ -35,7 +36,6 @@ def calibrate(
     from spcnet.calibration import reliability
     from spcnet.checkpoints import load_checkpoint, save_checkpoint
     from spcnet.data.datasets import default_crop, default_protocol, open_dataset
-    from spcnet.errors import UserError
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.judge import calibrate as fit
 

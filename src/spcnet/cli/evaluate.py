@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, MODEL] = ("default"),
+    model: Annotated[str, MODEL] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     split: Annotated[

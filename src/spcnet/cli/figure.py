@@ -188,7 +188,7 @@ def curves(
 @app.command("reliability")
 def reliability(
     output: Output,
-    model: Annotated[str, MODEL] = ("default"),
+    model: Annotated[str, MODEL] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     split: Annotated[str | None, typer.Option(help="By default val or test.")] = None,

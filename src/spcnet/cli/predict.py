@@ -35,7 +35,7 @@ def predict(
     boxes: Annotated[
         Path | None, typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
     ] = None,
-    model: Annotated[str, MODEL] = ("default"),
+    model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
