@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spcnet.heatmaps import cells_to_pixels, gaussian_heatmaps
-from spcnet.training.losses import heatmap_loss
+from spcnet.training.losses import LabelNoise, heatmap_loss
 
 CELLS = torch.tensor([[[3.0, 4.0], [6.5, 2.25]]], dtype=torch.float64)  # (1, 2, 2)
 POINTS = cells_to_pixels(CELLS, 4)
@@ -101,3 +101,77 @@ def test_bf16_outputs_are_scored_in_float32() -> None:
     value = heatmap_loss([half], POINTS.float(), BOTH, kind="gaussian", sigma=1.0, stride=4)
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(2, rel=1e-2)
+
+
+def logits_of(cells: torch.Tensor, *, sharpness: float = 1.0) -> torch.Tensor:
+    """Logits of a network that is sure of points, as sure as their targets are wide."""
+    return sharpness * gaussian_heatmaps(cells, (8, 8), sigma=1.0).clamp_min(1e-30).log()
+
+
+def forgiving(logits: torch.Tensor, annotated: torch.Tensor = BOTH, **shares: float) -> float:
+    noise = LabelNoise(**{"astray": 0.0, "swapped": 0.0} | shares, mirror=[1, 0])
+    return loss([logits], annotated, kind="softmax", noise=noise)
+
+
+FLIPPED = CELLS.flip(1)
+FAR = torch.tensor([[[0.0, 0.0], [6.5, 2.25]]], dtype=torch.float64)  # the first joint is elsewhere
+
+
+def test_right_labels_cost_what_they_cost_without_noise() -> None:
+    plain = loss([logits_of(CELLS)], kind="softmax")
+    assert plain < forgiving(logits_of(CELLS), astray=0.1) < plain - math.log(0.9)
+    # A pair shares the one constant.
+    assert forgiving(logits_of(CELLS), swapped=0.1) == pytest.approx(
+        plain - math.log(0.9) / 2, abs=1e-6
+    )
+
+
+def test_a_label_that_went_astray_costs_no_more_than_one_that_may_be_anywhere() -> None:
+    share = TARGET / TARGET.sum((-1, -2), keepdim=True)
+    entropy = -(share * share.log()).sum((-1, -2))[0]
+    bound = ((-math.log(0.1) + math.log(64)) + (entropy[1] - math.log(0.9))).item() / 2
+    for sharpness in (2.0, 5.0):
+        logits = logits_of(FAR, sharpness=sharpness)
+        logits[:, 1] = logits_of(FAR)[:, 1]
+        assert loss([logits], kind="softmax") > bound + 1
+        assert bound - 0.02 < forgiving(logits, astray=0.1) < bound
+
+
+def test_a_sure_network_is_pulled_less_by_a_label_far_away() -> None:
+    pulls = {}
+    for name, noise in {"plain": None, "forgiving": LabelNoise(0.1, 0.0, [1, 0])}.items():
+        logits = logits_of(FAR).requires_grad_()
+        options = {"kind": "softmax", "sigma": 1.0, "stride": 4, "noise": noise}
+        heatmap_loss([logits], POINTS, BOTH, **options).sum().backward()  # type: ignore[arg-type]
+        assert logits.grad is not None
+        pulls[name] = logits.grad[0].abs().sum((-1, -2))
+    assert pulls["forgiving"][0] < 0.05 * pulls["plain"][0]  # the one that is far away
+    assert pulls["forgiving"][1] == pytest.approx(0.0, abs=1e-6)  # the one that agrees
+
+
+def test_swapped_labels_cost_little_where_the_network_sees_them_swapped() -> None:
+    plain = loss([logits_of(CELLS)], kind="softmax")
+    swapped = loss([logits_of(FLIPPED)], kind="softmax")
+    assert swapped > plain + 3
+    assert forgiving(logits_of(FLIPPED), swapped=0.1) == pytest.approx(
+        plain - math.log(0.1) / 2, abs=1e-2
+    )
+    # With one of the two labelled nothing says that they were swapped.
+    only = torch.tensor([[True, False]])
+    expected = loss([logits_of(FLIPPED)], only, kind="softmax")
+    assert forgiving(logits_of(FLIPPED), only, swapped=0.1) == pytest.approx(expected)
+
+
+def test_an_undecided_network_learns_as_without_noise() -> None:
+    gradients = []
+    for noise in (None, LabelNoise(0.05, 0.05, [1, 0])):
+        logits = torch.zeros_like(TARGET).requires_grad_()
+        options = {"kind": "softmax", "sigma": 1.0, "stride": 4, "noise": noise}
+        heatmap_loss([logits], POINTS, BOTH, **options).sum().backward()  # type: ignore[arg-type]
+        gradients.append(logits.grad)
+    assert gradients[0] is not None and gradients[1] is not None
+    assert (
+        torch.nn.functional.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), dim=0)
+        > 0.99
+    )
+    assert gradients[1].norm() > 0.85 * gradients[0].norm()

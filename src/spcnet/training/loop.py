@@ -352,6 +352,7 @@ class Run:
             kind=recipe.loss.kind,
             sigma=recipe.loss.sigma,
             stride=PoseNetwork.stride,
+            noise=recipe.loss.noise(self.store.skeleton),
         )
 
     def _syncing(self, *, last: bool) -> AbstractContextManager[None]:

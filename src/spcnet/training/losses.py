@@ -1,12 +1,29 @@
 """Losses on heatmaps: the paper's squared error (eq. 6) and spatial cross-entropy."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spcnet.heatmaps import HeatmapKind, gaussian_heatmaps, log_places, pixels_to_cells
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """How often labels are believed to be wrong.
+
+    Attributes:
+        astray: share of labels that may be anywhere.
+        swapped: share of left-right pairs that are labelled the wrong way round.
+        mirror: (K,) channel of each joint's mirror image; a joint of the middle is its own.
+    """
+
+    astray: float
+    swapped: float
+    mirror: Sequence[int]
 
 
 def heatmap_loss(
@@ -17,6 +34,7 @@ def heatmap_loss(
     kind: HeatmapKind,
     sigma: float,
     stride: int,
+    noise: LabelNoise | None = None,
 ) -> Tensor:
     """Loss (O,) of each supervised output; their sum is what is minimised (eq. 6).
 
@@ -29,6 +47,7 @@ def heatmap_loss(
             ``"softmax_absent"``, the same with one more place, which is right for those outside.
         sigma: of the target in cells.
         stride: of the heatmaps.
+        noise: with a cross-entropy, what the labels are forgiven; see `_forgiving`.
     """
     height, width = outputs[0].shape[-2:]
     cells = pixels_to_cells(points, stride)
@@ -45,6 +64,43 @@ def heatmap_loss(
         share = F.pad(share * inside.unsqueeze(-1), (0, 1))
         share[..., -1] = (~inside).to(share)
     # Without a place for absent joints, one outside the crop has none to be found at.
-    weight = (annotated & (inside | absent)).to(target)  # (B, K)
-    entropies = [-(share * log_places(output.float(), absent=absent)).sum(-1) for output in outputs]
-    return (weight * torch.stack(entropies)).sum((-1, -2)) / weight.numel()  # (O,)
+    known = annotated & (inside | absent)  # (B, K)
+    places = torch.stack([log_places(output.float(), absent=absent) for output in outputs])
+    if noise is None:
+        entropies = -(share * places).sum(-1)  # (O, B, K)
+    else:
+        entropies = _forgiving(places, share, known, noise)
+    return (known * entropies).sum((-1, -2)) / known.numel()  # (O,)
+
+
+def _forgiving(places: Tensor, share: Tensor, known: Tensor, noise: LabelNoise) -> Tensor:
+    """Cross-entropies (O, B, K) of a mixture: labels are right, or anywhere, or swapped.
+
+    A label of which the network is sure that it is wrong pulls ever less, as its likelihood comes
+    to be that of the other ways in which it may have come about. Where the labels agree with the
+    network, it is the plain cross-entropy but for a constant.
+
+    Args:
+        places: (O, B, K, P) logarithms of the probabilities of the places.
+        share: (B, K, P) of the target.
+        known: (B, K) bool, joints that count.
+        noise: how often labels are wrong.
+    """
+    entropy: Tensor = -torch.xlogy(share, share).sum(-1)  # (B, K): the least there is to pay
+    excess = -(share * places).sum(-1) - entropy
+    if noise.astray:
+        anywhere = math.log(share.shape[-1]) - entropy
+        excess = _mixed(excess, anywhere.expand_as(excess), noise.astray)
+    if noise.swapped:
+        mirror = list(noise.mirror)
+        swapped = -(share[:, mirror] * places).sum(-1) - entropy[:, mirror]
+        pairs = _mixed(excess + excess[..., mirror], swapped + swapped[..., mirror], noise.swapped)
+        both = known & known[:, mirror]
+        excess = torch.where(both, pairs / 2, excess)
+    return excess + entropy
+
+
+def _mixed(usual: Tensor, other: Tensor, share: float) -> Tensor:
+    """Negative log-likelihood where a share is explained otherwise."""
+    mixed: Tensor = -torch.logaddexp(math.log1p(-share) - usual, math.log(share) - other)
+    return mixed

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.heatmaps import HeatmapKind
+from spcnet.skeletons import Skeleton
+from spcnet.training.losses import LabelNoise
 
 
 class Section(BaseModel):
@@ -117,6 +119,29 @@ class LossSection(Section):
         "softmax_absent: the same with one more place, for joints that the crop cut off",
     )
     sigma: float = Field(1.0, gt=0, description="of the target, heatmap cells")
+    astray: float = Field(
+        0, ge=0, lt=1, description="share of labels that may be anywhere; for the softmax kinds"
+    )
+    swapped: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="share of left-right pairs labelled the wrong way round; for the softmax kinds",
+    )
+
+    @model_validator(mode="after")
+    def _check_noise(self) -> "LossSection":
+        if self.kind == "gaussian" and (self.astray or self.swapped):
+            raise ValueError(
+                "`astray` and `swapped` need a likelihood: kind softmax or softmax_absent"
+            )
+        return self
+
+    def noise(self, skeleton: Skeleton) -> LabelNoise | None:
+        """What labels are forgiven, if anything."""
+        if not self.astray and not self.swapped:
+            return None
+        return LabelNoise(self.astray, self.swapped, skeleton.flip_permutation)
 
 
 class OptimizerSection(Section):
