@@ -1,11 +1,12 @@
 """``spcnet calibrate`` and ``spcnet figure reliability`` from end to end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 from test_commands import fails, spcnet
 
-from spcnet.checkpoints import load_checkpoint
+from spcnet.checkpoints import load_checkpoint, save_checkpoint
 
 
 def test_scores_are_fitted_stored_and_drawn(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -26,3 +27,20 @@ def test_scores_are_fitted_stored_and_drawn(tiny_checkpoint: Path, tmp_path: Pat
     assert drawn.returncode == 0, drawn.stderr
     assert "calibrated: scores and shares are" in drawn.stdout
     assert Image.open(picture).width > 400
+
+
+def test_pictures_that_a_model_learned_from_are_told(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    first = {"recipe": {"name": "first", "data": {"dataset": "synthetic", "train": "1-4"}}}
+    second = {"recipe": {"name": "second", "data": {"dataset": "synthetic", "train": "20-30"}}}
+    network, card = load_checkpoint(tiny_checkpoint)
+    trained = tmp_path / "trained.safetensors"
+    card = replace(card, training={**second, "began_with": first})
+    save_checkpoint(trained, network.state_dict(), card)
+    split = ["--model", trained, "--dataset", "synthetic", "--split"]
+    fails("calibrate", *split, "3-8", "-o", tmp_path / "out.safetensors",
+          told="the model learned from 2 of its pictures")  # fmt: skip
+    assert not (tmp_path / "out.safetensors").exists()
+    told = spcnet("evaluate", *split, "4-20")
+    assert told.returncode == 0
+    assert "warning: the model learned from 2 of these pictures" in told.stderr
+    assert "warning" not in spcnet("evaluate", *split, "5-19").stderr

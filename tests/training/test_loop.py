@@ -80,7 +80,8 @@ def test_a_run_may_begin_with_the_weights_of_another(figures: PackedStore, tmp_p
     still = {"weights": str(first)}
     plan = recipe(model=still, optimizer={"lr": 1e-12}, training={"epochs": 1, "ema": None})
     second = train(plan, figures, tmp_path / "second")
-    before, after = (load_checkpoint(path)[0] for path in (first, second))
+    (before, card), (after, later) = (load_checkpoint(path) for path in (first, second))
+    assert later.training["began_with"] == card.training
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
         assert new.detach().numpy() == pytest.approx(old.detach().numpy(), abs=1e-6), name
     wider = {**still, "arguments": {"channels": 32}}

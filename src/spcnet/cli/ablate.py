@@ -20,6 +20,7 @@ from spcnet.cli.train import (
     stop_wish,
     train_by,
 )
+from spcnet.cli.unseen import shared_pictures
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -166,15 +167,12 @@ class _ScoredPersons:
         """
         from spcnet.data.datasets import open_dataset
 
-        scored = open_dataset(self.data.dataset, self.data.root, self.split).picture_names
-        for part in self.data.parts:
-            if part.dataset == self.data.dataset:
-                seen = open_dataset(part.dataset, part.root, part.split).picture_names
-                if shared := sorted(scored & seen):
-                    raise UserError(
-                        f"--split {self.split}: the recipe learns from {len(shared)} of its "
-                        f"pictures, such as {shared[0]}; name another split, or another data.train"
-                    )
+        scored = open_dataset(self.data.dataset, self.data.root, self.split)
+        if shared := shared_pictures(self.data, scored):
+            raise UserError(
+                f"--split {self.split}: the recipe learns from {len(shared)} of its pictures, such "
+                f"as {shared[0]}; name another split, or another data.train"
+            )
 
     def _how(self, plan: "Recipe") -> dict[str, Any]:
         """What a score is of: these persons, and a network trained so."""

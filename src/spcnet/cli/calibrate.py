@@ -7,6 +7,7 @@ import typer
 
 from spcnet.cli.console import prepare_output, say, table
 from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
+from spcnet.cli.unseen import learned_from
 from spcnet.errors import UserError
 
 
@@ -44,6 +45,11 @@ def calibrate(
     prepare_output([output], force=force)
     opened = open_dataset(dataset, root, split)
     estimator = PoseEstimator(model, device=device)
+    if shared := learned_from(estimator.card.training, opened, root):
+        raise UserError(
+            f"--split {split}: the model learned from {len(shared)} of its pictures, such as "
+            f"{shared[0]}, and is surer of those than of others; name pictures that are new to it"
+        )
     found, peaks, right = fit(
         estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset)
     )

@@ -18,6 +18,7 @@ from spcnet.cli.console import (
 )
 from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
+from spcnet.cli.unseen import learned_from
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -103,6 +104,8 @@ def evaluate(
         f"{rule}, protocol {protocol}"
     )
     say_foreign(protocol, opened.name)
+    if shared := learned_from(estimator.card.training, opened, root):
+        say(f"warning: the model learned from {len(shared)} of these pictures, such as {shared[0]}")
     began = time.monotonic()
     with progress("persons", len(opened)) as report:
         found = score_model(

@@ -204,6 +204,7 @@ class Run:
         self.steps = self.steps_per_epoch * plan.epochs
         self.step = 0
         self.seconds = 0.0  # spent training, over all resumed stretches
+        self.began_with: dict[str, Any] | None = None  # the training behind its first weights
         self.scores: list[dict[str, Any]] = []
         self.window: list[list[float]] = []  # the losses that the log has not told yet
         self.skipped = 0  # steps in a row that fp16's gradients were too large for
@@ -224,7 +225,7 @@ class Run:
             self._load()
         else:
             if self.recipe.model.weights is not None:
-                _begin_with(self.network, self.recipe, self.store)
+                self.began_with = _begin_with(self.network, self.recipe, self.store)
                 self.average.load_state_dict(self.network.state_dict())
             self.directory.begin(self.recipe)
         problem = None
@@ -447,6 +448,7 @@ class Run:
         progress = {
             "step": self.step,
             "seconds": self.seconds,
+            "began_with": self.began_with,
             "scores": self.scores,
             "window": self.window,
             "scaler": self.scaler.state_dict(),
@@ -490,6 +492,7 @@ class Run:
         progress = json.loads(metadata["progress"])
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.scores, self.window = progress["scores"], progress["window"]
+        self.began_with = progress.get("began_with")
         self.scaler.load_state_dict(progress["scaler"])
         self.directory.forget_after(self.step)
 
@@ -548,6 +551,7 @@ class Run:
                 "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
                 f"{self.device.type}, torch {torch.__version__}{several}",
                 "recipe": recipe.identity(),
+                **({"began_with": self.began_with} if self.began_with else {}),
             },
             scores=[
                 {
@@ -580,8 +584,11 @@ def _check_resumable(directory: RunDirectory, *, resume: bool) -> None:
         )
 
 
-def _begin_with(network: nn.Module, recipe: Recipe, store: Store) -> None:
+def _begin_with(network: nn.Module, recipe: Recipe, store: Store) -> dict[str, Any]:
     """Take over the weights of another run; the optimiser starts afresh.
+
+    Returns:
+        What the weights' card says of their own training.
 
     Raises:
         UserError: they are of another network, or of other joints.
@@ -600,6 +607,7 @@ def _begin_with(network: nn.Module, recipe: Recipe, store: Store) -> None:
             f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
             f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}"
         ) from None
+    return card.training
 
 
 def check_recipe(recipe: Recipe) -> None:
