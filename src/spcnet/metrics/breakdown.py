@@ -9,6 +9,7 @@ import numpy as np
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.metrics.protocols import HEAD_AND_NECK, GroundTruth, Rule, joint_errors
+from spcnet.skeletons import Skeleton
 
 TORSO_ANGLES = (0, 30, 60, 120, 180)  # degrees from upright; 180 is upside down
 CONFIDENCE = 0.95
@@ -32,6 +33,21 @@ class Group:
     interval: tuple[float, float]
 
 
+def torso_columns(skeleton: Skeleton) -> tuple[list[int], list[int]]:
+    """Channels of the two shoulders, and of the two hips.
+
+    Raises:
+        UserError: the skeleton has none.
+    """
+    columns = []
+    for joint in ("shoulder", "hip"):
+        names = [f"left_{joint}", f"right_{joint}"]
+        if not set(names) <= set(skeleton.joints):
+            raise UserError(f"skeleton {skeleton.name!r} has no {joint}s to take a torso from")
+        columns.append([skeleton.index(name) for name in names])
+    return columns[0], columns[1]
+
+
 def torso_angles(truth: GroundTruth) -> Array:
     """How far each person's torso is from upright, degrees (N,); NaN where it is not labelled.
 
@@ -41,13 +57,8 @@ def torso_angles(truth: GroundTruth) -> Array:
     Raises:
         UserError: the skeleton has no hips or shoulders.
     """
-    skeleton = truth.skeleton
     ends = []
-    for joint in ("shoulder", "hip"):
-        names = [f"left_{joint}", f"right_{joint}"]
-        if not set(names) <= set(skeleton.joints):
-            raise UserError(f"skeleton {skeleton.name!r} has no {joint}s to take a torso from")
-        columns = [skeleton.index(name) for name in names]
+    for columns in torso_columns(truth.skeleton):
         known = truth.annotated[:, columns].all(axis=1, keepdims=True)  # (N, 1)
         middle = truth.points[:, columns].mean(axis=1)
         ends.append(np.where(known, middle, np.nan))
