@@ -12,7 +12,7 @@ from spcnet.bench.training import (
     Contender,
     Pace,
     draw_pictures,
-    take_turns,
+    pace_of,
 )
 from spcnet.bench.usual import UsualNetwork, UsualSamples, _draw, usual_loss
 from spcnet.models.registry import create_model
@@ -82,7 +82,7 @@ def test_turns_are_taken_one_after_the_other_and_the_first_is_not_counted() -> N
         return Contender(name, step)
 
     seen: list[int] = []
-    paces = take_turns(
+    paces = pace_of(
         [contender("a", 4.0), contender("b", 6.0)], batch=3, steps=2, turns=2, report=seen.append
     )
     assert order == ["a", "a", "b", "b"] * 3

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from spcnet.bench.turns import take_turns
 from spcnet.bench.usual import UsualNetwork, UsualSamples, usual_loss
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.augmentation import Batch
@@ -68,7 +70,7 @@ class Pace:
         return median(phases[phase] / sum(phases.values()) for phases in self.phases)
 
 
-def take_turns(
+def pace_of(
     contenders: Sequence[Contender],
     *,
     batch: int,
@@ -76,9 +78,7 @@ def take_turns(
     turns: int,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Pace]:
-    """Let every contender take some steps, one after the other, over and over.
-
-    The first turn warms up and is not counted.
+    """Let every contender take some steps a turn; the first turn warms up.
 
     Args:
         contenders: at least one.
@@ -87,19 +87,20 @@ def take_turns(
         turns: that count.
         report: called with the number of turns done, the first one included.
     """
-    paces = [Pace(contender.name) for contender in contenders]
-    for turn in range(turns + 1):
-        for contender, pace in zip(contenders, paces, strict=True):
-            began = time.perf_counter()
-            phases = [contender.step() for _ in range(steps)]
-            seconds = time.perf_counter() - began
-            if turn:
-                pace.images_per_second.append(batch * steps / seconds)
-                pace.phases.append(
-                    {name: sum(each[name] for each in phases) / steps for name in PHASES}
-                )
-        report(turn + 1)
-    return paces
+
+    def turn(contender: Contender) -> dict[str, float]:
+        phases = [contender.step() for _ in range(steps)]
+        return {name: sum(each[name] for each in phases) / steps for name in PHASES}
+
+    calls = {contender.name: partial(turn, contender) for contender in contenders}
+    return [
+        Pace(
+            name=name,
+            images_per_second=[batch * steps / turn.seconds for turn in taken],
+            phases=[turn.result for turn in taken],
+        )
+        for name, taken in take_turns(calls, turns=turns, report=report).items()
+    ]
 
 
 def draw_pictures(
@@ -333,4 +334,4 @@ def compare_training(
     ]  # fmt: skip
     for name, recipe in recipes.items():
         contenders.append(our_loop(name, recipe, store, folder / "run", device))
-    return take_turns(contenders, batch=batch, steps=steps, turns=turns, report=report)
+    return pace_of(contenders, batch=batch, steps=steps, turns=turns, report=report)
