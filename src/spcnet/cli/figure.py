@@ -240,6 +240,15 @@ def epochs(
     Example: spcnet figure epochs runs/a runs/b -o epochs.pdf
     """
     prepare_figure(output, force=force)
+    save_figure(draw_runs(runs), output)
+
+
+def draw_runs(runs: Sequence[Path]) -> "Figure":
+    """The held-out scores of training runs over the epochs.
+
+    Raises:
+        UserError: one of them holds no evaluation, or they follow different protocols.
+    """
     logs = [read_run(path) for path in runs]
     protocols = sorted({score["protocol"] for log in logs for score in log.scores})
     if len(protocols) > 1:
@@ -259,7 +268,7 @@ def epochs(
 
     curves = {name: log.curve(mean) for name, log in zip(names, logs, strict=True)}
     joints = "limb joints" if mean == "mean_limbs" else "all joints"
-    save_figure(draw_epoch_curves(curves, ylabel=f"mean of {joints} (%)", title=title), output)
+    return draw_epoch_curves(curves, ylabel=f"mean of {joints} (%)", title=title)
 
 
 @dataclass(frozen=True)

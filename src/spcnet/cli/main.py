@@ -14,6 +14,7 @@ from spcnet.cli import (
     ablate,
     bench,
     calibrate,
+    card,
     data,
     doctor,
     evaluate,
@@ -37,6 +38,7 @@ app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)
+app.command("card")(card.card)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("models")(models.models)

@@ -1,0 +1,187 @@
+"""``spcnet card``: a model card, from the checkpoint and an evaluation made for it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcnet.cli.console import prepare_output, progress, replacing, say
+from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
+from spcnet.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from spcnet.cli.card_page import Tested
+    from spcnet.geometry import Array
+    from spcnet.inference.estimator import PoseEstimator
+
+FAILURES = 6
+OFF = 0.08  # of the crop's side: an error that anyone sees
+TILE = 256  # side of a failure's picture, pixels
+
+
+def card(
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside."),
+    ],
+    model: Annotated[str, MODEL] = "default",
+    dataset: Annotated[str, DATASET] = "lspet",
+    root: Annotated[Path | None, ROOT] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Persons the model never saw; by default val or test."),
+    ] = None,
+    rotations: Annotated[
+        str, typer.Option(help="The turned crops of the strongest test (degrees).")
+    ] = "-15,15",
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="A training run, for its curve; may be repeated."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labels (COCO JSON) of pictures that may be shown: the worst of them are."
+        ),
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Turns of the timing.")] = 50,
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the page.")] = False,
+) -> None:
+    """Test a model and write its card: scores, sizes, speed, training, what it fails on.
+
+    Example: spcnet card --root PATH/lspet --run runs/mine -o card.md
+    """
+    from spcnet.calibration import auroc, reliability
+    from spcnet.cli.card_page import Measured, write_page
+    from spcnet.cli.figure import draw_runs
+    from spcnet.cli.unseen import learned_from
+    from spcnet.data.datasets import default_protocol, default_split, open_dataset
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.judge import judge, presence
+    from spcnet.viz.curves import draw_reliability
+
+    if output.suffix != ".md":
+        raise UserError(f"{output}: the page is Markdown; let its name end in .md")
+    name = model if not model.endswith(".safetensors") else Path(model).stem
+    folder = output.parent / "images"
+    kinds = ["reliability", *(["epochs"] if runs else []), *(["failures"] if pictures else [])]
+    images = {kind: folder / f"{name}-{kind}.png" for kind in kinds}
+    prepare_output([output, *images.values()], force=force)
+
+    split = split or default_split(dataset, root)
+    opened = open_dataset(dataset, root, split)
+    protocol = default_protocol(dataset)
+    plain = PoseEstimator(model, device=device)
+    if shared := learned_from(plain.card.training, opened, root):
+        raise UserError(
+            f"--split {split}: the model learned from {len(shared)} of its pictures, such as "
+            f"{shared[0]}; name pictures that are new to it"
+        )
+    mirrored = PoseEstimator(model, device=device, flip=True)
+    turned = PoseEstimator(model, device=device, flip=True, rotations=rotations)
+    tests: list[Tested] = []
+    for estimator in (plain, mirrored, turned):
+        tests.append(_test(estimator, dataset, root, split, protocol))
+    scores, right = judge(tests[0].found, plain.skeleton.joints)
+    bins = reliability(scores, right)
+    with progress("persons, their pictures cut at the hips", len(opened)) as report:
+        there = presence(plain, opened, report=report)
+
+    title = f"{name}, {protocol}, {opened.name} {opened.split}"
+    drawn: dict[str, Figure | Array] = {"reliability": draw_reliability(bins, title=title)}
+    if runs:
+        drawn["epochs"] = draw_runs(runs)
+    if pictures:
+        drawn["failures"] = _failures(plain, pictures)
+    for kind, path in images.items():
+        _save(drawn[kind], path)
+    measured = Measured(
+        name=name,
+        estimator=plain,
+        tests=tests,
+        milliseconds=_latency(plain, turns),
+        reliability_error=bins.error,
+        auroc=auroc(*there),
+        images={kind: path.relative_to(output.parent).as_posix() for kind, path in images.items()},
+    )
+    with replacing(output) as partial:
+        partial.write_text(write_page(measured))
+    say(f"card -> {output}")
+
+
+def _test(
+    estimator: "PoseEstimator", dataset: str, root: Path | None, split: str, protocol: str
+) -> "Tested":
+    from spcnet.cli.card_page import Tested
+    from spcnet.data.datasets import default_crop, open_dataset
+    from spcnet.inference.evaluate import evaluate
+    from spcnet.inference.judge import by_torso
+
+    opened = open_dataset(dataset, root, split)
+    with progress(f"persons, {estimator.testing()}", len(opened)) as report:
+        found = evaluate(
+            estimator, opened, protocol=protocol, crop=default_crop(dataset), report=report
+        )
+    return Tested(estimator.testing(), found, by_torso(found, estimator.skeleton.joints))
+
+
+def _latency(estimator: "PoseEstimator", turns: int) -> dict[str, float]:
+    from spcnet.bench.inference import latency
+
+    with progress("turns of timing", turns + 1) as report:
+        return latency(estimator, turns=turns, report=report)
+
+
+def _failures(estimator: "PoseEstimator", labels: Path) -> "Array":
+    """The pictures with the largest errors, the joints that were found over them."""
+    import numpy as np
+
+    from spcnet.data.crops import extract_crop
+    from spcnet.data.datasets import open_pictures
+    from spcnet.geometry import apply_affine, crop_affine, square_of_box
+    from spcnet.inference.evaluate import predict_dataset
+    from spcnet.viz.contact_sheet import contact_sheet, draw_labels
+
+    opened = open_pictures("coco", labels, "all")
+    points, _, _ = predict_dataset(estimator, opened)
+    skeleton = estimator.skeleton
+    shown = []
+    for found, (image, person) in zip(points, opened.samples(), strict=True):
+        square = square_of_box(person.box)
+        affine = crop_affine(*square, TILE)
+        pairs = [(n, opened.skeleton.index(joint)) for n, joint in enumerate(skeleton.joints)
+                 if joint in opened.skeleton.joints]  # fmt: skip
+        errors = {
+            skeleton.joints[n]: float(np.hypot(*(found[n] - person.points[there]))) / square[1]
+            for n, there in pairs
+            if person.annotated[there]
+        }
+        off = [joint for joint, error in errors.items() if error > OFF]
+        told = ", ".join(joint.replace("_", " ") for joint in off) or "all joints right"
+        everywhere = np.ones(len(skeleton), dtype=bool)
+        tile = draw_labels(
+            extract_crop(image, affine, TILE), apply_affine(affine, found),
+            everywhere, everywhere, skeleton,
+        )  # fmt: skip
+        shown.append((float(np.mean(list(errors.values()))), tile, (person.image, told)))
+    shown.sort(key=lambda one: -one[0])
+    return contact_sheet(
+        [tile for _, tile, _ in shown[:FAILURES]],
+        [caption for _, _, caption in shown[:FAILURES]],
+        columns=3,
+        title=f"joints that {estimator.path.stem} found; under each, those that are off",
+    )
+
+
+def _save(drawn: "Figure | Array", path: Path) -> None:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    with replacing(path) as partial:
+        if isinstance(drawn, Figure):
+            drawn.savefig(partial, format="png")
+        else:
+            Image.fromarray(drawn).save(partial, format="PNG", optimize=True)
