@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spcnet.heatmaps import cells_to_pixels, gaussian_heatmaps
-from spcnet.training.losses import LabelNoise, heatmap_loss
+from spcnet.training.losses import LabelNoise, Taught, heatmap_loss
 
 CELLS = torch.tensor([[[3.0, 4.0], [6.5, 2.25]]], dtype=torch.float64)  # (1, 2, 2)
 POINTS = cells_to_pixels(CELLS, 4)
@@ -175,3 +175,38 @@ def test_an_undecided_network_learns_as_without_noise() -> None:
         > 0.99
     )
     assert gradients[1].norm() > 0.85 * gradients[0].norm()
+
+
+def test_a_teacher_has_its_share_of_every_kind_of_loss() -> None:
+    seen = FAR_SHARE
+    for kind in ("gaussian", "softmax", "softmax_absent"):
+        options = {"kind": kind, "sigma": 1.0, "stride": 4}
+        outputs = [logits_of(CELLS).clamp_min(-20), torch.zeros_like(TARGET)]
+
+        def value(share: float | None, options: dict[str, object] = options) -> torch.Tensor:
+            taught = None if share is None else Taught(seen, share)
+            return heatmap_loss(outputs, POINTS, BOTH, taught=taught, **options)  # type: ignore[arg-type]  # noqa: B023
+
+        plain, all_taught = value(None), value(1.0)
+        assert value(0.0).tolist() == pytest.approx(plain.tolist())
+        assert value(0.25).tolist() == pytest.approx((0.75 * plain + 0.25 * all_taught).tolist())
+
+
+def test_a_lesson_is_the_cross_entropy_to_what_the_teacher_saw() -> None:
+    options = {"sigma": 1.0, "stride": 4, "taught": Taught(FAR_SHARE, 1.0)}
+    flat = [torch.zeros_like(TARGET)]
+    both = heatmap_loss(flat, POINTS, BOTH, kind="softmax", **options)  # type: ignore[arg-type]
+    assert both.item() == pytest.approx(math.log(64))
+    # Joints without a label are taught as well.
+    neither = heatmap_loss(flat, POINTS, ~BOTH, kind="softmax", **options)  # type: ignore[arg-type]
+    assert neither.item() == pytest.approx(math.log(64))
+    # What the teacher's cells lack of 1 is asked of the place for absent joints.
+    doubt = {**options, "taught": Taught(FAR_SHARE / 2, 1.0)}
+    gone = logits_of(FAR) - 100.0
+    value = heatmap_loss([gone], POINTS, BOTH, kind="softmax_absent", **doubt)  # type: ignore[arg-type]
+    # Half of the mass is asked of cells whose logits lie a hundred lower.
+    assert 50 < value.item() < 51
+
+
+FAR_SHARE = gaussian_heatmaps(FAR, (8, 8), sigma=1.0)
+FAR_SHARE = FAR_SHARE / FAR_SHARE.sum((-1, -2), keepdim=True)

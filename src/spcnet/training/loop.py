@@ -53,11 +53,12 @@ from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
 from spcnet.training.board import Board
 from spcnet.training.evaluation import REFINEMENT, score_store
-from spcnet.training.losses import heatmap_loss
+from spcnet.training.losses import Taught, heatmap_loss
 from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
 from spcnet.training.precision import autocast, freeze_statistics
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import BEST, MODEL, RECIPE, STATE, RunDirectory
+from spcnet.training.teacher import Teacher
 from spcnet.training.workers import Workers, together
 
 LOG_EVERY = 20  # steps
@@ -196,6 +197,9 @@ class Run:
         self.forward: nn.Module = self.parallel or self.network
         if plan.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
+        self.teacher: Teacher | None = None
+        if recipe.loss.teacher is not None:
+            self.teacher = Teacher(recipe.loss.teacher, skeleton=store.skeleton, device=self.device)
         self.optimizer = make_optimizer(recipe, self.network)
         half = plan.precision == "fp16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
@@ -344,7 +348,11 @@ class Run:
         recipe = self.recipe
         double = recipe.training.precision == "fp64"
         images = batch.images.contiguous(memory_format=torch.channels_last)
+        taught = None
         with autocast(recipe, self.device):
+            if self.teacher is not None:
+                cells = images.shape[-1] // PoseNetwork.stride
+                taught = Taught(self.teacher.look(images, cells=cells), recipe.loss.teacher_share)
             outputs = self.forward(images.double() if double else images)
         return heatmap_loss(
             outputs,
@@ -354,6 +362,7 @@ class Run:
             sigma=recipe.loss.sigma,
             stride=PoseNetwork.stride,
             noise=recipe.loss.noise(self.store.skeleton),
+            taught=taught,
         )
 
     def _syncing(self, *, last: bool) -> AbstractContextManager[None]:

@@ -12,6 +12,20 @@ from spcnet.heatmaps import HeatmapKind, gaussian_heatmaps, log_places, pixels_t
 
 
 @dataclass(frozen=True)
+class Taught:
+    """What a teacher saw, for distillation (Hinton et al. 2015).
+
+    Attributes:
+        places: (B, K, H, W) probabilities of the cells; what they lack of 1 is "not in the
+            picture".
+        share: of the loss that is the teacher's; it is asked of joints without labels too.
+    """
+
+    places: Tensor
+    share: float
+
+
+@dataclass(frozen=True)
 class LabelNoise:
     """How often labels are believed to be wrong.
 
@@ -35,6 +49,7 @@ def heatmap_loss(
     sigma: float,
     stride: int,
     noise: LabelNoise | None = None,
+    taught: Taught | None = None,
 ) -> Tensor:
     """Loss (O,) of each supervised output; their sum is what is minimised (eq. 6).
 
@@ -48,14 +63,19 @@ def heatmap_loss(
         sigma: of the target in cells.
         stride: of the heatmaps.
         noise: with a cross-entropy, what the labels are forgiven; see `_forgiving`.
+        taught: what another network saw, for a share of the loss.
     """
-    height, width = outputs[0].shape[-2:]
+    raw = torch.stack([output.float() for output in outputs])  # (O, B, K, H, W)
+    height, width = raw.shape[-2:]
     cells = pixels_to_cells(points, stride)
     target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
     if kind == "gaussian":
-        weight = annotated.to(target)[..., None, None]
-        errors = [(weight * (output.float() - target) ** 2).sum() for output in outputs]
-        return 0.5 * torch.stack(errors) / target.numel()
+        losses = _squared_errors(raw, target, annotated)
+        if taught is None:
+            return losses
+        lesson = taught.places * (2 * math.pi * sigma**2)
+        lessons = _squared_errors(raw, lesson, torch.ones_like(annotated))
+        return torch.lerp(losses, lessons.to(losses), taught.share)
     absent = kind == "softmax_absent"
     inside = ((cells > -0.5) & (cells < cells.new_tensor([width, height]) - 0.5)).all(-1)
     share = target.flatten(-2)
@@ -65,12 +85,25 @@ def heatmap_loss(
         share[..., -1] = (~inside).to(share)
     # Without a place for absent joints, one outside the crop has none to be found at.
     known = annotated & (inside | absent)  # (B, K)
-    places = torch.stack([log_places(output.float(), absent=absent) for output in outputs])
+    places = log_places(raw, absent=absent)  # (O, B, K, P)
     if noise is None:
         entropies = -(share * places).sum(-1)  # (O, B, K)
     else:
         entropies = _forgiving(places, share, known, noise)
-    return (known * entropies).sum((-1, -2)) / known.numel()  # (O,)
+    losses = (known * entropies).sum((-1, -2)) / known.numel()  # (O,)
+    if taught is None:
+        return losses
+    lesson = taught.places.flatten(-2).to(places)
+    if absent:
+        lesson = torch.cat([lesson, 1 - lesson.sum(-1, keepdim=True)], dim=-1).clamp_min(0)
+    lessons = -(lesson * places).sum((-1, -2, -3)) / known.numel()
+    return torch.lerp(losses, lessons.to(losses), taught.share)
+
+
+def _squared_errors(raw: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Half the mean squared errors (O,) of joints that count, (B, K)."""
+    weight = counted.to(target)[..., None, None]
+    return 0.5 * (weight * (raw - target) ** 2).sum((-1, -2, -3, -4)) / target.numel()
 
 
 def _forgiving(places: Tensor, share: Tensor, known: Tensor, noise: LabelNoise) -> Tensor:

@@ -129,6 +129,13 @@ class LossSection(Section):
         description="share of left-right pairs labelled the wrong way round; for the softmax kinds",
     )
 
+    teacher: str | None = Field(
+        None, description="a model or .safetensors of the same joints to learn from too"
+    )
+    teacher_share: float = Field(
+        0.5, ge=0, le=1, description="of the loss that asks for what the teacher sees"
+    )
+
     @model_validator(mode="after")
     def _check_noise(self) -> "LossSection":
         if self.kind == "gaussian" and (self.astray or self.swapped):

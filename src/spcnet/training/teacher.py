@@ -1,0 +1,60 @@
+"""A trained network that another learns from (distillation)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spcnet.checkpoints import find_weights, load_checkpoint
+from spcnet.errors import UserError
+from spcnet.heatmaps import activate
+from spcnet.models.network import channels_last
+from spcnet.skeletons import Skeleton
+
+
+class Teacher:
+    """Says where a trained network sees the joints of training crops.
+
+    Args:
+        name: a model with weights, or a ``.safetensors``.
+        skeleton: of the labels; the teacher's has to be the same.
+        device: where the crops are.
+
+    Raises:
+        UserError: there is no such model, or it predicts other joints.
+    """
+
+    def __init__(self, name: str, *, skeleton: Skeleton, device: torch.device) -> None:
+        network, self.card = load_checkpoint(find_weights(name))
+        if self.card.skeleton.joints != skeleton.joints:
+            raise UserError(
+                f"loss.teacher: {name} predicts {self.card.skeleton.name!r}, and the data are "
+                f"annotated with {skeleton.name!r}"
+            )
+        self.network = channels_last(network.to(device)).eval()
+
+    @torch.no_grad()
+    def look(self, images: Tensor, *, cells: int) -> Tensor:
+        """Probabilities of the cells of a map, (B, K, cells, cells); their sum is at most 1.
+
+        Args:
+            images: (B, 3, S, S), normalised as for training; another size than the teacher's own
+                is changed to that.
+            cells: side of the maps.
+        """
+        side = self.card.input_size
+        if images.shape[-1] != side:
+            images = F.interpolate(
+                images, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+            )
+        raw = self.network(images.contiguous(memory_format=torch.channels_last))
+        heatmaps = activate(raw, kind=self.card.heatmap, sigma=self.card.sigma).clamp_min(0)
+        places = heatmaps / (2 * math.pi * self.card.sigma**2)
+        if places.shape[-1] != cells:
+            # The mass of a cell is that of the area it covers.
+            ratio = places.shape[-1] / cells
+            places = ratio**2 * F.interpolate(
+                places, size=(cells, cells), mode="bilinear", align_corners=False, antialias=True
+            )
+        return places / places.sum((-1, -2), keepdim=True).clamp_min(1)
