@@ -1,8 +1,28 @@
 """The one error a user is meant to read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something the user can mend: names the value, what is accepted and the remedy.
 
     The command line prints its message as one line and exits with 1, without a traceback.
     """
+
+
+@contextmanager
+def needs_extra(extra: str, doing: str) -> Iterator[None]:
+    """Around imports that an extra of the package brings.
+
+    Args:
+        extra: its name, such as ``"serve"``.
+        doing: what cannot be done without it, for the message.
+
+    Raises:
+        UserError: a module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"{doing} needs {error.name}: pip install 'spcnet[{extra}]'") from None

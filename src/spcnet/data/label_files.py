@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 
 
@@ -52,10 +52,8 @@ def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; wanted {wanted}")
-    try:
+    with needs_extra("h5", f"{path}: reading HDF5"):
         import h5py
-    except ImportError:
-        raise UserError(f"{path}: reading HDF5 needs h5py: pip install 'spcnet[h5]'") from None
     try:
         with h5py.File(path, "r") as file:
             # MATLAB's cells are references to elsewhere in the file.

@@ -20,7 +20,7 @@ import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.label_files import load_h5, load_json, load_mat
-from spcnet.errors import UserError
+from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 from spcnet.skeletons import FLIC11, SKELETONS, Skeleton
 
@@ -431,10 +431,8 @@ def _document(
 
 
 def _write_h5(path: Path, arrays: Mapping[str, Any]) -> None:
-    try:
+    with needs_extra("h5", f"{path}: writing HDF5"):
         import h5py
-    except ImportError:
-        raise UserError(f"{path}: writing HDF5 needs h5py: pip install 'spcnet[h5]'") from None
     with h5py.File(path, "w") as file:
         for name, value in arrays.items():
             file[name] = np.char.encode(value, "utf-8") if value.dtype.kind == "U" else value

@@ -1,0 +1,78 @@
+"""Joints that do not tremble: the one-euro filter over points.
+
+Casiez, Roussel and Vogel, "1 € Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
+Interactive Systems", CHI 2012, Algorithm 1. A low-pass filter whose cutoff rises with the speed:
+what stands still is smoothed, what moves is followed.
+"""
+
+import numpy as np
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+
+
+class OneEuroFilter:
+    """Smooths points over time, each by its own speed.
+
+    Speed counts in sizes of the person a second, so that neither the picture's resolution nor
+    the person's distance matters.
+
+    Args:
+        min_cutoff: Hz, of a point at rest; lower trembles less and lags more.
+        beta: Hz that the cutoff rises for each size a second; higher lags less.
+        d_cutoff: Hz, of the low-pass filter on the speed itself.
+
+    Raises:
+        UserError: a cutoff is not above 0, or `beta` is below 0.
+    """
+
+    def __init__(
+        self, *, min_cutoff: float = 1.0, beta: float = 10.0, d_cutoff: float = 1.0
+    ) -> None:
+        if not min(min_cutoff, d_cutoff) > 0 or not beta >= 0:
+            raise UserError(
+                "min_cutoff and d_cutoff must be above 0 and beta at least 0, got "
+                f"{min_cutoff}, {d_cutoff} and {beta}"
+            )
+        self.min_cutoff = min_cutoff
+        self.beta = beta
+        self.d_cutoff = d_cutoff
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen: the next points are taken as they are."""
+        self._time: float | None = None
+        self._points = np.empty(0)
+        self._velocity: Array = np.zeros(())
+
+    def __call__(self, points: Array, time: float, size: float) -> Array:
+        """The next points, smoothed.
+
+        Args:
+            points: (..., D), D coordinates a point; the same shape until `reset`.
+            time: in seconds; where it does not rise, the last points are given again.
+            size: of the person, in the points' unit.
+
+        Returns:
+            (..., D) float64.
+        """
+        if self._time is None:
+            self._time, self._points = time, np.array(points, dtype=np.float64)
+            return self._points.copy()
+        passed = time - self._time
+        if passed > 0:
+            velocity = (points - self._points) / (passed * size)
+            share = _share(np.array(self.d_cutoff), passed)
+            self._velocity = self._velocity + share * (velocity - self._velocity)
+            speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
+            share = _share(self.min_cutoff + self.beta * speed, passed)
+            self._points = self._points + share * (points - self._points)
+            self._time = time
+        return self._points.copy()
+
+
+def _share(cutoff: Array, passed: float) -> Array:
+    """How much of a new value enters a low-pass filter: the paper's alpha."""
+    constant = 1 / (2 * np.pi * cutoff)
+    share: Array = 1 / (1 + constant / passed)
+    return share

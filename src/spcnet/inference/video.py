@@ -1,0 +1,80 @@
+"""Poses through time: frames in, the followed persons' poses out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spcnet.geometry import Array
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.pose import Pose
+from spcnet.inference.smoothing import OneEuroFilter
+from spcnet.inference.tracking import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class FramePoses:
+    """One frame, and who was found in it.
+
+    Attributes:
+        index: of the frame, from 0.
+        time: of the frame in seconds.
+        image: RGB uint8 (H, W, 3).
+        persons: one pose for each followed person, in the order of their boxes; None for those
+            who are lost.
+    """
+
+    index: int
+    time: float
+    image: Array
+    persons: list[Pose | None]
+
+
+def follow(
+    estimator: PoseEstimator,
+    frames: Iterable[tuple[float, Array]],
+    *,
+    boxes: ArrayLike | None = None,
+    smooth: bool = False,
+) -> Iterator[FramePoses]:
+    """Follow persons through frames, lazily and one at a time.
+
+    Args:
+        estimator: finds the joints.
+        frames: pairs of a time in seconds and an RGB uint8 picture (H, W, 3), in order.
+        boxes: (N, 4) tight person boxes x0, y0, x1, y1 in the first frame, each of which is
+            followed as one person. Without boxes it is the one person in the picture.
+        smooth: pass each person's joints through a one-euro filter, which starts anew where the
+            person was lost.
+
+    Yields:
+        One `FramePoses` a frame.
+
+    Raises:
+        UserError: a box is not one, or lies outside the first frame.
+    """
+    tracker = Tracker(estimator, boxes)
+    filters: dict[int, OneEuroFilter] = {}
+    for index, (time, image) in enumerate(frames):
+        persons = tracker(image)
+        if smooth:
+            persons = _smoothed(persons, time, filters)
+        yield FramePoses(index, time, image, persons)
+
+
+def _smoothed(
+    persons: list[Pose | None], time: float, filters: dict[int, OneEuroFilter]
+) -> list[Pose | None]:
+    """Poses whose joints went through each person's filter; who is lost loses the filter too."""
+    smoothed: list[Pose | None] = []
+    for number, pose in enumerate(persons):
+        if pose is None:
+            filters.pop(number, None)
+            smoothed.append(None)
+            continue
+        points = filters.setdefault(number, OneEuroFilter())
+        size = max(1.0, float(np.ptp(pose.box.reshape(2, 2), axis=0).max()))
+        keypoints = points(pose.keypoints, time, size).astype(np.float32)
+        smoothed.append(replace(pose, keypoints=keypoints))
+    return smoothed
