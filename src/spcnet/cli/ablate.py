@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.console import check_style, replacing, say, table
+from spcnet.cli.console import StopWish, check_style, replacing, say, stop_wish, table
 from spcnet.cli.options import DEVICE
-from spcnet.cli.train import (
-    MAX_MINUTES,
-    OVERRIDES,
-    StopWish,
-    count_persons,
-    stop_wish,
-    train_by,
-)
+from spcnet.cli.train import MAX_MINUTES, OVERRIDES, STOPPING, count_persons, train_by
 from spcnet.cli.unseen import shared_pictures
 from spcnet.errors import UserError
 
@@ -98,7 +91,10 @@ def ablate(
     failed: list[str] = []
     if not report:
         scored.check_unseen()
-        with join_workers(found) as workers, stop_wish(max_minutes, loud=workers.first) as stop:
+        with (
+            join_workers(found) as workers,
+            stop_wish(STOPPING if workers.first else None, max_minutes=max_minutes) as stop,
+        ):
             level = logging.INFO if workers.first else logging.WARNING
             logging.basicConfig(level=level, format="%(message)s")
             failed = _train_runs(runs, folder, scored, workers, stop)

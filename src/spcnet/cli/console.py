@@ -1,12 +1,16 @@
 """What the commands share: where they write, progress, tables, devices."""
 
 import json
+import math
 import os
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,8 +34,13 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Advance]:
-    """Show how far long work is: a bar on a terminal, otherwise a line every tenth."""
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """Show how far long work is: a bar on a terminal, otherwise a line every tenth.
+
+    Args:
+        label: what is counted.
+        total: how many there are, about; None where nobody knows.
+    """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -49,15 +58,65 @@ def progress(label: str, total: int) -> Iterator[Advance]:
 
             yield move
         return
-    tenths = 0
+    begin = time.monotonic()
+    told = 0
 
     def line(done: int, note: str = "") -> None:
-        nonlocal tenths
-        if 10 * done // max(1, total) > tenths:
-            tenths = 10 * done // max(1, total)
-            say(f"{label}: {done} of {total}")
+        nonlocal told
+        due = done // 100 if total is None else 10 * done // max(1, total)
+        if due > told:
+            told = due
+            if total is None:
+                say(f"{label}: {done}")
+                return
+            left = (time.monotonic() - begin) / done * max(0, total - done)
+            say(f"{label}: {done} of {total}, {timedelta(seconds=round(left))} left")
 
     yield line
+
+
+@dataclass
+class StopWish:
+    """Whether a run should stop.
+
+    Attributes:
+        deadline: when its time is up, by the monotonic clock.
+        asked: somebody wishes it.
+    """
+
+    deadline: float
+    asked: bool = False
+
+    def __call__(self) -> bool:
+        return self.asked or time.monotonic() > self.deadline
+
+
+@contextmanager
+def stop_wish(told: str | None, *, max_minutes: float | None = None) -> Iterator[StopWish]:
+    """Whether to stop: the time is up, or Ctrl-C or SIGTERM came, so that results are kept first.
+
+    Ctrl-C for the second time stops at once.
+
+    Args:
+        told: said when somebody wishes to stop; None for a process that keeps silent.
+        max_minutes: after which the time is up.
+    """
+    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    wish = StopWish(deadline)
+
+    def hear(number: int, frame: object) -> None:
+        if wish.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt  # asked twice: at once
+        wish.asked = True
+        if told:
+            say(told)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def prepare_output(paths: Sequence[Path], *, force: bool) -> None:

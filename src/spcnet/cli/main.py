@@ -23,6 +23,7 @@ from spcnet.cli import (
     predict,
     score,
     train,
+    video,
 )
 from spcnet.errors import UserError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("video")(video.video)
 app.command("train")(train.train)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, replacing, say
-from spcnet.cli.options import DEVICE, MODEL
+from spcnet.cli.options import DEVICE, FLIP, MODEL
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def predict(
     ] = None,
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
-    ] = False,
+    flip: Annotated[bool, FLIP] = False,
     scales: Annotated[
         str | None,
         typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow."),

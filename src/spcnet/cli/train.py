@@ -1,21 +1,17 @@
 """``spcnet train``: a recipe in, a checkpoint out."""
 
 import logging
-import math
 import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import progress, say
+from spcnet.cli.console import StopWish, progress, say, stop_wish
 from spcnet.cli.options import DEVICE
 from spcnet.errors import UserError
 
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
 
 
 OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
+STOPPING = "stopping after this step; --resume goes on from there"
 MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
 
 
@@ -76,7 +73,7 @@ def train(
         logging.basicConfig(level=level, format="%(message)s")
         if workers.first:
             say(_describe_recipe(plan))
-        with stop_wish(max_minutes, loud=workers.first) as stop:
+        with stop_wish(STOPPING if workers.first else None, max_minutes=max_minutes) as stop:
             checkpoint = train_by(plan, directory, workers, resume=resume, stop=stop)
         if workers.first:
             print(checkpoint)
@@ -88,7 +85,7 @@ def train_by(
     workers: "Workers",
     *,
     resume: bool | None,
-    stop: "StopWish",
+    stop: StopWish,
     finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
     """Open a recipe's data and train, with reports to the person who looks on.
@@ -210,43 +207,6 @@ def count_persons(data: "DataSection") -> tuple[int, int]:
 
 def _describe_data(data: "DataSection") -> str:
     return " + ".join(f"{part.dataset} {part.split}" for part in data.parts)
-
-
-@dataclass
-class StopWish:
-    """Whether a run should stop.
-
-    Attributes:
-        deadline: when its time is up, by the monotonic clock.
-        asked: somebody wishes it.
-    """
-
-    deadline: float
-    asked: bool = False
-
-    def __call__(self) -> bool:
-        return self.asked or time.monotonic() > self.deadline
-
-
-@contextmanager
-def stop_wish(max_minutes: float | None, *, loud: bool) -> Iterator[StopWish]:
-    """Whether to stop: the time is up, or Ctrl-C or SIGTERM came. The run is saved first."""
-    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    wish = StopWish(deadline)
-
-    def hear(number: int, frame: object) -> None:
-        if wish.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: at once
-        wish.asked = True
-        if loud:
-            say("stopping after this step; --resume goes on from there")
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield wish
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +30,28 @@ class FramePoses:
     time: float
     image: Array
     persons: list[Pose | None]
+
+    def to_record(self) -> dict[str, Any]:
+        """The frame as plain values, without its picture and those who are lost.
+
+        Keypoints are [x, y] and boxes [x0, y0, x1, y1] in pixels of the upright picture; person 0
+        is that of the first box.
+        """
+        return {
+            "frame": self.index,
+            "time": round(self.time, 6),
+            "poses": [
+                {
+                    "person": number,
+                    "score": round(float(pose.scores.mean()), 4),
+                    "box": [round(side, 2) for side in pose.box.tolist()],
+                    "keypoints": [[round(x, 2), round(y, 2)] for x, y in pose.keypoints.tolist()],
+                    "scores": [round(score, 4) for score in pose.scores.tolist()],
+                }
+                for number, pose in enumerate(self.persons)
+                if pose is not None
+            ],
+        }
 
 
 def follow(

@@ -210,12 +210,12 @@ class VideoReader:
         """In words, by what the header promised: FFmpeg ends a file that was cut without any."""
         promised = self._video.frames
         if self._packets < promised:
-            return f"is cut short: it holds {self._packets} of its {promised} frames"
+            return f"cut short: it holds {self._packets} of its {promised} frames"
         seconds = (self._container.duration or 0) / 1e6
         if "matroska" in self._container.format.name and self._end < seconds - CUT_SHORT:
-            return f"is cut short: it holds {self._end:.1f} of its {seconds:.1f} seconds"
+            return f"cut short: it holds {self._end:.1f} of its {seconds:.1f} seconds"
         if self._broken:
-            return f"is damaged: {self._broken} of its {self._packets} frames cannot be decoded"
+            return f"damaged: {self._broken} of its {self._packets} frames cannot be decoded"
         return ""
 
 

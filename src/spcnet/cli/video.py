@@ -1,0 +1,211 @@
+"""``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spcnet.cli.console import prepare_output, progress, replacing, say, stop_wish
+from spcnet.cli.options import DEVICE, FLIP, MODEL
+from spcnet.cli.predict import parse_box
+from spcnet.errors import UserError
+
+if TYPE_CHECKING:
+    from spcnet.geometry import Array
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.video import FramePoses
+    from spcnet.inference.video_files import VideoReader, VideoWriter
+
+OUTPUT = typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
+JSON = typer.Option(
+    "--json", help="Where the joints go; alone, no video is written.", show_default=False
+)
+BOX = typer.Option(
+    help="A person's box x0,y0,x1,y1 in the first frame, in pixels; may be repeated. "
+    "Without boxes the one person in the picture is followed."
+)
+SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
+
+
+def video(
+    source: Annotated[Path, typer.Argument(help="A video file.", show_default=False)],
+    output: Annotated[Path | None, OUTPUT] = None,
+    json_path: Annotated[Path | None, JSON] = None,
+    box: Annotated[list[str] | None, BOX] = None,
+    smooth: Annotated[bool, SMOOTH] = False,
+    model: Annotated[str, MODEL] = "default",
+    device: Annotated[str, DEVICE] = "auto",
+    flip: Annotated[bool, FLIP] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
+) -> None:
+    """Follow a person through a video.
+
+    Writes the video with the skeleton over it, with its own time stamps and sound, and the joints
+    of every frame as JSON: beside it, or where --json says. By default they are
+    poses/NAME.pose.mp4 and poses/NAME.pose.json. Ctrl-C keeps the frames so far.
+
+    Example: spcnet video dance.mp4 -o out.mp4
+    """
+    from spcnet.inference.video_files import VideoReader
+
+    output, json_path = _targets(source, output, json_path)
+    prepare_output([path for path in (output, json_path) if path], force=force)
+    boxes = [parse_box(text) for text in box or []] or None
+    with VideoReader(source) as reader:
+        from spcnet.inference.estimator import PoseEstimator
+        from spcnet.inference.video import follow
+
+        estimator = PoseEstimator(model, device=device, flip=flip)
+        say(f"model {estimator.describe()}")
+        tally = _Tally(len(boxes or [None]))
+        with ExitStack() as stack:
+            stop = stack.enter_context(stop_wish("stopping after this frame"))
+            report = stack.enter_context(progress("frames", reader.expected))
+            head = _document_head(reader, estimator, smooth=smooth)
+            record = stack.enter_context(_json_record(json_path, head))
+            writer = _open_writer(stack, output, reader)
+            frames = reader.frames(writer.copy_sound if writer else None)
+            for frame in follow(estimator, frames, boxes=boxes, smooth=smooth):
+                record(frame.to_record())
+                if writer:
+                    writer.write(overlay(frame), frame.time)
+                tally.add(frame)
+                report(tally.frames)
+                if stop():
+                    break
+            asked = stop.asked
+    results = " and ".join(str(path) for path in (output, json_path) if path)
+    print(f"{source} -> {results}: {tally}")
+    if asked:
+        raise UserError(f"{source}: stopped after {tally.frames} frames, which the results hold")
+    if reader.fault:
+        raise UserError(f"{source}: {reader.fault}; the results hold {tally.frames} frames")
+
+
+def overlay(frame: "FramePoses") -> "Array":
+    """A frame's picture with the skeletons of those who were found."""
+    from spcnet.viz.skeletons import draw_skeleton
+
+    picture = frame.image
+    for pose in frame.persons:
+        if pose is not None:
+            picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton)
+    return picture
+
+
+class _Tally:
+    """How many frames there were, how fast, and in how many of them the persons were found."""
+
+    def __init__(self, persons: int) -> None:
+        self.frames = 0
+        self._found = [0] * persons
+        self._begin = time.monotonic()
+
+    def add(self, frame: "FramePoses") -> None:
+        self.frames += 1
+        for number, pose in enumerate(frame.persons):
+            self._found[number] += pose is not None
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self._begin
+        several = len(self._found) > 1
+        found = "; ".join(
+            f"person {f'{n} ' if several else ''}found in {count}, lost in {self.frames - count}"
+            for n, count in enumerate(self._found)
+        )
+        return f"{self.frames} frames, {self.frames / seconds:.1f} a second; {found}"
+
+
+def _targets(
+    source: Path, output: Path | None, json_path: Path | None
+) -> tuple[Path | None, Path | None]:
+    """Where the video and the joints go.
+
+    Raises:
+        UserError: one of them would take another's place, or is no kind of video we write.
+    """
+    from spcnet.inference.video_files import check_suffix
+
+    if output is None and json_path is None:
+        output = Path("poses") / f"{source.stem}.pose.mp4"
+    if output is not None:
+        check_suffix(output)
+        json_path = json_path or output.with_suffix(".json")
+    named = [("the video to read", source), ("-o", output), ("--json", json_path)]
+    there = [(name, path) for name, path in named if path is not None]
+    for n, (name, path) in enumerate(there):
+        for other_name, other in there[:n]:
+            if _same_file(path, other):
+                raise UserError(f"{path}: {name} must be another file than {other_name}")
+    return output, json_path
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return a.resolve() == b.resolve()
+
+
+def _document_head(
+    reader: "VideoReader", estimator: "PoseEstimator", *, smooth: bool
+) -> dict[str, Any]:
+    """What the JSON says before its frames."""
+    from spcnet import __version__
+
+    height, width = reader.size
+    smoothing = "one-euro smoothing" if smooth else "no smoothing"
+    return {
+        "info": {"description": f"spcnet {__version__}, model {estimator.describe()}, {smoothing}"},
+        "video": {"file_name": reader.path.name, "width": width, "height": height},
+        "skeleton": estimator.skeleton.to_dict(),
+    }
+
+
+@contextmanager
+def _json_record(
+    path: Path | None, head: dict[str, Any]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Takes one frame after the other into one JSON document, a line each."""
+    if path is None:
+        yield lambda frame: None
+        return
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(head)[:-1] + ', "frames": [')
+        between = "\n"
+
+        def add(frame: dict[str, Any]) -> None:
+            nonlocal between
+            file.write(between + json.dumps(frame))
+            between = ",\n"
+
+        yield add
+        file.write("\n]}\n")
+
+
+def _open_writer(
+    stack: ExitStack, output: Path | None, reader: "VideoReader"
+) -> "VideoWriter | None":
+    """The video to write, with the sound of the one that is read where it can hold it."""
+    from spcnet.inference.video_files import VideoWriter
+
+    if output is None:
+        return None
+    partial = stack.enter_context(replacing(output))
+    writer = stack.enter_context(
+        VideoWriter(
+            partial, output.suffix, reader.size,
+            time_base=reader.time_base, rate=reader.rate, like=reader,
+        )
+    )  # fmt: skip
+    if writer.left_out:
+        say(
+            f"warning: {output.suffix} cannot hold {' and '.join(writer.left_out)} sound, so "
+            f"{output} has none of it; .mkv can"
+        )
+    return writer
