@@ -24,6 +24,7 @@ from spcnet.cli import (
     score,
     train,
     video,
+    webcam,
 )
 from spcnet.errors import UserError
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("predict")(predict.predict)
 app.command("video")(video.video)
+app.command("webcam")(webcam.webcam)
 app.command("train")(train.train)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import prepare_output, progress, replacing, say, stop_wish
-from spcnet.cli.options import DEVICE, FLIP, MODEL
+from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
 from spcnet.cli.predict import parse_box
 from spcnet.errors import UserError
 
@@ -29,7 +29,6 @@ BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels; may be repeated. "
     "Without boxes the one person in the picture is followed."
 )
-SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
 
 
 def video(
@@ -62,7 +61,7 @@ def video(
 
         estimator = PoseEstimator(model, device=device, flip=flip)
         say(f"model {estimator.describe()}")
-        tally = _Tally(len(boxes or [None]))
+        tally = Tally(len(boxes or [None]))
         with ExitStack() as stack:
             stop = stack.enter_context(stop_wish("stopping after this frame"))
             report = stack.enter_context(progress("frames", reader.expected))
@@ -98,7 +97,7 @@ def overlay(frame: "FramePoses") -> "Array":
     return picture
 
 
-class _Tally:
+class Tally:
     """How many frames there were, how fast, and in how many of them the persons were found."""
 
     def __init__(self, persons: int) -> None:
@@ -107,6 +106,7 @@ class _Tally:
         self._begin = time.monotonic()
 
     def add(self, frame: "FramePoses") -> None:
+        """Count a frame."""
         self.frames += 1
         for number, pose in enumerate(frame.persons):
             self._found[number] += pose is not None

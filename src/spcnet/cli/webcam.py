@@ -1,0 +1,90 @@
+"""``spcnet webcam``: a camera's picture with the skeleton, on a page of this machine."""
+
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcnet.cli.console import prepare_output, replacing, say, stop_wish
+from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
+from spcnet.cli.video import Tally, overlay
+from spcnet.errors import UserError
+
+if TYPE_CHECKING:
+    from spcnet.geometry import Array
+    from spcnet.inference.video_files import VideoWriter
+
+TICK = Fraction(1, 90_000)  # of a second
+
+CAMERA = typer.Option(min=0, help="Which camera: 0 is the first.")
+SOURCE = typer.Option(help="A video that plays the camera's part, over and over.")
+OUTPUT = typer.Option("--output", "-o", help="Record as well: .mp4, .m4v, .mov, .mkv or .webm.")
+PORT = typer.Option(min=0, max=65535, help="Of the page; 0 takes a free one.")
+
+
+def webcam(
+    camera: Annotated[int, CAMERA] = 0,
+    source: Annotated[Path | None, SOURCE] = None,
+    output: Annotated[Path | None, OUTPUT] = None,
+    port: Annotated[int, PORT] = 8700,
+    smooth: Annotated[bool, SMOOTH] = False,
+    model: Annotated[str, MODEL] = "default",
+    device: Annotated[str, DEVICE] = "auto",
+    flip: Annotated[bool, FLIP] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
+) -> None:
+    """Show what a camera sees, with the skeleton over it.
+
+    The page is at 127.0.0.1, for this machine alone; Ctrl-C ends it. Pictures that come while
+    the network is busy are passed over, so that what is shown is never old. With -o it is recorded
+    as well, without sound.
+
+    Example: spcnet webcam --smooth
+    """
+    from spcnet.inference.camera import camera_pictures, newest, played_pictures
+
+    if output is not None:
+        from spcnet.inference.video_files import check_suffix
+
+        check_suffix(output)
+        prepare_output([output], force=force)
+    with ExitStack() as stack:
+        from spcnet.cli.live_page import LivePage
+        from spcnet.inference.estimator import PoseEstimator
+        from spcnet.inference.video import follow
+
+        page = stack.enter_context(LivePage(port))
+        stop = stack.enter_context(stop_wish("stopping"))
+        estimator = PoseEstimator(model, device=device, flip=flip)
+        say(f"model {estimator.describe()}")
+        pictures = camera_pictures(camera) if source is None else played_pictures(source)
+        writer: VideoWriter | None = None
+        tally = Tally(1)
+        fault: UserError | None = None
+        try:
+            for frame in follow(estimator, newest(pictures, stop), smooth=smooth):
+                picture = overlay(frame)
+                page.show(picture)
+                if tally.frames == 0:
+                    print(f"{page.address} shows it; Ctrl-C ends it", flush=True)
+                    if output is not None:
+                        writer = _start_recording(stack, output, picture)
+                if writer is not None:
+                    writer.write(picture, frame.time)
+                tally.add(frame)
+        except UserError as error:  # a camera that was unplugged: what was recorded is kept
+            fault = error
+    if tally.frames:
+        recorded = f" -> {output}" if writer is not None else ""
+        print(f"{source or f'camera {camera}'}{recorded}: {tally}")
+    if fault is not None:
+        raise fault
+
+
+def _start_recording(stack: ExitStack, output: Path, first: "Array") -> "VideoWriter":
+    from spcnet.inference.video_files import VideoWriter
+
+    partial = stack.enter_context(replacing(output))
+    return stack.enter_context(VideoWriter(partial, output.suffix, first.shape[:2], time_base=TICK))

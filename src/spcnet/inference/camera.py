@@ -1,0 +1,153 @@
+"""Live pictures: of a camera, or of a video that plays its part; always the newest one."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
+
+import cv2
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.inference.video_files import VideoReader
+
+T = TypeVar("T")
+Pictures: TypeAlias = Generator[Array, None, None]
+
+PATIENCE = 0.2  # seconds between two looks at whether to stop
+
+
+class Latest(Generic[T]):
+    """Hands the newest of something from one thread to others, who may miss what came between."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._value: T | None = None
+        self._number = 0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new will come."""
+        return self._closed
+
+    def put(self, value: T) -> None:
+        """Replace what is there."""
+        with self._changed:
+            self._value = value
+            self._number += 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing new will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def after(self, number: int, *, patience: float) -> tuple[int, T] | None:
+        """What is newer than the one of some number (0 before the first), with its own number.
+
+        Args:
+            number: of the one seen last.
+            patience: seconds to wait for a newer one, after which the answer is None.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._number > number or self._closed, patience)
+            if self._number == number or self._value is None:
+                return None
+            return self._number, self._value
+
+
+def camera_pictures(number: int) -> Pictures:
+    """The pictures of a camera: RGB uint8 (H, W, 3), as fast as it gives them.
+
+    Args:
+        number: 0 for the first camera of the machine, 1 for the second, ...
+
+    Raises:
+        UserError: it cannot be opened, or stops giving pictures.
+    """
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        camera = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+    try:
+        if not camera.isOpened():
+            raise UserError(
+                f"camera {number} cannot be opened: it is not there, in use, or not permitted; "
+                "--camera names another, --source plays a video instead"
+            )
+        while True:
+            there, picture = camera.read()
+            if not there:
+                raise UserError(f"camera {number} gives no more pictures")
+            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    finally:
+        camera.release()
+
+
+def played_pictures(path: Path) -> Pictures:
+    """The pictures of a video at its own pace, over and over.
+
+    Raises:
+        UserError: it is no video.
+    """
+    while True:
+        with VideoReader(path) as video:
+            begin = time.monotonic()
+            for at, picture in video.frames():
+                time.sleep(max(0.0, begin + at - time.monotonic()))
+                yield picture
+            time.sleep(float(1 / video.rate))
+
+
+def newest(
+    pictures: Generator[Array, None, None], stop: Callable[[], bool]
+) -> Iterator[tuple[float, Array]]:
+    """Of live pictures the newest each time, with the seconds since the first.
+
+    They are taken in a thread of their own, so that none waits in a queue and gets old.
+
+    Args:
+        pictures: a generator that gives each when it comes.
+        stop: whether to end, which is looked at while nothing comes as well.
+
+    Raises:
+        Exception: what the generator raises.
+    """
+    latest: Latest[tuple[float, Array]] = Latest()
+    failures: list[Exception] = []
+    ended = threading.Event()
+
+    def take() -> None:
+        try:
+            with closing(pictures):
+                for picture in pictures:
+                    latest.put((time.monotonic(), picture))
+                    if ended.is_set():
+                        return
+        except Exception as error:
+            failures.append(error)
+        finally:
+            latest.close()
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    number, begin = 0, None
+    try:
+        while not stop():
+            found = latest.after(number, patience=PATIENCE)
+            if found is not None:
+                number, (at, picture) = found
+                begin = at if begin is None else begin
+                yield at - begin, picture
+            elif latest.closed:
+                break
+    finally:
+        ended.set()
+        thread.join(timeout=2)
+    if failures:
+        raise failures[0]
