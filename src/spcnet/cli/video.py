@@ -53,9 +53,10 @@ def video(
     from spcnet.inference.video_files import VideoReader
 
     output, json_path = _targets(source, output, json_path)
-    prepare_output([path for path in (output, json_path) if path], force=force)
     boxes = [parse_box(text) for text in box or []] or None
-    with VideoReader(source) as reader:
+    with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
+        prepare_output([path for path in (output, json_path) if path], force=force)
+
         from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.video import follow
 
@@ -63,7 +64,6 @@ def video(
         say(f"model {estimator.describe()}")
         tally = Tally(len(boxes or [None]))
         with ExitStack() as stack:
-            stop = stack.enter_context(stop_wish("stopping after this frame"))
             report = stack.enter_context(progress("frames", reader.expected))
             head = _document_head(reader, estimator, smooth=smooth)
             record = stack.enter_context(_json_record(json_path, head))
@@ -77,10 +77,9 @@ def video(
                 report(tally.frames)
                 if stop():
                     break
-            asked = stop.asked
     results = " and ".join(str(path) for path in (output, json_path) if path)
     print(f"{source} -> {results}: {tally}")
-    if asked:
+    if stop.asked:
         raise UserError(f"{source}: stopped after {tally.frames} frames, which the results hold")
     if reader.fault:
         raise UserError(f"{source}: {reader.fault}; the results hold {tally.frames} frames")

@@ -417,8 +417,9 @@ def _video_track(container: "InputContainer", path: Path) -> "VideoStream":
     for track in container.streams.video:
         if not track.disposition & track.disposition.attached_pic:
             return track
-    what = "sound only" if container.streams.audio else "no pictures"
-    raise UserError(f"{path}: holds {what}; wanted a video")
+    if container.streams.audio:
+        raise UserError(f"{path}: holds sound only; wanted a video")
+    raise UserError(f"{path}: holds no pictures, or is only the first part of a video")
 
 
 def _display_matrix(picture: "VideoFrame") -> Array:

@@ -1,0 +1,264 @@
+"""``spcnet video`` and ``spcnet webcam``, from end to end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import cv2
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from making_videos import make_video, packets, plain_pictures
+from typer.testing import CliRunner
+
+from spcnet.cli.console import progress
+from spcnet.cli.main import app
+from spcnet.cli.video import video
+from spcnet.cli.webcam import webcam
+from spcnet.data.images import read_image
+from spcnet.errors import UserError
+from spcnet.inference.video_files import VideoReader
+
+COMMAND = [sys.executable, "-m", "spcnet"]
+
+
+def spcnet(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_video(tmp_path / "my clip.mp4", plain_pictures(4))
+
+
+def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
+    """Turned, with uneven times and sound: the default model follows the figure."""
+    walker = cv2.resize(read_image(EXAMPLES / "standing.jpg"), (135, 180))
+    upright = [np.full((192, 240, 3), 128, dtype=np.uint8) for _ in range(9)]
+    for n, picture in enumerate(upright):
+        picture[6:186, 10 * n : 10 * n + 135] = walker
+    times = [0, 30, 70, 100, 200, 233, 266, 300, 420]
+    source = make_video(
+        tmp_path / "my walk.mp4", [np.rot90(picture) for picture in upright], times=times,
+        sound="aac", matrix=[0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30],
+    )  # fmt: skip
+    output = tmp_path / "out put" / "walk.mp4"
+    done = spcnet("video", source, "-o", output, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "9 frames" in done.stdout and "found in 9, lost in 0" in done.stdout
+    assert "default" in done.stderr and "9 of 9" in done.stderr
+
+    with VideoReader(output) as made:
+        assert made.size == (192, 240)
+        shown = list(made.frames())
+    assert [time for time, _ in shown] == pytest.approx([t / 1000 for t in times], abs=1e-4)
+    assert packets(output, "audio") == packets(source, "audio") != []
+    changed = np.abs(shown[4][1].astype(int) - upright[4]).max(axis=2) > 60
+    assert 100 < changed.sum() < 0.2 * changed.size  # a skeleton was drawn
+
+    document = json.loads(output.with_suffix(".json").read_text())
+    assert list(document) == ["info", "video", "skeleton", "frames"]
+    assert document["video"] == {"file_name": "my walk.mp4", "width": 240, "height": 192}
+    frames = document["frames"]
+    assert [frame["frame"] for frame in frames] == list(range(9))
+    assert [frame["time"] for frame in frames] == pytest.approx([t / 1000 for t in times])
+    lefts = np.array([frame["poses"][0]["box"][0] for frame in frames])
+    assert np.diff(lefts).mean() == pytest.approx(10, abs=1.5)
+    neck = document["skeleton"]["joints"].index("neck")
+    truth = json.loads((EXAMPLES / "joints.json").read_text())
+    (number,) = (p["id"] for p in truth["images"] if p["file_name"] == "standing.jpg")
+    (row,) = (row for row in truth["annotations"] if row["image_id"] == number)
+    true_neck = np.array(row["keypoints"]).reshape(14, 3)[12, :2] * 135 / 672
+    found = np.array([frame["poses"][0]["keypoints"][neck] for frame in frames])
+    expected = true_neck + [[10 * n, 6] for n in range(9)]
+    assert np.abs(found - expected).max() < 8
+
+
+def test_joints_alone_and_one_person_a_box(
+    tmp_path: Path, clip: Path, tiny_checkpoint: Path
+) -> None:
+    target = tmp_path / "joints.json"
+    video(clip, json_path=target, box=["0,0,30,40", "30,5,60,45"], model=str(tiny_checkpoint),
+          device="cpu", smooth=True)  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"my clip.mp4", "joints.json"}
+    document = json.loads(target.read_text())
+    assert "one-euro" in document["info"]["description"]
+    assert len(document["frames"]) == 4
+    with pytest.raises(UserError, match="--box 1,2"):
+        video(clip, json_path=target, box=["1,2"], force=True)
+    with pytest.raises(UserError, match="outside the picture of 64 x 48"):
+        video(clip, json_path=target, box=["90,0,99,40"], model=str(tiny_checkpoint), force=True)
+    assert json.loads(target.read_text()) == document
+
+
+def test_without_o_the_results_go_where_those_of_predict_go(
+    clip: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    video(Path(clip.name), model=str(tiny_checkpoint), device="cpu")
+    assert {path.name for path in Path("poses").iterdir()} == {
+        "my clip.pose.mp4", "my clip.pose.json"
+    }  # fmt: skip
+
+
+def test_nothing_of_the_users_is_overwritten(
+    tmp_path: Path, clip: Path, tiny_checkpoint: Path
+) -> None:
+    mine = tmp_path / "out.mp4"
+    mine.write_text("precious")
+    for taken in (mine, mine.with_suffix(".json")):
+        taken.write_text("precious")
+        with pytest.raises(UserError, match=f"{taken.name}: already exists; --force"):
+            video(clip, mine)
+        taken.unlink()
+    before = clip.read_bytes()
+    link = tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    for same in (clip, link):
+        with pytest.raises(UserError, match="must be another file than the video to read"):
+            video(clip, same, force=True)
+    with pytest.raises(UserError, match="must be another file than -o"):
+        video(clip, tmp_path / "a.mp4", json_path=tmp_path / "a.mp4")
+    with pytest.raises(UserError, match=r"out\.gif: not a kind of video"):
+        video(clip, tmp_path / "out.gif")
+    folder = Path("/proc") if os.geteuid() == 0 else tmp_path / "locked"
+    if folder != Path("/proc"):
+        folder.mkdir(0o500)
+    with pytest.raises(UserError, match="cannot write here"):
+        video(clip, folder / "out" / "out.mp4")
+    assert clip.read_bytes() == before
+
+
+def test_what_cannot_be_read_leaves_no_files_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "in.mp4").write_text("no video")
+    done = spcnet("video", tmp_path / "in.mp4", "-o", tmp_path / "out.mp4")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("spcnet: error:") and "not a video that can be read" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_of_a_video_that_was_cut_the_beginning_is_done(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (10, 48, 64, 3), dtype=np.uint8)
+    whole = make_video(tmp_path / "whole.mp4", list(noise), gop_size=2)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+    told = r"cut\.mp4: cut short: it holds \d of its 10 frames; the results hold \d frames"
+    with pytest.raises(UserError, match=told):
+        video(cut, tmp_path / "out.mp4", model=str(tiny_checkpoint), device="cpu")
+    with VideoReader(tmp_path / "out.mp4") as made:
+        shown = len(list(made.frames()))
+    frames = json.loads((tmp_path / "out.json").read_text())["frames"]
+    assert 1 < shown == len(frames) < 10
+
+
+def test_ctrl_c_keeps_the_frames_so_far(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", plain_pictures(1) * 600, sound="aac")
+    output = tmp_path / "out.mp4"
+    command = [*COMMAND, "video", source, "-o", output, "--model", tiny_checkpoint]
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("model"):
+                process.send_signal(signal.SIGINT)
+                break
+        told = process.stderr.read()
+    assert process.returncode == 1
+    assert "stopped after" in told and "Traceback" not in told
+    with VideoReader(output) as made:
+        shown = len(list(made.frames()))
+    frames = json.loads(output.with_suffix(".json").read_text())["frames"]
+    assert 0 < shown == len(frames) < 600
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_progress_tells_the_time_left_or_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("frames", 20) as report:
+        for n in range(1, 21):
+            report(n)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "frames: 2 of 20, 0:00:00 left" and len(lines) == 10
+    with progress("frames", None) as report:
+        for n in range(1, 251):
+            report(n)
+    assert capsys.readouterr().err.splitlines() == ["frames: 100", "frames: 200"]
+
+
+@pytest.fixture
+def live(clip: Path, tiny_checkpoint: Path) -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
+    """The command with a video that plays the camera's part; its page; what it records."""
+    record = clip.with_name("record.mp4")
+    process = subprocess.Popen(
+        [*COMMAND, "webcam", "--source", str(clip), "--port", "0", "-o", str(record),
+         "--model", str(tiny_checkpoint), "--device", "cpu"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline()
+        assert line.startswith("http://127.0.0.1:"), process.stderr.read()
+        yield process, line.split()[0], record
+        process.kill()
+
+
+def test_the_webcams_page_shows_jpegs_until_ctrl_c(
+    live: tuple[subprocess.Popen[str], str, Path],
+) -> None:
+    process, page, record = live
+    with urlopen(page, timeout=20) as answer:
+        text = answer.read().decode()
+        assert "/stream" in text and text.count("http") == 0  # nothing from elsewhere
+    with urlopen(f"{page}stream", timeout=20) as stream:
+        assert stream.headers.get_content_type() == "multipart/x-mixed-replace"
+        for _ in range(3):
+            assert stream.readline() == b"--picture\r\n"
+            assert stream.readline() == b"Content-Type: image/jpeg\r\n"
+            length = int(stream.readline().split()[1])
+            assert stream.readline() == b"\r\n"
+            picture = cv2.imdecode(np.frombuffer(stream.read(length), np.uint8), cv2.IMREAD_COLOR)
+            assert picture.shape == (48, 64, 3)
+            assert stream.readline() == b"\r\n"
+    for url, headers, status in (
+        (page, {"Host": "elsewhere.example:80"}, 403),
+        (f"{page}etc/passwd", {}, 404),
+    ):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(Request(url, headers=headers), timeout=20)
+        assert refused.value.code == status
+        refused.value.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+    assert process.stderr is not None and "Traceback" not in process.stderr.read()
+    with VideoReader(record) as made:
+        times = [time for time, _ in made.frames()]
+    assert len(times) >= 3 and times[0] == 0 and (np.diff(times) > 0).all()
+
+
+def test_a_camera_that_is_not_there_and_a_port_that_is_taken_are_told(
+    tiny_checkpoint: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="camera 97 cannot be opened: it is not there"):
+        webcam(camera=97, port=0, model=str(tiny_checkpoint), device="cpu")
+    assert "WARN" not in capfd.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} cannot be used .*--port names another"):
+            webcam(camera=97, port=port)
+
+
+@pytest.mark.parametrize("command", ["video", "webcam"])
+def test_help_has_an_example(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: spcnet {command}" in " ".join(shown.output.split())

@@ -1,0 +1,187 @@
+"""Following, with a stand-in that knows the answers: each person is a rectangle of one colour."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from spcnet.geometry import square_of_box
+from spcnet.inference.pose import Pose
+from spcnet.inference.tracking import SHRINKING, Tracker
+from spcnet.inference.video import follow
+from spcnet.skeletons import LSP14
+
+SIZE = (120, 200)
+# Where the joints lie in a person's box: on its corners and edges.
+PLACES = np.array([[n % 2, (n // 2) / 6] for n in range(14)], dtype=np.float64)
+
+
+@dataclass
+class Seer:
+    """Finds a coloured rectangle whose middle lies in the crop, and notes what it was asked."""
+
+    looks: list[np.ndarray] = field(default_factory=list)
+    searches: list[int] = field(default_factory=list)
+    unsure: int = 0  # joints of low score, from the first
+    calls: int = 0
+
+    def predict(self, image: np.ndarray, boxes: Iterable[np.ndarray] | None = None) -> list[Pose]:
+        if boxes is None:
+            self.searches.append(self.calls)
+            height, width = image.shape[:2]
+            return [self.look(image, np.array([0, 0, width, height]))]
+        self.calls += 1
+        self.looks += list(boxes)
+        return [self.look(image, box) for box in boxes]
+
+    def look(self, image: np.ndarray, box: np.ndarray) -> Pose:
+        centre, side = square_of_box(box)
+        best, nearest = None, np.inf
+        for colour in np.unique(image[image > 0]):
+            ys, xs = np.nonzero(image[:, :, 0] == colour)
+            true = np.array([xs.min(), ys.min(), xs.max(), ys.max()], dtype=np.float64)
+            away = np.abs((true[:2] + true[2:]) / 2 - centre).max()
+            if away < min(side / 2, nearest):
+                best, nearest = true, away
+        scores = np.full(14, 0.8 if best is not None else 0.05, dtype=np.float32)
+        scores[: self.unsure] = 0.1
+        if best is None:
+            best = np.asarray(box)
+        points = best[:2] + PLACES * (best[2:] - best[:2])
+        return Pose(points.astype(np.float32), scores, np.asarray(box, np.float32), LSP14)
+
+
+def frame(*people: tuple[int, int] | None, height: int = 40, width: int = 20) -> np.ndarray:
+    """People by the top left corners of their rectangles."""
+    image = np.zeros((*SIZE, 3), dtype=np.uint8)
+    for colour, corner in enumerate(people, start=1):
+        if corner is not None:
+            x, y = corner
+            image[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)] = 50 * colour
+    return image
+
+
+def boxes_of(tracker: Tracker, frames: Iterable[np.ndarray]) -> list[list[list[float] | None]]:
+    return [[pose and pose.box.tolist() for pose in tracker(image)] for image in frames]
+
+
+def test_the_box_stays_with_the_figure_and_one_search_suffices() -> None:
+    seer = Seer()
+    corners = [(10 + 3 * n, 30 + n) for n in range(40)]
+    found = boxes_of(Tracker(seer), [frame(corner) for corner in corners])  # type: ignore[arg-type]
+    assert found == [[[x, y, x + 19, y + 39]] for x, y in corners]
+    assert len(seer.searches) == 1
+    assert len(seer.looks) == 39  # one a frame
+
+
+def test_an_empty_scene_is_searched_ever_less_often() -> None:
+    seer = Seer()
+    found = boxes_of(Tracker(seer), [frame() for _ in range(40)])  # type: ignore[arg-type]
+    assert found == [[None]] * 40
+    assert [call - 1 for call in seer.searches] == [0, 2, 5, 10, 19, 28, 37]
+
+
+def test_who_vanished_is_found_again_at_once_in_the_same_place() -> None:
+    tracker = Tracker(Seer())  # type: ignore[arg-type]
+    here, gone = frame((60, 30)), frame()
+    found = boxes_of(tracker, [here, here, *[gone] * 30, here])
+    assert found[2:32] == [[None]] * 30
+    assert found[32] == [[60, 30, 79, 69]]
+
+
+def test_who_comes_back_elsewhere_is_found_by_a_search() -> None:
+    seer = Seer()
+    tracker = Tracker(seer)  # type: ignore[arg-type]
+    before = [frame((5, 5)), *[frame()] * 20]
+    after = boxes_of(tracker, [*before, *[frame((150, 70))] * 10])[21:]
+    wait = after.index([[150, 70, 169, 109]])
+    assert wait <= 8
+    assert after[wait:] == [[[150, 70, 169, 109]]] * (10 - wait)
+
+
+def test_a_cut_to_another_place_is_found_in_the_same_frame() -> None:
+    found = boxes_of(Tracker(Seer()), [frame((5, 5)), frame((150, 70))])  # type: ignore[arg-type]
+    assert found[1] == [[150, 70, 169, 109]]
+
+
+def test_each_box_of_the_first_frame_is_one_person() -> None:
+    seer = Seer()
+    tracker = Tracker(seer, [[100, 20, 119, 59], [20, 20, 39, 59]])  # type: ignore[arg-type]
+    paths = [((100 + 2 * n, 20), (20 + 2 * n, 20) if n < 10 else None) for n in range(20)]
+    found = boxes_of(tracker, [frame(*people) for people in paths])
+    assert [right[0] for right, _ in found if right] == [100 + 2 * n for n in range(20)]
+    assert [left and left[0] for _, left in found] == [20 + 2 * n for n in range(10)] + [None] * 10
+    assert seer.searches == []  # nobody else takes the place of who was lost
+
+
+def test_who_walks_out_of_the_picture_is_lost_without_an_error() -> None:
+    corners = [(60 - 5 * n, 30) for n in range(30)]
+    found = boxes_of(Tracker(Seer()), [frame(corner) for corner in corners])  # type: ignore[arg-type]
+    assert found[0] != [None] and found[-1] == [None]
+
+
+def test_unsure_joints_make_the_box_smaller_slowly() -> None:
+    seer = Seer()
+    tracker = Tracker(seer)  # type: ignore[arg-type]
+    still = frame((60, 20), height=80, width=40)
+    tracker(still)
+    tracker(still)
+    seer.unsure = 8  # the upper joints
+    for _ in range(4):
+        tracker(still)
+    longer = [max(box[2] - box[0], box[3] - box[1]) for box in seer.looks[1:]]
+    ratios = np.divide(longer[1:], longer[:-1])
+    assert (ratios >= SHRINKING - 1e-6).all()
+    assert ratios[-1] < 1
+
+
+def test_follow_is_lazy_and_keeps_times_and_pictures() -> None:
+    read = 0
+
+    def frames() -> Iterator[tuple[float, np.ndarray]]:
+        nonlocal read
+        for n in range(5):
+            read += 1
+            yield n / 7, frame((10 + n, 10))
+
+    found = follow(Seer(), frames())  # type: ignore[arg-type]
+    assert read == 0
+    first = next(found)
+    assert read == 1
+    assert (first.index, first.time) == (0, 0.0)
+    assert np.array_equal(first.image, frame((10, 10)))
+    rest = list(found)
+    assert [one.time for one in rest] == [n / 7 for n in range(1, 5)]
+    record = rest[-1].to_record()
+    assert (record["frame"], record["time"]) == (4, round(4 / 7, 6))
+    (pose,) = record["poses"]
+    assert pose["box"] == [14, 10, 33, 49]
+    assert pose["keypoints"][0] == [14, 10] and len(pose["scores"]) == 14
+
+
+def test_smoothing_lags_behind_motion_and_starts_anew_where_the_person_was_lost() -> None:
+    people = [(20, 20), (26, 20), (26, 20), None, (40, 30), (46, 30)]
+    frames = [(n / 30, frame(person)) for n, person in enumerate(people)]
+    raw = [f.persons[0] for f in follow(Seer(), frames)]  # type: ignore[arg-type]
+    smooth = [f.persons[0] for f in follow(Seer(), frames, smooth=True)]  # type: ignore[arg-type]
+    assert [pose is None for pose in smooth] == [pose is None for pose in raw]
+    assert [pose is None for pose in raw] == [False, False, False, True, False, False]
+    xs = [float(pose.keypoints[0, 0]) for pose in smooth if pose]
+    assert xs[0] == 20 and 20 < xs[1] < xs[2] < 26
+    assert xs[3] == 40  # not drawn back to where they were
+    assert 40 < xs[4] < 46
+    assert smooth[1] is not None and smooth[1].keypoints.dtype == np.float32
+
+
+def test_no_boxes_is_nobody() -> None:
+    assert Tracker(Seer(), np.empty((0, 4)))(frame((5, 5))) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unsure", [0, 5])
+def test_scores_of_many_unsure_joints_still_give_the_box_of_the_others(unsure: int) -> None:
+    seer = Seer(unsure=unsure)
+    (pose,) = Tracker(seer)(frame((60, 20)))  # type: ignore[arg-type]
+    assert pose is not None
+    top = 20 + 39 * PLACES[unsure:, 1].min()
+    assert pose.box.tolist() == pytest.approx([60, top, 79, 59])
