@@ -245,6 +245,38 @@ def test_the_webcams_page_shows_jpegs_until_ctrl_c(
     assert len(times) >= 3 and times[0] == 0 and (np.diff(times) > 0).all()
 
 
+def test_what_was_recorded_is_kept_when_the_camera_is_unplugged(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Unplugged(4))
+    with pytest.raises(UserError, match="camera 2 gives no more pictures"):
+        webcam(camera=2, port=0, output=tmp_path / "r.mkv", model=str(tiny_checkpoint))
+    with VideoReader(tmp_path / "r.mkv") as made:
+        pictures = [picture for _, picture in made.frames()]
+    assert 1 <= len(pictures) <= 4
+    red, _, blue = pictures[0][2:6, 2:6].reshape(-1, 3).mean(axis=0)
+    assert red > 150 and blue < 60  # the camera's blue-green-red is converted
+
+
+class Unplugged:
+    """A camera that shows a red picture a few times and then nothing."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def isOpened(self) -> bool:
+        return True
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.left -= 1
+        red = np.zeros((48, 64, 3), dtype=np.uint8)
+        red[:, :, 2] = 200
+        return (True, red) if self.left >= 0 else (False, None)
+
+    def release(self) -> None:
+        pass
+
+
 def test_a_camera_that_is_not_there_and_a_port_that_is_taken_are_told(
     tiny_checkpoint: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,6 +105,12 @@ def test_a_cut_to_another_place_is_found_in_the_same_frame() -> None:
     assert found[1] == [[150, 70, 169, 109]]
 
 
+def test_after_every_loss_the_search_begins_at_once() -> None:
+    here, there, gone = frame((5, 5)), frame((150, 70)), frame()
+    found = boxes_of(Tracker(Seer()), [here, *[gone] * 12, here, there])  # type: ignore[arg-type]
+    assert found[13:] == [[[5, 5, 24, 44]], [[150, 70, 169, 109]]]
+
+
 def test_each_box_of_the_first_frame_is_one_person() -> None:
     seer = Seer()
     tracker = Tracker(seer, [[100, 20, 119, 59], [20, 20, 39, 59]])  # type: ignore[arg-type]

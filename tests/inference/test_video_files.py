@@ -175,6 +175,16 @@ def test_of_a_file_that_was_cut_the_beginning_is_read_and_the_fault_told(
     assert 5 < len(frames) < 16
 
 
+def test_what_an_edit_list_leaves_out_is_not_missed(tmp_path: Path) -> None:
+    """As in a video that was trimmed on the phone: its first frames are there, but not shown."""
+    times = [100 * n - 400 for n in range(12)]
+    path = make_video(tmp_path / "in.mp4", plain_pictures(12), times=times, gop_size=2)
+    with VideoReader(path) as video:
+        assert video.expected == 8
+        assert [time for time, _ in video.frames()] == pytest.approx([n / 10 for n in range(8)])
+        assert video.fault == ""
+
+
 def test_a_damaged_picture_is_passed_over_and_told(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), dtype=np.uint8)
     path = make_video(tmp_path / "v.mov", list(noise), encoder="png", pix_fmt="rgb24")

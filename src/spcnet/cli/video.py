@@ -26,8 +26,8 @@ JSON = typer.Option(
     "--json", help="Where the joints go; alone, no video is written.", show_default=False
 )
 BOX = typer.Option(
-    help="A person's box x0,y0,x1,y1 in the first frame, in pixels; may be repeated. "
-    "Without boxes the one person in the picture is followed."
+    help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
+    "picture; may be repeated. Without boxes the one person in the picture is followed."
 )
 
 
@@ -111,7 +111,7 @@ class Tally:
             self._found[number] += pose is not None
 
     def __str__(self) -> str:
-        seconds = time.monotonic() - self._begin
+        seconds = max(1e-6, time.monotonic() - self._begin)
         several = len(self._found) > 1
         found = "; ".join(
             f"person {f'{n} ' if several else ''}found in {count}, lost in {self.frames - count}"

@@ -61,6 +61,8 @@ class Tracker:
             found[n] = self._people[n].take(pose, image.shape[:2])
         if self._searches and found[0] is None:
             found[0] = self._search(image)
+        if any(found):
+            self._pause = self._waited = 0
         return found
 
     def _search(self, image: Array) -> Pose | None:
@@ -69,11 +71,10 @@ class Tracker:
         if self._waited < self._pause:
             self._waited += 1
             return None
-        (pose,) = self._estimator.predict(image)
-        found = person.take(pose, image.shape[:2])
         self._waited = 0
-        self._pause = 0 if found else min(max(1, 2 * self._pause), LONGEST_PAUSE)
-        return found
+        self._pause = min(max(1, 2 * self._pause), LONGEST_PAUSE)
+        (pose,) = self._estimator.predict(image)
+        return person.take(pose, image.shape[:2])
 
 
 @dataclass

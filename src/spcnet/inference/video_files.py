@@ -79,6 +79,8 @@ class VideoReader:
             self._video.codec_context.thread_type = "AUTO"
             self.sound = list(self._container.streams.audio)
             self.fault = ""
+            # The header counts frames that an edit list leaves out, too; older PyAV has no index.
+            self._indexed = len(getattr(self._video, "index_entries", ()))
             self._packets = self._broken = 0
             self._end = 0.0
             self._items = self._read()
@@ -160,7 +162,7 @@ class VideoReader:
         self.pixel_aspect = 1 / aspect if turned else aspect
         self.colours = {name: int(getattr(first, name)) for name in COLOURS}
         self._start = Fraction(max(0, self._container.start_time or 0), 1_000_000)
-        self.expected = track.frames or None
+        self.expected = (track.frames and self._indexed) or track.frames or None
         if self.expected is None and self._container.duration:
             seconds = Fraction(self._container.duration, 1_000_000)
             self.expected = max(1, round(seconds * self.rate))
@@ -208,9 +210,8 @@ class VideoReader:
 
     def _what_is_missing(self) -> str:
         """In words, by what the header promised: FFmpeg ends a file that was cut without any."""
-        promised = self._video.frames
-        if self._packets < promised:
-            return f"cut short: it holds {self._packets} of its {promised} frames"
+        if self._packets < self._indexed:
+            return f"cut short: it holds {self._packets} of its {self._indexed} frames"
         seconds = (self._container.duration or 0) / 1e6
         if "matroska" in self._container.format.name and self._end < seconds - CUT_SHORT:
             return f"cut short: it holds {self._end:.1f} of its {seconds:.1f} seconds"
@@ -366,10 +367,9 @@ class VideoWriter:
 
 
 def _pyav() -> Any:
-    """PyAV, which keeps what FFmpeg mutters to itself."""
+    """PyAV, or where to get it."""
     with needs_extra("video", "reading and writing videos"):
         import av
-    av.logging.set_level(None)
     return av
 
 
