@@ -16,7 +16,7 @@ from spcnet.cli.console import (
     say_foreign,
     table,
 )
-from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
+from spcnet.cli.options import DATASET, DEVICE, FLIP, MODEL, ROOT, ROTATIONS, SCALES
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.cli.unseen import learned_from
 
@@ -44,15 +44,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Score against the labels of this file, such as observer-centric ones."),
     ] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
-    scales: Annotated[
-        str | None,
-        typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2."),
-    ] = None,
-    rotations: Annotated[
-        str | None,
-        typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees)."),
-    ] = None,
+    flip: Annotated[bool, FLIP] = False,
+    scales: Annotated[str | None, SCALES] = None,
+    rotations: Annotated[str | None, ROTATIONS] = None,
     device: Annotated[str, DEVICE] = "auto",
     predictions: Annotated[
         Path | None,

@@ -7,4 +7,11 @@ DATASET = typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or sy
 ROOT = typer.Option(help="Folder of the data set.")
 FLIP = typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
 SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
+SCALES = typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
+ROTATIONS = typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
+BOX = typer.Option(
+    help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
+    "Without boxes the whole picture is taken as one person."
+)
+BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...")
