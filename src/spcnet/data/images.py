@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 
@@ -21,14 +22,17 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     """Decode a picture file.
 
     Raises:
-        UserError: the file is missing, a folder, empty, truncated, too large, or no picture that
-            Pillow can read.
+        UserError: the file is missing, a folder, empty, truncated, too large, no picture that can
+            be read, or one that needs a package which is not installed.
     """
     path = Path(path)
     if os.path.isdir(path):
-        raise UserError(f"{path}: is a folder, not a picture; name the pictures in it")
+        raise UserError(f"{path}: is a folder, not a picture; name it alone, or the pictures in it")
     if not os.path.lexists(path):
         raise UserError(f"{path}: no such file")
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return read_raw(path, max_pixels=MAX_PIXELS)
+    teach_format(path)
     try:
         if path.stat().st_size == 0:
             raise UserError(f"{path}: the file is empty (0 bytes)")
