@@ -174,6 +174,32 @@ def draw_panels(rows: Sequence[Sequence[View]], models: Sequence[str]) -> Figure
     return sheet.figure
 
 
+def draw_heatmaps(view: View) -> Figure:
+    """One person's skeleton, the joints' heatmaps together, and each joint's own."""
+    small = (PANEL - GAP) // 2
+    columns = math.ceil(len(view.heatmaps) / 2)
+    together, joints = PANEL + GAP, 2 * (PANEL + GAP)
+    sheet = _Sheet(rows=1, width=joints + columns * (small + GAP) - GAP)
+    drawn = draw_skeleton(view.crop, view.keypoints, view.scores, view.skeleton)
+    for left, title, picture in (
+        (0, "skeleton", drawn),
+        (together, "heatmaps", overlay_heatmaps(view.crop, view.heatmaps)),
+    ):
+        sheet.add_title(left, title)
+        sheet.add_panel(0, left).imshow(picture, interpolation="none")
+    sheet.add_title(joints, "heatmap and score of each joint")
+    for n, (name, score) in enumerate(zip(view.skeleton.joints, view.scores, strict=True)):
+        down, right = divmod(n, columns)
+        place = joints + right * (small + GAP)
+        panel = sheet.add_panel(0, place, top=down * (small + GAP), side=small)
+        panel.imshow(overlay_heatmaps(view.crop, view.heatmaps[n : n + 1]), interpolation="none")
+        panel.text(
+            0.03, 0.96, f"{name} {score:.2f}", transform=panel.transAxes, va="top",
+            fontsize=0.8 * FONT, color="white", parse_math=False,
+        )  # fmt: skip
+    return sheet.figure
+
+
 def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
     """Which level each cell takes most of, and every level's weights: a row a person.
 

@@ -1,9 +1,11 @@
 """Skeletons drawn on pictures. Knows points and names, not models."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
@@ -11,6 +13,7 @@ from spcnet.skeletons import Skeleton
 Colour = tuple[int, int, int]
 
 SUBPIXEL_BITS = 4
+LABEL = 3.5  # height of a joint's name over the width of a limb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +25,13 @@ class Style:
         right: colour of the person's right side.
         centre: colour of the joints and limbs of neither side.
         outline: colour around lines and dots, so that they stand out on any ground.
-        thickness: of a limb, as a share of the person's size.
+        thickness: of a limb, as a share of the person's size, within what the picture can show.
+        line_width: of a limb in pixels, instead.
+        dot: width of a joint over that of a limb.
         faint: least opacity, of a joint with score 0.
         sure: score from which a joint is drawn at full opacity.
+        least: score below which a joint is left out, and the limbs that end in it.
+        labels: whether the joints' names are written beside them.
     """
 
     left: Colour = (230, 159, 0)
@@ -32,8 +39,12 @@ class Style:
     centre: Colour = (245, 245, 245)
     outline: Colour = (20, 20, 20)
     thickness: float = 0.014
+    line_width: float | None = None
+    dot: float = 1.9
     faint: float = 0.12
     sure: float = 0.5
+    least: float = 0.0
+    labels: bool = False
 
     def of_side(self, side: str) -> Colour:
         """The colour of ``"left"``, ``"right"`` or ``"centre"``."""
@@ -57,25 +68,58 @@ def draw_skeleton(
         keypoints: (K, 2) image pixels.
         scores: (K,) in [0, 1].
         skeleton: names and limbs of the K joints.
-        style: colours and widths.
+        style: colours, widths, and what is left out.
     """
     style = style or Style()
     canvas = np.ascontiguousarray(image).copy()
-    thickness = _thickness(keypoints, canvas, style)
+    shown = scores >= style.least
+    if not shown.any():
+        return canvas
+    thickness = style.line_width or _thickness(keypoints[shown], canvas, style)
     # Faint limbs first, so that sure ones lie on top.
     for a, b in sorted(skeleton.limb_indices, key=lambda limb: min(scores[list(limb)])):
+        if not (shown[a] and shown[b]):
+            continue
         colour = style.of_side(_limb_side(skeleton, a, b))
         _blend_line(
             canvas, keypoints[a], keypoints[b], colour, style.outline, thickness,
             style.opacity(float(min(scores[a], scores[b]))),
         )  # fmt: skip
-    for joint in np.argsort(scores):
-        colour = style.of_side(skeleton.side(int(joint)))
+    drawn = [int(joint) for joint in np.argsort(scores) if shown[joint]]
+    for joint in drawn:
+        colour = style.of_side(skeleton.side(joint))
         _blend_line(
-            canvas, keypoints[joint], keypoints[joint], colour, style.outline, 1.9 * thickness,
-            style.opacity(float(scores[joint])),
+            canvas, keypoints[joint], keypoints[joint], colour, style.outline,
+            style.dot * thickness, style.opacity(float(scores[joint])),
         )  # fmt: skip
-    return canvas
+    return (
+        _with_names(canvas, keypoints, drawn, skeleton, style, thickness)
+        if style.labels
+        else canvas
+    )
+
+
+def _with_names(
+    canvas: Array,
+    keypoints: Array,
+    joints: Sequence[int],
+    skeleton: Skeleton,
+    style: Style,
+    thickness: float,
+) -> Array:
+    """The joints' names to the right of them, as high as a few limbs are wide."""
+    picture = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(picture)
+    size = max(9.0, LABEL * thickness)
+    font = ImageFont.load_default(size)
+    for joint in joints:
+        x, y = keypoints[joint]
+        draw.text(
+            (float(x) + style.dot * thickness, float(y)), skeleton.joints[joint],
+            fill=style.of_side(skeleton.side(joint)), font=font, anchor="lm",
+            stroke_width=round(max(1, size / 9)), stroke_fill=style.outline,
+        )  # fmt: skip
+    return np.asarray(picture)
 
 
 def _limb_side(skeleton: Skeleton, a: int, b: int) -> str:
