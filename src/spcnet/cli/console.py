@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -129,14 +129,42 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
         if os.path.lexists(path) and not force:
             raise UserError(f"{path}: already exists; --force overwrites it, or name another")
     for folder in {path.parent for path in paths}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise UserError(
-                f"{folder}: cannot write here ({error.strerror}); -o names another place"
-            ) from None
+        _make_writable(folder)
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot write here ({error.strerror}); -o names another place"
+        ) from None
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """A folder to write results to; where none came, it is left as it was found.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    _make_writable(folder)
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # it is not empty: this is the usual end
+                path.rmdir()
+
+
+def expanded(path: str) -> str:
+    """A path of which ``~`` was not expanded by the shell."""
+    if not path.startswith("~") or os.path.lexists(path):
+        return path
+    return os.path.expanduser(path)
 
 
 @contextmanager

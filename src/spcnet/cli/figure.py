@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import prepare_output, progress, replacing, say
-from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
-from spcnet.cli.predict import parse_box, read_boxes
+from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FLIP, MODEL, ROOT
+from spcnet.cli.predict import parse_box
 from spcnet.cli.score import (
     AXES,
     GROUND_TRUTH,
@@ -44,16 +44,8 @@ Output = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
-Box = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
-        "Without boxes the whole picture is taken as one person."
-    ),
-]
-Boxes = Annotated[
-    Path | None, typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
-]
+Box = Annotated[list[str] | None, BOX]
+Boxes = Annotated[Path | None, BOXES]
 Device = Annotated[str, DEVICE]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier figure.")]
 
@@ -75,7 +67,7 @@ def panels(
             "By default: default."
         ),
     ] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    flip: Annotated[bool, FLIP] = False,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
@@ -127,16 +119,16 @@ def levels(
     prepare_figure(output, force=force)
 
     from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.views import level_view
     from spcnet.models.summary import level_sizes
-    from spcnet.viz.panels import LevelView, draw_levels
+    from spcnet.viz.panels import draw_levels
 
     estimator = PoseEstimator(model, device=device)
     say(f"model {estimator.describe()}")
-    rows = []
-    for person in _persons(images, given, estimator):
-        attention = estimator.attention(person.picture, person.box)
-        crop, _ = _cut_out(estimator, person)
-        rows.append(LevelView(crop=crop, attention=attention))
+    rows = [
+        level_view(estimator, person.picture, person.box)
+        for person in _persons(images, given, estimator)
+    ]
     sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
     save_figure(draw_levels(rows, sizes), output)
 
@@ -407,6 +399,8 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
     if box and boxes:
         raise typer.BadParameter("use either --box or --boxes, not both")
     if boxes:
+        from spcnet.inference.box_files import read_boxes
+
         return read_boxes(boxes).of
     of_every_picture = [parse_box(text) for text in box or []] or None
     return lambda path: of_every_picture
@@ -414,25 +408,23 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
 
 def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> Iterator[_Person]:
     """Every person of every picture; where no boxes were given, the one that `locator` finds."""
-    import numpy as np
-
     from spcnet.data.images import read_image
     from spcnet.inference.estimator import check_boxes
+    from spcnet.inference.views import solid_box
 
     count = 0
     with progress("pictures", len(images)) as report:
         for done, path in enumerate(images, start=1):
-            of_picture = given(path)
             picture = read_image(path)
-            if of_picture is None:
-                (pose,) = locator.predict(picture)
-                # From the middles of its outermost pixels to their edges: it is never empty.
-                found = [pose.box + np.array([-0.5, -0.5, 0.5, 0.5])]
-            else:
-                try:
+            try:
+                of_picture = given(path)
+                if of_picture is None:
+                    (pose,) = locator.predict(picture)
+                    found = [solid_box(pose.box)]
+                else:
                     found = list(check_boxes(of_picture, picture))
-                except UserError as error:
-                    raise UserError(f"{path}: {error}") from None
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
             count += len(found)
             if count > MOST_PERSONS:
                 raise UserError(f"more than {MOST_PERSONS} persons are too many for one figure")
@@ -444,26 +436,7 @@ def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> I
 
 def _view(estimator: "PoseEstimator", person: _Person) -> "View":
     """What a model says of a person, in the pixels of a panel."""
-    from spcnet.geometry import apply_affine
-    from spcnet.viz.panels import View
+    from spcnet.inference.views import view
 
     (pose,) = estimator.predict(person.picture, [person.box])
-    crop, affine = _cut_out(estimator, person)
-    return View(
-        crop=crop,
-        heatmaps=estimator.heatmaps(person.picture, person.box),
-        keypoints=apply_affine(affine, pose.keypoints),
-        scores=pose.scores,
-        skeleton=pose.skeleton,
-    )
-
-
-def _cut_out(estimator: "PoseEstimator", person: _Person) -> "tuple[Array, Array]":
-    """The square that a model looks at, as large as a panel, and the affine that took it."""
-    from spcnet.data.crops import extract_crop
-    from spcnet.geometry import crop_affine, square_of_box
-    from spcnet.viz.panels import PANEL
-
-    square = square_of_box(person.box, padding=estimator.card.box_padding)
-    affine = crop_affine(*square, PANEL)
-    return extract_crop(person.picture, affine, PANEL), affine
+    return view(estimator, person.picture, pose)

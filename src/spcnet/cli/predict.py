@@ -1,110 +1,139 @@
 """``spcnet predict``: pictures in, overlays and COCO JSON out."""
 
-import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.console import prepare_output, replacing, say
-from spcnet.cli.options import DEVICE, FLIP, MODEL
+from spcnet.cli.console import Advance, expanded, output_folder, progress, replacing, say
+from spcnet.cli.options import BOX, BOXES, DEVICE, FLIP, MODEL, ROTATIONS, SCALES
+from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
-    from spcnet.geometry import Array
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.pose import Pose
+    from spcnet.inference.many import BoxesOf, Predicted
+    from spcnet.inference.pose import CocoCollection
+    from spcnet.viz.skeletons import Style
 
-Done = tuple[str, tuple[int, int], "list[Pose]"]
+COLLECTION = "poses.json"
 
 
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Picture files.", show_default=False)],
+    images: Annotated[
+        list[str], typer.Argument(help="Picture files, or one folder.", show_default=False)
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the results; by default poses/."),
     ] = None,
-    box: Annotated[
-        list[str] | None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take the folder's sub-folders too.")
+    ] = False,
+    save: Annotated[
+        str,
         typer.Option(
-            help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
-            "Without boxes the whole picture is taken as one person."
+            help="What is written: some of overlay, json, and of each person crops (what the "
+            "network looks at), heatmaps, attention (which level it takes where)."
         ),
+    ] = "overlay,json",
+    box: Annotated[list[str] | None, BOX] = None,
+    boxes: Annotated[Path | None, BOXES] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="Find the persons with this ONNX model of the YOLO family.")
     ] = None,
-    boxes: Annotated[
-        Path | None, typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
+    detector_kind: Annotated[
+        str, typer.Option(help="auto, yolov8 or yolox: of what kind the detector is.")
+    ] = "auto",
+    box_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least score of a box from --boxes (by default any) or --detector (0.3).",
+        ),
     ] = None,
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
     flip: Annotated[bool, FLIP] = False,
-    scales: Annotated[
-        str | None,
-        typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow."),
+    scales: Annotated[str | None, SCALES] = None,
+    rotations: Annotated[str | None, ROTATIONS] = None,
+    joint_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Draw no joints of a lower score.")
+    ] = 0.0,
+    line_width: Annotated[
+        float | None,
+        typer.Option(min=0.5, help="Of drawn limbs, in pixels; by default by the person's size."),
     ] = None,
-    rotations: Annotated[
-        str | None,
-        typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees)."),
-    ] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Draw the joints' names.")] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print COCO JSON; write files only where -o says."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
 ) -> None:
-    """Find the joints of the person in each picture.
+    """Find the joints of the persons in pictures.
 
-    Writes NAME.pose.jpg, the picture with the skeleton over it, and NAME.pose.json, the joints in
+    Writes NAME.pose.jpg, the picture with the skeletons over it, and NAME.pose.json, the joints in
     COCO's keypoint format, for every picture.
 
+    Of a folder, the results lie as its pictures do, poses.json holds all of them, and pictures
+    whose results are there are passed over: the same command goes on where it was stopped.
+
     Example: spcnet predict photo.jpg -o poses
+
+    Example: spcnet predict photos --recursive --detector yolox_s.onnx -o poses
     """
-    if box and boxes:
-        raise typer.BadParameter("use either --box or --boxes, not both")
+    if sum(map(bool, (box, boxes, detector))) > 1:
+        raise typer.BadParameter("use one of --box, --boxes and --detector")
+    if box_score is not None and not (boxes or detector):
+        raise typer.BadParameter("--box-score goes with --boxes or --detector")
+    kinds = parse_kinds(save)
+    paths = [expanded(path) for path in images]
+    source = Path(paths[0]) if len(paths) == 1 and os.path.isdir(paths[0]) else None
+    if recursive and source is None:
+        raise typer.BadParameter("--recursive goes with one folder")
     folder = output or (None if as_json else Path("poses"))
-    names = result_names(images)
-    if folder is not None:
-        written = [folder / f"{name}.pose.{kind}" for name in names for kind in ("jpg", "json")]
-        prepare_output(written, force=force)
-    given = [parse_box(text) for text in box or []] or None
-    by_picture = read_boxes(boxes) if boxes else None
+    results = None if folder is None else Results(Path(expanded(str(folder))), kinds, force)
+    unreadable: list[str] = []
+    if source is None:
+        jobs = _jobs_of_files(paths)
+        if results is not None:
+            results.check_free(job.name for job in jobs)
+    else:
+        jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
+    people = _people(box, boxes, detector, detector_kind, box_score)
 
     from spcnet.inference.estimator import PoseEstimator
+    from spcnet.viz.skeletons import Style
 
-    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
-    say(f"model {estimator.describe()}")
-    done: list[Done] = []
-    failures = 0
-    for path, name in zip(images, names, strict=True):
-        try:
-            of_picture = given if by_picture is None else by_picture.of(path)
-            picture, poses = _predict_one(estimator, path, of_picture)
-            done.append((path, picture.shape[:2], poses))
-            if folder is not None:
-                target = _write(folder, name, path, picture, poses, estimator)
-                scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in poses)
-                line = f"{path} -> {target} (mean joint score {scores or '-, no boxes'})"
-                say(line) if as_json else print(line)
-        except UserError as error:
-            say(f"spcnet: error: {error}")
-            failures += 1
-    if as_json:
-        print(json.dumps(_document(done, estimator)))
+    with nullcontext() if results is None else output_folder(results.folder):
+        estimator = PoseEstimator(
+            model, device=device, flip=flip, scales=scales, rotations=rotations
+        )
+        say(f"model {estimator.describe()}; {people.told}")
+        run = _Run(
+            estimator=estimator,
+            people=people,
+            results=results,
+            style=Style(least=joint_score, line_width=line_width, labels=labels),
+            in_folder=source is not None,
+            as_json=as_json,
+        )
+        if results is not None and "attention" in kinds:
+            run.check_attention()
+        failures = run.all(jobs)
+    for line in unreadable:
+        say(f"spcnet: error: {line}")
     if failures:
-        say(f"{failures} of {len(images)} pictures failed")
+        say(f"{failures} of {len(jobs)} pictures failed")
+    if failures or unreadable:
         raise typer.Exit(1)
-
-
-def result_names(images: Sequence[str]) -> list[str]:
-    """What the results of each picture are called: its stem, numbered where two would collide."""
-    names: list[str] = []
-    for image in images:
-        stem = Path(image).stem
-        name, n = stem, 2
-        while name in names:
-            name, n = f"{stem}-{n}", n + 1
-        names.append(name)
-    return names
 
 
 def parse_box(text: str) -> list[float]:
@@ -120,108 +149,240 @@ def parse_box(text: str) -> list[float]:
     return [x0, y0, x1, y1]
 
 
-class BoxFile:
-    """Person boxes by picture, from a COCO-style JSON.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A picture's path, its name in documents, and the name of its results without their ends."""
 
-    Either an object with ``images`` (id, file_name) and ``annotations`` (image_id, bbox), or a
-    list of detections with ``bbox`` and ``file_name`` or ``image_id``; ``bbox`` is x, y, width,
-    height.
+    path: str
+    shown: str
+    name: str
+
+
+def _jobs_of_files(paths: Sequence[str]) -> list[_Job]:
+    names = result_names(paths)
+    return [_Job(path, Path(path).name, name) for path, name in zip(paths, names, strict=True)]
+
+
+def _jobs_of_folder(folder: Path, *, recursive: bool) -> tuple[list[_Job], list[str]]:
+    """The pictures of a folder, and a line for every sub-folder that cannot be read.
+
+    What this command wrote itself, into the folder or below it, is none of its pictures.
     """
+    from spcnet.inference.folders import find_pictures
 
-    def __init__(self, path: Path, boxes: dict[str, list[list[float]]]) -> None:
-        self.path = path
-        self.boxes = boxes
-
-    def of(self, picture: str) -> list[list[float]]:
-        """The boxes of a picture, by its path, its name, or its name without suffix.
-
-        Raises:
-            UserError: the file has no boxes for it.
-        """
-        path = Path(picture)
-        for key in (picture, path.name, path.stem, path.stem.lstrip("0")):
-            if key in self.boxes:
-                return self.boxes[key]
-        # The file may name pictures with folders, seen from elsewhere.
-        ends = [key for key in self.boxes if Path(key).name == path.name]
-        if len(ends) == 1:
-            return self.boxes[ends[0]]
-        raise UserError(f"{picture}: {self.path} has no boxes for this picture")
+    found, unreadable = find_pictures(folder, recursive=recursive, passed_over=is_result)
+    jobs = [
+        _Job(str(folder / path), path.as_posix(), name)
+        for path, name in zip(found, mirrored_names(found), strict=True)
+    ]
+    return jobs, unreadable
 
 
-def read_boxes(path: Path) -> BoxFile:
-    """Read a COCO-style JSON of boxes.
+@dataclass(frozen=True)
+class _People:
+    """Where the person boxes of a picture come from, also in words."""
+
+    boxes_of: "BoxesOf"
+    told: str
+
+
+def _people(
+    box: list[str] | None,
+    boxes: Path | None,
+    detector: Path | None,
+    kind: str,
+    score: float | None,
+) -> _People:
+    """Find out where persons are looked for.
 
     Raises:
-        UserError: the file is missing, no JSON, or of another form.
+        UserError: what was given for it is of no use.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the boxes: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from None
-    try:
-        names = {}
-        rows = content
-        if isinstance(content, dict):
-            names = {image["id"]: image["file_name"] for image in content["images"]}
-            rows = content["annotations"]
-        boxes: dict[str, list[list[float]]] = {str(name): [] for name in names.values()}
-        for row in rows:
-            key = row.get("file_name") or names.get(row.get("image_id"), row.get("image_id"))
-            x, y, width, height = (float(value) for value in row["bbox"])
-            boxes.setdefault(str(key), []).append([x, y, x + width, y + height])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(
-            f"{path}: not COCO-style boxes; wanted images and annotations with image_id and bbox "
-            "[x, y, width, height], or a list of {file_name, bbox}"
-        ) from None
-    return BoxFile(path, boxes)
+    if box:
+        given = [parse_box(text) for text in box]
+        return _People(lambda path, picture: given, f"boxes {' '.join(box)}")
+    if boxes:
+        from spcnet.inference.box_files import read_boxes
+
+        by_picture = read_boxes(boxes, threshold=score or 0.0)
+        told = f"boxes of {boxes.name}" + (f" from score {score:g}" if score else "")
+        return _People(lambda path, picture: by_picture.of(path), told)
+    if detector:
+        from spcnet.inference.detectors import SCORE, OnnxDetector
+
+        least = SCORE if score is None else score
+        finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least)
+        told = f"persons by {finder.describe()} from score {least:g}"
+        return _People(lambda path, picture: finder.detect(picture)[0], told)
+    return _People(lambda path, picture: None, "one person a picture")
 
 
-def _predict_one(
-    estimator: "PoseEstimator", path: str, boxes: list[list[float]] | None
-) -> "tuple[Array, list[Pose]]":
-    from spcnet.data.images import read_image
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """How pictures are predicted, and what becomes of the poses."""
 
-    picture = read_image(path)
-    try:
-        return picture, estimator.predict(picture, boxes)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+    estimator: "PoseEstimator"
+    people: _People
+    results: Results | None
+    style: "Style"
+    in_folder: bool
+    as_json: bool
 
+    def check_attention(self) -> None:
+        """See to it that the network has an attention to be saved.
 
-def _write(
-    folder: Path,
-    name: str,
-    path: str,
-    picture: "Array",
-    poses: "list[Pose]",
-    estimator: "PoseEstimator",
-) -> Path:
-    """Write the overlay and the JSON of one picture; give the overlay's path."""
-    from PIL import Image
+        Raises:
+            UserError: it has none.
+        """
+        import numpy as np
 
-    from spcnet.viz.skeletons import draw_skeleton
+        self.estimator.attention(np.zeros((8, 8, 3), np.uint8), [0, 0, 8, 8])
 
-    overlay = picture
-    for pose in poses:
-        overlay = draw_skeleton(overlay, pose.keypoints, pose.scores, pose.skeleton)
-    target = folder / f"{name}.pose.jpg"
-    with replacing(target) as partial:
-        Image.fromarray(overlay).save(partial, format="JPEG", quality=92)
-    document = _document([(path, picture.shape[:2], poses)], estimator)
-    with replacing(target.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n")
-    return target
+    def all(self, jobs: Sequence[_Job]) -> int:
+        """Predict every picture that is not done yet; give the number that failed.
 
+        Raises:
+            UserError: what lies in the folder of results is none of this run.
+        """
+        from spcnet.inference.many import Failed, predict_files
 
-def _document(done: Sequence[Done], estimator: "PoseEstimator") -> dict[str, object]:
-    from spcnet import __version__
-    from spcnet.inference.pose import coco_document
+        collection = self._collection()
+        done = self._done(jobs, needed=collection is not None)
+        outcomes = predict_files(
+            self.estimator,
+            (job.path for job in jobs if job.name not in done),
+            self.people.boxes_of,
+        )
+        failures = finished = 0
+        with self._progress(len(jobs) - len(done)) as report:
+            for job in jobs:
+                if job.name in done:
+                    if collection is not None:
+                        collection.add(self._earlier(job))
+                    continue
+                outcome = next(outcomes)
+                try:
+                    if isinstance(outcome, Failed):
+                        raise UserError(outcome.reason)
+                    document = self._keep(job, outcome)
+                    if collection is not None:
+                        collection.add(document)
+                except UserError as error:
+                    say(f"spcnet: error: {error}")
+                    failures += 1
+                finished += 1
+                report(finished)
+        if collection is not None:
+            self._save(collection)
+        if self.in_folder:
+            self._sum_up(finished - failures, len(done))
+        return failures
 
-    named = [(Path(path).name, size, poses) for path, size, poses in done]
-    document = coco_document(named, estimator.skeleton)
-    description = f"spcnet {__version__}, model {estimator.describe()}"
-    return {"info": {"description": description}, **document}
+    def _done(self, jobs: Sequence[_Job], *, needed: bool) -> set[str]:
+        """The names of a folder's results that are there from an earlier run of the same method.
+
+        Args:
+            jobs: the pictures.
+            needed: whether their JSON is needed too.
+
+        Raises:
+            UserError: they are of another run, or no results.
+        """
+        done: set[str] = set()
+        if not self.in_folder or self.results is None or self.results.force:
+            return done
+        for job in jobs:
+            earlier = self.results.earlier(job.name)
+            if earlier is not None and earlier["info"]["method"] != self._info["method"]:
+                raise UserError(
+                    f"{self.results.path(job.name, 'json')}: was predicted otherwise "
+                    f"({earlier['info']['method']}); --force predicts all again, -o names another "
+                    "folder"
+                )
+            if (earlier or not needed) and self.results.are_there(job.name, earlier):
+                done.add(job.name)
+        return done
+
+    def _earlier(self, job: _Job) -> dict[str, Any]:
+        assert self.results is not None
+        earlier = self.results.earlier(job.name)
+        if earlier is None:
+            raise UserError(f"{self.results.path(job.name, 'json')}: vanished while this ran")
+        return earlier
+
+    def _keep(self, job: _Job, outcome: "Predicted") -> dict[str, Any]:
+        """Write the results of one picture where they are wanted; give its document."""
+        from spcnet.inference.pose import coco_document
+
+        size = (outcome.picture.shape[0], outcome.picture.shape[1])
+        document = {
+            "info": self._info,
+            **coco_document([(job.shown, size, outcome.poses)], self.estimator.skeleton),
+        }
+        if self.results is not None:
+            target = self.results.write(
+                job.name, outcome.picture, outcome.poses, document,
+                estimator=self.estimator, style=self.style,
+            )  # fmt: skip
+            if not self.in_folder:
+                scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in outcome.poses)
+                told = f"mean joint score {scores}" if scores else "no person"
+                line = f"{job.path} -> {target} ({told})"
+                say(line) if self.as_json else print(line)
+        return document
+
+    @property
+    def _info(self) -> dict[str, str]:
+        """What documents say of how they came about; the method is the same on any device."""
+        from spcnet import __version__
+
+        described = self.estimator.describe()
+        return {
+            "description": f"spcnet {__version__}, model {described}; {self.people.told}",
+            "method": f"{described.rpartition(', on ')[0]}; {self.people.told}",
+        }
+
+    def _collection(self) -> "CocoCollection | None":
+        """Where the documents of all pictures are collected, if they are wanted as one.
+
+        Raises:
+            UserError: a file that is none of ours would be overwritten by it.
+        """
+        from spcnet.inference.pose import CocoCollection
+
+        target = self._collection_path()
+        if target is None and not self.as_json:
+            return None
+        if target is not None and not (self.results and self.results.force) and target.exists():
+            with target.open(errors="replace") as file:
+                if not file.read(100).startswith('{"info": {"description": "spcnet '):
+                    raise UserError(f"{target}: is in the way; --force overwrites it")
+        return CocoCollection({"info": self._info}, self.estimator.skeleton)
+
+    def _collection_path(self) -> Path | None:
+        if not self.in_folder or self.results is None or "json" not in self.results.kinds:
+            return None
+        return self.results.folder / COLLECTION
+
+    def _save(self, collection: "CocoCollection") -> None:
+        target = self._collection_path()
+        if target is not None and collection.pictures:
+            with replacing(target) as partial, partial.open("w") as file:
+                collection.save(file)
+        if self.as_json:
+            collection.save(sys.stdout)
+
+    def _sum_up(self, predicted: int, passed_over: int) -> None:
+        where = "" if self.results is None else f" -> {self.results.folder}"
+        there = f", {passed_over} were there already" if passed_over else ""
+        line = f"{predicted} pictures predicted{where}{there}"
+        say(line) if self.as_json else print(line)
+
+    @contextmanager
+    def _progress(self, total: int) -> Iterator[Advance]:
+        """A bar for a folder; single pictures have a line each anyway."""
+        if self.in_folder:
+            with progress("pictures", total) as report:
+                yield report
+        else:
+            yield lambda done, note="": None

@@ -1,8 +1,11 @@
 """What a prediction is."""
 
-from collections.abc import Iterable
+import json
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -75,3 +78,52 @@ def coco_document(
         ]
     categories = [skeleton.to_coco_category()]
     return {"images": entries, "annotations": annotations, "categories": categories}
+
+
+class CocoCollection:
+    """Many pictures' COCO keypoint files as one, of which no more than counts stay in memory.
+
+    Args:
+        head: what the whole file begins with, such as ``info``.
+        skeleton: of all poses.
+    """
+
+    def __init__(self, head: Mapping[str, Any], skeleton: Skeleton) -> None:
+        self._head = dict(head)
+        self._categories = [skeleton.to_coco_category()]
+        self._parts = {
+            key: SpooledTemporaryFile(1 << 20, "w+")  # noqa: SIM115
+            for key in ("images", "annotations")
+        }
+        self._counts = dict.fromkeys(self._parts, 0)
+
+    def add(self, document: Mapping[str, Any]) -> None:
+        """Add what `coco_document` gave for one picture; it is numbered anew."""
+        (image,) = document["images"]
+        image_id = self._counts["images"] + 1
+        self._write("images", {**image, "id": image_id})
+        for annotation in document["annotations"]:
+            number = self._counts["annotations"] + 1
+            self._write("annotations", {**annotation, "id": number, "image_id": image_id})
+
+    @property
+    def pictures(self) -> int:
+        """How many were added."""
+        return self._counts["images"]
+
+    def save(self, file: TextIO) -> None:
+        """Write all of them to a text file."""
+        file.write(
+            "{" + "".join(f"{json.dumps(k)}: {json.dumps(v)}, " for k, v in self._head.items())
+        )
+        for key, part in self._parts.items():
+            part.seek(0)
+            file.write(f'"{key}": [')
+            shutil.copyfileobj(part, file)
+            file.write("], ")
+        file.write(f'"categories": {json.dumps(self._categories)}}}\n')
+
+    def _write(self, key: str, row: Mapping[str, Any]) -> None:
+        separator = ", " if self._counts[key] else ""
+        self._parts[key].write(separator + json.dumps(row))
+        self._counts[key] += 1

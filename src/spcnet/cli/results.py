@@ -1,0 +1,198 @@
+"""What ``spcnet predict`` leaves of each picture: overlay, JSON, crops and panels."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from spcnet.cli.console import replacing
+from spcnet.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from spcnet.geometry import Array
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.pose import Pose
+    from spcnet.viz.skeletons import Style
+
+ENDS = {  # of the files' names; {} is the number of a person
+    "overlay": ".pose.jpg",
+    "json": ".pose.json",
+    "crops": ".crop-{}.png",
+    "heatmaps": ".heatmaps-{}.png",
+    "attention": ".attention-{}.png",
+}
+OF_PICTURE = ("overlay", "json")  # one of each picture; the others are one of each person
+OWN = re.compile(r".+\.(pose\.jpg|(crop|heatmaps|attention)-\d+\.png)")
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """The kinds of results that ``--save`` names, in the order they are written in.
+
+    Raises:
+        UserError: one is unknown, or there is none.
+    """
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [name for name in named if name not in ENDS]
+    if unknown or not named:
+        raise UserError(
+            f"--save {text}: wanted some of {', '.join(ENDS)}, with commas between them"
+        )
+    return tuple(kind for kind in ENDS if kind in named)
+
+
+def is_result(name: str) -> bool:
+    """Whether a file's name is that of a picture which this command wrote."""
+    return OWN.fullmatch(name) is not None
+
+
+def result_names(images: Sequence[str]) -> list[str]:
+    """What the results of each picture are called: its stem, numbered where two would collide."""
+    names: dict[str, None] = {}
+    for image in images:
+        stem = Path(image).stem
+        name, n = stem, 2
+        while name in names:
+            name, n = f"{stem}-{n}", n + 1
+        names[name] = None
+    return list(names)
+
+
+def mirrored_names(images: Sequence[PurePath]) -> list[str]:
+    """What the results of a folder's pictures are called: their paths without the suffix.
+
+    Where two differ by nothing else they keep it, so that a picture's name does not hang on how
+    many others there are.
+    """
+    stems = [image.with_suffix("").as_posix() for image in images]
+    count = Counter(stem.casefold() for stem in stems)
+    return [
+        stem if count[stem.casefold()] == 1 else image.as_posix()
+        for stem, image in zip(stems, images, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of results in one folder.
+
+    Attributes:
+        folder: where they lie.
+        kinds: which are written, of `ENDS`.
+        force: whether earlier ones are overwritten.
+    """
+
+    folder: Path
+    kinds: tuple[str, ...]
+    force: bool
+
+    def path(self, name: str, kind: str, person: int = 1) -> Path:
+        """Where a result lies."""
+        return self.folder / (name + ENDS[kind].format(person))
+
+    def earlier(self, name: str) -> dict[str, Any] | None:
+        """The JSON of a picture that was predicted before, if it is there.
+
+        Raises:
+            UserError: the file is something else.
+        """
+        path = self.path(name, "json")
+        try:
+            document = json.loads(path.read_text())
+            if len(document["images"]) == 1 and document["info"]["method"]:
+                found: dict[str, Any] = document
+                return found
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError):
+            pass
+        raise UserError(f"{path}: is in the way, and no result; --force overwrites it")
+
+    def are_there(self, name: str, earlier: dict[str, Any] | None) -> bool:
+        """Whether a picture needs no more work.
+
+        Args:
+            name: of its results.
+            earlier: its JSON, if there is one: without persons there are no files of them.
+        """
+        nobody = earlier is not None and not earlier["annotations"]
+        return all(
+            self.path(name, kind).exists() or (nobody and kind not in OF_PICTURE)
+            for kind in self.kinds
+        )
+
+    def write(
+        self,
+        name: str,
+        picture: "Array",
+        poses: "list[Pose]",
+        document: dict[str, Any],
+        *,
+        estimator: "PoseEstimator",
+        style: "Style",
+    ) -> Path:
+        """Write the results of one picture that are not there yet; give the path of one.
+
+        Those of a picture come after those of its persons: they tell that all is done.
+        """
+        first = self.path(name, self.kinds[0])
+        try:
+            first.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{first.parent}: cannot be made: {error.strerror}") from None
+        for kind in self.kinds:
+            if kind not in OF_PICTURE:
+                for number, pose in enumerate(poses, start=1):
+                    target = self.path(name, kind, number)
+                    if self.force or not target.exists():
+                        _save_person(target, kind, estimator, picture, pose)
+        for kind in self.kinds:
+            target = self.path(name, kind)
+            if kind in OF_PICTURE and (self.force or not target.exists()):
+                with replacing(target) as partial:
+                    if kind == "json":
+                        partial.write_text(json.dumps(document, indent=1) + "\n")
+                    else:
+                        _save_overlay(partial, picture, poses, style)
+        return first
+
+
+def _save_overlay(path: Path, picture: "Array", poses: "list[Pose]", style: "Style") -> None:
+    from PIL import Image
+
+    from spcnet.viz.skeletons import draw_skeleton
+
+    for pose in poses:
+        picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton, style=style)
+    Image.fromarray(picture).save(path, format="JPEG", quality=92)
+
+
+def _save_person(
+    target: Path, kind: str, estimator: "PoseEstimator", picture: "Array", pose: "Pose"
+) -> None:
+    """Write the crop of one person, or a panel of it."""
+    from PIL import Image
+
+    from spcnet.inference.views import cut_out, level_view, solid_box, view
+    from spcnet.models.summary import level_sizes
+    from spcnet.viz.panels import draw_heatmaps, draw_levels
+
+    box = solid_box(pose.box)
+    image: Image.Image | Figure
+    if kind == "crops":
+        size = estimator.card.input_size
+        image = Image.fromarray(cut_out(estimator, picture, box, size)[0])
+    elif kind == "heatmaps":
+        image = draw_heatmaps(view(estimator, picture, pose))
+    else:
+        sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
+        image = draw_levels([level_view(estimator, picture, box)], sizes)
+    with replacing(target) as partial:
+        if isinstance(image, Image.Image):
+            image.save(partial, format="PNG")
+        else:
+            image.savefig(partial, format="png")

@@ -1,0 +1,307 @@
+"""Who is where in a picture: person boxes for `PoseEstimator.predict`, from any detector.
+
+detector = OnnxDetector("yolox_s.onnx")
+boxes, scores = detector.detect(picture)
+poses = estimator.predict(picture, boxes)
+"""
+
+import ast
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import cv2
+import numpy as np
+import torch
+
+from spcnet.errors import UserError, needs_extra
+from spcnet.geometry import Array
+
+Kind = Literal["auto", "yolov8", "yolox"]
+
+PERSON = 0  # the class, in all models that were trained on COCO's
+SCORE = 0.3
+OVERLAP = 0.65  # intersection over union; two persons in one another's arms stay below it
+USUAL_SIDE = 640  # of a model that takes any size
+STRIDES = (8, 16, 32)
+GREY = 114  # around the picture, as these models are trained
+
+ACCEPTED = (
+    "(1, 4 + classes, N) of the YOLOv8 kind, (1, N, 5 + classes) of the YOLOX kind, or (1, N, 6) "
+    "of x0, y0, x1, y1, score and class"
+)
+
+
+class PersonDetector(Protocol):
+    """Finds the persons in a picture."""
+
+    def detect(self, picture: Array) -> tuple[Array, Array]:
+        """Boxes (N, 4) x0, y0, x1, y1 in image pixels, surest first, and scores (N,) in [0, 1].
+
+        Args:
+            picture: RGB uint8 (H, W, 3).
+        """
+        ...
+
+
+def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
+    """Non-maximum suppression: of boxes that overlap, the surest one.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1.
+        scores: (N,).
+        overlap: intersection over union above which two boxes are of one person.
+
+    Returns:
+        (M,) indices of the boxes that stay, surest first; of equal scores the first.
+    """
+    x0, y0, x1, y1 = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
+    areas = (x1 - x0) * (y1 - y0)
+    waiting = np.argsort(-np.asarray(scores), kind="stable")
+    kept = []
+    while waiting.size:
+        best, waiting = waiting[0], waiting[1:]
+        kept.append(best)
+        width = np.minimum(x1[best], x1[waiting]) - np.maximum(x0[best], x0[waiting])
+        height = np.minimum(y1[best], y1[waiting]) - np.maximum(y0[best], y0[waiting])
+        shared = width.clip(0) * height.clip(0)
+        union = areas[best] + areas[waiting] - shared
+        waiting = waiting[shared <= overlap * union]
+    return np.array(kept, dtype=np.int64)
+
+
+def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:
+    """Boxes and scores from detections as the package supervision has them.
+
+    Args:
+        detections: has ``xyxy`` (N, 4), and may have ``confidence`` (N,) and ``class_id`` (N,),
+            either of which may be None.
+        person: the class that is kept, where there are classes.
+
+    Returns:
+        Boxes (M, 4) and scores (M,), in their order; a score is 1 where there is none.
+
+    Raises:
+        UserError: there are no such arrays.
+    """
+    told = "detections must have xyxy of shape (N, 4), and confidence and class_id of (N,) or None"
+    try:
+        boxes = np.asarray(detections.xyxy, dtype=np.float64)
+    except AttributeError:
+        raise UserError(f"{told}; {type(detections).__name__} has no xyxy") from None
+    boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise UserError(f"{told}; got xyxy of shape {boxes.shape}")
+    scores = np.ones(len(boxes))
+    wanted = np.ones(len(boxes), dtype=bool)
+    if getattr(detections, "confidence", None) is not None:
+        scores = np.asarray(detections.confidence, dtype=np.float64)
+    if getattr(detections, "class_id", None) is not None:
+        wanted = np.asarray(detections.class_id) == person
+    if scores.shape != wanted.shape or scores.shape != (len(boxes),):
+        raise UserError(f"{told}; got {len(boxes)} boxes, {scores.shape} and {wanted.shape}")
+    return boxes[wanted], scores[wanted]
+
+
+class OnnxDetector:
+    """A detector of the YOLO family as an ONNX file; class 0 is the person.
+
+    Three forms of output are told apart by their shape: (1, 4 + classes, N) of the YOLOv8 kind
+    (v8 to v11), (1, N, 5 + classes) of the YOLOX kind, with or without its grid decoded, and
+    (1, N, 6) of models that suppress doubles themselves. The first and the last take RGB in 0..1,
+    YOLOX takes BGR in 0..255, as they were trained.
+
+    Args:
+        path: the file.
+        kind: ``"yolov8"`` or ``"yolox"`` where the shape does not tell.
+        threshold: least score of a person.
+        overlap: as for `nms`.
+
+    Raises:
+        UserError: onnxruntime is not installed, or the file is no such model.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        kind: Kind = "auto",
+        threshold: float = SCORE,
+        overlap: float = OVERLAP,
+    ) -> None:
+        if kind not in get_args(Kind):
+            raise UserError(f"detector kind must be one of {', '.join(get_args(Kind))}, got {kind}")
+        if not 0 <= threshold <= 1:
+            raise UserError(f"a detector's threshold must lie in 0..1, got {threshold:g}")
+        self.path = Path(path)
+        self.threshold = threshold
+        self.overlap = overlap
+        self._session = _open_session(self.path)
+        self._input, self._type, self.size = self._check_input()
+        self._check_classes()
+        # One look at nothing tells the form of the output, and that the model runs.
+        height, width = self.size
+        blank = self._run(np.zeros((1, 3, height, width), dtype=self._type))
+        self.form = _tell_form(self.path, blank.shape, kind, self.size)
+
+    def describe(self) -> str:
+        """Where boxes come from, in words."""
+        return f"{self.path.name} ({self.form}, {self.size[1]} x {self.size[0]} px)"
+
+    def detect(self, picture: Array) -> tuple[Array, Array]:
+        """Boxes (N, 4) of the persons in an RGB uint8 (H, W, 3), surest first, and scores (N,)."""
+        canvas, scale = letterbox(picture, self.size)
+        if self.form == "yolox":
+            values = canvas[..., ::-1].astype(self._type)
+        else:
+            values = (canvas.astype(np.float32) / 255).astype(self._type)
+        output = self._run(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
+        boxes, scores = _decode(output[0].astype(np.float64), self.form, self.size)
+        # A detector counts from the edge of the first pixel, we from its middle.
+        height, width = picture.shape[:2]
+        boxes = (boxes / scale).clip(0, [width, height] * 2) - 0.5
+        solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (scores >= self.threshold)
+        boxes, scores = boxes[solid], scores[solid]
+        kept = nms(boxes, scores, overlap=self.overlap)
+        return boxes[kept], scores[kept].clip(0, 1)
+
+    def _run(self, values: Array) -> Array:
+        try:
+            (output, *_) = self._session.run(None, {self._input: values})
+        except Exception as error:  # the runtime's errors share no class of their own
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{self.path}: the detector does not run: {reason}") from None
+        return np.asarray(output)
+
+    def _check_input(self) -> tuple[str, Any, tuple[int, int]]:
+        """Name, type and (height, width) of the model's input."""
+        inputs = self._session.get_inputs()
+        types = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+        found = ", ".join(f"{one.name} {one.shape} {one.type}" for one in inputs)
+        shape = inputs[0].shape if inputs else []
+        if (
+            len(inputs) != 1
+            or len(shape) != 4
+            or (isinstance(shape[0], int) and shape[0] != 1)
+            or shape[1] != 3
+            or inputs[0].type not in types
+        ):
+            raise UserError(
+                f"{self.path}: a detector takes one picture as float (1, 3, H, W), got {found}"
+            )
+        height, width = (n if isinstance(n, int) else USUAL_SIDE for n in shape[2:])
+        return inputs[0].name, types[inputs[0].type], (height, width)
+
+    def _check_classes(self) -> None:
+        """Where a model names its classes, as Ultralytics' do, the first must be the person."""
+        told = self._session.get_modelmeta().custom_metadata_map.get("names", "")
+        try:
+            first = dict(ast.literal_eval(told))[PERSON]
+        except (ValueError, SyntaxError, TypeError, KeyError):
+            return
+        if first not in ("person", "pedestrian", "human", "people"):
+            raise UserError(
+                f"{self.path}: a person detector's class 0 is the person, this model's is {first!r}"
+            )
+
+
+def letterbox(picture: Array, size: tuple[int, int]) -> tuple[Array, float]:
+    """A picture fitted into a canvas, at its top left, with grey right of it or below.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        size: height and width of the canvas.
+
+    Returns:
+        The canvas (height, width, 3), and its pixels per pixel of the picture.
+    """
+    height, width = picture.shape[:2]
+    scale = min(size[0] / height, size[1] / width)
+    fitted = max(1, round(width * scale)), max(1, round(height * scale))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    canvas = np.full((*size, 3), GREY, dtype=np.uint8)
+    canvas[: fitted[1], : fitted[0]] = cv2.resize(picture, fitted, interpolation=way)
+    return canvas, scale
+
+
+def _open_session(path: Path) -> Any:
+    with needs_extra("onnx", f"{path}: an ONNX detector"):
+        import onnxruntime
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; --detector wants an ONNX model of the YOLO family")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # it takes every core otherwise
+    options.log_severity_level = 3
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    there = onnxruntime.get_available_providers()
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=[name for name in wanted if name in there]
+        )
+    except Exception as error:  # the runtime's errors share no class of their own
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: not an ONNX model that can be run: {reason}") from None
+
+
+def _tell_form(path: Path, shape: tuple[int, ...], kind: Kind, size: tuple[int, int]) -> str:
+    """``"yolov8"``, ``"yolox"`` or ``"boxes"`` (doubles suppressed), by an output's shape.
+
+    Raises:
+        UserError: it is none of them, or not of the kind that was asked for.
+    """
+    refused = UserError(
+        f"{path}: the output has shape {shape}; accepted are {ACCEPTED}"
+        + ("" if kind == "auto" else f", and the kind was said to be {kind}")
+    )
+    if len(shape) != 3 or shape[0] != 1:
+        raise refused
+    cells = len(_grid(size)[0])
+    _, rows, columns = shape
+    fits = {
+        "yolov8": rows >= 5 and (columns == cells or columns > rows),
+        "yolox": columns >= 6 and (rows == cells or rows > columns),
+    }
+    if kind != "auto":
+        if not fits[kind]:
+            raise refused
+        return kind
+    # YOLOX of one class has six columns too, but a row for every cell of its grid.
+    if columns == 6 and rows != cells:
+        return "boxes"
+    form = next((form for form, fit in fits.items() if fit), None)
+    if form is None:
+        raise refused
+    return form
+
+
+def _decode(output: Array, form: str, size: tuple[int, int]) -> tuple[Array, Array]:
+    """Boxes (N, 4) in pixels of the model's input, and scores (N,) of the person."""
+    if form == "boxes":
+        return output[:, :4], np.where(output[:, 5] == PERSON, output[:, 4], 0.0)
+    if form == "yolov8":
+        return _corners(output[:4].T), output[4 + PERSON]
+    centres, sides = output[:, :2], output[:, 2:4]
+    cells, strides = _grid(size)
+    if len(output) == len(cells):
+        # Whichever reading puts the centres nearer to their cells is the right one.
+        middles = (cells + 0.5) * strides
+        placed = (centres + cells) * strides
+        if np.abs(placed - middles).mean() < np.abs(centres - middles).mean():
+            centres, sides = placed, np.exp(sides.clip(max=20)) * strides
+    scores = output[:, 4] * output[:, 5 + PERSON]
+    return _corners(np.concatenate([centres, sides], axis=1)), scores
+
+
+def _corners(boxes: Array) -> Array:
+    """x0, y0, x1, y1 of centres and sides."""
+    centres, half = boxes[:, :2], boxes[:, 2:] / 2
+    return np.concatenate([centres - half, centres + half], axis=1)
+
+
+def _grid(size: tuple[int, int]) -> tuple[Array, Array]:
+    """The cells of YOLOX's grids, finest first: columns and rows (N, 2), and strides (N, 1)."""
+    cells, strides = [], []
+    for stride in STRIDES:
+        ys, xs = np.mgrid[: size[0] // stride, : size[1] // stride]
+        cells.append(np.stack([xs, ys], axis=-1).reshape(-1, 2))
+        strides.append(np.full((xs.size, 1), stride))
+    return np.concatenate(cells), np.concatenate(strides)
