@@ -55,3 +55,40 @@ def test_joints_outside_the_picture_do_not_matter() -> None:
     drawn = draw_skeleton(GREY, points, SURE, LSP14)
     assert not np.array_equal(drawn, GREY)
     assert np.array_equal(draw_skeleton(GREY, points + 5000, SURE, LSP14), GREY)
+
+
+def test_joints_below_the_least_score_are_left_out_with_their_limbs() -> None:
+    scores = SURE.copy()
+    scores[13] = 0.2  # the head's top, above all other joints
+    drawn = draw_skeleton(GREY, STANDING, scores, LSP14, style=Style(least=0.3))
+    assert (drawn[:40] == 100).all() and (drawn[44:] != 100).any()
+    assert np.array_equal(draw_skeleton(GREY, STANDING, scores, LSP14, style=Style(least=2)), GREY)
+
+
+def test_a_line_width_in_pixels_is_kept() -> None:
+    lower_leg = STANDING[:2].astype(int)  # x is 80 from y = 140 to 180
+    for width in (3, 9):
+        drawn = draw_skeleton(GREY, STANDING, SURE, LSP14, style=Style(line_width=width))
+        coloured = (drawn[lower_leg[:, 1].mean().astype(int), 60:90] == Style().right).all(axis=1)
+        assert coloured.sum() == pytest.approx(width, abs=1)
+
+
+def test_a_small_person_in_a_large_picture_is_not_covered() -> None:
+    large = np.full((3000, 4000, 3), 100, np.uint8)
+    drawn = draw_skeleton(large, STANDING / 2 + 1000, SURE, LSP14)  # 80 pixels tall
+    # Eight limbs cross this row of the trunk and arms; a third of it stays as it was.
+    row = drawn[1000 + 40, 1027:1073]
+    assert (row == 100).all(axis=1).mean() > 0.3
+
+
+@pytest.mark.parametrize("factor", [0.4, 10])
+def test_names_stand_beside_their_joints_within_the_picture(factor: float) -> None:
+    side = round(200 * factor)
+    picture = np.full((side, side, 3), 100, np.uint8)
+    bare = draw_skeleton(picture, STANDING * factor, SURE, LSP14)
+    named = draw_skeleton(picture, STANDING * factor, SURE, LSP14, style=Style(labels=True))
+    ys, xs = np.nonzero((bare != named).any(axis=2))
+    assert xs.size
+    # Names of the picture's left half stand left of the person, the others right.
+    assert xs.min() < 55 * factor and xs.max() > 145 * factor
+    assert ys.min() > 0 and ys.max() < side - 1

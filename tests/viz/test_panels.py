@@ -13,6 +13,7 @@ from spcnet.viz.panels import (
     View,
     choose_level,
     dim,
+    draw_heatmaps,
     draw_levels,
     draw_panels,
     level_names,
@@ -150,3 +151,16 @@ def test_every_level_has_its_weights_a_frame_and_a_name(levels: int) -> None:
     assert len(weights) == levels
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == level_names(sizes)
+
+
+def test_each_joint_has_its_own_heatmap_name_and_score() -> None:
+    heatmaps = np.random.default_rng(3).uniform(0, 1, (14, 16, 16)).astype(np.float32)
+    one = view(heatmaps=heatmaps, scores=np.linspace(0, 0.98, 14))
+    figure = draw_heatmaps(one)
+    skeleton, together, *joints = [axes.images[0].get_array() for axes in figure.axes]
+    assert np.array_equal(skeleton, draw_skeleton(CROP, one.keypoints, one.scores, LSP14))
+    assert np.array_equal(together, overlay_heatmaps(CROP, heatmaps))
+    for n, picture in enumerate(joints):
+        assert np.array_equal(picture, overlay_heatmaps(CROP, heatmaps[n : n + 1]))
+    names = [axes.texts[0].get_text() for axes in figure.axes[2:]]
+    assert (len(joints), names[0], names[13]) == (14, "right_ankle 0.00", "head_top 0.98")

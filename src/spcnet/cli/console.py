@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -125,11 +125,21 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
     Raises:
         UserError: a file exists and `force` is off, or a folder cannot be made or written to.
     """
-    for path in paths:
-        if os.path.lexists(path) and not force:
-            raise UserError(f"{path}: already exists; --force overwrites it, or name another")
+    if not force:
+        refuse_existing(paths)
     for folder in {path.parent for path in paths}:
         _make_writable(folder)
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """See to it that none of the files to be written is there.
+
+    Raises:
+        UserError: one is.
+    """
+    for path in paths:
+        if os.path.lexists(path):
+            raise UserError(f"{path}: already exists; --force overwrites it, or name another")
 
 
 def _make_writable(folder: Path) -> None:

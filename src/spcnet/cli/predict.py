@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.console import Advance, expanded, output_folder, progress, replacing, say
+from spcnet.cli.console import (
+    Advance,
+    expanded,
+    output_folder,
+    progress,
+    refuse_existing,
+    replacing,
+    say,
+)
 from spcnet.cli.options import BOX, BOXES, DEVICE, FLIP, MODEL, ROTATIONS, SCALES
 from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
 from spcnet.errors import UserError
@@ -103,8 +111,8 @@ def predict(
     unreadable: list[str] = []
     if source is None:
         jobs = _jobs_of_files(paths)
-        if results is not None:
-            results.check_free(job.name for job in jobs)
+        if results is not None and not force:
+            refuse_existing(results.path(job.name, kind) for job in jobs for kind in kinds)
     else:
         jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
     people = _people(box, boxes, detector, detector_kind, box_score)

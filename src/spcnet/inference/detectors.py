@@ -7,7 +7,7 @@ poses = estimator.predict(picture, boxes)
 
 import ast
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 
-Kind = Literal["auto", "yolov8", "yolox"]
+KINDS = ("auto", "yolov8", "yolox")
 
 PERSON = 0  # the class, in all models that were trained on COCO's
 SCORE = 0.3
@@ -112,7 +112,7 @@ class OnnxDetector:
 
     Args:
         path: the file.
-        kind: ``"yolov8"`` or ``"yolox"`` where the shape does not tell.
+        kind: ``"yolov8"`` or ``"yolox"``, or ``"auto"``: by the shape of the output.
         threshold: least score of a person.
         overlap: as for `nms`.
 
@@ -124,12 +124,12 @@ class OnnxDetector:
         self,
         path: str | Path,
         *,
-        kind: Kind = "auto",
+        kind: str = "auto",
         threshold: float = SCORE,
         overlap: float = OVERLAP,
     ) -> None:
-        if kind not in get_args(Kind):
-            raise UserError(f"detector kind must be one of {', '.join(get_args(Kind))}, got {kind}")
+        if kind not in KINDS:
+            raise UserError(f"a detector's kind is one of {', '.join(KINDS)}, got {kind!r}")
         if not 0 <= threshold <= 1:
             raise UserError(f"a detector's threshold must lie in 0..1, got {threshold:g}")
         self.path = Path(path)
@@ -242,7 +242,7 @@ def _open_session(path: Path) -> Any:
         raise UserError(f"{path}: not an ONNX model that can be run: {reason}") from None
 
 
-def _tell_form(path: Path, shape: tuple[int, ...], kind: Kind, size: tuple[int, int]) -> str:
+def _tell_form(path: Path, shape: tuple[int, ...], kind: str, size: tuple[int, int]) -> str:
     """``"yolov8"``, ``"yolox"`` or ``"boxes"`` (doubles suppressed), by an output's shape.
 
     Raises:
@@ -254,23 +254,18 @@ def _tell_form(path: Path, shape: tuple[int, ...], kind: Kind, size: tuple[int, 
     )
     if len(shape) != 3 or shape[0] != 1:
         raise refused
-    cells = len(_grid(size)[0])
     _, rows, columns = shape
-    fits = {
-        "yolov8": rows >= 5 and (columns == cells or columns > rows),
-        "yolox": columns >= 6 and (rows == cells or rows > columns),
-    }
-    if kind != "auto":
-        if not fits[kind]:
-            raise refused
-        return kind
     # YOLOX of one class has six columns too, but a row for every cell of its grid.
-    if columns == 6 and rows != cells:
+    cells = len(_grid(size)[0])
+    if kind == "auto" and columns == 6 and rows != cells:
         return "boxes"
-    form = next((form for form, fit in fits.items() if fit), None)
-    if form is None:
+    fits = []
+    for form, boxes, values, fewest in (("yolov8", columns, rows, 5), ("yolox", rows, columns, 6)):
+        if kind in ("auto", form) and values >= fewest and (boxes == cells or boxes > values):
+            fits.append((boxes == cells, form))
+    if not fits:
         raise refused
-    return form
+    return max(fits)[1]
 
 
 def _decode(output: Array, form: str, size: tuple[int, int]) -> tuple[Array, Array]:

@@ -67,12 +67,12 @@ def _files(folder: Path, unreadable: list[str], *, recursive: bool) -> Iterator[
             if (status.st_dev, status.st_ino) in entered:
                 continue
             entered.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+            names = sorted(name for name in os.listdir(here) if not name.startswith("."))
         except OSError as error:
             unreadable.append(f"{here}: cannot be read: {error.strerror}")
             continue
-        entries = [entry for entry in entries if not entry.name.startswith(".")]
-        folders = [here / entry.name for entry in entries if entry.is_dir()]
-        yield from (here / entry.name for entry in entries if not entry.is_dir())
+        paths = [here / name for name in names]
+        folders = [path for path in paths if os.path.isdir(path)]
+        yield from sorted(set(paths) - set(folders))
         if recursive:
             waiting += reversed(folders)

@@ -195,7 +195,7 @@ def draw_heatmaps(view: View) -> Figure:
         panel.imshow(overlay_heatmaps(view.crop, view.heatmaps[n : n + 1]), interpolation="none")
         panel.text(
             0.03, 0.96, f"{name} {score:.2f}", transform=panel.transAxes, va="top",
-            fontsize=0.8 * FONT, color="white", parse_math=False,
+            fontsize=0.65 * FONT, color="white", parse_math=False,
         )  # fmt: skip
     return sheet.figure
 

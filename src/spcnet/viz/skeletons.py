@@ -13,7 +13,7 @@ from spcnet.skeletons import Skeleton
 Colour = tuple[int, int, int]
 
 SUBPIXEL_BITS = 4
-LABEL = 3.5  # height of a joint's name over the width of a limb
+LABEL = 2.8  # height of a joint's name over the width of a limb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,17 +107,21 @@ def _with_names(
     style: Style,
     thickness: float,
 ) -> Array:
-    """The joints' names to the right of them, as high as a few limbs are wide."""
+    """The joints' names beside them, away from the person's middle and within the picture."""
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    size = max(9.0, LABEL * thickness)
+    size = max(8.0, LABEL * thickness)
     font = ImageFont.load_default(size)
+    middle = keypoints[joints, 0].mean()
     for joint in joints:
-        x, y = keypoints[joint]
+        x, y = (float(value) for value in keypoints[joint])
+        name = skeleton.joints[joint]
+        width = draw.textlength(name, font)
+        left = x - style.dot * thickness - width if x < middle else x + style.dot * thickness
         draw.text(
-            (float(x) + style.dot * thickness, float(y)), skeleton.joints[joint],
-            fill=style.of_side(skeleton.side(joint)), font=font, anchor="lm",
-            stroke_width=round(max(1, size / 9)), stroke_fill=style.outline,
+            (min(max(left, 0), max(0, picture.width - width)), y), name, anchor="lm", font=font,
+            fill=style.of_side(skeleton.side(joint)),
+            stroke_width=round(max(1, size / 10)), stroke_fill=style.outline,
         )  # fmt: skip
     return np.asarray(picture)
 
@@ -132,7 +136,9 @@ def _thickness(keypoints: Array, canvas: Array, style: Style) -> float:
     """Of a limb in pixels: by the person's size, within what the picture can show."""
     extent = float(np.ptp(keypoints, axis=0).max())
     longest = max(canvas.shape[:2])
-    return float(np.clip(style.thickness * extent, max(1.5, 0.002 * longest), 0.012 * longest))
+    # It is to be seen where the picture is shown whole, and not to cover a small person.
+    thinnest = min(0.002 * longest, 0.03 * extent)
+    return max(1.0, float(np.clip(style.thickness * extent, thinnest, 0.012 * longest)))
 
 
 def _blend_line(

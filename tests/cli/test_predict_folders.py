@@ -1,0 +1,273 @@
+"""``spcnet predict`` on folders, with detectors, and what it saves."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spcnet.cli import main
+from spcnet.cli.results import is_result
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("spcnet: error:")]
+
+
+class Command:
+    """``spcnet predict`` in this process, with an untrained network."""
+
+    def __init__(
+        self, model: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch
+    ) -> None:
+        self.model, self.capsys, self.patch = model, capsys, patch
+
+    def __call__(self, *arguments: object) -> Done:
+        line = ["spcnet", "predict", *map(str, arguments), "--device", "cpu"]
+        if "--model" not in arguments:
+            line += ["--model", str(self.model)]
+        self.patch.setattr(sys, "argv", line)
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Done(code, *self.capsys.readouterr())
+
+
+@pytest.fixture
+def predict(
+    tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    return Command(tiny_checkpoint, capsys, monkeypatch)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four pictures in three folders, and other files."""
+    folder = tmp_path / "my photos"
+    rng = np.random.default_rng(0)
+    for name in ("b.png", "a.jpg", "x/c.png", "x/y/a.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 30, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def read(path: Path) -> dict[str, list[dict[str, object]]]:
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def test_results_lie_as_the_folder_does(predict: Command, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = predict(photos, "-r", "-o", out)
+    assert done.code == 0, done.err
+    stems = ("a", "b", "x/c", "x/y/a")
+    assert files(out) == {f"{s}.pose.{end}" for s in stems for end in ("jpg", "json")} | {
+        "poses.json"
+    }
+    assert done.out == f"4 pictures predicted -> {out}\n"
+    every = read(out / "poses.json")
+    names = [image["file_name"] for image in every["images"]]
+    assert names == ["a.jpg", "b.png", "x/c.png", "x/y/a.jpg"]
+    assert [row["image_id"] for row in every["annotations"]] == [1, 2, 3, 4]
+    single = read(out / "x/y/a.pose.json")
+    assert single["images"][0]["file_name"] == "x/y/a.jpg"
+    assert single["annotations"][0]["keypoints"] == every["annotations"][3]["keypoints"]
+
+
+def test_it_goes_on_where_it_was_stopped(predict: Command, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(photos, "-r", "-o", out)
+    first = read(out / "poses.json")
+    (out / "b.pose.jpg").write_text("kept")
+    (out / "x/c.pose.json").unlink()
+    (out / "poses.json").unlink()
+    done = predict(photos, "-r", "-o", out)
+    assert done.code == 0, done.err
+    assert done.out == f"1 pictures predicted -> {out}, 3 were there already\n"
+    assert (out / "b.pose.jpg").read_text() == "kept"
+    assert read(out / "poses.json") == first
+    again = predict(photos, "-r", "-o", out, "--force")
+    assert again.out == f"4 pictures predicted -> {out}\n"
+    assert Image.open(out / "b.pose.jpg").size == (30, 40)
+
+
+def test_results_of_another_method_are_not_mixed(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    predict(photos, "-o", tmp_path / "out")
+    done = predict(photos, "-o", tmp_path / "out", "--flip")
+    assert done.code == 1
+    assert "predicted otherwise" in done.errors[0] and "--force" in done.errors[0]
+    assert predict(photos, "-o", tmp_path / "out", "--flip", "--force").code == 0
+
+
+def test_own_pictures_are_never_predicted(predict: Command, photos: Path) -> None:
+    assert is_result("a.heatmaps-1.png") and is_result("a.attention-12.png")
+    assert not is_result("a.png") and not is_result(".pose.jpg") and not is_result("pose.jpg")
+    for _ in range(2):
+        done = predict(photos, "-r", "-o", photos / "poses", "--save", "overlay,json,crops")
+        assert done.code == 0, done.err
+    assert done.out.startswith("0 pictures predicted")
+    beside = predict(photos, "-r", "-o", photos, "--save", "overlay,json")
+    assert beside.out.startswith("4 pictures predicted"), beside.err
+    assert "x/c.pose.jpg" in files(photos)
+    assert predict(photos, "-r", "-o", photos).out.startswith("0 pictures predicted")
+
+
+def test_a_bad_file_stops_nothing(predict: Command, photos: Path, tmp_path: Path) -> None:
+    (photos / "aa.png").write_text("no picture")
+    (photos / "x" / "empty.jpg").touch()
+    done = predict(photos, "-r", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert [line.split(": ")[2] for line in done.errors] == [
+        str(photos / "aa.png"), str(photos / "x/empty.jpg")
+    ]  # fmt: skip
+    assert "2 of 6 pictures failed" in done.err
+    assert len(read(tmp_path / "out/poses.json")["images"]) == 4
+
+
+def test_json_of_a_folder_is_one_document(predict: Command, photos: Path, tmp_path: Path) -> None:
+    done = predict(photos, "-r", "--json")
+    assert done.code == 0
+    assert len(json.loads(done.out)["images"]) == 4
+    assert files(tmp_path) == {f"my photos/{name}" for name in files(photos)}
+    # With a folder of results, those that are there are in it too.
+    predict(photos, "-r", "-o", tmp_path / "out")
+    again = predict(photos, "-r", "-o", tmp_path / "out", "--json")
+    assert "0 pictures predicted" in again.err
+    assert json.loads(again.out)["annotations"] == json.loads(done.out)["annotations"]
+
+
+def test_pictures_that_differ_by_suffix_keep_their_results_apart(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (9, 9)).save(photos / "A.png")
+    predict(photos, "-o", tmp_path / "out", "--save", "json")
+    assert files(tmp_path / "out") == {
+        "A.png.pose.json", "a.jpg.pose.json", "b.pose.json", "poses.json"
+    }  # fmt: skip
+
+
+def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = predict(photos / "a.jpg", "-o", out, "--save", "crops",
+                   "--box", "0,0,20,30", "--box", "5,5,30,40")  # fmt: skip
+    assert done.code == 0, done.err
+    assert predict(photos / "b.png", "-o", out, "--save", "attention,heatmaps").code == 0
+    assert files(out) == {"a.crop-1.png", "a.crop-2.png", "b.attention-1.png", "b.heatmaps-1.png"}
+    assert Image.open(out / "a.crop-1.png").size == (64, 64)  # the network's input
+    assert predict(photos / "a.jpg", "-o", out, "--save", "crops").code == 1
+    wrong = predict(photos / "a.jpg", "--save", "overlay,skeletons")
+    assert "wanted some of overlay, json, crops, heatmaps, attention" in wrong.errors[0]
+
+
+def test_folders_that_hold_nothing_leave_nothing(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    empty, out = tmp_path / "empty", tmp_path / "new" / "out"
+    empty.mkdir()
+    assert "no picture in this folder" in predict(empty, "-o", out).errors[0]
+    (empty / "x.png").write_text("no picture")
+    assert predict(empty, "-o", out).code == 1
+    assert predict(empty / "x.png", "-o", out).code == 1
+    assert predict(photos, "-o", out, "--model", "defalt").code == 1
+    assert not out.parent.exists()
+    out.mkdir(parents=True)
+    predict(empty, "-o", out)
+    assert out.exists()  # it was there before
+
+
+def test_a_home_that_the_shell_left_alone(
+    predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(photos))
+    assert predict("~/a.jpg", "-o", tmp_path / "out").code == 0
+    assert predict("~/x", "-o", "~/poses").code == 0
+    assert (photos / "poses" / "c.pose.json").exists()
+
+
+def test_foreign_files_in_the_way_are_left_alone(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for name in ("poses.json", "a.pose.json"):
+        out.mkdir(exist_ok=True)
+        (out / name).write_text('{"mine": 1}')
+        done = predict(photos, "-o", out)
+        assert done.code == 1 and name in done.errors[0] and "in the way" in done.errors[0]
+        assert files(out) == {name}
+        (out / name).unlink()
+
+
+def test_persons_by_a_detector(predict: Command, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from onnx_detectors import bright_detector
+
+    detector = bright_detector(tmp_path / "d.onnx")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture = np.full((64, 64, 3), 40, np.uint8)
+    Image.fromarray(picture).save(photos / "nobody.png")
+    picture[10:50, 20:40] = 250
+    Image.fromarray(picture).save(photos / "one.png")
+    out = tmp_path / "out"
+    everything = ("--detector", detector, "--save", "overlay,json,crops")
+    done = predict(photos, "-o", out, *everything)
+    assert done.code == 0, done.err
+    assert "persons by d.onnx (boxes, 64 x 64 px) from score 0.3" in done.err
+    (person,) = read(out / "one.pose.json")["annotations"]
+    assert person["bbox"] == [19.5, 9.5, 20, 40]
+    assert read(out / "nobody.pose.json")["annotations"] == []
+    assert "nobody.crop-1.png" not in files(out)
+    again = predict(photos, "-o", out, *everything)
+    assert again.out.startswith("0 pictures predicted")
+    single = predict(photos / "nobody.png", "-o", tmp_path / "two", "--detector", detector)
+    assert (single.code, "(no person)" in single.out) == (0, True)
+    wrong = predict(photos, "-o", out, "--detector", photos / "one.png")
+    assert "not an ONNX model" in wrong.errors[0]
+
+
+def test_boxes_of_a_file_by_score(predict: Command, photos: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.json"
+    rows = [
+        {"file_name": name, "bbox": [0, 0, 20, 30], "score": score}
+        for name in ("a.jpg", "b.png")
+        for score in (0.9, 0.4)
+    ]
+    boxes.write_text(json.dumps(rows))
+    found = predict(photos, "--json", "--boxes", boxes, "--box-score", "0.5")
+    assert len(json.loads(found.out)["annotations"]) == 2
+    every = predict(photos, "--json", "--boxes", boxes)
+    assert len(json.loads(every.out)["annotations"]) == 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--box", "0,0,9,9", "--detector", "d.onnx"),
+        ("--box-score", "0.5"),
+        ("--boxes", "b.json", "--box-score", "5"),
+        ("--recursive",),
+        ("--line-width", "0"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...]) -> None:
+    assert predict(photos / "a.jpg", *arguments).code == 2

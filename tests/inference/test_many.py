@@ -1,0 +1,102 @@
+import json
+import threading
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spcnet.errors import UserError
+from spcnet.inference import many
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.many import Failed, Predicted, predict_files
+from spcnet.inference.pose import CocoCollection, Pose, coco_document
+from spcnet.skeletons import LSP14
+
+WHOLE = [[0, 0, 30, 30]]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_checkpoint: Path) -> PoseEstimator:
+    return PoseEstimator(str(tiny_checkpoint), device="cpu", batch_size=3)
+
+
+def pictures(folder: Path, count: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    paths = []
+    for n in range(count):
+        paths.append(str(folder / f"{n}.png"))
+        Image.fromarray(rng.integers(0, 255, (30 + n, 40, 3), dtype=np.uint8)).save(paths[-1])
+    return paths
+
+
+def test_faults_leave_the_other_pictures_of_their_group_alone(
+    tiny: PoseEstimator, tmp_path: Path
+) -> None:
+    paths = pictures(tmp_path, 7)
+    Path(paths[1]).write_text("no picture")
+    Path(paths[6]).unlink()
+
+    def boxes_of(path: str, picture: np.ndarray) -> list[list[float]]:
+        if path == paths[3]:
+            raise UserError("nobody knows")
+        return [[90, 90, 99, 99]] if path == paths[4] else [*WHOLE, *WHOLE]
+
+    outcomes = list(predict_files(tiny, paths, boxes_of))
+    assert [outcome.path for outcome in outcomes] == paths
+    failed = {paths.index(one.path): one.reason for one in outcomes if isinstance(one, Failed)}
+    assert sorted(failed) == [1, 3, 4, 6]
+    assert failed[3] == f"{paths[3]}: nobody knows"
+    assert failed[4].startswith(f"{paths[4]}: box 90,90,99,99 lies outside")
+    for n in (0, 2, 5):
+        outcome = outcomes[n]
+        assert isinstance(outcome, Predicted) and outcome.picture.shape[0] == 30 + n
+        alone = tiny.predict(paths[n], [*WHOLE, *WHOLE])
+        for pose, expected in zip(outcome.poses, alone, strict=True):
+            assert pose.keypoints == pytest.approx(expected.keypoints, abs=1e-3)
+
+
+def test_one_group_is_read_ahead_and_no_more(tiny: PoseEstimator, tmp_path: Path) -> None:
+    paths = pictures(tmp_path, 10)
+    asked: list[str] = []
+    third = threading.Event()
+
+    def boxes_of(path: str, picture: np.ndarray) -> list[list[float]]:
+        asked.append(path)
+        if len(asked) == 6:
+            third.set()
+        return WHOLE
+
+    outcomes = predict_files(tiny, paths, boxes_of)
+    next(outcomes)
+    assert third.wait(60)
+    assert asked == paths[:6]
+    assert len(list(outcomes)) == 9
+
+
+def test_large_pictures_make_small_groups(
+    tiny: PoseEstimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "GROUP_PIXELS", 30 * 40)
+    groups = many._groups(pictures(tmp_path, 3), lambda path, picture: None, 16)
+    assert [len(group) for group in groups] == [1, 1, 1]
+
+
+def test_a_collection_is_one_document_of_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    poses = [
+        Pose(rng.uniform(0, 9, (14, 2)).astype(np.float32), rng.uniform(0, 1, 14), box, LSP14)
+        for box in rng.integers(0, 9, (3, 4)).astype(np.float32)
+    ]
+    images = [("a.jpg", (5, 6), poses[:2]), ("b/ü.jpg", (7, 8), []), ("c.jpg", (9, 9), poses[2:])]
+    collection = CocoCollection({"info": {"x": 1}}, LSP14)
+    for image in images:
+        collection.add(coco_document([image], LSP14))
+    file = StringIO()
+    collection.save(file)
+    assert json.loads(file.getvalue()) == {"info": {"x": 1}, **coco_document(images, LSP14)}
+    assert collection.pictures == 3
+    empty = StringIO()
+    CocoCollection({}, LSP14).save(empty)
+    assert json.loads(empty.getvalue())["images"] == []
