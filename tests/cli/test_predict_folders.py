@@ -173,6 +173,8 @@ def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_p
     assert files(out) == {"a.crop-1.png", "a.crop-2.png", "b.attention-1.png", "b.heatmaps-1.png"}
     assert Image.open(out / "a.crop-1.png").size == (64, 64)  # the network's input
     assert predict(photos / "a.jpg", "-o", out, "--save", "crops").code == 1
+    assert predict(photos / "a.jpg", "-o", out, "--save", "crops", "--force").code == 0
+    assert "a.crop-1.png" in files(out) and "a.crop-2.png" not in files(out)
     wrong = predict(photos / "a.jpg", "--save", "overlay,skeletons")
     assert "wanted some of overlay, json, crops, heatmaps, attention" in wrong.errors[0]
 

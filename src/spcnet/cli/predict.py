@@ -212,7 +212,7 @@ def _people(
     if boxes:
         from spcnet.inference.box_files import read_boxes
 
-        by_picture = read_boxes(boxes, threshold=score or 0.0)
+        by_picture = read_boxes(Path(expanded(str(boxes))), threshold=score or 0.0)
         told = f"boxes of {boxes.name}" + (f" from score {score:g}" if score else "")
         return _People(lambda path, picture: by_picture.of(path), told)
     if detector:

@@ -137,7 +137,7 @@ class Results:
     ) -> Path:
         """Write the results of one picture that are not there yet; give the path of one.
 
-        Those of a picture come after those of its persons: they tell that all is done.
+        What `are_there` looks for comes last: the first person's, and then those of the picture.
         """
         first = self.path(name, self.kinds[0])
         try:
@@ -146,10 +146,12 @@ class Results:
             raise UserError(f"{first.parent}: cannot be made: {error.strerror}") from None
         for kind in self.kinds:
             if kind not in OF_PICTURE:
-                for number, pose in enumerate(poses, start=1):
+                if self.force:
+                    self._remove_persons(name, kind, beyond=len(poses))
+                for number in range(len(poses), 0, -1):
                     target = self.path(name, kind, number)
                     if self.force or not target.exists():
-                        _save_person(target, kind, estimator, picture, pose)
+                        _save_person(target, kind, estimator, picture, poses[number - 1])
         for kind in self.kinds:
             target = self.path(name, kind)
             if kind in OF_PICTURE and (self.force or not target.exists()):
@@ -159,6 +161,13 @@ class Results:
                     else:
                         _save_overlay(partial, picture, poses, style)
         return first
+
+    def _remove_persons(self, name: str, kind: str, *, beyond: int) -> None:
+        """Remove the files of persons who are no longer found."""
+        number = beyond + 1
+        while (path := self.path(name, kind, number)).is_file():
+            path.unlink()
+            number += 1
 
 
 def _save_overlay(path: Path, picture: "Array", poses: "list[Pose]", style: "Style") -> None:
