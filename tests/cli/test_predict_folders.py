@@ -1,6 +1,7 @@
 """``spcnet predict`` on folders, with detectors, and what it saves."""
 
 import json
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,3 +274,13 @@ def test_boxes_of_a_file_by_score(predict: Command, photos: Path, tmp_path: Path
 )
 def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...]) -> None:
     assert predict(photos / "a.jpg", *arguments).code == 2
+
+
+def test_from_a_shell(photos: Path, tiny_checkpoint: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "spcnet", "predict", "my photos", "-r", "--model", tiny_checkpoint],
+        capture_output=True, text=True, cwd=photos.parent, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "4 pictures predicted -> poses\n"), done.stderr
+    assert "pictures: 4 of 4" in done.stderr and "one person a picture" in done.stderr
+    assert "x/y/a.pose.jpg" in files(photos.parent / "poses")
