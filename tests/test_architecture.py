@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "training": LIBRARY | {"training"},
     "inference": LIBRARY | {"inference"},
     "bench": LIBRARY | {"training", "inference", "bench"},
-    "cli": LIBRARY | {"training", "inference", "bench", "cli"},
+    "serve": LIBRARY | {"inference", "serve"},
+    "cli": LIBRARY | {"training", "inference", "bench", "serve", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -22,6 +22,7 @@ from spcnet.cli import (
     models,
     predict,
     score,
+    serve,
     train,
     video,
     webcam,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("video")(video.video)
 app.command("webcam")(webcam.webcam)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)

@@ -6,6 +6,9 @@ scaled to 8 bits. Headers are read before pixels, so that a decompression bomb i
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,16 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 
 MAX_PIXELS = 178_000_000  # Pillow refuses twice its MAX_IMAGE_PIXELS, 178.9 million
+# What strangers may send: Pillow reads more, some of it by starting other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+
+
+class NotAPicture(UserError):
+    """What was given is of no format that can be read."""
+
+
+class TooManyPixels(UserError):
+    """The header tells of more pixels than are taken."""
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -33,32 +46,56 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     if path.suffix.lower() in RAW_SUFFIXES:
         return read_raw(path, max_pixels=MAX_PIXELS)
     teach_format(path)
+    with _opened(path, str(path), max_pixels=MAX_PIXELS) as image:
+        return rgb_from_pil(image)
+
+
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
+    """Decode the bytes of a picture file of one of `FORMATS`.
+
+    Raises:
+        NotAPicture: they are of none of these formats.
+        TooManyPixels: the header tells of more than `max_pixels`; the pixels were not read.
+        UserError: they are empty, truncated or broken.
+    """
+    with _opened(BytesIO(data), "the picture", max_pixels=max_pixels, formats=FORMATS) as image:
+        return rgb_from_pil(image)
+
+
+def count_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
+    """Width times height by the header alone; raises what `decode_image` does."""
+    with _opened(BytesIO(data), "the picture", max_pixels=max_pixels, formats=FORMATS) as image:
+        return image.width * image.height
+
+
+@contextmanager
+def _opened(
+    source: Path | BytesIO, name: str, *, max_pixels: int, formats: tuple[str, ...] | None = None
+) -> Iterator[Image.Image]:
+    """A picture of which the header was read, with clear errors for it and for its pixels."""
+    limit = f"{max_pixels / 1_000_000:g} megapixels; reduce it first"
     try:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: the file is empty (0 bytes)")
+        empty = source.stat().st_size == 0 if isinstance(source, Path) else not source.getbuffer()
+        if empty:
+            raise UserError(f"{name}: the file is empty (0 bytes)")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(source, formats=formats) as image:
                 width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise UserError(
-                        f"{path}: {width} x {height} pixels is more than "
-                        f"{MAX_PIXELS // 1_000_000} megapixels; reduce it first"
-                    )
-                return rgb_from_pil(image)
+                if width * height > max_pixels:
+                    raise TooManyPixels(f"{name}: {width} x {height} pixels is more than {limit}")
+                yield image
     except UnidentifiedImageError:
-        raise UserError(
-            f"{path}: not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
+        raise NotAPicture(
+            f"{name}: not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
         ) from None
     except Image.DecompressionBombError:
-        raise UserError(
-            f"{path}: more than {MAX_PIXELS // 1_000_000} megapixels; reduce it first"
-        ) from None
+        raise TooManyPixels(f"{name}: more than {limit}") from None
     except UserError:
         raise
     except Exception as error:  # what a broken file makes a decoder raise is past listing
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UserError(f"{path}: cannot be read: {reason or type(error).__name__}") from None
+        raise UserError(f"{name}: cannot be read: {reason or type(error).__name__}") from None
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

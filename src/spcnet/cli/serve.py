@@ -1,0 +1,77 @@
+"""``spcnet serve``: poses over HTTP, and a page to try it by hand."""
+
+import signal
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from spcnet.cli.console import say
+from spcnet.cli.options import DEVICE, MODEL
+from spcnet.errors import needs_extra
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
+    model: Annotated[str, MODEL] = "default",
+    device: Annotated[str, DEVICE] = "auto",
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
+    ] = 20,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, max=178, help="Largest picture, by its header.")
+    ] = 50,
+    max_boxes: Annotated[int, typer.Option(min=1, help="Most persons in a request.")] = 100,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Most requests at once; further ones get 503.")
+    ] = 64,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds a request may take in all; then 504.")
+    ] = 30,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Most persons that go through the network at once.")
+    ] = 16,
+) -> None:
+    """Answer poses over HTTP, and serve a page for photos and the camera.
+
+    The API is described at /docs and /openapi.json, its counts are at /metrics. There are no
+    accounts: beyond this machine, put a proxy in front.
+
+    Example: spcnet serve --port 8000, then open http://127.0.0.1:8000
+    """
+    with needs_extra("serve", "the service"):
+        from spcnet.serve.app import create_app
+        from spcnet.serve.server import listen, run, url
+
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.serve.limits import Limits
+
+    # A container's stop is as good as Ctrl-C. While it serves, the server handles both itself,
+    # and raises them again when it has ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    opened = listen(host, port)
+    estimator = PoseEstimator(model, device=device, batch_size=batch)
+    say(f"model {estimator.describe()}")
+    limits = Limits(
+        picture_bytes=round(max_megabytes * 1e6),
+        pixels=round(max_megapixels * 1e6),
+        boxes=max_boxes,
+        queue=queue,
+        timeout=timeout,
+        batch=batch,
+    )
+    app = create_app(estimator, limits)
+    address = url(opened)
+    with suppress(KeyboardInterrupt):
+        run(
+            app,
+            opened,
+            grace=timeout,
+            ready=lambda: print(f"listening on {address} (Ctrl-C stops)", flush=True),
+        )
+    say("stopped")

@@ -1,0 +1,33 @@
+"""What one request, and all of them together, may take."""
+
+from dataclasses import dataclass
+
+MAPS_PERSONS = 16  # persons a request may ask heatmaps or attention of: each takes its own look
+BODY_SLACK = 1_000_000  # bytes beside the picture: boxes, the form's headers
+BUDGET_PICTURES = 4  # pictures of the largest size that are held decoded at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The bounds of a service.
+
+    Attributes:
+        picture_bytes: of a picture's file.
+        pixels: of a picture, by its header.
+        boxes: persons in one request.
+        queue: requests that are taken in at once; further ones are sent away.
+        timeout: seconds from a request's first byte to its answer.
+        batch: persons that go through the network at once.
+    """
+
+    picture_bytes: int = 20_000_000
+    pixels: int = 50_000_000
+    boxes: int = 100
+    queue: int = 64
+    timeout: float = 30.0
+    batch: int = 16
+
+    def body_bytes(self, *, base64: bool) -> int:
+        """The largest body of a request: the picture, its encoding and what goes with it."""
+        picture = -(-self.picture_bytes // 3) * 4 if base64 else self.picture_bytes
+        return picture + BODY_SLACK

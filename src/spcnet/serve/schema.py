@@ -1,0 +1,144 @@
+"""The forms of questions and answers; the service's OpenAPI description is made of them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Box = Annotated[
+    tuple[float, float, float, float],
+    Field(
+        description="x0, y0, x1, y1 in pixels of the upright picture.",
+        examples=[[180.0, 90.0, 470.0, 830.0]],
+    ),
+]
+
+
+class Question(BaseModel):
+    """A picture, and what is asked of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str = Field(
+        description="The picture's file in base64: JPEG, PNG, WebP, TIFF, BMP or GIF.",
+        examples=["/9j/4AAQSkZJRgABAQAAAQABAAD..."],
+    )
+    boxes: list[Box] | None = Field(
+        default=None,
+        description="A tight box a person. Without boxes the picture is taken to show one person, "
+        "who is located in it.",
+    )
+    heatmaps: bool = Field(default=False, description="Answer the heatmaps of each person too.")
+    attention: bool = Field(
+        default=False, description="Answer how much each level is taken where, too."
+    )
+
+
+class Keypoint(BaseModel):
+    """One joint."""
+
+    name: str = Field(examples=["left_wrist"])
+    x: float = Field(description="Pixels from the centre of the leftmost.", examples=[412.25])
+    y: float = Field(description="Pixels from the centre of the topmost.", examples=[385.5])
+    score: float = Field(description="In 0..1: how sure the network is.", examples=[0.91])
+
+
+class Maps(BaseModel):
+    """Several small maps of one square region of the picture, stacked in one grey PNG."""
+
+    png: str = Field(
+        description="A data URI. The maps lie one below the other; 255 is 1.",
+        examples=["data:image/png;base64,iVBORw0KGgo..."],
+    )
+    count: int = Field(description="How many maps there are.", examples=[14])
+    width: int = Field(description="Cells across.", examples=[32])
+    height: int = Field(description="Cells down, of each map.", examples=[32])
+    region: Box = Field(description="Where they lie; may reach over the picture's edges.")
+
+
+class Person(BaseModel):
+    """One person's pose."""
+
+    keypoints: list[Keypoint] = Field(description="In the order of the skeleton's joints.")
+    box: Box = Field(description="As asked; without boxes, about the joints that are sure.")
+    score: float = Field(description="Mean of the joints' scores.", examples=[0.87])
+    heatmaps: Maps | None = Field(default=None, description="A map a joint, where asked for.")
+    attention: Maps | None = Field(
+        default=None,
+        description="A map a level, coarsest first, where asked for; they sum to 1 in each cell.",
+    )
+
+
+class Size(BaseModel):
+    """Of the upright picture, in pixels."""
+
+    width: int = Field(examples=[672])
+    height: int = Field(examples=[896])
+
+
+class SkeletonAnswer(BaseModel):
+    """The joints that are found, and how a drawing joins them."""
+
+    name: str = Field(examples=["lsp14"])
+    joints: list[str] = Field(examples=[["right_ankle", "right_knee", "right_hip"]])
+    sides: list[str] = Field(
+        description="left, right or centre for each joint: the person's own sides.",
+        examples=[["right", "right", "right"]],
+    )
+    limbs: list[tuple[int, int]] = Field(
+        description="Pairs of joints, counted from 0.", examples=[[[0, 1], [1, 2]]]
+    )
+
+
+class ModelAnswer(BaseModel):
+    """What the answers come from."""
+
+    name: str = Field(examples=["default"])
+    description: str = Field(examples=["default (spcnet_s2_w128, 128 px), dark refinement, on cpu"])
+    version: str = Field(description="Of the package.", examples=["0.1.0"])
+    levels: int = Field(
+        description="Levels that attention chooses from; 0 where the network chooses none.",
+        examples=[4],
+    )
+
+
+class Answer(BaseModel):
+    """The poses in one picture."""
+
+    image: Size
+    poses: list[Person] = Field(description="One a box, in that order; one without boxes.")
+    skeleton: SkeletonAnswer
+    model: ModelAnswer
+
+
+class LimitsAnswer(BaseModel):
+    """What a request may take."""
+
+    megabytes: float = Field(description="Of a picture's file.", examples=[20.0])
+    megapixels: float = Field(description="Of a picture.", examples=[50.0])
+    boxes: int = Field(description="In one request.", examples=[100])
+    maps: int = Field(description="Persons of a request with heatmaps or attention.", examples=[16])
+    seconds: float = Field(description="From a request to its answer.", examples=[30.0])
+
+
+class Service(BaseModel):
+    """What this service is."""
+
+    model: ModelAnswer
+    skeleton: SkeletonAnswer
+    limits: LimitsAnswer
+
+
+class ErrorBody(BaseModel):
+    """What was wrong."""
+
+    code: str = Field(description="One word for programs.", examples=["not_a_picture"])
+    message: str = Field(
+        description="One line for people.",
+        examples=["the picture: not a picture that can be read; JPEG, PNG, ... are"],
+    )
+
+
+class Error(BaseModel):
+    """Every answer that is not the one asked for."""
+
+    error: ErrorBody

@@ -1,0 +1,247 @@
+"""From a request to its answer: admission, reading, decoding, the network, within a time."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from spcnet import __version__
+from spcnet.data.images import NotAPicture, TooManyPixels, count_pixels, decode_image
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.inference.estimator import check_boxes
+from spcnet.serve.budget import Budget
+from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
+from spcnet.serve.maps import encode_maps
+from spcnet.serve.metrics import Metrics
+from spcnet.serve.refusals import Refusal
+from spcnet.serve.schema import (
+    Answer,
+    Keypoint,
+    LimitsAnswer,
+    ModelAnswer,
+    Person,
+    Service,
+    Size,
+    SkeletonAnswer,
+)
+from spcnet.serve.uploads import Body, Upload, parse
+from spcnet.serve.worker import Found, Job, Worker
+
+if TYPE_CHECKING:
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.pose import Pose
+
+T = TypeVar("T")
+
+DECODERS = min(4, os.cpu_count() or 1)  # threads
+
+
+class PoseService:
+    """Answers requests for poses; everything of it but the threads lives in one event loop.
+
+    Args:
+        estimator: finds the poses; from now on it belongs to the service's worker.
+        limits: what requests may take.
+    """
+
+    def __init__(self, estimator: "PoseEstimator", limits: Limits) -> None:
+        self.limits = limits
+        self.card = estimator.card
+        self.about = _about(estimator, limits)
+        self.taken = 0
+        self.metrics = Metrics(
+            {"version": __version__, "model": estimator.path.stem},
+            {
+                "spcnet_requests_taken": ("Requests that are not answered yet.", self._in_house),
+                "spcnet_queue_length": ("Requests that wait for the network.", self._waiting),
+            },
+        )
+        self.pixels = Budget(BUDGET_PICTURES * limits.pixels)
+        self.decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="spcnet-decode")
+        self.worker = Worker(estimator, batch=limits.batch, counted=self.metrics.count_batch)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.worker.close()
+        self.decoders.shutdown(cancel_futures=True)
+
+    async def answer(self, request: Request, body: Body) -> Answer:
+        """The answer to one request.
+
+        Args:
+            request: for its connection: a client that hangs up is answered no further.
+            body: of the request.
+
+        Raises:
+            Refusal: there is none; it says why.
+            ClientDisconnect: nobody waits for it.
+        """
+        with self._admitted():
+            try:
+                async with asyncio.timeout(self.limits.timeout):
+                    content, kind = await body.read(self.limits)
+                    return await _unless_hung_up(request, self._find(content, kind))
+            except TimeoutError:
+                seconds = f"{self.limits.timeout:g} seconds"
+                if not body.whole:
+                    raise Refusal(
+                        408, "slow_upload", f"the upload took more than {seconds}"
+                    ) from None
+                raise Refusal(504, "timeout", f"no answer within {seconds}; try later") from None
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """A place among those who are served; refused before anything of them is read."""
+        if self.taken >= self.limits.queue:
+            raise Refusal(
+                503,
+                "busy",
+                f"{self.taken} requests are already waiting; try again in a moment",
+                {"Retry-After": "1"},
+            )
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+    async def _find(self, content: bytes, kind: str) -> Answer:
+        upload, pixels = await self._in_thread(self._read, content, kind)
+        del content
+        async with self.pixels.lend(pixels):
+            job = await self._in_thread(self._decode, upload)
+            found = await asyncio.wrap_future(self.worker.submit(job))
+            return await self._in_thread(self._answer, job, found)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, function, *arguments)
+
+    def _read(self, content: bytes, kind: str) -> tuple[Upload, int]:
+        """What is asked, and how many pixels the picture has by its header."""
+        upload = parse(content, kind, self.limits)
+        if upload.attention and not self.about.model.levels:
+            raise Refusal(
+                422, "no_attention", f"model {self.about.model.name} has no attention to answer"
+            )
+        with _refused():
+            return upload, count_pixels(upload.picture, max_pixels=self.limits.pixels)
+
+    def _decode(self, upload: Upload) -> Job:
+        with _refused():
+            picture = decode_image(upload.picture, max_pixels=self.limits.pixels)
+        try:
+            boxes = None if upload.boxes is None else check_boxes(upload.boxes, picture)
+        except UserError as error:
+            raise Refusal(422, "bad_boxes", str(error)) from None
+        return Job(
+            picture=picture, boxes=boxes, heatmaps=upload.heatmaps, attention=upload.attention
+        )
+
+    def _answer(self, job: Job, found: Found) -> Answer:
+        height, width = job.picture.shape[:2]
+        people = [_person(pose) for pose in found.poses]
+        padding = self.card.box_padding
+        for n, (person, pose) in enumerate(zip(people, found.poses, strict=True)):
+            if found.heatmaps is not None:
+                person.heatmaps = encode_maps(found.heatmaps[n], pose.box, padding=padding)
+            if found.attention is not None:
+                person.attention = encode_maps(found.attention[n], pose.box, padding=padding)
+        return Answer(
+            image=Size(width=width, height=height),
+            poses=people,
+            skeleton=self.about.skeleton,
+            model=self.about.model,
+        )
+
+    def _in_house(self) -> float:
+        return self.taken
+
+    def _waiting(self) -> float:
+        return self.worker.waiting
+
+
+async def _unless_hung_up(request: Request, work: Awaitable[T]) -> T:
+    """What some work gives, unless the client hangs up first: then the work is dropped.
+
+    Raises:
+        ClientDisconnect: it hung up.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What is wrong with a picture, as a refusal."""
+    try:
+        yield
+    except TooManyPixels as error:
+        raise Refusal(413, "too_many_pixels", str(error)) from None
+    except NotAPicture as error:
+        raise Refusal(415, "not_a_picture", str(error)) from None
+    except UserError as error:
+        raise Refusal(422, "broken_picture", str(error)) from None
+
+
+def _person(pose: "Pose") -> Person:
+    keypoints = [
+        Keypoint(name=name, x=round(x, 2), y=round(y, 2), score=round(score, 4))
+        for name, (x, y), score in zip(
+            pose.skeleton.joints, pose.keypoints.tolist(), pose.scores.tolist(), strict=True
+        )
+    ]
+    x0, y0, x1, y1 = (round(side, 2) for side in pose.box.tolist())
+    return Person(
+        keypoints=keypoints, box=(x0, y0, x1, y1), score=round(float(pose.scores.mean()), 4)
+    )
+
+
+def _about(estimator: "PoseEstimator", limits: Limits) -> Service:
+    """What the service is; also the network's first run, which is slower than the others."""
+    blank: Array = np.zeros((64, 64, 3), dtype=np.uint8)
+    (pose,) = estimator.predict(blank)
+    try:
+        levels = len(estimator.attention(blank, [0, 0, 63, 63]))
+    except UserError:
+        levels = 0
+    skeleton = pose.skeleton
+    return Service(
+        model=ModelAnswer(
+            name=estimator.path.stem,
+            description=estimator.describe(),
+            version=__version__,
+            levels=levels,
+        ),
+        skeleton=SkeletonAnswer(
+            name=skeleton.name,
+            joints=list(skeleton.joints),
+            sides=[skeleton.side(joint) for joint in range(len(skeleton))],
+            limbs=list(skeleton.limb_indices),
+        ),
+        limits=LimitsAnswer(
+            megabytes=limits.picture_bytes / 1e6,
+            megapixels=limits.pixels / 1e6,
+            boxes=limits.boxes,
+            maps=MAPS_PERSONS,
+            seconds=limits.timeout,
+        ),
+    )

@@ -1,0 +1,232 @@
+"""Requests for poses as they come over the wire: bounded, in memory, in two encodings."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from spcnet.serve.limits import MAPS_PERSONS, Limits
+from spcnet.serve.refusals import Refusal
+from spcnet.serve.schema import Box, Question
+
+MULTIPART, JSON = "multipart/form-data", "application/json"
+
+_BOXES = TypeAdapter(list[Box])
+_FLAG = TypeAdapter(bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A question with its picture's file as bytes."""
+
+    picture: bytes
+    boxes: list[tuple[float, float, float, float]] | None = None
+    heatmaps: bool = False
+    attention: bool = False
+
+
+class Body:
+    """The body of a request, read as far as it may go.
+
+    Attributes:
+        whole: whether it was read to its end.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.whole = False
+
+    async def read(self, limits: Limits) -> tuple[bytes, str]:
+        """All of it, and the content type.
+
+        Raises:
+            Refusal: it is of another type than the two, or larger than a picture may be: refused
+                by its announced length, or as soon as that much has come.
+            ClientDisconnect: the client hung up.
+        """
+        kind = self.request.headers.get("content-type", "")
+        essence = kind.partition(";")[0].strip().lower()
+        if essence not in (MULTIPART, JSON):
+            raise Refusal(
+                415,
+                "unsupported_type",
+                f"content type {essence or '(none)'}: send {MULTIPART} with a file named image, "
+                f"or {JSON}",
+            )
+        most = limits.body_bytes(base64=essence == JSON)
+        if _announced(self.request) > most:
+            raise _too_large(limits)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > most:
+                raise _too_large(limits)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                self.whole = True
+                return b"".join(chunks), kind
+
+
+def parse(body: bytes, kind: str, limits: Limits) -> Upload:
+    """What a whole body asks for.
+
+    Args:
+        body: as it came.
+        kind: its content type, with the boundary of a multipart one.
+        limits: of the service.
+
+    Raises:
+        Refusal: it has not the form it says, or asks for more than is given.
+    """
+    upload = _from_json(body) if kind.lower().startswith(JSON) else _from_form(body, kind)
+    if len(upload.picture) > limits.picture_bytes:
+        raise _too_large(limits)
+    persons = len(upload.boxes or [])
+    if persons > limits.boxes:
+        raise Refusal(422, "too_many_boxes", f"{persons} boxes: at most {limits.boxes} are taken")
+    if persons > MAPS_PERSONS and (upload.heatmaps or upload.attention):
+        raise Refusal(
+            422,
+            "too_many_boxes",
+            f"{persons} boxes: heatmaps and attention are answered for at most {MAPS_PERSONS}",
+        )
+    return upload
+
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+def _too_large(limits: Limits) -> Refusal:
+    return Refusal(
+        413,
+        "too_large",
+        f"the picture's file is larger than {limits.picture_bytes / 1e6:g} MB; reduce it first",
+    )
+
+
+def _from_json(body: bytes) -> Upload:
+    try:
+        question = Question.model_validate_json(body)
+    except ValidationError as error:
+        raise Refusal(422, "bad_request", _first(error)) from None
+    encoded = question.image
+    if encoded.startswith("data:"):
+        encoded = encoded.partition(",")[2]
+    try:
+        picture = base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refusal(422, "bad_base64", "image: not base64 of a picture's file") from None
+    return Upload(
+        picture=picture,
+        boxes=question.boxes,
+        heatmaps=question.heatmaps,
+        attention=question.attention,
+    )
+
+
+def _from_form(body: bytes, kind: str) -> Upload:
+    parts = _parts(body, kind)
+    unknown = sorted(set(parts) - set(Question.model_fields))
+    if unknown or "image" not in parts:
+        told = f"got {', '.join(map(repr, parts))}" if parts else "got none"
+        raise Refusal(
+            422,
+            "bad_request",
+            f"the form has a file image and may have boxes, heatmaps and attention; {told}",
+        )
+    try:
+        boxes = _BOXES.validate_json(parts["boxes"]) if parts.get("boxes") else None
+    except ValidationError as error:
+        raise Refusal(422, "bad_boxes", _first(error, within="boxes")) from None
+    flags = {}
+    for name in ("heatmaps", "attention"):
+        try:
+            flags[name] = _FLAG.validate_python(parts.get(name, b"false").decode(errors="replace"))
+        except ValidationError:
+            raise Refusal(422, "bad_request", f"{name}: must be true or false") from None
+    return Upload(picture=parts["image"], boxes=boxes, **flags)
+
+
+def _parts(body: bytes, kind: str) -> dict[str, bytes]:
+    """The parts of a form by name.
+
+    Ready-made form parsers put large files on disk; a photo is to stay in memory.
+    """
+    parts: dict[str, list[bytes]] = {}
+    header = value = b""
+    name = ""
+    ended = False
+
+    def header_field(data: bytes, start: int, end: int) -> None:
+        nonlocal header
+        header += data[start:end]
+
+    def header_value(data: bytes, start: int, end: int) -> None:
+        nonlocal value
+        value += data[start:end]
+
+    def header_end() -> None:
+        nonlocal header, value, name
+        if header.lower() == b"content-disposition":
+            options = parse_options_header(value)[1]
+            name = options.get(b"name", b"").decode(errors="replace")
+        header = value = b""
+
+    def headers_finished() -> None:
+        if name in parts:
+            raise FormParserError(f"two parts are named {name!r}")
+        parts[name] = []
+
+    def part_data(data: bytes, start: int, end: int) -> None:
+        parts[name].append(data[start:end])
+
+    def part_end() -> None:
+        nonlocal name
+        name = ""
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+
+    boundary = parse_options_header(kind)[1].get(b"boundary", b"")
+    try:
+        if not boundary:
+            raise FormParserError("the content type names no boundary")
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_header_field": header_field,
+                "on_header_value": header_value,
+                "on_header_end": header_end,
+                "on_headers_finished": headers_finished,
+                "on_part_data": part_data,
+                "on_part_end": part_end,
+                "on_end": end,
+            },
+        )
+        parser.write(body)
+        parser.finalize()
+        if not ended:
+            raise FormParserError("its last boundary is missing")
+    except FormParserError as error:
+        raise Refusal(422, "bad_request", f"not a whole multipart form: {error}") from None
+    return {name: b"".join(chunks) for name, chunks in parts.items()}
+
+
+def _first(error: ValidationError, within: str = "") -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in (within, *first["loc"]) if part != "")
+    code = "; boxes are [[x0, y0, x1, y1], ...]" if place.startswith("boxes") else ""
+    return f"{place or 'body'}: {first['msg']}{code}"

@@ -1,0 +1,158 @@
+"""The one thread that runs the network, on whatever has come in since it last did."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spcnet.geometry import Array
+from spcnet.inference.pose import Pose
+
+if TYPE_CHECKING:
+    from spcnet.inference.estimator import PoseEstimator
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the network says of one request's picture.
+
+    Attributes:
+        poses: one a person.
+        heatmaps: for each pose (K, h, w), where they were asked for.
+        attention: for each pose (L, h, w), where it was asked for.
+    """
+
+    poses: list[Pose]
+    heatmaps: list[Array] | None = None
+    attention: list[Array] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One request's picture, with the future of what is found in it.
+
+    A cancelled future is a job that nobody waits for: it is dropped when its turn comes.
+    """
+
+    picture: Array
+    boxes: Array | None = None
+    heatmaps: bool = False
+    attention: bool = False
+    future: "Future[Found]" = field(default_factory=Future)
+
+    @property
+    def persons(self) -> int:
+        """How much of a batch it takes."""
+        return 1 if self.boxes is None else len(self.boxes)
+
+
+class Worker:
+    """Runs jobs in batches, in the order in which they come.
+
+    Args:
+        estimator: runs in the worker's thread only.
+        batch: most persons in a batch; a job with more has one to itself.
+        counted: told of each batch's number of jobs and of persons.
+    """
+
+    def __init__(
+        self, estimator: "PoseEstimator", *, batch: int, counted: Callable[[int, int], None]
+    ) -> None:
+        self.estimator = estimator
+        self.batch = batch
+        self.counted = counted
+        self._jobs: deque[Job] = deque()
+        self._change = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="spcnet-network", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> "Future[Found]":
+        """Put a job into the queue.
+
+        Raises:
+            RuntimeError: the worker was closed.
+        """
+        with self._change:
+            if self._closed:
+                raise RuntimeError("the worker is closed")
+            self._jobs.append(job)
+            self._change.notify()
+        return job.future
+
+    @property
+    def waiting(self) -> int:
+        """Jobs whose turn has not come."""
+        return len(self._jobs)
+
+    @property
+    def alive(self) -> bool:
+        """Whether jobs are still taken."""
+        return self._thread.is_alive() and not self._closed
+
+    def close(self) -> None:
+        """End the batch that runs, drop what waits, and stop."""
+        with self._change:
+            self._closed = True
+            for job in self._jobs:
+                job.future.cancel()
+            self._jobs.clear()
+            self._change.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while jobs := self._take():
+            self._answer(jobs)
+
+    def _take(self) -> list[Job]:
+        """What waits, up to a batch of persons; nothing when the worker is closed."""
+        taken: list[Job] = []
+        persons = 0
+        with self._change:
+            while not taken and not self._closed:
+                while self._jobs and (not taken or persons + self._jobs[0].persons <= self.batch):
+                    job = self._jobs.popleft()
+                    if job.future.set_running_or_notify_cancel():
+                        taken.append(job)
+                        persons += job.persons
+                if not taken:
+                    self._change.wait()
+        return taken
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        try:
+            pictures, boxes = [job.picture for job in jobs], [job.boxes for job in jobs]
+            poses = list(self.estimator.predict_many(pictures, boxes))
+        except Exception as error:
+            if len(jobs) > 1:  # one faulty job is not to fail the others
+                for job in jobs:
+                    self._answer([job])
+                return
+            logger.debug("a job failed", exc_info=True)
+            jobs[0].future.set_exception(error)
+            return
+        self.counted(len(jobs), sum(job.persons for job in jobs))
+        # Maps take further looks: those who want none are not to wait for them.
+        for job, of_job in sorted(
+            zip(jobs, poses, strict=True), key=lambda pair: pair[0].heatmaps or pair[0].attention
+        ):
+            try:
+                found = self._with_maps(job, of_job)
+            except Exception as error:
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(found)
+
+    def _with_maps(self, job: Job, poses: list[Pose]) -> Found:
+        looks = {"heatmaps": self.estimator.heatmaps, "attention": self.estimator.attention}
+        maps = {
+            name: [look(job.picture, pose.box) for pose in poses]
+            for name, look in looks.items()
+            if getattr(job, name)
+        }
+        return Found(poses=poses, **maps)
