@@ -46,7 +46,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     if path.suffix.lower() in RAW_SUFFIXES:
         return read_raw(path, max_pixels=MAX_PIXELS)
     teach_format(path)
-    with _opened(path, str(path), max_pixels=MAX_PIXELS) as image:
+    with _opened(path, max_pixels=MAX_PIXELS) as image:
         return rgb_from_pil(image)
 
 
@@ -58,44 +58,45 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
         TooManyPixels: the header tells of more than `max_pixels`; the pixels were not read.
         UserError: they are empty, truncated or broken.
     """
-    with _opened(BytesIO(data), "the picture", max_pixels=max_pixels, formats=FORMATS) as image:
+    with _opened(BytesIO(data), max_pixels=max_pixels, formats=FORMATS) as image:
         return rgb_from_pil(image)
 
 
 def count_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
     """Width times height by the header alone; raises what `decode_image` does."""
-    with _opened(BytesIO(data), "the picture", max_pixels=max_pixels, formats=FORMATS) as image:
+    with _opened(BytesIO(data), max_pixels=max_pixels, formats=FORMATS) as image:
         return image.width * image.height
 
 
 @contextmanager
 def _opened(
-    source: Path | BytesIO, name: str, *, max_pixels: int, formats: tuple[str, ...] | None = None
+    source: Path | BytesIO, *, max_pixels: int, formats: tuple[str, ...] | None = None
 ) -> Iterator[Image.Image]:
     """A picture of which the header was read, with clear errors for it and for its pixels."""
+    name = f"{source}: " if isinstance(source, Path) else ""
     limit = f"{max_pixels / 1_000_000:g} megapixels; reduce it first"
     try:
         empty = source.stat().st_size == 0 if isinstance(source, Path) else not source.getbuffer()
         if empty:
-            raise UserError(f"{name}: the file is empty (0 bytes)")
+            raise UserError(f"{name}the file is empty (0 bytes)")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(source, formats=formats) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    raise TooManyPixels(f"{name}: {width} x {height} pixels is more than {limit}")
+                    raise TooManyPixels(f"{name}{width} x {height} pixels is more than {limit}")
                 yield image
     except UnidentifiedImageError:
         raise NotAPicture(
-            f"{name}: not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
+            f"{name}not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
         ) from None
     except Image.DecompressionBombError:
-        raise TooManyPixels(f"{name}: more than {limit}") from None
+        raise TooManyPixels(f"{name}more than {limit}") from None
     except UserError:
         raise
     except Exception as error:  # what a broken file makes a decoder raise is past listing
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UserError(f"{name}: cannot be read: {reason or type(error).__name__}") from None
+        raise UserError(f"{name}cannot be read: {reason or type(error).__name__}") from None
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

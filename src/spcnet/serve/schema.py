@@ -134,7 +134,7 @@ class ErrorBody(BaseModel):
     code: str = Field(description="One word for programs.", examples=["not_a_picture"])
     message: str = Field(
         description="One line for people.",
-        examples=["the picture: not a picture that can be read; JPEG, PNG, ... are"],
+        examples=["not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"],
     )
 
 
