@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -43,6 +42,12 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
+}
+
+PAGES = {
+    "/": "index.html",
+    "/docs": "docs.html",
+    **{f"/{name}": name for name in ("style.css", "page.js", "drawing.js", "icon.svg")},
 }
 
 REFUSALS = {
@@ -179,13 +184,16 @@ def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> Fast
         )
 
     page = Path(str(files("spcnet.serve") / "page"))
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return FileResponse(page / "docs.html")
-
-    app.mount("/", StaticFiles(directory=page, html=True), name="page")
+    for path, name in PAGES.items():
+        app.add_route(path, _file(page / name), include_in_schema=False)
     return app
+
+
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_: Request) -> Response:
+        return FileResponse(path)
+
+    return answer
 
 
 def _answer_http_error(_: Request, error: Exception) -> Response:

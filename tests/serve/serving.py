@@ -1,0 +1,98 @@
+"""A service with a stand-in for the network, for tests."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+from PIL import Image
+
+from spcnet.errors import UserError
+from spcnet.inference.pose import Pose
+from spcnet.serve.app import create_app
+from spcnet.serve.limits import Limits
+from spcnet.skeletons import Skeleton
+
+DOTS = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))
+POISON = (255, 0, 255)  # the colour of a picture that makes the stub fail
+
+
+class Stub:
+    """A stand-in for a `PoseEstimator`: its joints are the brightest pixel and the box's corner.
+
+    It can be held, to see what happens to those who wait.
+    """
+
+    def __init__(self) -> None:
+        self.skeleton = DOTS
+        self.card = SimpleNamespace(box_padding=1.25)
+        self.path = Path("stub.safetensors")
+        self.batches: list[list[tuple[int, int]]] = []  # sizes of the pictures of each
+        self.free = threading.Event()
+        self.free.set()
+        self.entered = threading.Semaphore(0)
+        self.has_attention = True
+
+    def describe(self) -> str:
+        return "stub, on paper"
+
+    def predict(self, image: np.ndarray) -> list[Pose]:
+        return next(self._poses([image], [None]))
+
+    def predict_many(self, images: Any, boxes: Any) -> Iterator[list[Pose]]:
+        self.batches.append([image.shape[1::-1] for image in images])
+        self.entered.release()
+        assert self.free.wait(20)
+        if any((image[0, 0] == POISON).all() for image in images):
+            raise RuntimeError("poison")
+        yield from self._poses(images, boxes)
+
+    def _poses(self, images: Any, boxes: Any) -> Iterator[list[Pose]]:
+        for image, of_image in zip(images, boxes, strict=True):
+            height, width = image.shape[:2]
+            y, x = np.unravel_index(image.sum(axis=2).argmax(), (height, width))
+            whole = [[0, 0, width - 1, height - 1]]
+            yield [
+                Pose(
+                    np.array([[x, y], box[:2]], np.float32), np.array([0.75, 0.25], np.float32),
+                    np.array(box, np.float32), self.skeleton,
+                )
+                for box in (whole if of_image is None else of_image)
+            ]  # fmt: skip
+
+    def heatmaps(self, image: np.ndarray, box: Any) -> np.ndarray:
+        return np.stack([np.full((4, 4), 1.5, np.float32), np.zeros((4, 4), np.float32)])
+
+    def attention(self, image: np.ndarray, box: Any) -> np.ndarray:
+        if not self.has_attention:
+            raise UserError("no attention")
+        return np.full((4, 8, 8), 0.25, np.float32)
+
+
+@contextmanager
+def app_of(stub: Stub, **limits: Any) -> Iterator[FastAPI]:
+    """A service with some limits; its threads end with the block."""
+    app = create_app(stub, Limits(**limits))  # type: ignore[arg-type]
+    try:
+        yield app
+    finally:
+        stub.free.set()
+        app.state.service.close()
+
+
+def picture(
+    width: int = 40, height: int = 30, *, at: tuple[int, int] = (7, 5), form: str = "PNG",
+    corner: tuple[int, int, int] = (0, 0, 0), **options: Any,
+) -> bytes:  # fmt: skip
+    """The bytes of a dark picture with a bright dot."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[0, 0] = corner
+    pixels[at[1], at[0]] = 255
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format=form, **options)
+    return file.getvalue()

@@ -1,0 +1,290 @@
+"""What the service answers to one request."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from serving import DOTS, POISON, Stub, app_of, picture
+
+Serve = Callable[..., TestClient]
+
+
+@pytest.fixture
+def stub() -> Stub:
+    return Stub()
+
+
+@pytest.fixture
+def serve(stub: Stub) -> Iterator[Serve]:
+    """Makes a client of a service with some limits."""
+    with ExitStack() as services:
+        yield lambda **limits: TestClient(services.enter_context(app_of(stub, **limits)))
+
+
+def post(client: TestClient, content: bytes, **fields: str) -> Any:
+    return client.post("/v1/poses", files={"image": ("a photo.png", content)}, data=fields)
+
+
+def as_json(content: bytes, **fields: Any) -> dict[str, Any]:
+    return {"image": base64.b64encode(content).decode(), **fields}
+
+
+def refused(response: Any, status: int, code: str, told: str = "") -> None:
+    """The answer is a refusal of the one form, in one line."""
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(response.json()) == {"error"} and set(error) == {"code", "message"}
+    assert error["code"] == code
+    assert told in error["message"]
+    assert "\n" not in error["message"]
+
+
+def test_a_form_is_answered_with_named_joints_of_the_picture(serve: Serve) -> None:
+    response = post(serve(), picture(at=(7, 5)))
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["image"] == {"width": 40, "height": 30}
+    (person,) = answer["poses"]
+    assert person == {
+        "keypoints": [
+            {"name": "left_dot", "x": 7.0, "y": 5.0, "score": 0.75},
+            {"name": "right_dot", "x": 0.0, "y": 0.0, "score": 0.25},
+        ],
+        "box": [0.0, 0.0, 39.0, 29.0],
+        "score": 0.5,
+    }
+    assert answer["skeleton"] == {
+        "name": "dots", "joints": list(DOTS.joints), "sides": ["left", "right"],
+        "limbs": [[0, 1]],
+    }  # fmt: skip
+    assert answer["model"]["description"] == "stub, on paper"
+
+
+def test_a_form_and_json_say_the_same(serve: Serve) -> None:
+    client = serve()
+    boxes = [[1, 2, 20, 25], [3, 4, 12.5, 13]]
+    form = post(client, picture(), boxes=json.dumps(boxes)).json()
+    body = client.post("/v1/poses", json=as_json(picture(), boxes=boxes)).json()
+    assert form == body
+    assert [person["box"] for person in form["poses"]] == boxes
+    wrapped = base64.encodebytes(picture()).decode()  # as the command base64 prints it
+    for image in (wrapped, "data:image/png;base64," + wrapped):
+        again = client.post("/v1/poses", json={"image": image, "boxes": boxes})
+        assert again.json() == body
+
+
+def test_no_persons_in_boxes_are_no_poses(serve: Serve) -> None:
+    response = post(serve(), picture(), boxes="[]")
+    assert response.status_code == 200 and response.json()["poses"] == []
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_every_format_that_is_promised_is_read(serve: Serve, form: str) -> None:
+    assert post(serve(), picture(form=form)).json()["image"] == {"width": 40, "height": 30}
+
+
+def test_points_are_of_the_upright_picture(serve: Serve) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    answer = post(serve(), picture(40, 30, at=(7, 5), exif=exif)).json()
+    assert answer["image"] == {"width": 30, "height": 40}
+    joint = answer["poses"][0]["keypoints"][0]
+    assert (joint["x"], joint["y"]) == (29 - 5, 7)
+
+
+def test_maps_are_stacked_in_one_grey_png(serve: Serve) -> None:
+    client = serve()
+    answer = post(client, picture(), heatmaps="true", attention="1", boxes="[[4, 4, 14, 24]]")
+    (person,) = answer.json()["poses"]
+    heatmaps, attention = person["heatmaps"], person["attention"]
+    assert {**heatmaps, "png": ""} == {
+        "png": "", "count": 2, "width": 4, "height": 4, "region": [-3.5, 1.5, 21.5, 26.5],
+    }  # fmt: skip
+    assert (attention["count"], attention["width"]) == (4, 8)
+    kind, data = heatmaps["png"].split(",")
+    assert kind == "data:image/png;base64"
+    cells = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
+    assert cells.shape == (8, 4)
+    assert (cells[:4] == 255).all() and (cells[4:] == 0).all()
+    only = post(client, picture(), heatmaps="true").json()["poses"][0]
+    assert "attention" not in only and "heatmaps" in only
+
+
+def test_a_model_without_attention_says_so(serve: Serve, stub: Stub) -> None:
+    stub.has_attention = False
+    client = serve()
+    assert client.get("/v1/service").json()["model"]["levels"] == 0
+    refused(post(client, picture(), attention="true"), 422, "no_attention", "stub")
+    assert post(client, picture()).status_code == 200
+
+
+def test_what_is_no_picture_is_told_apart_from_what_is_broken(serve: Serve) -> None:
+    client = serve()
+    refused(post(client, b"hello"), 415, "not_a_picture", "JPEG")
+    refused(post(client, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), 415,
+            "not_a_picture")  # fmt: skip
+    refused(post(client, b""), 422, "broken_picture", "empty")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    file = BytesIO()
+    Image.fromarray(noise).save(file, format="JPEG")
+    refused(post(client, file.getvalue()[:900]), 422, "broken_picture")
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(serve: Serve) -> None:
+    bomb = picture(2000, 1000)
+    cut = bomb[:60]  # the header alone: refused although its pixels could not be read
+    for content in (bomb, cut):
+        refused(post(serve(pixels=1_900_000), content), 413, "too_many_pixels", "2000 x 1000")
+
+
+@pytest.mark.parametrize(
+    ("boxes", "code", "told"),
+    [
+        ("[[1, 2, 3]]", "bad_boxes", "boxes.0.3"),
+        ("[[1, 2, 3, 4, 5]]", "bad_boxes", "[[x0, y0, x1, y1], ...]"),
+        ('[[1, 2, 3, "x"]]', "bad_boxes", "boxes.0.3"),
+        ("[1, 2, 3, 4]", "bad_boxes", "boxes.0"),
+        ("[[1, 2", "bad_boxes", "boxes"),
+        ("[[9, 9, 3, 20]]", "bad_boxes", "9,9,3,20"),
+        ("[[90, 9, 95, 20]]", "bad_boxes", "outside the picture"),
+        ("[[0, 0, NaN, 4]]", "bad_boxes", "empty"),
+        ("[[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]]", "too_many_boxes", "at most 2"),
+    ],
+)
+def test_faulty_boxes_are_named(serve: Serve, boxes: str, code: str, told: str) -> None:
+    client = serve(boxes=2)
+    refused(post(client, picture(), boxes=boxes), 422, code, told)
+
+
+def test_maps_of_many_persons_are_refused(serve: Serve) -> None:
+    boxes = json.dumps([[1, 2, 13, 14]] * 17)
+    client = serve()
+    assert post(client, picture(), boxes=boxes).status_code == 200
+    refused(post(client, picture(), boxes=boxes, heatmaps="true"), 422, "too_many_boxes", "16")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        (b"{", "bad_request", "body"),
+        (b"[" * 100_000, "bad_request", ""),
+        (b"[]", "bad_request", "body"),
+        (b"{}", "bad_request", "image"),
+        (b'{"image": 3}', "bad_request", "image"),
+        (b'{"image": "!!"}', "bad_base64", "image"),
+        (b'{"image": "AAAA", "box": []}', "bad_request", "box"),
+        (b'{"image": "AAAA", "boxes": [[1, 2, 3]]}', "bad_request", "boxes.0.3"),
+        (b"\xff\xfe", "bad_request", "body"),
+    ],
+)
+def test_faulty_json_is_named(serve: Serve, body: bytes, code: str, told: str) -> None:
+    response = serve().post("/v1/poses", content=body, headers={"content-type": "application/json"})
+    refused(response, 422, code, told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("multipart/form-data", b"", "boundary"),
+        ("multipart/form-data; boundary=x", b"", "boundary"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken", "multipart"),
+        ("multipart/form-data; boundary=x",
+         b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc', "last boundary"),
+        ("multipart/form-data; boundary=x",
+         b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc\r\n--x--\r\n', "'file'"),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\nabc\r\n--x--\r\n", "image"),
+        ("multipart/form-data; boundary=x",
+         2 * b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n' + b"--x--\r\n",
+         "two parts"),
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_faulty_forms_are_named(serve: Serve, kind: str, body: bytes, told: str) -> None:
+    response = serve().post("/v1/poses", content=body, headers={"content-type": kind})
+    refused(response, 422, "bad_request", told)
+
+
+def test_flags_that_are_none_are_named(serve: Serve) -> None:
+    refused(post(serve(), picture(), heatmaps="perhaps"), 422, "bad_request", "heatmaps")
+
+
+def test_another_content_type_is_refused(serve: Serve) -> None:
+    for headers in ({"content-type": "image/png"}, {}):
+        response = serve().post("/v1/poses", content=picture(), headers=headers)
+        refused(response, 415, "unsupported_type", "multipart/form-data")
+
+
+def test_unknown_paths_and_methods_have_the_same_form(serve: Serve) -> None:
+    client = serve()
+    refused(client.get("/nothing"), 404, "not_found")
+    refused(client.get("/v1/poses"), 405, "method_not_allowed")
+    refused(client.get("/../pyproject.toml"), 404, "not_found")
+
+
+def test_a_failing_network_is_an_internal_error_without_details(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve()
+    response = post(client, picture(corner=POISON))
+    refused(response, 500, "internal")
+    assert "poison" not in response.text and "poison" in caplog.text
+    assert post(client, picture()).status_code == 200
+
+
+def test_every_answer_keeps_the_page_to_itself(serve: Serve) -> None:
+    client = serve()
+    answers = [client.get(path) for path in ("/", "/page.js", "/docs", "/nothing", "/metrics")]
+    for answer in [*answers, post(client, picture()), post(client, b"")]:
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy and "http" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_pages_name_nothing_from_elsewhere(serve: Serve) -> None:
+    client = serve()
+    for path in ("/", "/docs", "/page.js", "/drawing.js", "/style.css", "/icon.svg"):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        text = answer.text.replace("http://www.w3.org/2000/svg", "").replace(
+            "http://127.0.0.1:8000", ""
+        )
+        assert "://" not in text, path
+        if "html" in answer.headers["content-type"]:
+            assert "<script>" not in text and "style=" not in text and " onclick" not in text
+
+
+def test_the_description_is_complete(serve: Serve) -> None:
+    client = serve()
+    description = client.get("/openapi.json").json()
+    assert set(description["paths"]) == {"/v1/poses", "/v1/service", "/healthz", "/metrics"}
+    operation = description["paths"]["/v1/poses"]["post"]
+    assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
+    assert set(operation["responses"]) >= {"200", "408", "413", "415", "422", "503", "504"}
+    schemas = description["components"]["schemas"]
+    for name in ("Answer", "Keypoint", "Person", "Maps", "Error"):
+        assert name in schemas
+    bare = [
+        f"{name}.{key}"
+        for name in ("Keypoint", "Size", "Maps", "ModelAnswer", "ErrorBody", "LimitsAnswer")
+        for key, value in schemas[name]["properties"].items()
+        if "examples" not in value
+    ]
+    assert bare == []
+    assert client.get("/redoc").status_code == 404
+
+
+def test_the_service_describes_itself(serve: Serve) -> None:
+    about = serve(picture_bytes=3_000_000, boxes=7).get("/v1/service").json()
+    assert about["limits"] == {
+        "megabytes": 3.0, "megapixels": 50.0, "boxes": 7, "maps": 16, "seconds": 30.0,
+    }  # fmt: skip
+    assert about["model"]["levels"] == 4

@@ -1,0 +1,193 @@
+"""The real command, and its page in a real browser."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+
+from spcnet.errors import UserError
+from spcnet.serve.server import listen, url
+
+BROWSER = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The running command, and the address that it says it listens on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spcnet", "serve", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on http://127.0.0.1:"), process.stderr.read()
+        yield process, line.split()[2]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    with command() as (_, address):
+        yield address
+
+
+def upside(content: bytes) -> bytes:
+    """A picture stored lying on its side, as phones do, with the EXIF that sets it upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.open(BytesIO(content)).transpose(Image.Transpose.ROTATE_90)
+    file = BytesIO()
+    lying.save(file, format="JPEG", quality=95, exif=exif)
+    return file.getvalue()
+
+
+def test_the_command_answers_with_right_joints_and_stops_when_told() -> None:
+    truth = json.loads((EXAMPLES / "joints.json").read_text())
+    number = next(i["id"] for i in truth["images"] if i["file_name"] == "standing.jpg")
+    row = next(a for a in truth["annotations"] if a["image_id"] == number)
+    joints = np.array(row["keypoints"]).reshape(14, 3)[:, :2]
+    content = (EXAMPLES / "standing.jpg").read_bytes()
+    with command("--max-megabytes", "1") as (process, address):
+        for sent in (content, upside(content)):
+            answer = httpx.post(f"{address}/v1/poses", files={"image": sent}, timeout=60).json()
+            assert answer["image"] == {"width": 672, "height": 896}
+            found = np.array([[k["x"], k["y"]] for k in answer["poses"][0]["keypoints"]])
+            torso = np.linalg.norm(joints[9] - joints[2])
+            assert (np.linalg.norm(found - joints, axis=1) <= 0.2 * torso).sum() >= 12
+        large = httpx.post(f"{address}/v1/poses", files={"image": bytes(3_000_000)}, timeout=60)
+        assert large.status_code == 413
+        assert large.json()["error"]["code"] == "too_large"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+        assert said.splitlines()[-1] == "stopped" and "Traceback" not in said
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert url(taken) == f"http://127.0.0.1:{port}"
+        with pytest.raises(
+            UserError, match=rf"127\.0\.0\.1:{port}: Address already in use; --port 0"
+        ):
+            listen("127.0.0.1", port)
+    with pytest.raises(UserError, match=r"cannot listen on nowhere\.invalid:0"):
+        listen("nowhere.invalid", 0)
+
+
+def test_an_ipv6_address_is_written_as_browsers_want_it() -> None:
+    try:
+        opened = listen("::1", 0)
+    except UserError:
+        pytest.skip("this machine has no IPv6")
+    with opened:
+        assert url(opened) == f"http://[::1]:{opened.getsockname()[1]}"
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or "/usr/bin/chromium"
+    if not Path(chromium).exists():
+        pytest.skip("needs chromium")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=list(BROWSER))
+        yield opened
+        opened.close()
+
+
+def test_the_page_shows_and_gives_what_the_service_finds(
+    served: str, browser: Any, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    told: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served)
+    expect(page.locator("#limits")).to_contain_text("20 MB")
+
+    photo = tmp_path / "from a phone.jpg"
+    photo.write_bytes(upside((EXAMPLES / "standing.jpg").read_bytes()))
+    page.set_input_files("#file", photo)
+    joints = page.locator("#joints button")
+    expect(joints).to_have_count(14)
+    expect(joints.first).to_contain_text("right ankle")
+    expect(page.locator("#status")).to_contain_text("14 joints")
+    canvas = page.locator("#canvas")
+    assert canvas.evaluate("c => [c.width, c.height]") == [672, 896]
+
+    def drawn() -> str:
+        return str(canvas.evaluate("c => c.toDataURL()"))
+
+    seen = [drawn()]
+    for switch in ("#heatmaps", "#attention"):
+        page.locator(switch).check()
+        seen.append(drawn())
+    expect(page.locator("#heatmaps")).not_to_be_checked()
+    expect(page.locator("#legend li")).to_have_count(4)
+    page.locator("#attention").uncheck()
+    page.locator("#skeleton").uncheck()
+    seen.append(drawn())
+    page.locator("#skeleton").check()
+    assert drawn() == seen[0]
+    assert len(set(seen)) == 4
+
+    joints.first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#tip")).to_contain_text("right knee")
+    assert drawn() != seen[0]
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save JSON").click()
+    assert download.value.suggested_filename == "from a phone.pose.json"
+    saved = json.loads(Path(download.value.path()).read_text())
+    content = photo.read_bytes()
+    answer = httpx.post(f"{served}/v1/poses", files={"image": content}, timeout=60).json()
+    assert saved == answer
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save picture").click()
+    with Image.open(download.value.path()) as overlay:
+        assert overlay.format == "PNG" and overlay.size == (672, 896)
+
+    page.get_by_role("button", name="Frame one person").click()
+    canvas.scroll_into_view_if_needed()
+    place = canvas.bounding_box()
+    page.mouse.move(place["x"] + 0.3 * place["width"], place["y"] + 0.1 * place["height"])
+    page.mouse.down()
+    page.mouse.move(place["x"] + 0.7 * place["width"], place["y"] + 0.9 * place["height"])
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Whole picture")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    assert told == []
+    assert [address for address in asked if not address.startswith((served, "blob:"))] == []
+    page.set_input_files("#file", EXAMPLES / "joints.json")
+    expect(page.locator("#alert")).to_contain_text("Not a picture")

@@ -1,0 +1,344 @@
+"""Several requests at once: batches, queues, time, and clients that hang up."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from serving import POISON, Stub, app_of, picture
+
+from spcnet.serve.budget import Budget
+
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.fixture
+def stub() -> Stub:
+    return Stub()
+
+
+@dataclass
+class Call:
+    """One request at the level of ASGI: what was sent and received, in order."""
+
+    chunks: Sequence[bytes] | AsyncIterator[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
+    path: str = "/v1/poses"
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    taken: int = 0  # bytes of the body that were asked for
+    taken_at_start: int = -1  # of these, when the answer began
+    status: int = 0
+    answer: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    async def __call__(self, app: FastAPI) -> "Call":
+        async def feed() -> AsyncIterator[bytes]:
+            for chunk in self.chunks:
+                yield chunk
+
+        chunks = feed() if isinstance(self.chunks, Sequence) else self.chunks
+        whole = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal whole
+            if not whole and not self.gone.is_set():
+                try:
+                    chunk = await anext(chunks)
+                    self.taken += len(chunk)
+                    return {"type": "http.request", "body": chunk, "more_body": True}
+                except StopAsyncIteration:
+                    whole = True
+                    return {"type": "http.request", "body": b"", "more_body": False}
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                self.taken_at_start = self.taken
+                self.answer = {k.decode(): v.decode() for k, v in message["headers"]}
+            else:
+                self.body += message.get("body", b"")
+
+        headers = {"content-type": FORM, **self.headers}
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+            "scheme": "http", "path": self.path, "raw_path": self.path.encode(), "root_path": "",
+            "query_string": b"", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+            "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        }  # fmt: skip
+        await app(scope, receive, send)  # type: ignore[arg-type]
+        return self
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.body)["error"]["code"])
+
+
+def form(content: bytes, persons: int | None = None) -> list[bytes]:
+    def part(name: str, value: bytes) -> bytes:
+        head = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        return head.encode() + value + b"\r\n"
+
+    parts = [part("image", content)]
+    if persons is not None:
+        parts.append(part("boxes", json.dumps([[1, 1, 9, 9]] * persons).encode()))
+    return [*parts, b"--x--\r\n"]
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def with_service(
+    stub: Stub, scenario: Callable[[FastAPI], Coroutine[Any, Any, None]], **limits: Any
+) -> None:
+    with app_of(stub, **limits) as app:
+        asyncio.run(scenario(app))
+
+
+async def held(app: FastAPI, stub: Stub) -> "asyncio.Task[Call]":
+    """A request that the network is busy with until the stub is freed."""
+    stub.free.clear()
+    batches = len(stub.batches)
+    task = asyncio.create_task(Call(form(picture(11, 11)))(app))
+    await eventually(lambda: len(stub.batches) > batches)
+    return task
+
+
+async def queued(
+    app: FastAPI, calls: Sequence[Call], *, before: int = 0
+) -> "list[asyncio.Task[Call]]":
+    """Requests that wait for the network in this order."""
+    tasks = []
+    for n, call in enumerate(calls, start=before + 1):
+        tasks.append(asyncio.create_task(call(app)))
+        await eventually(lambda n=n: app.state.service.worker.waiting == n)  # type: ignore[misc]
+    return tasks
+
+
+def test_what_waits_goes_through_the_network_together(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        rest = await queued(app, [Call(form(picture(20 + n, 20))) for n in range(3)])
+        stub.free.set()
+        answers = [json.loads((await call).body) for call in [first, *rest]]
+        assert [answer["image"]["width"] for answer in answers] == [11, 20, 21, 22]
+        assert stub.batches == [[(11, 11)], [(20, 20), (21, 20), (22, 20)]]
+
+    with_service(stub, scenario)
+
+
+def test_a_batch_holds_no_more_persons_than_it_may(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        persons = [3, 2, 2, 9, 1]
+        rest = await queued(app, [Call(form(picture(20 + n, 20), n)) for n in persons])
+        stub.free.set()
+        found = [json.loads((await call).body) for call in [first, *rest]]
+        assert [len(answer["poses"]) for answer in found] == [1, *persons]
+        assert [[width - 20 for width, _ in batch] for batch in stub.batches[1:]] == [
+            [3], [2, 2], [9], [1]
+        ]  # fmt: skip
+
+    with_service(stub, scenario, batch=4)
+
+
+def test_one_faulty_request_does_not_fail_its_batch(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        contents = [picture(), picture(corner=POISON), picture()]
+        rest = await queued(app, [Call(form(content)) for content in contents])
+        stub.free.set()
+        assert [(await call).status for call in [first, *rest]] == [200, 200, 500, 200]
+
+    with_service(stub, scenario)
+
+
+def test_a_client_that_hangs_up_costs_no_look(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        waits, stays = Call(form(picture(33, 33))), Call(form(picture(44, 44)))
+        gone, there = await queued(app, [waits, stays])
+        waits.gone.set()
+        await gone
+        assert app.state.service.taken == 2
+        stub.free.set()
+        await asyncio.gather(first, there)
+        assert stub.batches == [[(11, 11)], [(44, 44)]]
+        assert app.state.service.metrics.requests == {200: 2, 499: 1}
+
+    with_service(stub, scenario)
+
+
+def test_a_client_that_hangs_up_while_it_sends_is_forgotten(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        call = Call([])
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield form(picture())[0]
+            call.gone.set()
+            yield b""
+
+        call.chunks = chunks()
+        await call(app)
+        assert stub.batches == [] and app.state.service.taken == 0
+
+    with_service(stub, scenario)
+
+
+def test_a_full_queue_sends_away_before_it_reads(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        second = await Call(form(picture()))(app)
+        assert (second.status, second.code, second.taken_at_start) == (503, "busy", 0)
+        assert int(second.answer["retry-after"]) >= 1
+        stub.free.set()
+        assert (await first).status == 200
+        assert (await Call(form(picture()))(app)).status == 200
+
+    with_service(stub, scenario, queue=1)
+
+
+def test_an_answer_that_takes_too_long_is_not_waited_for(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        second = await Call(form(picture(33, 33)))(app)
+        assert (second.status, second.code) == (504, "timeout")
+        assert (await first).status == 504
+        stub.free.set()
+        assert (await Call(form(picture(44, 44)))(app)).status == 200
+        assert stub.batches == [[(11, 11)], [(44, 44)]]  # the second was dropped
+
+    with_service(stub, scenario, timeout=1)
+
+
+def test_an_upload_that_takes_too_long_is_ended(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spcnet.serve.refusals.LINGER", 0.01)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"-"
+            await asyncio.sleep(0.01)
+
+    async def scenario(app: FastAPI) -> None:
+        call = await Call(trickle())(app)
+        assert (call.status, call.code) == (408, "slow_upload")
+        assert call.answer["connection"] == "close"
+
+    with_service(stub, scenario, timeout=0.1)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_too_large_an_upload_is_refused_as_it_comes(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, announced: bool
+) -> None:
+    monkeypatch.setattr("spcnet.serve.refusals.LINGER", 0.05)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"-" * 65_536
+            await asyncio.sleep(0)
+
+    async def scenario(app: FastAPI) -> None:
+        headers = {"content-length": str(10**9)} if announced else {}
+        call = await Call(endless(), headers)(app)
+        assert (call.status, call.code) == (413, "too_large")
+        assert call.answer["connection"] == "close"
+        most = app.state.service.limits.body_bytes(base64=False)
+        assert call.taken_at_start == 0 if announced else call.taken_at_start <= most + 65_536
+
+    with_service(stub, scenario, picture_bytes=100_000)
+
+
+def test_a_picture_is_held_to_its_limit_within_a_smaller_body(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        call = await Call(form(b"-" * 100_001))(app)
+        assert (call.status, call.code) == (413, "too_large")
+        assert "0.1 MB" in call.body.decode()
+
+    with_service(stub, scenario, picture_bytes=100_000)
+
+
+def test_others_are_answered_while_the_network_is_busy(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        faulty = await Call(form(b"no picture"))(app)
+        assert faulty.status == 415
+        stub.free.set()
+        assert (await first).status == 200
+
+    with_service(stub, scenario)
+
+
+def test_what_is_counted_is_told(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        first = await held(app, stub)
+        (rest,) = await queued(app, [Call(form(picture(), 3))])
+        metrics = app.state.service.metrics
+        assert "spcnet_queue_length 1\n" in metrics.text()
+        assert "spcnet_requests_taken 2\n" in metrics.text()
+        stub.free.set()
+        await asyncio.gather(first, rest)
+        await Call(form(b""))(app)
+        text = metrics.text()
+        for line in (
+            'spcnet_requests_total{status="200"} 2', 'spcnet_requests_total{status="422"} 1',
+            "spcnet_persons_total 4", "spcnet_request_seconds_count 3",
+            'spcnet_request_seconds_bucket{le="+Inf"} 3', 'spcnet_batch_persons_bucket{le="2"} 1',
+            'spcnet_batch_persons_bucket{le="4"} 2', "spcnet_batch_requests_sum 2",
+            "spcnet_queue_length 0", "spcnet_requests_taken 0",
+        ):  # fmt: skip
+            assert line + "\n" in text, line
+        names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+        samples = [line for line in text.splitlines() if not line.startswith("#")]
+        assert all(any(sample.startswith(name) for name in names) for sample in samples)
+
+    with_service(stub, scenario)
+
+
+def test_a_service_that_was_closed_is_not_healthy(stub: Stub) -> None:
+    from fastapi.testclient import TestClient
+
+    with app_of(stub) as app:
+        with TestClient(app) as client:
+            assert client.get("/healthz").json() == {"status": "ok"}
+        assert TestClient(app).get("/healthz").status_code == 503
+
+
+def test_a_budget_is_lent_in_the_order_of_asking() -> None:
+    async def scenario() -> None:
+        budget = Budget(10)
+        order: list[str] = []
+
+        async def use(name: str, amount: int, done: asyncio.Event) -> None:
+            async with budget.lend(amount):
+                order.append(name)
+                await done.wait()
+
+        ends = {name: asyncio.Event() for name in "abcd"}
+        tasks = {
+            name: asyncio.create_task(use(name, amount, ends[name]))
+            for name, amount in (("a", 6), ("b", 9), ("c", 2), ("d", 3))
+        }
+        await asyncio.sleep(0)
+        assert order == ["a"]  # c would fit, but b was first
+        tasks["b"].cancel()
+        await asyncio.sleep(0.01)
+        assert order == ["a", "c"]  # who leaves the line lets others through
+        ends["a"].set()
+        await asyncio.sleep(0.01)
+        assert order == ["a", "c", "d"]
+        for end in ends.values():
+            end.set()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        assert budget.left == 10
+
+    asyncio.run(scenario())
