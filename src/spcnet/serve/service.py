@@ -85,8 +85,9 @@ class PoseService:
         with self._admitted():
             try:
                 async with asyncio.timeout(self.limits.timeout):
-                    content, kind = await body.read(self.limits)
-                    return await _unless_hung_up(request, self._find(content, kind))
+                    # No name holds the body here: it goes as soon as its picture is out of it.
+                    work = self._find(*await body.read(self.limits))
+                    return await _unless_hung_up(request, work)
             except TimeoutError:
                 seconds = f"{self.limits.timeout:g} seconds"
                 if not body.whole:

@@ -73,16 +73,18 @@ async function ask() {
       attention: person.attention && await readMaps(person.attention),
     };
     if (asked !== photo || signal.aborted) return;
-    answer = { content, person, maps };
+    answer = { content, person, maps, box };
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    say(`${person.keypoints.length} joints, mean score ${two(person.score)}, in ${seconds} s.`);
+    say(`${person.keypoints.length} joints, mean score ${two(person.score)}, in ${seconds} s.` +
+      (photo.bitmap ? "" : " This browser cannot show the picture itself."));
     showAnswer();
   } catch (error) {
     if (error.name === "AbortError") return;
     say("");
     complain(error instanceof Refused ? sentence(error.message)
       : "The server does not answer. Is it still running? Try again when it is.");
-    if (!answer) showNothing();
+    if (answer) box = answer.box;
+    else showNothing();
   } finally {
     if (!signal.aborted) showBusy(false);
   }
@@ -130,6 +132,10 @@ function showAnswer() {
   const { person } = answer;
   canvas.setAttribute("aria-label", `The photo with a skeleton of ${person.keypoints.length} ` +
     `joints, mean score ${two(person.score)}. The list of joints has each of them.`);
+  // The button that was pressed may be gone, and the keyboard's place with it.
+  if (document.activeElement === document.body) {
+    document.querySelector("#result [data-do=choose]").focus({ preventScroll: true });
+  }
 }
 
 function listJoints() {
@@ -180,8 +186,8 @@ function setChosen(joint) {
       .map((share) => Math.min(1, Math.max(0, share)));
     tip.textContent = `${readable(point.name)} ${two(point.score)}`;
     tip.classList.toggle("below", down < 0.12);
-    // Near the sides the words would leave the picture.
-    tip.style.left = `${100 * Math.min(0.86, Math.max(0.14, across))}%`;
+    const half = tip.offsetWidth / 2 / $("frame").offsetWidth; // not to leave the picture
+    tip.style.left = `${100 * Math.min(1 - half, Math.max(half, across))}%`;
     tip.style.top = `${100 * down}%`;
   }
   draw();
@@ -301,6 +307,10 @@ canvas.addEventListener("pointerup", () => {
   ask();
 });
 
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && framing() && !corner) setFraming(false);
+});
+
 canvas.addEventListener("pointerleave", () => { if (!framing()) setChosen(focused()); });
 
 $("joints").addEventListener("keydown", (event) => {
@@ -405,9 +415,13 @@ function save(blob, ending) {
 
 async function savePicture() {
   const { width, height } = answer.content.image;
-  const whole = new OffscreenCanvas(width, height);
-  paint(whole, { pointer: false });
-  save(await whole.convertToBlob({ type: "image/png" }), ".pose.png");
+  try {
+    const whole = new OffscreenCanvas(width, height);
+    paint(whole, { pointer: false });
+    save(await whole.convertToBlob({ type: "image/png" }), ".pose.png");
+  } catch {
+    complain("This browser cannot make a picture as large as this one.");
+  }
 }
 
 function saveJson() {
