@@ -16,7 +16,7 @@ def test_the_training_step_benchmark_runs() -> None:
 
 def test_the_service_load_benchmark_runs(tiny_checkpoint: Path) -> None:
     command = [sys.executable, BENCHMARKS / "service_load.py", "--model", tiny_checkpoint,
-               "--seconds", "0.5", "--clients", "2", "--boxes", "[[180, 90, 470, 830]]"]  # fmt: skip
+               "--seconds", "1", "--clients", "2", "--boxes", "[[9, 9, 470, 830]]"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["1 clients", "2 clients"]

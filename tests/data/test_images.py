@@ -1,10 +1,19 @@
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from spcnet.data.images import read_image, rgb_from_array, rgb_from_pil
+from spcnet.data.images import (
+    NotAPicture,
+    TooManyPixels,
+    count_pixels,
+    decode_image,
+    read_image,
+    rgb_from_array,
+    rgb_from_pil,
+)
 from spcnet.errors import UserError
 
 COLOURS = np.array(
@@ -125,3 +134,33 @@ def test_a_decompression_bomb_is_refused_by_its_header(
     monkeypatch.setattr("spcnet.data.images.MAX_PIXELS", 5)
     with pytest.raises(UserError, match="3 x 2"):
         read_image(path)
+
+
+def encoded(form: str) -> bytes:
+    file = BytesIO()
+    Image.fromarray(COLOURS).save(file, format=form)
+    return file.getvalue()
+
+
+def test_bytes_are_read_as_files_are() -> None:
+    assert np.array_equal(decode_image(encoded("PNG")), COLOURS)
+    assert count_pixels(encoded("TIFF")) == 6
+    for empty_or_cut, told in ((b"", "0 bytes"), (encoded("BMP")[:60], "cannot be read")):
+        with pytest.raises(UserError, match=told):
+            decode_image(empty_or_cut)
+
+
+def test_bytes_of_formats_that_strangers_need_not_send_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "drawing.ppm"
+    path.write_bytes(encoded("PPM"))
+    assert np.array_equal(read_image(path), COLOURS)
+    with pytest.raises(NotAPicture, match=r"^not a picture"):
+        decode_image(path.read_bytes())
+
+
+def test_bytes_of_a_bomb_are_refused_by_their_header() -> None:
+    header = encoded("PNG")[:45]  # there are no pixels to be read
+    for read in (count_pixels, decode_image):
+        with pytest.raises(TooManyPixels, match=r"^3 x 2 pixels is more than 5e-06"):
+            read(header, max_pixels=5)
+    assert count_pixels(header, max_pixels=6) == 6
