@@ -91,6 +91,16 @@ def test_a_run_may_begin_with_the_weights_of_another(figures: PackedStore, tmp_p
         train(recipe(model={"weights": "gone.safetensors"}), figures, tmp_path / "fourth")
 
 
+def test_one_person_a_step_is_refused_where_the_network_comes_down_to_one_cell(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    alone = {"epochs": 1, "batch_size": 1}
+    small = {"variant": "hourglass_s2_w96", "arguments": {"stacks": 1, "channels": 16}}
+    with pytest.raises(UserError, match=r"training\.batch_size: one person .* at 64 px"):
+        train(recipe(model=small, training=alone), figures, tmp_path / "hourglass")
+    train(recipe(training=alone), figures, tmp_path / "dilated")  # has 4x4 cells left
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "muon"])
 def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
     figures: PackedStore, tmp_path: Path, optimizer: str

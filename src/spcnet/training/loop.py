@@ -648,6 +648,12 @@ def check_processes(recipe: Recipe, workers: Workers) -> None:
             f"training.batch_size: {plan.batch_size} persons cannot be dealt out to "
             f"{workers.count} processes in {plan.accumulate} parts each; use a multiple of {parts}"
         )
+    if plan.batch_size == parts and not plan.frozen_batchnorm and not _normalises_one(recipe):
+        raise UserError(
+            f"training.batch_size: one person at a time has no statistics where the network is "
+            f"down to a single cell, at {recipe.model.input_size} px; use a larger batch or "
+            "model.input_size, or training.frozen_batchnorm"
+        )
     if plan.sync_batchnorm and device != "cuda":
         raise UserError(
             f"training.sync_batchnorm: torch has it on GPUs only, and this run is on {device}; "
@@ -663,6 +669,18 @@ def check_processes(recipe: Recipe, workers: Workers) -> None:
             "training.compile: on a CPU torch.compile fails on this network or gains nothing; set "
             "it to false"
         )
+
+
+def _normalises_one(recipe: Recipe) -> bool:
+    """Whether batch norms have more than one value a channel with a single person."""
+    plan = recipe.model
+    with torch.device("meta"):
+        network = create_model(plan.variant, num_joints=1, **plan.arguments).train()
+        try:
+            network(torch.empty(1, 3, plan.input_size, plan.input_size))
+        except ValueError:
+            return False
+    return True
 
 
 def check_parts(store: Store, holdout: Store) -> None:
