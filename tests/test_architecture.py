@@ -14,7 +14,10 @@ import pytest
 import spcnet
 
 ROOT = Path(spcnet.__file__).parent
-VOCABULARY = {"skeletons", "geometry", "heatmaps", "errors", "devices", "files", "calibration"}
+VOCABULARY = {
+    "skeletons", "geometry", "heatmaps", "errors", "devices", "files", "tensor_files",
+    "calibration",
+}  # fmt: skip
 LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints", "scoring"}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),

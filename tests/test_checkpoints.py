@@ -8,14 +8,13 @@ from spcnet.checkpoints import (
     find_weights,
     list_models,
     load_checkpoint,
-    read_tensors,
     save_checkpoint,
     weights_folder,
-    write_tensors,
 )
 from spcnet.errors import UserError
 from spcnet.geometry import IMAGENET_MEAN
 from spcnet.skeletons import LSP14
+from spcnet.tensor_files import read_tensors, write_tensors
 
 
 def test_a_network_comes_back_with_its_card(tiny_checkpoint: Path) -> None:
@@ -59,7 +58,7 @@ def test_a_failed_write_leaves_the_old_file(
         Path(str(arguments[1])).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spcnet.checkpoints.save_file", disk_full)
+    monkeypatch.setattr("spcnet.tensor_files.save_file", disk_full)
     with pytest.raises(OSError, match="No space"):
         write_tensors(path, {"a": torch.zeros(3)}, {})
     assert path.read_bytes() == before
@@ -106,3 +105,76 @@ def test_the_bundled_models_tell_all_about_themselves() -> None:
         for entry in on_validation:
             assert entry["score"]["protocol"] == "lspet-pck"
             assert entry["command"].startswith("spcnet evaluate")
+
+
+def test_a_large_model_is_written_in_parts_and_used_by_its_one_name(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, card = load_checkpoint(tiny_checkpoint)
+    path = tmp_path / "mine.safetensors"
+    save_checkpoint(path, network.state_dict(), card)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.safetensors"]
+    monkeypatch.setattr("spcnet.checkpoints.LARGEST", 10_000)
+    monkeypatch.setattr("spcnet.tensor_files.SHARD_BYTES", 20_000)
+    save_checkpoint(path, network.state_dict(), card)
+    index = tmp_path / "mine.safetensors.index.json"
+    shards = sorted(set(tmp_path.iterdir()) - {index})
+    assert index.is_file() and not path.is_file() and len(shards) > 1
+    assert max(shard.stat().st_size for shard in shards) < 40_000  # with the card
+    assert find_weights(str(path)) == path
+    again, same = load_checkpoint(path)
+    assert same == card
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    with pytest.raises(UserError, match="one part of a model"):
+        load_checkpoint(shards[0])
+    # Other weights take the place of all parts, in whatever form.
+    save_checkpoint(path, {n: t + 1 for n, t in network.state_dict().items()}, card)
+    assert not set(shards) & set(tmp_path.iterdir())
+    shards = sorted(tmp_path.glob("mine-*.safetensors"))
+    shards[-1].unlink()
+    with pytest.raises(UserError, match=rf"its part {shards[-1].name} is missing"):
+        load_checkpoint(path)
+    monkeypatch.undo()
+    save_checkpoint(path, network.state_dict(), card)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.safetensors"]
+
+
+def test_a_write_in_parts_that_fails_leaves_the_old_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spcnet.tensor_files.SHARD_BYTES", 40)
+    path = tmp_path / "state.safetensors"
+    old = {name: torch.full((8,), n * 1.0) for n, name in enumerate("abc")}
+    write_tensors(path, old, {"told": "old"}, largest=50)
+    import spcnet.tensor_files
+
+    write = spcnet.tensor_files._write_one
+    left = [2]
+
+    def disk_full(*arguments: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("spcnet.tensor_files._write_one", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        write_tensors(path, {name: t + 9 for name, t in old.items()}, {}, largest=50)
+    tensors, metadata = read_tensors(path)
+    assert metadata["told"] == "old"
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in old.items())
+    monkeypatch.setattr("spcnet.tensor_files._write_one", write)
+    write_tensors(path, {"a": torch.ones(1)}, {}, largest=50)
+    assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_an_index_that_is_none_is_told(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    path = tmp_path / "model.safetensors"
+    elsewhere = '{"metadata": {}, "weight_map": {"a": "../b"}}'
+    wrong = {"{": "not an index", '{"metadata": {}}': "not an index", elsewhere: "another folder"}
+    for text, told in wrong.items():
+        index.write_text(text)
+        with pytest.raises(UserError, match=told):
+            read_tensors(path)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from spcnet.checkpoints import read_tensors
+from spcnet.tensor_files import read_tensors
 from spcnet.training.recipe import load_recipe
 from spcnet.training.run_dir import STATE
 

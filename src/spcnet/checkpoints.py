@@ -1,11 +1,11 @@
 """Checkpoints: one ``.safetensors`` whose metadata rebuilds and explains the network.
 
-Never a pickle. Weights that come with the package lie in ``spcnet/weights``; `find_weights`
-turns a name into a file.
+Never a pickle. A large one is a file of shards and an index beside each other, under the one name.
+Weights that come with the package lie in ``spcnet/weights``; `find_weights` turns a name into a
+file.
 """
 
 import difflib
-import errno
 import json
 import os
 from collections.abc import Mapping
@@ -16,20 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from spcnet.calibration import Calibration
 from spcnet.errors import UserError
-from spcnet.files import whole_file
 from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
 from spcnet.heatmaps import HeatmapKind, Refinement
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model, variant_names
 from spcnet.skeletons import Skeleton
+from spcnet.tensor_files import INDEX, is_shard, read_tensors, tensor_files, write_tensors
 
 METADATA_KEY = "spcnet"
+LARGEST = 25_000_000  # bytes of a checkpoint in one file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,49 +90,10 @@ class ModelCard:
         return create_model(self.variant, num_joints=len(self.skeleton), **self.arguments)
 
 
-def write_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> None:
-    """Write a safetensors file that appears under its name only when it is whole.
-
-    Raises:
-        OSError: the disk is full, or the folder cannot be written to.
-    """
-    try:
-        with whole_file(Path(path)) as partial:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                partial,
-                metadata={"format": "pt", **metadata},
-            )
-            partial.chmod(0o644)  # safetensors makes files that only their owner can read
-            with partial.open("rb") as stream:
-                os.fsync(stream.fileno())
-    except SafetensorError as error:
-        raise OSError(errno.EIO, str(error)) from None
-
-
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
-
-    Raises:
-        UserError: the file is missing or is no whole safetensors file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return tensors, opened.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a whole .safetensors file ({error})") from None
-
-
 def save_checkpoint(
     path: str | os.PathLike[str], network: Mapping[str, Tensor], card: ModelCard
 ) -> None:
-    """Write a network's state in fp16 with its card.
+    """Write a network's state in fp16 with its card; above `LARGEST` bytes as shards.
 
     Args:
         path: the ``.safetensors`` file.
@@ -145,7 +105,7 @@ def save_checkpoint(
         for name, tensor in network.items()
         if not name.endswith("num_batches_tracked")
     }
-    write_tensors(path, halves, {METADATA_KEY: card.to_json()})
+    write_tensors(path, halves, {METADATA_KEY: card.to_json()}, largest=LARGEST)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCard]:
@@ -154,6 +114,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
     Raises:
         UserError: the file is missing, broken, or not a checkpoint of this package.
     """
+    if is_shard(Path(path).name):
+        raise UserError(f"{path}: one part of a model; name the .safetensors without its number")
     tensors, metadata = read_tensors(path)
     if METADATA_KEY not in metadata:
         raise UserError(f"{path}: holds no {METADATA_KEY} model card; not a checkpoint of ours")
@@ -185,11 +147,11 @@ def find_weights(name: str) -> Path:
     """
     if name.endswith(".safetensors"):
         path = Path(name)
-        if not path.is_file():
+        if not tensor_files(path):
             raise UserError(f"{name}: no such file")
         return path
     path = weights_folder() / f"{name}.safetensors"
-    if "/" not in name and path.is_file():
+    if "/" not in name and tensor_files(path):
         return path
     trained = list_models(pretrained=True)
     have = f"these have: {', '.join(trained)}" if trained else "none has"
@@ -211,5 +173,9 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     """
     if not pretrained:
         return variant_names(pattern)
-    found = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
+    index = len(INDEX)
+    whole = {path.name for path in weights_folder().glob("*.safetensors")}
+    whole = {name for name in whole if not is_shard(name)}
+    whole |= {path.name[:-index] for path in weights_folder().glob(f"*.safetensors{INDEX}")}
+    found = sorted(name.removesuffix(".safetensors") for name in whole)
     return [name for name in found if fnmatchcase(name, pattern)]

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from spcnet.checkpoints import load_checkpoint, read_tensors, write_tensors
+from spcnet.checkpoints import load_checkpoint
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
+from spcnet.tensor_files import read_tensors, write_tensors
 from spcnet.training.loop import MOST_SKIPPED, Progress, Run, check_parts, check_recipe, train
 from spcnet.training.optimisation import learning_rate, update_average
 from spcnet.training.recipe import Recipe
@@ -332,7 +333,7 @@ def test_a_full_disk_is_told(
     def disk_full(*arguments: object, **options: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("spcnet.checkpoints.save_file", disk_full)
+    monkeypatch.setattr("spcnet.tensor_files.save_file", disk_full)
     with pytest.raises(UserError, match="No space left"):
         train(recipe(), figures, tmp_path / "run")
 

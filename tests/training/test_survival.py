@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import RECIPES
 
-from spcnet.checkpoints import read_tensors
+from spcnet.tensor_files import read_tensors
 
 TINY = [
     "model.variant=spcnet_s1_w64",

@@ -31,6 +31,7 @@ def models(
     from spcnet.checkpoints import find_weights, list_models, load_checkpoint
     from spcnet.models.registry import create_model
     from spcnet.models.summary import summarise
+    from spcnet.tensor_files import size_on_disk
 
     rows: list[dict[str, object]] = []
     if not pretrained:
@@ -54,7 +55,7 @@ def models(
                 "variant": card.variant,
                 "input": card.input_size,
                 "joints": card.skeleton.name,
-                "MB": f"{path.stat().st_size / 1e6:.1f}",
+                "MB": f"{size_on_disk(path) / 1e6:.1f}",
             }
         )
     if as_json:

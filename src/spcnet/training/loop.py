@@ -42,7 +42,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, read_tensors
+from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import shuffled
 from spcnet.data.store import Store
@@ -51,6 +51,7 @@ from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
+from spcnet.tensor_files import read_tensors
 from spcnet.training.board import Board
 from spcnet.training.evaluation import REFINEMENT, score_store
 from spcnet.training.losses import Taught, heatmap_loss

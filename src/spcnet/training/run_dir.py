@@ -12,9 +12,10 @@ from typing import IO, Any
 import yaml
 from torch import Tensor
 
-from spcnet.checkpoints import ModelCard, save_checkpoint, write_tensors
+from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
+from spcnet.tensor_files import write_tensors
 from spcnet.training.recipe import Recipe
 
 RECIPE, LOG, STATE, MODEL, BEST = (
