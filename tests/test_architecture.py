@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "training": LIBRARY | {"training"},
     "inference": LIBRARY | {"inference"},
     "bench": LIBRARY | {"training", "inference", "bench"},
+    "export": LIBRARY | {"inference", "export"},
     "serve": LIBRARY | {"inference", "serve"},
-    "cli": LIBRARY | {"training", "inference", "bench", "serve", "cli"},
+    "cli": LIBRARY | {"training", "inference", "bench", "export", "serve", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

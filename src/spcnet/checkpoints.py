@@ -114,6 +114,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
     Raises:
         UserError: the file is missing, broken, or not a checkpoint of this package.
     """
+    if Path(path).suffix == ".onnx":
+        raise UserError(
+            f"{path}: an .onnx file can only be run; name the .safetensors that it was exported from"
+        )
     if is_shard(Path(path).name):
         raise UserError(f"{path}: one part of a model; name the .safetensors without its number")
     tensors, metadata = read_tensors(path)
@@ -140,12 +144,12 @@ def weights_folder() -> Path:
 
 
 def find_weights(name: str) -> Path:
-    """The weights file of a name such as ``"default"``, or of a path that ends in .safetensors.
+    """The weights file of a name such as ``"default"``, or of a .safetensors or .onnx path.
 
     Raises:
         UserError: there are none; the message names the models that have weights.
     """
-    if name.endswith(".safetensors"):
+    if name.endswith((".safetensors", ".onnx")):
         path = Path(name)
         if not tensor_files(path):
             raise UserError(f"{name}: no such file")

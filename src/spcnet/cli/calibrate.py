@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, say, table
-from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
+from spcnet.cli.options import DATASET, DEVICE, ROOT, TRAINED
 from spcnet.cli.unseen import learned_from
 from spcnet.errors import UserError
 
@@ -18,7 +18,7 @@ def calibrate(
     split: Annotated[
         str, typer.Option(help="Persons that the model did not learn from, such as 7761-8060.")
     ],
-    model: Annotated[str, MODEL] = "default",
+    model: Annotated[str, TRAINED] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     device: Annotated[str, DEVICE] = "auto",
@@ -35,7 +35,7 @@ def calibrate(
     from dataclasses import replace
 
     from spcnet.calibration import reliability
-    from spcnet.checkpoints import load_checkpoint, save_checkpoint
+    from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
     from spcnet.data.datasets import default_crop, default_protocol, open_dataset
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.judge import calibrate as fit
@@ -43,6 +43,7 @@ def calibrate(
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: a model's name ends in .safetensors")
     prepare_output([output], force=force)
+    network, card = load_checkpoint(find_weights(model))
     opened = open_dataset(dataset, root, split)
     estimator = PoseEstimator(model, device=device)
     if shared := learned_from(estimator.card.training, opened, root):
@@ -53,7 +54,6 @@ def calibrate(
     found, peaks, right = fit(
         estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset)
     )
-    network, card = load_checkpoint(estimator.path)
     try:
         save_checkpoint(output, network.state_dict(), replace(card, calibration=found))
     except OSError as error:

@@ -14,7 +14,7 @@ from spcnet import __version__
 
 PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pydantic",
-    "typer", "rich", "pyyaml",
+    "typer", "rich", "pyyaml", "onnx", "onnxscript", "onnxruntime",
 )  # fmt: skip
 
 

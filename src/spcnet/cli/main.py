@@ -18,6 +18,7 @@ from spcnet.cli import (
     data,
     doctor,
     evaluate,
+    export,
     figure,
     models,
     predict,
@@ -47,6 +48,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("card")(card.card)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
+app.command("export")(export.export)
 app.command("models")(models.models)
 app.add_typer(data.app, name="data")
 app.add_typer(figure.app, name="figure")

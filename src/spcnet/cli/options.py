@@ -2,7 +2,8 @@
 
 import typer
 
-MODEL = typer.Option(help="A model with weights, or a .safetensors.")
+MODEL = typer.Option(help="A model with weights, a .safetensors, or an .onnx of spcnet export.")
+TRAINED = typer.Option(help="A model with weights, or a .safetensors.")
 DATASET = typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
 ROOT = typer.Option(help="Folder of the data set.")
 FLIP = typer.Option("--flip", help="Average with the mirror image: better, half as fast.")

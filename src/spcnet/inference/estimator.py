@@ -12,10 +12,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from spcnet.checkpoints import find_weights, load_checkpoint
+from spcnet.checkpoints import find_weights
 from spcnet.data.crops import extract_crop
 from spcnet.data.images import read_image, rgb_from_array, rgb_from_pil
-from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import (
     BOX_PADDING,
@@ -28,15 +27,15 @@ from spcnet.geometry import (
 )
 from spcnet.heatmaps import (
     Refinement,
-    activate,
     cells_to_pixels,
     decode,
     flip_heatmaps,
     turn_heatmaps,
 )
+from spcnet.inference.backends import OnnxKeypoints, TorchBackend, open_backend
 from spcnet.inference.pose import Pose
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
-from spcnet.models.network import channels_last
+from spcnet.models.network import PoseNetwork
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
 
@@ -44,6 +43,8 @@ WINDOWS = (1.0, 0.6)  # sides of the windows that are looked at first, of the pi
 LOCATING_ROUNDS = 2
 LOCATING_FRACTION = 0.4  # of the highest peak: joints that say where the person is
 LOCATING_JOINTS = 4
+
+NO_AUGMENTATION = "no test-time augmentation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,10 @@ class PoseEstimator:
     """A trained network, ready for pictures.
 
     Args:
-        model: ``"default"``, another model with weights, or a ``.safetensors`` file.
+        model: ``"default"``, another model with weights, a ``.safetensors`` file, or an ``.onnx``
+            of `spcnet export`, which onnxruntime runs on the CPU. One of keypoints (that is,
+            exported without ``--heatmaps``) has its refinement in it, and does neither `heatmaps`
+            nor what averages them: flip, scales and rotations.
         device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
         flip: average the heatmaps with those of the mirror image: a little better, twice the
             time.
@@ -83,7 +87,8 @@ class PoseEstimator:
         batch_size: most crops that go through the network at once.
 
     Raises:
-        UserError: the model or the device is not there, or an argument is not one of those above.
+        UserError: the model or the device is not there, an argument is not one of those above,
+            or the model is a file of keypoints and cannot do what is asked for.
     """
 
     def __init__(
@@ -103,9 +108,9 @@ class PoseEstimator:
             known = ", ".join(get_args(Refinement))
             raise UserError(f"refinement must be one of {known}, got {refinement!r}")
         self.path = find_weights(str(model))
-        self.device = find_device(device)
-        network, self.card = load_checkpoint(self.path)
-        self.network = channels_last(network.to(self.device))
+        self.backend = open_backend(self.path, device)
+        self.device = self.backend.device
+        self.card = self.backend.card
         self.skeleton = self.card.skeleton
         self.calibration = self.card.calibration
         self.flip = flip
@@ -118,12 +123,39 @@ class PoseEstimator:
             )
         self.refinement: Refinement = "none" if self.scales else refinement or self.card.refinement
         self.batch_size = batch_size
+        if isinstance(self.backend, OnnxKeypoints):
+            self.calibration = None  # the file's scores are calibrated
+            if self.testing() != NO_AUGMENTATION:
+                raise self.backend.without_heatmaps(self.testing())
+            if self.refinement != self.card.refinement:
+                raise self.backend.without_heatmaps(f"refinement {refinement!r}")
+
+    @property
+    def network(self) -> PoseNetwork:
+        """The network that torch runs; it may be exchanged for another of the same joints.
+
+        Raises:
+            UserError: the model is an ``.onnx`` file.
+        """
+        return self._torch().network
+
+    @network.setter
+    def network(self, network: PoseNetwork) -> None:
+        self._torch().network = network
+
+    def _torch(self) -> TorchBackend:
+        if not isinstance(self.backend, TorchBackend):
+            raise UserError(
+                f"{self.path}: torch does not run .onnx files; use the .safetensors that it was "
+                "exported from"
+            )
+        return self.backend
 
     def describe(self) -> str:
         """How results come about, in words: network, input, refinement, flip, device."""
         return (
             f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px), "
-            f"{self.refinement} refinement, {self.testing()}, on {self.device}"
+            f"{self.refinement} refinement, {self.testing()}, on {self.backend.place}"
         )
 
     def testing(self) -> str:
@@ -136,7 +168,7 @@ class PoseEstimator:
             parts.append(f"rotations {' '.join(f'{angle:g}' for angle in self.rotations)}")
         if self.flip:
             parts.append("flip")
-        return " and ".join(parts) or "no test-time augmentation"
+        return " and ".join(parts) or NO_AUGMENTATION
 
     def predict(self, image: Picture, boxes: ArrayLike | None = None) -> list[Pose]:
         """The poses in one picture.
@@ -180,25 +212,25 @@ class PoseEstimator:
             yield from self._predict_group(pictures, given)
 
     def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
-        """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1."""
+        """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1.
+
+        Raises:
+            UserError: the box is not one, or the model is a file of keypoints.
+        """
         picture = load_picture(image)
         squares = self._squares([_check_box(box, picture)])
         heatmaps: Array = self._averaged([picture], squares)[0].cpu().numpy()
         return heatmaps
 
-    @torch.inference_mode()
     def attention(self, image: Picture, box: ArrayLike) -> Array:
         """How much each level is taken at each cell: (L, h, w) float32, coarsest level first.
 
         Raises:
-            UserError: the network has no Selective Information Module.
+            UserError: the network has no Selective Information Module, or is an ``.onnx`` file.
         """
         picture = load_picture(image)
         crops = self._crops([picture], self._squares([_check_box(box, picture)]))
-        attention = self.network.forward_all(self._normalised(crops)).attention
-        if attention is None:
-            raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
-        weights: Array = attention[0].float().cpu().numpy()
+        weights: Array = self.backend.attention(crops)[0].cpu().numpy()
         return weights
 
     def _predict_group(
@@ -275,10 +307,15 @@ class PoseEstimator:
 
     def _peaks(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
-        heatmaps = self._averaged(pictures, squares)
-        cells, peaks = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
-        pixels = cells_to_pixels(cells, self.network.stride).cpu().numpy()
-        return apply_affine(invert_affine(self._affines(squares)), pixels), peaks.cpu().numpy()
+        if isinstance(self.backend, OnnxKeypoints):
+            pixels, peaks = self.backend.keypoints(self._crops(pictures, squares))
+        else:
+            heatmaps = self._averaged(pictures, squares)
+            stride = self.card.input_size // heatmaps.shape[-1]
+            cells, values = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
+            pixels = cells_to_pixels(cells, stride).cpu().numpy()
+            peaks = values.cpu().numpy()
+        return apply_affine(invert_affine(self._affines(squares)), pixels), peaks
 
     def _fused_peaks(
         self, pictures: Sequence[Array], squares: Sequence[Square]
@@ -341,25 +378,11 @@ class PoseEstimator:
     @torch.inference_mode()
     def _heatmaps(self, crops: Array) -> Tensor:
         """Heatmaps (N, K, h, w) of uint8 crops, averaged with the mirror image's if asked for."""
-        images = self._normalised(crops)
-        heatmaps = self._activated(images)
+        heatmaps = self.backend.heatmaps(crops)
         if self.flip:
-            mirrored = flip_heatmaps(
-                self._activated(images.flip(-1)), self.skeleton.flip_permutation
-            )
-            heatmaps = (heatmaps + mirrored) / 2
+            mirrored = self.backend.heatmaps(np.ascontiguousarray(crops[:, :, ::-1]))
+            heatmaps = (heatmaps + flip_heatmaps(mirrored, self.skeleton.flip_permutation)) / 2
         return heatmaps
-
-    def _activated(self, images: Tensor) -> Tensor:
-        raw = self.network.forward_all(images).heatmaps[-1]
-        return activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
-
-    def _normalised(self, crops: Array) -> Tensor:
-        """uint8 (N, S, S, 3) as the network takes it: (N, 3, S, S) float32, channels last."""
-        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 255
-        mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self.card.std, device=self.device).view(3, 1, 1)
-        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def load_picture(image: Picture) -> Array:

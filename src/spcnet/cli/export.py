@@ -1,0 +1,126 @@
+"""``spcnet export``: a model as one ONNX file, checked against torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spcnet.cli.console import prepare_output, replacing, say
+from spcnet.cli.options import DATASET, ROOT, TRAINED
+from spcnet.errors import UserError
+from spcnet.extras import need
+
+if TYPE_CHECKING:
+    from spcnet.checkpoints import ModelCard
+    from spcnet.geometry import Array
+
+INT8_CROPS = 256
+INT8_CHECK_CROPS = 16
+
+
+def export(
+    model: Annotated[str, TRAINED] = "default",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The .onnx file; by default MODEL.onnx."),
+    ] = None,
+    heatmaps: Annotated[
+        bool,
+        typer.Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like."),
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise the convolutions: smaller, less accurate.")
+    ] = False,
+    dataset: Annotated[str | None, DATASET] = None,
+    root: Annotated[Path | None, ROOT] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Images that --int8 may look at; by default train.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
+) -> None:
+    """Write a model as one ONNX file, which needs nothing but onnxruntime.
+
+    Its input is crops (N, S, S, 3) uint8, its outputs keypoints (N, K, 2) in crop pixels and scores
+    (N, K): normalisation, decoding and calibration are in the graph, the model card in the file's
+    metadata. It is compared with torch before it appears; docs/onnx.md shows how to run it.
+
+    --int8 fits the scales of the activations on rendered figures, or better on training images of
+    --dataset; never on those that the result is scored on.
+
+    Example: spcnet export --model default -o default.onnx
+    """
+    if not int8 and (dataset or root or split):
+        raise typer.BadParameter("--dataset, --root and --split go with --int8")
+    if output is not None and output.suffix != ".onnx":
+        raise UserError(f"{output}: the file's name must end in .onnx")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        need(package, extra="onnx", purpose="spcnet export")
+
+    from spcnet.checkpoints import find_weights, load_checkpoint
+    from spcnet.export.agreement import BATCHES, agreement
+    from spcnet.export.graph import OPSET, trace
+    from spcnet.export.onnx_file import OUTPUTS, finish, write
+    from spcnet.export.samples import check_crops
+
+    path = find_weights(model)
+    target = output or Path(f"{path.stem}.onnx")
+    prepare_output([target], force=force)
+    network, card = load_checkpoint(path)
+    say(f"model {path.stem} ({card.variant}, {card.input_size} px)")
+    if int8:
+        crops, seen, told = _int8_crops(card, dataset or "synthetic", root, split or "train")
+    say("tracing the network; a large one takes minutes")
+    traced = trace(network, card)
+    form = "heatmaps" if heatmaps else "keypoints"
+    finished = finish(traced, card, form)
+    found = agreement(finished, network, card, check_crops(card))
+    found.check()
+    at = " and ".join(map(str, BATCHES))
+    say(
+        f"agrees with torch at batch {at}: heatmaps differ by {found.heatmaps:.1e} of their range, "
+        f"{len(found.moved)} clear keypoints by at most {found.moved.max(initial=0.0):.4f} px"
+    )
+    if int8:
+        from spcnet.export.quantise import quantise
+
+        finished = finish(quantise(traced, crops), card, form, int8=told)
+        _tell_moves(agreement(finished, network, card, seen, batches=BATCHES[:1]).moved)
+    with replacing(target) as partial:
+        write(finished, partial)
+    size = target.stat().st_size / 1e6
+    print(f"{target}: {' and '.join(OUTPUTS[form])}, {size:.1f} MB, opset {OPSET}")
+
+
+def _int8_crops(
+    card: "ModelCard", name: str, root: Path | None, split: str
+) -> "tuple[Array, Array, str]":
+    """Crops to fit ranges on, others to see how far keypoints move, and whose crops they are."""
+    import numpy as np
+
+    from spcnet.data.datasets import default_crop, open_dataset
+    from spcnet.export.samples import dataset_crops
+
+    opened = open_dataset(name, root, split)
+    if len(opened) < 2:
+        raise UserError(f"{name} {split}: --int8 wants at least 2 persons, better 300")
+    count = INT8_CROPS + INT8_CHECK_CROPS
+    crops = dataset_crops(opened, card, count, crop=default_crop(name))
+    every = max(2, len(crops) // INT8_CHECK_CROPS)
+    seen = np.arange(len(crops)) % every == every - 1
+    told = f"{(~seen).sum()} persons of {name} {split}"
+    say(f"int8: ranges of {told}")
+    return crops[~seen], crops[seen], told
+
+
+def _tell_moves(moved: "Array") -> None:
+    """How far quantisation moved keypoints, in a line."""
+    import numpy as np
+
+    if len(moved) == 0:
+        say("int8: no keypoint is clear enough to say how far it moved")
+        return
+    median, most = np.quantile(moved, [0.5, 0.95])
+    say(
+        f"int8: {len(moved)} clear keypoints of other persons moved by {median:.2f} px in the "
+        f"median, 95 % by less than {most:.2f} px, at most {moved.max():.1f} px"
+    )

@@ -1,0 +1,116 @@
+"""Whether an ONNX file finds what torch finds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spcnet.checkpoints import ModelCard
+from spcnet.errors import UserError
+from spcnet.export.graph import CropsToKeypoints, with_outputs
+from spcnet.geometry import Array
+from spcnet.heatmaps import cells_to_pixels, decode
+from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES, open_session
+from spcnet.models.network import PoseNetwork
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+BATCHES = (1, 3)
+HEATMAP_TOLERANCE = 1e-4  # of the heatmaps' range
+KEYPOINT_TOLERANCE = 0.05  # crop pixels
+SCORE_TOLERANCE = 1e-3
+CLEAR_LEAD = 0.01  # of a peak over the second-best cell; below, rounding may choose either
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two programs' answers to the same crops are apart.
+
+    Attributes:
+        heatmaps: the largest difference, over the range of torch's heatmaps.
+        moved: (M,) how far each clear keypoint moved, crop pixels. Clear is one whose peak leads
+            the second-best cell by 1 %.
+        scores: the largest difference of a clear keypoint's score.
+        joints: number of all keypoints, the unclear ones too.
+    """
+
+    heatmaps: float
+    moved: Array
+    scores: float
+    joints: int
+
+    def check(self) -> None:
+        """See to it that the differences are those of rounding.
+
+        Raises:
+            UserError: they are larger.
+        """
+        furthest = float(self.moved.max(initial=0.0))
+        if (
+            self.heatmaps <= HEATMAP_TOLERANCE
+            and furthest <= KEYPOINT_TOLERANCE
+            and self.scores <= SCORE_TOLERANCE
+        ):
+            return
+        raise UserError(
+            "onnxruntime does not find what torch finds, so no file was written: heatmaps differ "
+            f"by {self.heatmaps:.1e} of their range (at most {HEATMAP_TOLERANCE:.0e}), keypoints "
+            f"by {furthest:.2g} px (at most {KEYPOINT_TOLERANCE:g}), scores by {self.scores:.2g} "
+            f"(at most {SCORE_TOLERANCE:g})"
+        )
+
+
+def agreement(
+    model: "ModelProto",
+    network: PoseNetwork,
+    card: ModelCard,
+    crops: Array,
+    *,
+    batches: Sequence[int] = BATCHES,
+) -> Agreement:
+    """Run a model and its network on the same crops.
+
+    Args:
+        model: of any outputs; its heatmaps are looked at in any case.
+        network: that it was made of, on the CPU.
+        card: of the network.
+        crops: (N, S, S, 3) uint8.
+        batches: numbers of crops at a time; torch takes one at a time.
+
+    Raises:
+        UserError: onnxruntime is not installed, or does not read the model.
+    """
+    given = [output.name for output in model.graph.output]
+    names = list(dict.fromkeys([*given, HEATMAPS]))
+    session = open_session(with_outputs(model, names).SerializeToString())
+    reference = CropsToKeypoints(network, card).eval()
+    with torch.inference_mode():
+        rows = [reference(torch.from_numpy(crop[None])) for crop in crops]
+    keypoints, scores, heatmaps = (torch.cat(parts).numpy() for parts in zip(*rows, strict=True))
+    ranked = np.sort(heatmaps.reshape(*scores.shape, -1))  # (N, K, h * w), ascending
+    clear = ranked[..., -1] - ranked[..., -2] > CLEAR_LEAD * np.abs(ranked[..., -1])
+    furthest = score_difference = 0.0
+    moved = []
+    for batch in batches:
+        found: dict[str, list[Array]] = {name: [] for name in names}
+        for begin in range(0, len(crops), batch):
+            outputs = session.run(names, {CROPS: crops[begin : begin + batch]})
+            for name, output in zip(names, outputs, strict=True):
+                found[name].append(output)
+        theirs = {name: np.concatenate(parts) for name, parts in found.items()}
+        furthest = max(furthest, float(np.abs(theirs[HEATMAPS] - heatmaps).max()))
+        if KEYPOINTS in theirs:
+            points = theirs[KEYPOINTS]
+            differences = np.abs(theirs[SCORES] - scores)[clear]
+            score_difference = max(score_difference, float(differences.max(initial=0.0)))
+        else:
+            cells, _ = decode(
+                torch.from_numpy(theirs[HEATMAPS]), refinement=card.refinement, sigma=card.sigma
+            )
+            points = cells_to_pixels(cells, network.stride).numpy()
+        moved.append(np.linalg.norm(points - keypoints, axis=-1)[clear])
+    spread = max(float(np.ptp(heatmaps)), float(np.finfo(np.float32).tiny))
+    return Agreement(furthest / spread, np.concatenate(moved), score_difference, clear.size)

@@ -1,0 +1,62 @@
+"""Convolutions in eight bits (post-training, static); everything else stays float."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spcnet.export.graph import PURPOSE, quiet, with_outputs
+from spcnet.extras import need
+from spcnet.geometry import Array
+from spcnet.inference.backends import CROPS, HEATMAPS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+BATCH = 8
+
+
+class CropReader:
+    """Crops for onnxruntime's calibration, some at a time."""
+
+    def __init__(self, crops: Array) -> None:
+        self.batches: Iterator[Array] = (
+            crops[begin : begin + BATCH] for begin in range(0, len(crops), BATCH)
+        )
+
+    def get_next(self) -> dict[str, Array] | None:
+        """The next crops by the input's name, or None after the last."""
+        batch = next(self.batches, None)
+        return None if batch is None else {CROPS: batch}
+
+
+def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
+    """A copy whose network's convolutions have int8 weights and take and give uint8.
+
+    Weights have a scale for each channel, activations one each, by their range on the crops.
+    What follows the heatmaps stays float, DARK's smoothing too.
+
+    Args:
+        model: as `spcnet.export.graph.trace` gave it.
+        crops: (N, S, S, 3) uint8, like those that the network will see.
+
+    Raises:
+        UserError: onnxruntime is not installed.
+    """
+    import onnx
+
+    quantization = need("onnxruntime.quantization", extra="onnx", purpose=f"{PURPOSE} --int8")
+    network = with_outputs(model, [HEATMAPS])
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        target = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            model,
+            target,
+            CropReader(crops),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_quantize=[node.name for node in network.graph.node if node.op_type == "Conv"],
+            op_types_to_quantize=["Conv"],
+        )
+        return onnx.load(target)

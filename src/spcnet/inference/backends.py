@@ -1,0 +1,219 @@
+"""What runs a network: torch on any device, or onnxruntime on the CPU.
+
+`PoseEstimator` cuts crops and places points; a backend turns crops into heatmaps, or in the one
+case of `OnnxKeypoints` straight into keypoints.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spcnet.checkpoints import METADATA_KEY, ModelCard, load_checkpoint
+from spcnet.devices import find_device
+from spcnet.errors import UserError
+from spcnet.extras import need
+from spcnet.geometry import Array
+from spcnet.heatmaps import activate
+from spcnet.models.network import PoseNetwork, channels_last
+
+# The input and the outputs of ONNX files.
+CROPS, KEYPOINTS, SCORES, HEATMAPS = "crops", "keypoints", "scores", "heatmaps"
+PRECISION_KEY = "precision"  # beside the card in an ONNX file's metadata
+
+
+class Backend(Protocol):
+    """A network with its card, ready to run.
+
+    Attributes:
+        card: of the network.
+        device: where its heatmaps are.
+        place: device and runtime in words.
+    """
+
+    card: ModelCard
+    device: torch.device
+    place: str
+
+    def heatmaps(self, crops: Array) -> Tensor:
+        """Heatmaps (N, K, h, w) float32 of RGB uint8 crops (N, S, S, 3); an ideal peak is 1.
+
+        Raises:
+            UserError: the backend gives none.
+        """
+        ...
+
+    def attention(self, crops: Array) -> Tensor:
+        """The weights of the levels (N, L, h, w) float32, coarsest level first.
+
+        Raises:
+            UserError: the network has none, or the backend does not give them.
+        """
+        ...
+
+
+class TorchBackend:
+    """A checkpoint, run by torch.
+
+    Args:
+        path: the ``.safetensors``.
+        device: as for `spcnet.devices.find_device`.
+
+    Raises:
+        UserError: the device is not there, or the file is no whole checkpoint.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        self.device = find_device(device)
+        network, self.card = load_checkpoint(path)
+        self.network: PoseNetwork = channels_last(network.to(self.device))
+        self.place = str(self.device)
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: Array) -> Tensor:
+        """See `Backend`."""
+        raw = self.network.forward_all(self._normalised(crops)).heatmaps[-1]
+        return activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
+
+    @torch.inference_mode()
+    def attention(self, crops: Array) -> Tensor:
+        """See `Backend`."""
+        attention = self.network.forward_all(self._normalised(crops)).attention
+        if attention is None:
+            raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
+        return attention.float()
+
+    def _normalised(self, crops: Array) -> Tensor:
+        """uint8 (N, S, S, 3) as the network takes it: (N, 3, S, S) float32, channels last."""
+        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 255
+        mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).view(3, 1, 1)
+        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+class OnnxModel:
+    """What the two forms of ``spcnet export`` share; run by onnxruntime."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, path: Path, session: Any, card: ModelCard) -> None:
+        self.path = path
+        self.session = session
+        self.card = card
+        precision = session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "")
+        self.place = f"cpu by onnxruntime ({precision})"
+
+    def attention(self, crops: Array) -> Tensor:
+        """Not in the file.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"{self.path}: an .onnx file gives no attention; use the .safetensors that it was "
+            "exported from"
+        )
+
+    def _run(self, names: list[str], crops: Array) -> list[Array]:
+        outputs: list[Array] = self.session.run(names, {CROPS: np.ascontiguousarray(crops)})
+        return outputs
+
+
+class OnnxHeatmaps(OnnxModel):
+    """A file of ``spcnet export --heatmaps``."""
+
+    def heatmaps(self, crops: Array) -> Tensor:
+        """See `Backend`."""
+        (found,) = self._run([HEATMAPS], crops)
+        return torch.from_numpy(found)
+
+
+class OnnxKeypoints(OnnxModel):
+    """A file of ``spcnet export``: it decodes and calibrates by itself."""
+
+    def heatmaps(self, crops: Array) -> Tensor:
+        """Not in the file.
+
+        Raises:
+            UserError: always.
+        """
+        raise self.without_heatmaps("heatmaps()")
+
+    def keypoints(self, crops: Array) -> tuple[Array, Array]:
+        """Keypoints (N, K, 2) in crop pixels and calibrated scores (N, K) of uint8 crops."""
+        keypoints, scores = self._run([KEYPOINTS, SCORES], crops)
+        return keypoints, scores
+
+    def without_heatmaps(self, what: str) -> UserError:
+        """The error that something needs heatmaps."""
+        return UserError(
+            f"{self.path}: {what} needs heatmaps, and this file gives keypoints alone; export "
+            "the model again with `spcnet export --heatmaps`"
+        )
+
+
+def open_backend(path: Path, device: str) -> Backend:
+    """What runs a weights file, chosen by its suffix.
+
+    Raises:
+        UserError: the device is not there or does not run such files, onnxruntime is not
+            installed, or the file is broken or none of this package.
+    """
+    if path.suffix != ".onnx":
+        return TorchBackend(path, device)
+    if device not in ("auto", "cpu"):
+        raise UserError(
+            f"device {device!r}: an .onnx file runs on the cpu; a .safetensors runs elsewhere too"
+        )
+    session = open_session(path)
+    card = _read_card(path, session)
+    outputs = {output.name for output in session.get_outputs()}
+    return (OnnxHeatmaps if HEATMAPS in outputs else OnnxKeypoints)(path, session, card)
+
+
+def open_session(source: Path | bytes) -> Any:
+    """An onnxruntime session on the CPU, with as many threads as torch uses.
+
+    Args:
+        source: an ``.onnx`` file, or what it holds.
+
+    Raises:
+        UserError: onnxruntime is not installed, or cannot read it.
+    """
+    name = "an .onnx model" if isinstance(source, bytes) else str(source)
+    runtime = need("onnxruntime", extra="onnx", purpose=f"{name}: running it")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    content = source if isinstance(source, bytes) else str(source)
+    try:
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: not a whole .onnx file ({reason})") from None
+
+
+def _read_card(path: Path, session: Any) -> ModelCard:
+    """The model card of a file that `spcnet export` wrote.
+
+    Raises:
+        UserError: it is none of those.
+    """
+    metadata = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in metadata:
+        raise UserError(f"{path}: holds no {METADATA_KEY} model card; not a file of spcnet export")
+    try:
+        card = ModelCard.from_json(metadata[METADATA_KEY])
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: its model card cannot be read: {error}") from None
+    side, joints = card.input_size, len(card.skeleton)
+    (crops,) = session.get_inputs()
+    found = {output.name: output.shape[1:2] for output in session.get_outputs()}
+    if (
+        (crops.name, crops.type, crops.shape[1:]) != (CROPS, "tensor(uint8)", [side, side, 3])
+        or found not in ({HEATMAPS: [joints]}, {KEYPOINTS: [joints], SCORES: [joints]})
+    ):  # fmt: skip
+        raise UserError(f"{path}: its graph and its model card do not agree")
+    return card
