@@ -1,17 +1,22 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.calibration import Calibration
+from spcnet.checkpoints import ModelCard, load_checkpoint, save_checkpoint
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.models.registry import create_model
 from spcnet.skeletons import LSP14
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -65,6 +70,49 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(path, network.state_dict(), card)
     return path
+
+
+@dataclass(frozen=True)
+class OnnxModels:
+    """A small network as a checkpoint, as the traced graph and as both forms of ONNX files."""
+
+    checkpoint: Path
+    traced: "ModelProto"
+    keypoints: Path
+    heatmaps: Path
+
+
+@pytest.fixture(scope="session")
+def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> OnnxModels:
+    """An untrained network, calibrated, and sharp enough that its peaks are clear."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from spcnet.export.graph import trace
+    from spcnet.export.onnx_file import finish, write
+
+    torch.manual_seed(0)
+    arguments = {"stacks": 2, "channels": 8, "depth": 3}
+    network = create_model("spcnet_s1_w64", num_joints=14, **arguments)
+    assert isinstance(network.head, torch.nn.Conv2d)
+    network.head.weight.data *= 30
+    card = ModelCard(
+        variant="spcnet_s1_w64",
+        arguments=arguments,
+        skeleton=LSP14,
+        input_size=64,
+        heatmap="softmax",
+        sigma=1.0,
+        calibration=Calibration((0.02, 0.2, 0.7), (0.1, 0.5, 0.9)),
+        licence="none",
+    )
+    folder = tmp_path_factory.mktemp("an onnx folder")
+    paths = [folder / name for name in ("tiny.safetensors", "keypoints.onnx", "heatmaps.onnx")]
+    save_checkpoint(paths[0], network.state_dict(), card)
+    network, card = load_checkpoint(paths[0])
+    traced = trace(network, card)
+    write(finish(traced, card, "keypoints"), paths[1])
+    write(finish(traced, card, "heatmaps"), paths[2])
+    return OnnxModels(paths[0], traced, *paths[1:])
 
 
 @pytest.fixture(scope="session")

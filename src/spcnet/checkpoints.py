@@ -116,7 +116,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
     """
     if Path(path).suffix == ".onnx":
         raise UserError(
-            f"{path}: an .onnx file can only be run; name the .safetensors that it was exported from"
+            f"{path}: an .onnx file can only be run; name the .safetensors that it was made from"
         )
     if is_shard(Path(path).name):
         raise UserError(f"{path}: one part of a model; name the .safetensors without its number")

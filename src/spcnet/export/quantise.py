@@ -48,9 +48,10 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     quantization = need("onnxruntime.quantization", extra="onnx", purpose=f"{PURPOSE} --int8")
     network = with_outputs(model, [HEATMAPS])
     with tempfile.TemporaryDirectory() as folder, quiet():
-        target = Path(folder) / "int8.onnx"
+        source, target = (Path(folder) / name for name in ("float.onnx", "int8.onnx"))
+        onnx.save(model, source)  # of a model in memory it would move the weights elsewhere
         quantization.quantize_static(
-            model,
+            source,
             target,
             CropReader(crops),
             per_channel=True,

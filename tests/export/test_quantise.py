@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from conftest import OnnxModels
+
+from spcnet.checkpoints import load_checkpoint
+from spcnet.export.samples import check_crops
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModels) -> None:
+    from spcnet.export.agreement import agreement
+    from spcnet.export.graph import with_outputs
+    from spcnet.export.onnx_file import finish
+    from spcnet.export.quantise import quantise
+
+    network, card = load_checkpoint(onnx_models.checkpoint)
+    quantised = quantise(onnx_models.traced, check_crops(card))
+    finished = finish(quantised, card, "keypoints", int8="5 persons of somewhere")
+    kernels = {tensor.name: tensor.data_type for tensor in finished.graph.initializer}
+    made_by = {name: node for node in finished.graph.node for name in node.output}
+    float_convolutions = []
+    for node in finished.graph.node:
+        if node.op_type != "Conv":
+            continue
+        source = made_by.get(node.input[1])
+        if source is None:
+            float_convolutions.append(node)
+        else:
+            assert source.op_type == "DequantizeLinear"
+            assert kernels[source.input[0]] == onnx.TensorProto.INT8
+    assert len(float_convolutions) == 2  # DARK's smoothing, along each axis
+    of_heatmaps = {node.name for node in with_outputs(quantised, ["heatmaps"]).graph.node}
+    after = {node.op_type for node in finished.graph.node if node.name not in of_heatmaps}
+    assert not {"QuantizeLinear", "DequantizeLinear"} & after
+    metadata = {entry.key: entry.value for entry in finished.metadata_props}
+    assert metadata["precision"] == "int8"
+    assert metadata["int8_ranges"] == "5 persons of somewhere"
+    found = agreement(finished, network, card, check_crops(card), batches=[1])
+    assert 1e-4 < found.heatmaps < 0.5
+    assert np.median(found.moved) < 8  # of 64 pixels; an untrained network is no better

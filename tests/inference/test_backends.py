@@ -1,0 +1,141 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import OnnxModels
+
+from spcnet.checkpoints import load_checkpoint
+from spcnet.data.synthetic import render_figure
+from spcnet.errors import UserError
+from spcnet.inference.backends import open_session
+from spcnet.inference.estimator import PoseEstimator
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+BOXES = [[30, 20, 120, 140], [10, 10, 90, 150], [0, 0, 159, 159]]
+IMAGE = render_figure(1).image
+
+
+def both(models: OnnxModels, file: Path, **options: object) -> tuple[PoseEstimator, PoseEstimator]:
+    return (
+        PoseEstimator(str(models.checkpoint), device="cpu", **options),  # type: ignore[arg-type]
+        PoseEstimator(str(file), **options),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("form", ["keypoints", "heatmaps"])
+@pytest.mark.parametrize("boxes", [BOXES, BOXES[:1], None, []], ids=["three", "one", "no", "empty"])
+def test_a_file_predicts_what_its_checkpoint_predicts(
+    onnx_models: OnnxModels, form: str, boxes: list[list[float]] | None
+) -> None:
+    ours, theirs = both(onnx_models, getattr(onnx_models, form))
+    expected, found = (estimator.predict(IMAGE, boxes) for estimator in (ours, theirs))
+    assert len(found) == len(expected) == (1 if boxes is None else len(boxes))
+    for pose, other in zip(expected, found, strict=True):
+        assert other.skeleton == pose.skeleton
+        assert other.keypoints == pytest.approx(pose.keypoints, abs=0.05)
+        assert other.scores == pytest.approx(pose.scores, abs=1e-4)
+        assert other.keypoints.dtype == np.float32
+    assert "on cpu by onnxruntime (float32)" in theirs.describe()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"flip": True}, {"scales": "0.8,1.2"}, {"rotations": "-15,15"}, {"refinement": "quarter"}],
+    ids=lambda options: next(iter(options)),
+)
+def test_with_heatmaps_everything_works(
+    onnx_models: OnnxModels, options: dict[str, object]
+) -> None:
+    ours, theirs = both(onnx_models, onnx_models.heatmaps, **options)
+    heatmaps = ours.heatmaps(IMAGE, BOXES[0])
+    assert theirs.heatmaps(IMAGE, BOXES[0]) == pytest.approx(
+        heatmaps, abs=1e-4 * float(np.ptp(heatmaps))
+    )
+    expected, found = (estimator.predict(IMAGE, BOXES[:1])[0] for estimator in (ours, theirs))
+    assert found.keypoints == pytest.approx(expected.keypoints, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"flip": True}, "flip needs heatmaps"),
+        ({"scales": "pyranet"}, "scales pyranet needs heatmaps"),
+        ({"rotations": "-15,15"}, "rotations -15 15 needs heatmaps"),
+        ({"refinement": "quarter"}, "refinement 'quarter' needs heatmaps"),
+    ],
+    ids=["flip", "scales", "rotations", "refinement"],
+)
+def test_keypoints_alone_name_the_remedy(
+    onnx_models: OnnxModels, options: dict[str, object], told: str
+) -> None:
+    with pytest.raises(UserError, match=rf"{told}.* `spcnet export --heatmaps`"):
+        PoseEstimator(str(onnx_models.keypoints), **options)  # type: ignore[arg-type]
+    estimator = PoseEstimator(str(onnx_models.keypoints), refinement="dark")  # the file's own
+    with pytest.raises(UserError, match=r"heatmaps\(\) needs heatmaps.*export --heatmaps"):
+        estimator.heatmaps(IMAGE, BOXES[0])
+
+
+def test_what_no_file_gives_is_told(onnx_models: OnnxModels) -> None:
+    for path in (onnx_models.keypoints, onnx_models.heatmaps):
+        estimator = PoseEstimator(str(path))
+        with pytest.raises(UserError, match=r"gives no attention; use the \.safetensors"):
+            estimator.attention(IMAGE, BOXES[0])
+        with pytest.raises(UserError, match=r"torch does not run \.onnx files"):
+            _ = estimator.network
+        with pytest.raises(UserError, match=r"can only be run; name the \.safetensors"):
+            load_checkpoint(path)
+    with pytest.raises(UserError, match=r"device 'cuda': an \.onnx file runs on the cpu"):
+        PoseEstimator(str(onnx_models.keypoints), device="cuda")
+
+
+def test_the_network_of_a_checkpoint_can_be_looked_at(onnx_models: OnnxModels) -> None:
+    estimator = PoseEstimator(str(onnx_models.checkpoint), device="cpu")
+    assert estimator.network.stride == 4
+    assert estimator.device == torch.device("cpu")
+    assert estimator.attention(IMAGE, BOXES[0]).shape == (3, 16, 16)
+
+
+def test_what_is_no_such_file_is_told(onnx_models: OnnxModels, tmp_path: Path) -> None:
+    path = tmp_path / "a model.onnx"
+    whole = onnx_models.keypoints.read_bytes()
+    with pytest.raises(UserError, match="no such file"):
+        PoseEstimator(str(path))
+    for content in (b"", b"no model", whole[:40], whole[:30_000]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"a model\.onnx: (not a whole|holds no)") as caught:
+            PoseEstimator(str(path))
+        assert "\n" not in str(caught.value)
+    model = onnx.load_from_string(whole)
+    card = model.metadata_props[0].value
+    for key, value, told in (
+        ("spcnet", "{}", "its model card cannot be read"),
+        ("spcnet", card.replace('"input_size": 64', '"input_size": 128'), "do not agree"),
+        ("other", card, "holds no spcnet model card; not a file of spcnet export"),
+    ):
+        model.metadata_props[0].key, model.metadata_props[0].value = key, value
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(UserError, match=told):
+            PoseEstimator(str(path))
+
+
+def test_onnxruntime_that_is_not_there_is_told(
+    onnx_models: OnnxModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"needs onnxruntime: pip install 'spcnet\[onnx\]'"):
+        PoseEstimator(str(onnx_models.keypoints))
+
+
+def test_onnxruntime_takes_as_many_threads_as_torch(onnx_models: OnnxModels) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            options = open_session(onnx_models.keypoints).get_session_options()
+            assert options.intra_op_num_threads == threads
+    finally:
+        torch.set_num_threads(before)
