@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from conftest import OnnxModels
@@ -30,7 +32,10 @@ def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModel
         else:
             assert source.op_type == "DequantizeLinear"
             assert kernels[source.input[0]] == onnx.TensorProto.INT8
-    assert len(float_convolutions) == 2  # DARK's smoothing, along each axis
+    # The first, the last, and DARK's smoothing along each axis.
+    assert [kernel_shape(finished, node) for node in float_convolutions] == [
+        [8, 3, 7, 7], [14, 8, 1, 1], [1, 1, 1, 5], [1, 1, 5, 1]
+    ]  # fmt: skip
     of_heatmaps = {node.name for node in with_outputs(quantised, ["heatmaps"]).graph.node}
     after = {node.op_type for node in finished.graph.node if node.name not in of_heatmaps}
     assert not {"QuantizeLinear", "DequantizeLinear"} & after
@@ -40,3 +45,8 @@ def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModel
     found = agreement(finished, network, card, check_crops(card), batches=[1])
     assert 1e-4 < found.heatmaps < 0.5
     assert np.median(found.moved) < 8  # of 64 pixels; an untrained network is no better
+
+
+def kernel_shape(model: Any, node: Any) -> list[int]:
+    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == node.input[1])
+    return list(kernel.dims)

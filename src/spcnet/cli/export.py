@@ -59,7 +59,7 @@ def export(
     from spcnet.checkpoints import find_weights, load_checkpoint
     from spcnet.export.agreement import BATCHES, agreement
     from spcnet.export.graph import OPSET, trace
-    from spcnet.export.onnx_file import OUTPUTS, finish, write
+    from spcnet.export.onnx_file import OUTPUTS, Form, finish, write
     from spcnet.export.samples import check_crops
 
     path = find_weights(model)
@@ -71,7 +71,7 @@ def export(
         crops, seen, told = _int8_crops(card, dataset or "synthetic", root, split or "train")
     say("tracing the network; a large one takes minutes")
     traced = trace(network, card)
-    form = "heatmaps" if heatmaps else "keypoints"
+    form: Form = "heatmaps" if heatmaps else "keypoints"
     finished = finish(traced, card, form)
     found = agreement(finished, network, card, check_crops(card))
     found.check()

@@ -33,8 +33,9 @@ class CropReader:
 def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     """A copy whose network's convolutions have int8 weights and take and give uint8.
 
-    Weights have a scale for each channel, activations one each, by their range on the crops.
-    What follows the heatmaps stays float, DARK's smoothing too.
+    Weights have a scale for each channel, activations one each, by their range on the crops. The
+    first and the last convolution stay float, which costs little and matters most, and so does
+    what follows the heatmaps.
 
     Args:
         model: as `spcnet.export.graph.trace` gave it.
@@ -46,7 +47,8 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     import onnx
 
     quantization = need("onnxruntime.quantization", extra="onnx", purpose=f"{PURPOSE} --int8")
-    network = with_outputs(model, [HEATMAPS])
+    network = with_outputs(model, [HEATMAPS]).graph
+    convolutions = [node.name for node in network.node if node.op_type == "Conv"]
     with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = (Path(folder) / name for name in ("float.onnx", "int8.onnx"))
         onnx.save(model, source)  # of a model in memory it would move the weights elsewhere
@@ -57,7 +59,7 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            nodes_to_quantize=[node.name for node in network.graph.node if node.op_type == "Conv"],
+            nodes_to_quantize=convolutions[1:-1],
             op_types_to_quantize=["Conv"],
         )
         return onnx.load(target)
