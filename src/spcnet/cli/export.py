@@ -78,7 +78,7 @@ def export(
     at = " and ".join(map(str, BATCHES))
     say(
         f"agrees with torch at batch {at}: heatmaps differ by {found.heatmaps:.1e} of their range, "
-        f"{len(found.moved)} clear keypoints by at most {found.moved.max(initial=0.0):.4f} px"
+        f"{len(found.moved)} clear keypoints by at most {found.moved.max(initial=0.0):.1g} px"
     )
     if int8:
         from spcnet.export.quantise import quantise
