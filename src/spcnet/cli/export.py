@@ -1,5 +1,6 @@
 """``spcnet export``: a model as one ONNX file, checked against torch."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,8 +8,7 @@ import typer
 
 from spcnet.cli.console import prepare_output, replacing, say
 from spcnet.cli.options import DATASET, ROOT, TRAINED
-from spcnet.errors import UserError
-from spcnet.extras import need
+from spcnet.errors import UserError, needs_extra
 
 if TYPE_CHECKING:
     from spcnet.checkpoints import ModelCard
@@ -53,8 +53,9 @@ def export(
         raise typer.BadParameter("--dataset, --root and --split go with --int8")
     if output is not None and output.suffix != ".onnx":
         raise UserError(f"{output}: the file's name must end in .onnx")
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        need(package, extra="onnx", purpose="spcnet export")
+    with needs_extra("onnx", "spcnet export"):
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            import_module(package)
 
     from spcnet.checkpoints import find_weights, load_checkpoint
     from spcnet.export.agreement import BATCHES, agreement

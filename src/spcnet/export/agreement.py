@@ -12,7 +12,8 @@ from spcnet.errors import UserError
 from spcnet.export.graph import CropsToKeypoints, with_outputs
 from spcnet.geometry import Array
 from spcnet.heatmaps import cells_to_pixels, decode
-from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES, open_session
+from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
+from spcnet.inference.onnx_sessions import open_session
 from spcnet.models.network import PoseNetwork
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import ModelCard
-from spcnet.extras import need
+from spcnet.errors import needs_extra
 from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
 from spcnet.models.network import PoseNetwork
@@ -86,8 +87,9 @@ def trace(network: PoseNetwork, card: ModelCard) -> "ModelProto":
     Raises:
         UserError: onnx or onnxscript is not installed.
     """
-    for package in ("onnx", "onnxscript"):
-        need(package, extra="onnx", purpose=PURPOSE)
+    with needs_extra("onnx", PURPOSE):
+        for package in ("onnx", "onnxscript"):
+            import_module(package)
     size = card.input_size
     with quiet():
         program = torch.onnx.export(

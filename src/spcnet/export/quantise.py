@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spcnet.errors import needs_extra
 from spcnet.export.graph import PURPOSE, quiet, with_outputs
-from spcnet.extras import need
 from spcnet.geometry import Array
 from spcnet.inference.backends import CROPS, HEATMAPS
 
@@ -44,9 +44,9 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     Raises:
         UserError: onnxruntime is not installed.
     """
-    import onnx
-
-    quantization = need("onnxruntime.quantization", extra="onnx", purpose=f"{PURPOSE} --int8")
+    with needs_extra("onnx", f"{PURPOSE} --int8"):
+        import onnx
+        from onnxruntime import quantization
     network = with_outputs(model, [HEATMAPS]).graph
     convolutions = [node.name for node in network.node if node.op_type == "Conv"]
     with tempfile.TemporaryDirectory() as folder, quiet():

@@ -14,9 +14,9 @@ from torch import Tensor
 from spcnet.checkpoints import METADATA_KEY, ModelCard, load_checkpoint
 from spcnet.devices import find_device
 from spcnet.errors import UserError
-from spcnet.extras import need
 from spcnet.geometry import Array
 from spcnet.heatmaps import activate
+from spcnet.inference.onnx_sessions import open_session
 from spcnet.models.network import PoseNetwork, channels_last
 
 # The input and the outputs of ONNX files.
@@ -171,28 +171,6 @@ def open_backend(path: Path, device: str) -> Backend:
     card = _read_card(path, session)
     outputs = {output.name for output in session.get_outputs()}
     return (OnnxHeatmaps if HEATMAPS in outputs else OnnxKeypoints)(path, session, card)
-
-
-def open_session(source: Path | bytes) -> Any:
-    """An onnxruntime session on the CPU, with as many threads as torch uses.
-
-    Args:
-        source: an ``.onnx`` file, or what it holds.
-
-    Raises:
-        UserError: onnxruntime is not installed, or cannot read it.
-    """
-    name = "an .onnx model" if isinstance(source, bytes) else str(source)
-    runtime = need("onnxruntime", extra="onnx", purpose=f"{name}: running it")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors
-    content = source if isinstance(source, bytes) else str(source)
-    try:
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no base of their own
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{name}: not a whole .onnx file ({reason})") from None
 
 
 def _read_card(path: Path, session: Any) -> ModelCard:

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import torch
 
-from spcnet.errors import UserError, needs_extra
+from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.inference.onnx_sessions import open_session
 
 KINDS = ("auto", "yolov8", "yolox")
 
@@ -135,7 +135,7 @@ class OnnxDetector:
         self.path = Path(path)
         self.threshold = threshold
         self.overlap = overlap
-        self._session = _open_session(self.path)
+        self._session = open_session(self.path, gpu=True)
         self._input, self._type, self.size = self._check_input()
         self._check_classes()
         # One look at nothing tells the form of the output, and that the model runs.
@@ -221,25 +221,6 @@ def letterbox(picture: Array, size: tuple[int, int]) -> tuple[Array, float]:
     canvas = np.full((*size, 3), GREY, dtype=np.uint8)
     canvas[: fitted[1], : fitted[0]] = cv2.resize(picture, fitted, interpolation=way)
     return canvas, scale
-
-
-def _open_session(path: Path) -> Any:
-    with needs_extra("onnx", f"{path}: an ONNX detector"):
-        import onnxruntime
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; --detector wants an ONNX model of the YOLO family")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()  # it takes every core otherwise
-    options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    there = onnxruntime.get_available_providers()
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=[name for name in wanted if name in there]
-        )
-    except Exception as error:  # the runtime's errors share no class of their own
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: not an ONNX model that can be run: {reason}") from None
 
 
 def _tell_form(path: Path, shape: tuple[int, ...], kind: str, size: tuple[int, int]) -> str:
