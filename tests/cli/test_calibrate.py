@@ -7,6 +7,8 @@ from PIL import Image
 from test_commands import fails, spcnet
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
+from spcnet.cli.unseen import learned_from
+from spcnet.data.datasets import SyntheticFigures
 
 
 def test_scores_are_fitted_stored_and_drawn(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -44,3 +46,17 @@ def test_pictures_that_a_model_learned_from_are_told(tiny_checkpoint: Path, tmp_
     assert told.returncode == 0
     assert "warning: the model learned from 2 of these pictures" in told.stderr
     assert "warning" not in spcnet("evaluate", *split, "5-19").stderr
+
+
+def test_runs_of_a_teacher_count_and_what_is_not_told_is_not_known() -> None:
+    figures = SyntheticFigures("3-8")
+    data = {"dataset": "synthetic", "train": "1-4"}
+    run = {"recipe": {"name": "a", "data": data}}
+    other = {"recipe": {"name": "b", "data": {**data, "train": "20-30"}}}
+    names = sorted(SyntheticFigures("3-4").picture_names)
+    assert learned_from({**other, "teacher": run}, figures, None) == (names, True)
+    assert learned_from(other, figures, None) == ([], True)
+    assert learned_from({}, figures, None) == ([], False)
+    assert learned_from({**other, "began_with": {"seed": 1}}, figures, None) == ([], False)
+    packed = {"recipe": {"name": "c", "data": {"dataset": "store", "train": "somewhere"}}}
+    assert learned_from(packed, figures, None) == ([], False)

@@ -10,6 +10,7 @@ from PIL import Image
 from test_commands import fails, spcnet
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
+from spcnet.cli.card_page import _run
 
 RUN = {
     "dataset": "synthetic", "images": "1-4", "persons": 4, "seed": 7, "epochs": 2.0,
@@ -53,11 +54,19 @@ def test_the_page_tells_what_was_measured(trained: Path, tmp_path: Path) -> None
     assert text.index("1. first") < text.index("2. second")
     assert "| muon, 0.006, cosine |" in text and "| a desk " in text
     assert "Ask the owner." in text
+    assert "The model learned from none of these pictures." in text
     assert "peak values of heatmaps, not fitted" in text
     for kind in ("reliability", "epochs", "failures"):
         assert f"(images/mine-{kind}.png)" in text
         assert Image.open(page.parent / "images" / f"mine-{kind}.png").width > 300
     fails(*command, "-o", page, told="already exists; --force")
+
+
+def test_a_checkpoint_that_tells_little_has_a_card_too() -> None:
+    assert _run({"seed": 3, "recipe": {"name": "x", "optimizer": {"name": "adamw"}}}, 1) == {
+        "Run": "1. x", "Pictures": "not told", "Input": "not told", "Optimiser": "not told",
+        "Epochs": "not told", "Minutes": "not told", "Seed": "3", "Machine": "not told",
+    }  # fmt: skip
 
 
 def test_a_model_is_not_tested_on_what_it_learned_from(trained: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Learning from another network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +54,13 @@ def test_a_network_learns_what_its_teacher_sees(
     network, card = load_checkpoint(tiny_checkpoint)
     network.head.weight.data *= 100  # sure of what it sees, whatever that is
     sure = tmp_path / "sure.safetensors"
-    save_checkpoint(sure, network.state_dict(), card)
+    save_checkpoint(sure, network.state_dict(), replace(card, training={"seed": 7}))
     loss = {"kind": "softmax", "teacher": str(sure), "teacher_share": 1.0}
     lessons = []
     for epochs in (1, 15):
         plan = recipe(loss=loss, optimizer={"lr": 5e-3}, training={"epochs": epochs, "ema": None})
-        student = load_checkpoint(train(plan, figures, tmp_path / str(epochs)))[0]
+        student, told = load_checkpoint(train(plan, figures, tmp_path / str(epochs)))
+        assert told.training["teacher"] == {"seed": 7}
         images = make_batch(figures, np.arange(6), size=64).images
         with torch.no_grad():
             seen = network(images).flatten(-2).softmax(-1)

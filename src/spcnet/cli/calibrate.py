@@ -46,7 +46,7 @@ def calibrate(
     network, card = load_checkpoint(find_weights(model))
     opened = open_dataset(dataset, root, split)
     estimator = PoseEstimator(model, device=device)
-    if shared := learned_from(estimator.card.training, opened, root):
+    if shared := learned_from(estimator.card.training, opened, root).shared:
         raise UserError(
             f"--split {split}: the model learned from {len(shared)} of its pictures, such as "
             f"{shared[0]}, and is surer of those than of others; name pictures that are new to it"

@@ -1,5 +1,6 @@
 """``spcnet card``: a model card, from the checkpoint and an evaluation made for it."""
 
+import heapq
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,10 +76,11 @@ def card(
     opened = open_dataset(dataset, root, split)
     protocol = default_protocol(dataset)
     plain = PoseEstimator(model, device=device)
-    if shared := learned_from(plain.card.training, opened, root):
+    seen = learned_from(plain.card.training, opened, root)
+    if seen.shared:
         raise UserError(
-            f"--split {split}: the model learned from {len(shared)} of its pictures, such as "
-            f"{shared[0]}; name pictures that are new to it"
+            f"--split {split}: the model learned from {len(seen.shared)} of its pictures, such as "
+            f"{seen.shared[0]}; name pictures that are new to it"
         )
     mirrored = PoseEstimator(model, device=device, flip=True)
     turned = PoseEstimator(model, device=device, flip=True, rotations=rotations)
@@ -102,6 +104,7 @@ def card(
         name=name,
         estimator=plain,
         tests=tests,
+        unseen=seen.known,
         milliseconds=_latency(plain, turns),
         reliability_error=bins.error,
         auroc=auroc(*there),
@@ -146,31 +149,41 @@ def _failures(estimator: "PoseEstimator", labels: Path) -> "Array":
     from spcnet.viz.contact_sheet import contact_sheet, draw_labels
 
     opened = open_pictures("coco", labels, "all")
-    points, _, _ = predict_dataset(estimator, opened)
+    points, _, persons = predict_dataset(estimator, opened)
     skeleton = estimator.skeleton
-    shown = []
-    for found, (image, person) in zip(points, opened.samples(), strict=True):
-        square = square_of_box(person.box)
-        affine = crop_affine(*square, TILE)
-        pairs = [(n, opened.skeleton.index(joint)) for n, joint in enumerate(skeleton.joints)
-                 if joint in opened.skeleton.joints]  # fmt: skip
-        errors = {
-            skeleton.joints[n]: float(np.hypot(*(found[n] - person.points[there]))) / square[1]
-            for n, there in pairs
-            if person.annotated[there]
-        }
-        off = [joint for joint, error in errors.items() if error > OFF]
-        told = ", ".join(joint.replace("_", " ") for joint in off) or "all joints right"
-        everywhere = np.ones(len(skeleton), dtype=bool)
-        tile = draw_labels(
-            extract_crop(image, affine, TILE), apply_affine(affine, found),
-            everywhere, everywhere, skeleton,
-        )  # fmt: skip
-        shown.append((float(np.mean(list(errors.values()))), tile, (person.image, told)))
-    shown.sort(key=lambda one: -one[0])
+    pairs = [
+        (n, opened.skeleton.index(joint))
+        for n, joint in enumerate(skeleton.joints)
+        if joint in opened.skeleton.joints
+    ]
+    errors: list[dict[str, float]] = []
+    for found, person in zip(points, persons, strict=True):
+        side = square_of_box(person.box)[1]
+        errors.append(
+            {
+                skeleton.joints[n]: float(np.hypot(*(found[n] - person.points[there]))) / side
+                for n, there in pairs
+                if person.annotated[there]
+            }
+        )
+    means = {row: float(np.mean(list(each.values()))) for row, each in enumerate(errors) if each}
+    worst = heapq.nlargest(FAILURES, means, key=lambda row: means[row])
+    everywhere = np.ones(len(skeleton), dtype=bool)
+    tiles = {}
+    for row, (image, person) in enumerate(opened.samples()):
+        if row in worst:
+            affine = crop_affine(*square_of_box(person.box), TILE)
+            tiles[row] = draw_labels(
+                extract_crop(image, affine, TILE), apply_affine(affine, points[row]),
+                everywhere, everywhere, skeleton,
+            )  # fmt: skip
+    captions = []
+    for row in worst:
+        off = [joint.replace("_", " ") for joint, error in errors[row].items() if error > OFF]
+        captions.append((persons[row].image, ", ".join(off) or "all joints right"))
     return contact_sheet(
-        [tile for _, tile, _ in shown[:FAILURES]],
-        [caption for _, _, caption in shown[:FAILURES]],
+        [tiles[row] for row in worst],
+        captions,
         columns=3,
         title=f"joints that {estimator.path.stem} found; under each, those that are off",
     )

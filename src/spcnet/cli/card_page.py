@@ -54,6 +54,7 @@ class Measured:
         name: of the model.
         estimator: without test-time augmentation.
         tests: without it first.
+        unseen: whether the model is known to have learned from none of the pictures.
         milliseconds: an image, by what was timed.
         reliability_error: how far scores and shares of right joints are apart, in [0, 1].
         auroc: of scores on pictures that end at the hips, joints in them against joints out.
@@ -63,6 +64,7 @@ class Measured:
     name: str
     estimator: PoseEstimator
     tests: Sequence[Tested]
+    unseen: bool
     milliseconds: Mapping[str, float]
     reliability_error: float
     auroc: float
@@ -149,10 +151,15 @@ def _accuracy(measured: Measured) -> str:
         for n, group in enumerate(measured.tests[0].torso)
         if group.persons
     ]
+    unseen = (
+        "The model learned from none of these pictures."
+        if measured.unseen
+        else "The checkpoint does not tell whether the model learned from these pictures."
+    )
     parts = [
         "## How good it is",
         f"`{first.score.protocol}` on {labels.name} {labels.split}, {first.score.persons} persons "
-        "with a reference length, percent. The model learned from none of these pictures.",
+        f"with a reference length, percent. {unseen}",
         table(summary, right=list(summary[0])[1:], style="markdown"),
         "By joint:",
         table(joints, right=list(joints[0])[1:], style="markdown"),
@@ -222,15 +229,22 @@ def _run(run: Mapping[str, Any], number: int) -> dict[str, str]:
     optimizer = recipe.get("optimizer", {})
     return {
         "Run": f"{number}. {recipe.get('name', '')}".rstrip(),
-        "Pictures": f"{run.get('dataset')} {run.get('images')}, {run.get('persons')} persons",
-        "Input": f"{recipe.get('model', {}).get('input_size')} px",
-        "Optimiser": f"{optimizer.get('name')}, {optimizer.get('lr'):g}, "
-        f"{optimizer.get('schedule')}",
-        "Epochs": f"{run.get('epochs'):g}",
-        "Minutes": f"{run.get('minutes'):.0f}",
-        "Seed": f"{run.get('seed')}",
-        "Machine": f"{run.get('machine')}",
+        "Pictures": _told(run, "{dataset} {images}, {persons} persons"),
+        "Input": _told(recipe.get("model", {}), "{input_size} px"),
+        "Optimiser": _told(optimizer, "{name}, {lr:g}, {schedule}"),
+        "Epochs": _told(run, "{epochs:g}"),
+        "Minutes": _told(run, "{minutes:.0f}"),
+        "Seed": _told(run, "{seed}"),
+        "Machine": _told(run, "{machine}"),
     }
+
+
+def _told(values: Mapping[str, Any], words: str) -> str:
+    """Values in words; a checkpoint of elsewhere may lack them."""
+    try:
+        return words.format_map(values)
+    except (KeyError, ValueError, TypeError):
+        return "not told"
 
 
 def _failures(measured: Measured) -> str:
@@ -239,7 +253,7 @@ def _failures(measured: Measured) -> str:
     return "\n\n".join(
         [
             "## What it fails on",
-            "Rendered people, so that they may be shown; those with the largest errors first.",
+            "Of pictures that may be shown, those with the largest errors first.",
             f"![Failures]({measured.images['failures']})",
         ]
     )

@@ -98,7 +98,7 @@ def evaluate(
         f"{rule}, protocol {protocol}"
     )
     say_foreign(protocol, opened.name)
-    if shared := learned_from(estimator.card.training, opened, root):
+    if shared := learned_from(estimator.card.training, opened, root).shared:
         say(f"warning: the model learned from {len(shared)} of these pictures, such as {shared[0]}")
     began = time.monotonic()
     with progress("persons", len(opened)) as report:

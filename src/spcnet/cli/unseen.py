@@ -1,7 +1,7 @@
 """Whether pictures were learned from, as far as recipes and model cards tell."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcnet.errors import UserError
 
@@ -32,23 +32,39 @@ def shared_pictures(data: "DataSection", scored: "Dataset", root: object = None)
     return sorted(shared)
 
 
-def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> list[str]:
-    """Names of the scored pictures that a model learned from, by its card; also in earlier runs."""
+class LearnedFrom(NamedTuple):
+    """What a model's card tells of some pictures.
+
+    Attributes:
+        shared: names of those that it learned from.
+        known: whether that is all: every run behind the model is told, and could be looked up.
+    """
+
+    shared: list[str]
+    known: bool
+
+
+def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> LearnedFrom:
+    """Which of the scored pictures a model learned from, by its card; earlier runs included."""
     from spcnet.training.recipe import parse_recipe
 
     shared: set[str] = set()
+    known = bool(training)
     for run in runs_of(training):
         try:
-            recipe = parse_recipe(run["recipe"], source="model card")
-            shared.update(shared_pictures(recipe.data, scored, root))
+            data = parse_recipe(run["recipe"], source="model card").data
+            if any(part.dataset == "store" for part in data.parts):
+                raise UserError("a store does not tell of its pictures here")
+            shared.update(shared_pictures(data, scored, root))
         except (UserError, KeyError):  # a card of another version, or a split that is not here
-            continue
-    return sorted(shared)
+            known = False
+    return LearnedFrom(sorted(shared), known)
 
 
 def runs_of(training: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A model card's training run, the one whose weights it began with, and so on."""
-    run: dict[str, Any] | None = training
-    while run:
-        yield run
-        run = run.get("began_with")
+    """A model card's training run, those whose weights it began with, and its teachers' runs."""
+    if not training:
+        return
+    yield training
+    for earlier in ("began_with", "teacher"):
+        yield from runs_of(training.get(earlier) or {})

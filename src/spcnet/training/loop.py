@@ -562,6 +562,7 @@ class Run:
                 f"{self.device.type}, torch {torch.__version__}{several}",
                 "recipe": recipe.identity(),
                 **({"began_with": self.began_with} if self.began_with else {}),
+                **({"teacher": self.teacher.card.training} if self.teacher else {}),
             },
             scores=[
                 {
