@@ -15,9 +15,16 @@ import spcnet
 
 ROOT = Path(spcnet.__file__).parent
 VOCABULARY = {
-    "skeletons", "geometry", "heatmaps", "errors", "devices", "files", "tensor_files",
+    "skeletons",
+    "geometry",
+    "heatmaps",
+    "errors",
+    "devices",
+    "files",
+    "tensor_files",
     "calibration",
-}  # fmt: skip
+    "bundled",
+}
 LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints", "scoring"}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from spcnet.bundled import weights_folder
 from spcnet.checkpoints import (
     ModelCard,
     find_weights,
     list_models,
     load_checkpoint,
     save_checkpoint,
-    weights_folder,
 )
 from spcnet.errors import UserError
 from spcnet.geometry import IMAGENET_MEAN

@@ -10,7 +10,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from spcnet.checkpoints import load_checkpoint, save_checkpoint, weights_folder
+from spcnet.bundled import weights_folder
+from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.leeds import read_lspet
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import evaluate

@@ -11,21 +11,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from spcnet.bundled import weights_folder, weights_names
 from spcnet.calibration import Calibration
 from spcnet.errors import UserError
+from spcnet.files import shard_of
 from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
 from spcnet.heatmaps import HeatmapKind, Refinement
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model, variant_names
 from spcnet.skeletons import Skeleton
-from spcnet.tensor_files import INDEX, is_shard, read_tensors, tensor_files, write_tensors
+from spcnet.tensor_files import read_tensors, tensor_files, write_tensors
 
 METADATA_KEY = "spcnet"
 LARGEST = 25_000_000  # bytes of a checkpoint in one file
@@ -118,7 +119,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
         raise UserError(
             f"{path}: an .onnx file can only be run; name the .safetensors that it was made from"
         )
-    if is_shard(Path(path).name):
+    if shard_of(Path(path).name):
         raise UserError(f"{path}: one part of a model; name the .safetensors without its number")
     tensors, metadata = read_tensors(path)
     if METADATA_KEY not in metadata:
@@ -136,11 +137,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: weights and model card do not agree: {reason}") from None
     return network.eval(), card
-
-
-def weights_folder() -> Path:
-    """Where the package's own weights lie."""
-    return Path(str(files("spcnet") / "weights"))
 
 
 def find_weights(name: str) -> Path:
@@ -177,9 +173,4 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     """
     if not pretrained:
         return variant_names(pattern)
-    index = len(INDEX)
-    whole = {path.name for path in weights_folder().glob("*.safetensors")}
-    whole = {name for name in whole if not is_shard(name)}
-    whole |= {path.name[:-index] for path in weights_folder().glob(f"*.safetensors{INDEX}")}
-    found = sorted(name.removesuffix(".safetensors") for name in whole)
-    return [name for name in found if fnmatchcase(name, pattern)]
+    return [name for name in weights_names() if fnmatchcase(name, pattern)]

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,11 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spcnet.errors import UserError
-from spcnet.files import whole_file
+from spcnet.files import INDEX, shard_of, whole_file
 
-INDEX = ".index.json"
 SHARD_BYTES = 15 * 2**20
-_SHARD = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors")
 
 
 def write_tensors(
@@ -95,13 +92,7 @@ def _write_shards(
 
 def _shards_of(path: Path) -> list[Path]:
     """All shards beside it that were written under its name, whole sets or not."""
-    found = ((file, _SHARD.fullmatch(file.name)) for file in path.parent.glob("*.safetensors"))
-    return [file for file, match in found if match and match["stem"] == path.stem]
-
-
-def is_shard(name: str) -> bool:
-    """Whether a file of that name is one of several, which are used by their common name."""
-    return _SHARD.fullmatch(name) is not None
+    return [file for file in path.parent.glob("*.safetensors") if shard_of(file.name) == path.name]
 
 
 def tensor_files(path: Path) -> list[Path]:
