@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from spcnet.cli.completion import crop_rules, dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.errors import UserError
 
@@ -26,10 +27,18 @@ WIDTH = 100  # of a report
 app = typer.Typer(help="Check, browse and pack data sets.", no_args_is_help=True)
 
 Photographs = Annotated[
-    str, typer.Argument(help="mpii, lsp, lspet, flic or coco.", show_default=False)
+    str,
+    typer.Argument(
+        help="mpii, lsp, lspet, flic or coco.", show_default=False, autocompletion=photograph_sets
+    ),
 ]
 AnySet = Annotated[
-    str, typer.Argument(help="mpii, lsp, lspet, flic, coco or synthetic.", show_default=False)
+    str,
+    typer.Argument(
+        help="mpii, lsp, lspet, flic, coco or synthetic.",
+        show_default=False,
+        autocompletion=dataset_names,
+    ),
 ]
 Root = Annotated[
     Path | None,
@@ -223,7 +232,8 @@ def pack(
         str | None,
         typer.Option(
             help="Rule of the crops: box, mpii, lsp-height, lsp-limbs or flic. By default the "
-            "data set's own."
+            "data set's own.",
+            autocompletion=crop_rules,
         ),
     ] = None,
 ) -> None:

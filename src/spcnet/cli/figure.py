@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spcnet.cli.completion import model_names
 from spcnet.cli.console import prepare_output, progress, replacing, say
 from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FLIP, MODEL, ROOT
 from spcnet.cli.predict import parse_box
@@ -64,7 +65,8 @@ def panels(
         list[str] | None,
         typer.Option(
             help="A model with weights, or a .safetensors; twice to compare two. "
-            "By default: default."
+            "By default: default.",
+            autocompletion=model_names,
         ),
     ] = None,
     flip: Annotated[bool, FLIP] = False,
@@ -103,7 +105,11 @@ def levels(
     box: Box = None,
     boxes: Boxes = None,
     model: Annotated[
-        str, typer.Option(help="A model with weights and a Selective Information Module.")
+        str,
+        typer.Option(
+            help="A model with weights and a Selective Information Module.",
+            autocompletion=model_names,
+        ),
     ] = "default",
     device: Device = "auto",
     force: Force = False,

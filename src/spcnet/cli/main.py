@@ -28,6 +28,14 @@ from spcnet.cli import (
     video,
     webcam,
 )
+from spcnet.cli.completion import (
+    PROGRAM,
+    InstallableShell,
+    Shell,
+    install_script,
+    prepare_completion,
+    show_script,
+)
 from spcnet.errors import UserError
 
 app = typer.Typer(
@@ -35,6 +43,7 @@ app = typer.Typer(
     help="Single-person human pose estimation with SPCNet.",
     epilog="Example: spcnet predict photo.jpg",
     no_args_is_help=True,
+    add_completion=False,  # typer's own guesses the shell, and fails where there is none
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -70,14 +79,33 @@ def _root(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    install: Annotated[
+        InstallableShell | None,
+        typer.Option(
+            "--install-completion",
+            callback=install_script,
+            is_eager=True,
+            help="Let the shell complete commands, options and names.",
+        ),
+    ] = None,
+    show: Annotated[
+        Shell | None,
+        typer.Option(
+            "--show-completion",
+            callback=show_script,
+            is_eager=True,
+            help="Print the script that does so.",
+        ),
+    ] = None,
 ) -> None:
     pass
 
 
 def main() -> None:
     """Run the command line; user errors become one line on stderr."""
+    prepare_completion()
     try:
-        app()
+        app(prog_name=PROGRAM)
     except UserError as error:
         print(f"spcnet: error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -5,11 +5,15 @@ from typing import Annotated
 
 import typer
 
+from spcnet.cli.completion import listed_models
 from spcnet.cli.console import table
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'spcnet*'.")] = "*",
+    pattern: Annotated[
+        str,
+        typer.Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models),
+    ] = "*",
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Only those with trained weights.")
     ] = False,

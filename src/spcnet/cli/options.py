@@ -2,9 +2,17 @@
 
 import typer
 
-MODEL = typer.Option(help="A model with weights, a .safetensors, or an .onnx of spcnet export.")
-TRAINED = typer.Option(help="A model with weights, or a .safetensors.")
-DATASET = typer.Option(help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.")
+from spcnet.cli.completion import dataset_names, device_kinds, model_names
+
+MODEL = typer.Option(
+    help="A model with weights, a .safetensors, or an .onnx of spcnet export.",
+    autocompletion=model_names,
+)
+TRAINED = typer.Option(help="A model with weights, or a .safetensors.", autocompletion=model_names)
+DATASET = typer.Option(
+    help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.",
+    autocompletion=dataset_names,
+)
 ROOT = typer.Option(help="Folder of the data set.")
 FLIP = typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
 SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
@@ -15,4 +23,4 @@ BOX = typer.Option(
     "Without boxes the whole picture is taken as one person."
 )
 BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
-DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...")
+DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...", autocompletion=device_kinds)

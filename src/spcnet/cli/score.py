@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spcnet.cli.completion import protocol_names, skeleton_names
 from spcnet.cli.console import check_style, print_score, say, say_foreign
 from spcnet.errors import UserError
 
@@ -19,7 +20,9 @@ PREDICTIONS = typer.Argument(
     help="Predicted joints: a .mat, .h5, .npz or COCO .json.", show_default=False
 )
 PROTOCOL = typer.Option(
-    help="The scoring rule; `spcnet score --list` names all.", show_default=False
+    help="The scoring rule; `spcnet score --list` names all.",
+    show_default=False,
+    autocompletion=protocol_names,
 )
 GROUND_TRUTH = typer.Option(
     help="The labels: a data set's own file, an hourglass .h5, or COCO .json.", show_default=False
@@ -34,7 +37,10 @@ THRESHOLD = typer.Option(help="Another one than the protocol's own.")
 COMPARE = typer.Option("--compare", help="Print the score under the paper's table.")
 STYLE = typer.Option("--format", help="Of that table: text (default), markdown or latex.")
 AS_JSON = typer.Option("--json", help="Print one JSON object.")
-JOINTS = typer.Option(help="Of the predictions: a skeleton such as lsp14, or names with commas.")
+JOINTS = typer.Option(
+    help="Of the predictions: a skeleton such as lsp14, or names with commas.",
+    autocompletion=skeleton_names,
+)
 
 
 def score(
