@@ -4,7 +4,6 @@ import importlib
 import json
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +12,22 @@ import typer
 from spcnet import __version__
 
 PACKAGES = (
-    "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pydantic",
-    "typer", "rich", "pyyaml", "onnx", "onnxscript", "onnxruntime",
+    "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pyyaml",
+    "pydantic", "typer", "rich", "matplotlib",
 )  # fmt: skip
+EXTRAS = {
+    "train": ("tensorboard",),
+    "h5": ("h5py",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "video": ("av",),
+    "serve": ("fastapi", "uvicorn", "python-multipart"),
+}
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print versions, devices and weights, and try the default model.
+    """Print versions, extras, devices and weights, and try the default model.
 
     Example: spcnet doctor
     """
@@ -29,7 +35,8 @@ def doctor(
         "spcnet": f"{__version__} in {Path(__file__).parents[1]}",
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": platform.platform(),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: _version(package) or "not installed" for package in PACKAGES},
+        **{f"extra {name}": _extra(name) for name in EXTRAS},
         "devices": _devices(),
         "cache": _cache(),
         **_weights(),
@@ -43,11 +50,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return None
+
+
+def _extra(name: str) -> str:
+    """The versions that an extra brings, or what is missing and how to get it."""
+    found = {package: _version(package) for package in EXTRAS[name]}
+    missing = [package for package, version in found.items() if version is None]
+    if missing:
+        return f"no {', '.join(missing)}: pip install 'spcnet[{name}]'"
+    return ", ".join(f"{package} {version}" for package, version in found.items())
 
 
 def _devices() -> str:

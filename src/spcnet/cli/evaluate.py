@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spcnet.cli.completion import crop_rules, protocol_names
 from spcnet.cli.console import (
     check_style,
     prepare_output,
@@ -33,11 +34,18 @@ def evaluate(
         typer.Option(help="A split, or image numbers such as 1-500; by default val or test."),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="By default the data set's own; docs/protocols.md has all.")
+        str | None,
+        typer.Option(
+            help="By default the data set's own; docs/protocols.md has all.",
+            autocompletion=protocol_names,
+        ),
     ] = None,
     crop: Annotated[
         str | None,
-        typer.Option(help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's."),
+        typer.Option(
+            help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's.",
+            autocompletion=crop_rules,
+        ),
     ] = None,
     threshold: Annotated[float | None, THRESHOLD] = None,
     ground_truth: Annotated[
@@ -78,13 +86,15 @@ def evaluate(
         default_split,
         open_dataset,
     )
-    from spcnet.data.predictions import Predictions, write_predictions
+    from spcnet.data.predictions import Predictions, check_writable_format, write_predictions
     from spcnet.data.regions import check_rule
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.evaluate import evaluate as score_model
     from spcnet.metrics.paper import comparison
     from spcnet.scoring import score_predictions
 
+    if predictions is not None:
+        check_writable_format(predictions)
     estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
     if submission is not None:
         _submit(submission, root, model, estimator)

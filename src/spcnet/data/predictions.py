@@ -248,6 +248,16 @@ def write_predictions(
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
+def check_writable_format(path: Path) -> None:
+    """See to it, before the work, that predictions can be written in the format of a name.
+
+    Raises:
+        UserError: its suffix is none of `FORMATS`, or h5py is not installed.
+    """
+    if _kind(path) == ".h5":
+        _h5py(path)
+
+
 def _kind(path: Path) -> str:
     suffix = ".json" if path.name.lower().endswith(".json.gz") else path.suffix.lower()
     suffix = ".h5" if suffix == ".hdf5" else suffix
@@ -430,10 +440,14 @@ def _document(
     }
 
 
-def _write_h5(path: Path, arrays: Mapping[str, Any]) -> None:
+def _h5py(path: Path) -> Any:
     with needs_extra("h5", f"{path}: writing HDF5"):
         import h5py
-    with h5py.File(path, "w") as file:
+    return h5py
+
+
+def _write_h5(path: Path, arrays: Mapping[str, Any]) -> None:
+    with _h5py(path).File(path, "w") as file:
         for name, value in arrays.items():
             file[name] = np.char.encode(value, "utf-8") if value.dtype.kind == "U" else value
 

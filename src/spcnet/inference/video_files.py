@@ -224,10 +224,11 @@ def check_suffix(path: Path) -> None:
     """See to it that a video of this name can be written.
 
     Raises:
-        UserError: its suffix is not one of `KINDS`.
+        UserError: its suffix is not one of `KINDS`, or PyAV is not installed.
     """
     if path.suffix.lower() not in KINDS:
         raise UserError(f"{path}: not a kind of video that can be written; {', '.join(KINDS)} are")
+    _pyav()
 
 
 class VideoWriter:

@@ -9,7 +9,7 @@ import torch
 
 from spcnet.data.augmentation import make_batch
 from spcnet.data.store import Store
-from spcnet.errors import UserError
+from spcnet.errors import needs_extra
 from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD
 from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import Score
@@ -19,6 +19,17 @@ from spcnet.training.recipe import Recipe
 FOLDER = "tensorboard"
 SAMPLES = 4  # held-out persons that are drawn
 SHOWN = 256  # side of a drawn crop, pixels
+
+
+def writer_class() -> Any:
+    """What writes TensorBoard's files.
+
+    Raises:
+        UserError: tensorboard is not installed.
+    """
+    with needs_extra("train", "training.tensorboard"):
+        from torch.utils.tensorboard import SummaryWriter
+    return SummaryWriter
 
 
 class Board:
@@ -33,14 +44,7 @@ class Board:
     """
 
     def __init__(self, run_dir: Path, *, after: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError(
-                "training.tensorboard needs tensorboard: pip install 'spcnet[train]', or set it "
-                "to false"
-            ) from None
-        self.writer: Any = SummaryWriter(str(run_dir / FOLDER), purge_step=after + 1)
+        self.writer: Any = writer_class()(str(run_dir / FOLDER), purge_step=after + 1)
 
     def add_losses(self, step: int, losses: Sequence[float], others: Mapping[str, float]) -> None:
         """The loss of every output, and other numbers of a step."""

@@ -52,7 +52,7 @@ from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
 from spcnet.tensor_files import read_tensors
-from spcnet.training.board import Board
+from spcnet.training.board import Board, writer_class
 from spcnet.training.evaluation import REFINEMENT, score_store
 from spcnet.training.losses import Taught, heatmap_loss
 from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
@@ -622,11 +622,14 @@ def _begin_with(network: nn.Module, recipe: Recipe, store: Store) -> dict[str, A
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """See to it that the network of a recipe can be built and takes the input.
+    """See to it that the network of a recipe can be built, takes the input and can be watched.
 
     Raises:
-        UserError: the variant or an argument of it is unknown, or the input size does not fit.
+        UserError: the variant or an argument of it is unknown, the input size does not fit, or
+            TensorBoard is wanted and not installed.
     """
+    if recipe.training.tensorboard:
+        writer_class()
     plan = recipe.model
     try:
         with torch.device("meta"):
