@@ -17,8 +17,11 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 FOR_DEVELOPERS = {"synthetic", "docs", "dev"}  # no command needs them
 
 HIDING = """
-import os, sys
-sys.modules.update(dict.fromkeys(os.environ["HIDDEN"].split()))
+import os
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+hidden = os.environ["HIDDEN"].split()
+PathFinder.find_spec = lambda name, *place: None if name in hidden else find(name, *place)
 """
 
 # Extra, hidden module, command line; {} is a folder with clip.mp4, model.onnx and labels.h5.
@@ -27,7 +30,6 @@ COMMANDS = [
     ("video", "av", "webcam -o {}/out.mp4"),
     ("onnx", "onnxruntime", f"predict {EXAMPLES}/lunge.jpg --json --detector {{}}/model.onnx"),
     ("serve", "fastapi", "serve --port 0"),
-    ("serve", "uvicorn", "serve --port 0"),
     ("serve", "python_multipart", "serve --port 0"),
     ("h5", "h5py", "score {0}/labels.h5 --protocol mpii-tompson --ground-truth {0}/labels.h5"),
     ("h5", "h5py", "evaluate --dataset synthetic --split 1-9 --predictions {}/out.h5"),
