@@ -1,4 +1,4 @@
-"""Files that appear under their names only when they are whole, and what parts of one are called."""
+"""Files that appear under their names only when they are whole, and names of parts of one."""
 
 import os
 import platform
