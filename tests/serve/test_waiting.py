@@ -2,15 +2,21 @@
 
 import asyncio
 import json
+import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from serving import POISON, Stub, app_of, picture
 
+from spcnet.data.images import decode_image
 from spcnet.serve.budget import Budget
+from spcnet.serve.worker import Job, Worker
 
 FORM = "multipart/form-data; boundary=x"
 
@@ -18,6 +24,26 @@ FORM = "multipart/form-data; boundary=x"
 @pytest.fixture
 def stub() -> Stub:
     return Stub()
+
+
+class Decoder:
+    """Holds whoever decodes a picture until it is freed."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.begun = 0
+
+    def __call__(self, data: bytes, *, max_pixels: int) -> Any:
+        self.begun += 1
+        assert self.free.wait(20)
+        return decode_image(data, max_pixels=max_pixels)
+
+
+@pytest.fixture
+def decoder(monkeypatch: pytest.MonkeyPatch) -> Decoder:
+    slow = Decoder()
+    monkeypatch.setattr("spcnet.serve.service.decode_image", slow)
+    return slow
 
 
 @dataclass
@@ -174,6 +200,65 @@ def test_a_client_that_hangs_up_costs_no_look(stub: Stub) -> None:
         assert app.state.service.metrics.requests == {200: 2, 499: 1}
 
     with_service(stub, scenario)
+
+
+def test_clients_that_hang_up_leave_no_picture_in_the_queue(stub: Stub) -> None:
+    async def scenario(app: FastAPI) -> None:
+        service = app.state.service
+        whole = service.pixels.left
+        first = Call(form(picture(11, 11)))
+        stub.free.clear()
+        running = asyncio.create_task(first(app))
+        await eventually(lambda: bool(stub.batches))
+        for _ in range(8):
+            call = Call(form(picture(33, 33)))
+            (gone,) = await queued(app, [call])
+            call.gone.set()
+            await gone
+            await eventually(lambda: service.worker.waiting == 0)
+        assert service.pixels.left == whole - 11 * 11
+        first.gone.set()  # the network still looks at its picture
+        await running
+        await asyncio.sleep(0.01)
+        assert service.taken == 0 and service.pixels.left == whole - 11 * 11
+        stub.free.set()
+        await eventually(lambda: bool(service.pixels.left == whole))
+
+    with_service(stub, scenario, queue=2)
+
+
+def test_a_picture_that_is_decoded_for_nobody_counts_until_it_is(
+    stub: Stub, decoder: Decoder
+) -> None:
+    async def scenario(app: FastAPI) -> None:
+        service = app.state.service
+        whole = service.pixels.left
+        call = Call(form(picture(33, 33)))
+        task = asyncio.create_task(call(app))
+        await eventually(lambda: decoder.begun == 1)
+        call.gone.set()
+        await task
+        await asyncio.sleep(0.01)
+        assert service.taken == 0 and service.pixels.left == whole - 33 * 33
+        decoder.free.set()
+        await eventually(lambda: bool(service.pixels.left == whole))
+        assert stub.batches == []
+
+    with_service(stub, scenario)
+
+
+def test_an_answered_job_is_let_go(stub: Stub) -> None:
+    worker = Worker(stub, batch=4, counted=lambda jobs, persons: None)  # type: ignore[arg-type]
+    try:
+        dark = [np.zeros((9, 9, 3), np.uint8) for _ in range(2)]
+        poisoned = np.full((9, 9, 3), POISON, np.uint8)
+        for picture in (*dark, poisoned):
+            wait([worker.submit(Job(picture=picture))])
+        held = [weakref.ref(picture) for picture in (*dark, poisoned)]
+        del picture, dark, poisoned
+        asyncio.run(eventually(lambda: all(each() is None for each in held)))
+    finally:
+        worker.close()
 
 
 def test_a_client_that_hangs_up_while_it_sends_is_forgotten(stub: Stub) -> None:

@@ -3,7 +3,26 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Loan:
+    """Something that is lent while a block runs, and while a thread still works with it."""
+
+    def __init__(self) -> None:
+        self.work: Future[Any] | None = None
+
+    def begin(self, work: "Future[T]") -> "asyncio.Future[T]":
+        """Have a thread's work count as use of the loan, one after another, to be awaited.
+
+        Who awaits it may be cancelled, a thread can not.
+        """
+        self.work = work
+        return asyncio.wrap_future(work)
 
 
 class Budget:
@@ -18,8 +37,8 @@ class Budget:
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def lend(self, amount: int) -> AsyncIterator[None]:
-        """Wait until so much is left, and hold it while the block runs."""
+    async def lend(self, amount: int) -> AsyncIterator[Loan]:
+        """Wait until so much is left, and hold it while the block and what it began run."""
         if self._queue or self.left < amount:
             turn = asyncio.get_running_loop().create_future()
             self._queue.append((amount, turn))
@@ -34,10 +53,19 @@ class Budget:
                 raise
         else:
             self.left -= amount
+        loan = Loan()
         try:
-            yield
+            yield loan
         finally:
-            self._take_back(amount)
+            if loan.work is None or loan.work.done():
+                self._take_back(amount)
+            else:
+                loop = asyncio.get_running_loop()
+                loan.work.add_done_callback(lambda _: self._take_back_from_thread(loop, amount))
+
+    def _take_back_from_thread(self, loop: asyncio.AbstractEventLoop, amount: int) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody will borrow again
+            loop.call_soon_threadsafe(self._take_back, amount)
 
     def _take_back(self, amount: int) -> None:
         self.left += amount

@@ -3,9 +3,9 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
@@ -113,15 +113,14 @@ class PoseService:
             self.taken -= 1
 
     async def _find(self, content: bytes, kind: str) -> Answer:
-        upload, pixels = await self._in_thread(self._read, content, kind)
+        upload, pixels = await asyncio.wrap_future(
+            _submit(self.decoders, self._read, content, kind)
+        )
         del content
-        async with self.pixels.lend(pixels):
-            job = await self._in_thread(self._decode, upload)
-            found = await asyncio.wrap_future(self.worker.submit(job))
-            return await self._in_thread(self._answer, job, found)
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.decoders, function, *arguments)
+        async with self.pixels.lend(pixels) as loan:
+            job = await loan.begin(_submit(self.decoders, self._decode, upload))
+            found = await loan.begin(self.worker.submit(job))
+            return await loan.begin(_submit(self.decoders, self._answer, job, found))
 
     def _read(self, content: bytes, kind: str) -> tuple[Upload, int]:
         """What is asked, and how many pixels the picture has by its header."""
@@ -165,6 +164,14 @@ class PoseService:
 
     def _waiting(self) -> float:
         return self.worker.waiting
+
+
+def _submit(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Have a thread call a function; who cancels that before its turn frees the arguments."""
+    held = list(arguments)
+    work = threads.submit(lambda: function(*held))
+    work.add_done_callback(lambda _: held.clear())
+    return work
 
 
 async def _unless_hung_up(request: Request, work: Awaitable[T]) -> T:

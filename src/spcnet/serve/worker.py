@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ class Found:
 class Job:
     """One request's picture, with the future of what is found in it.
 
-    A cancelled future is a job that nobody waits for: it is dropped when its turn comes.
+    A cancelled future is a job that nobody waits for: the queue drops it at once.
     """
 
     picture: Array
@@ -83,6 +83,8 @@ class Worker:
                 raise RuntimeError("the worker is closed")
             self._jobs.append(job)
             self._change.notify()
+        # By the future alone: a callback that knows the job would keep its picture alive.
+        job.future.add_done_callback(self._drop)
         return job.future
 
     @property
@@ -105,6 +107,12 @@ class Worker:
             self._change.notify()
         self._thread.join()
 
+    def _drop(self, future: "Future[Found]") -> None:
+        """Let go of a job that was cancelled: its picture is not to wait for a turn."""
+        if future.cancelled():
+            with self._change:
+                self._jobs = deque(job for job in self._jobs if job.future is not future)
+
     def _run(self) -> None:
         while jobs := self._take():
             self._answer(jobs)
@@ -116,31 +124,40 @@ class Worker:
         with self._change:
             while not taken and not self._closed:
                 while self._jobs and (not taken or persons + self._jobs[0].persons <= self.batch):
-                    job = self._jobs.popleft()
-                    if job.future.set_running_or_notify_cancel():
-                        taken.append(job)
-                        persons += job.persons
+                    if self._jobs[0].future.set_running_or_notify_cancel():
+                        taken.append(self._jobs[0])
+                        persons += self._jobs[0].persons
+                    self._jobs.popleft()
                 if not taken:
                     self._change.wait()
         return taken
 
-    def _answer(self, jobs: Sequence[Job]) -> None:
+    def _answer(self, jobs: list[Job]) -> None:
+        """Answer some jobs, and take them off the list: no picture is held once it is answered."""
+        poses: list[list[Pose]] | None = None
         try:
-            pictures, boxes = [job.picture for job in jobs], [job.boxes for job in jobs]
-            poses = list(self.estimator.predict_many(pictures, boxes))
+            poses = list(
+                self.estimator.predict_many(
+                    [job.picture for job in jobs], [job.boxes for job in jobs]
+                )
+            )
         except Exception as error:
-            if len(jobs) > 1:  # one faulty job is not to fail the others
-                for job in jobs:
-                    self._answer([job])
+            if len(jobs) == 1:
+                logger.debug("a job failed", exc_info=True)
+                jobs.pop().future.set_exception(error)
                 return
-            logger.debug("a job failed", exc_info=True)
-            jobs[0].future.set_exception(error)
+        if poses is None:  # one faulty job is not to fail the others
+            while jobs:
+                self._answer([jobs.pop(0)])
             return
         self.counted(len(jobs), sum(job.persons for job in jobs))
         # Maps take further looks: those who want none are not to wait for them.
-        for job, of_job in sorted(
+        found_poses = sorted(
             zip(jobs, poses, strict=True), key=lambda pair: pair[0].heatmaps or pair[0].attention
-        ):
+        )
+        jobs.clear()
+        while found_poses:
+            job, of_job = found_poses.pop(0)
             try:
                 found = self._with_maps(job, of_job)
             except Exception as error:
