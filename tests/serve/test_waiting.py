@@ -16,6 +16,7 @@ from serving import POISON, Stub, app_of, picture
 
 from spcnet.data.images import decode_image
 from spcnet.serve.budget import Budget
+from spcnet.serve.service import DECODERS
 from spcnet.serve.worker import Job, Worker
 
 FORM = "multipart/form-data; boundary=x"
@@ -359,6 +360,25 @@ def test_others_are_answered_while_the_network_is_busy(stub: Stub) -> None:
         assert faulty.status == 415
         stub.free.set()
         assert (await first).status == 200
+
+    with_service(stub, scenario)
+
+
+def test_slow_decoders_hold_up_neither_answers_nor_small_requests(
+    stub: Stub, decoder: Decoder
+) -> None:
+    async def scenario(app: FastAPI) -> None:
+        decoder.free.set()
+        first = await held(app, stub)
+        decoder.free.clear()
+        slow = [asyncio.create_task(Call(form(picture(33, 33)))(app)) for _ in range(DECODERS + 1)]
+        await eventually(lambda: decoder.begun == 1 + DECODERS)
+        faulty = await asyncio.wait_for(Call(form(b"no picture"))(app), 5)
+        assert faulty.status == 415
+        stub.free.set()
+        assert (await asyncio.wait_for(first, 5)).status == 200
+        decoder.free.set()
+        assert {call.status for call in await asyncio.gather(*slow)} == {200}
 
     with_service(stub, scenario)
 

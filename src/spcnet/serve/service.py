@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DECODERS = min(4, os.cpu_count() or 1)  # threads
+CLERKS = 2  # threads that read requests and write answers, neither of which takes long
 
 
 class PoseService:
@@ -64,12 +65,15 @@ class PoseService:
         )
         self.pixels = Budget(BUDGET_PICTURES * limits.pixels)
         self.decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="spcnet-decode")
+        # Apart from the decoders: a small request is not to wait for the pictures of others.
+        self.clerks = ThreadPoolExecutor(CLERKS, thread_name_prefix="spcnet-clerk")
         self.worker = Worker(estimator, batch=limits.batch, counted=self.metrics.count_batch)
 
     def close(self) -> None:
         """Stop the threads."""
         self.worker.close()
         self.decoders.shutdown(cancel_futures=True)
+        self.clerks.shutdown(cancel_futures=True)
 
     async def answer(self, request: Request, body: Body) -> Answer:
         """The answer to one request.
@@ -113,14 +117,12 @@ class PoseService:
             self.taken -= 1
 
     async def _find(self, content: bytes, kind: str) -> Answer:
-        upload, pixels = await asyncio.wrap_future(
-            _submit(self.decoders, self._read, content, kind)
-        )
+        upload, pixels = await asyncio.wrap_future(_submit(self.clerks, self._read, content, kind))
         del content
         async with self.pixels.lend(pixels) as loan:
             job = await loan.begin(_submit(self.decoders, self._decode, upload))
             found = await loan.begin(self.worker.submit(job))
-            return await loan.begin(_submit(self.decoders, self._answer, job, found))
+            return await loan.begin(_submit(self.clerks, self._answer, job, found))
 
     def _read(self, content: bytes, kind: str) -> tuple[Upload, int]:
         """What is asked, and how many pixels the picture has by its header."""
