@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from python_multipart.multipart import parse_options_header
 from serving import DOTS, POISON, Stub, app_of, picture
+
+from spcnet.serve.limits import Limits
+from spcnet.serve.refusals import Refusal
+from spcnet.serve.uploads import parse
 
 Serve = Callable[..., TestClient]
 
@@ -209,6 +214,25 @@ def test_faulty_json_is_named(serve: Serve, body: bytes, code: str, told: str) -
 def test_faulty_forms_are_named(serve: Serve, kind: str, body: bytes, told: str) -> None:
     response = serve().post("/v1/poses", content=body, headers={"content-type": kind})
     refused(response, 422, "bad_request", told)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("p{n}", "p0"), ("boxes", "boxes")])
+def test_a_form_of_many_parts_is_read_no_further_than_the_first_wrong_one(
+    name: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = []
+
+    def head(value: Any) -> Any:
+        heads.append(value)
+        return parse_options_header(value)
+
+    monkeypatch.setattr("spcnet.serve.uploads.parse_options_header", head)
+    part = '--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n\r\n'
+    body = "".join(part.format(name=name.format(n=n)) for n in range(1000))
+    with pytest.raises(Refusal, match=f"'{wrong}'") as refusal:
+        parse(body.encode(), "multipart/form-data; boundary=x", Limits())
+    assert refusal.value.code == "bad_request"
+    assert len(heads) <= 3  # the content type's, and those of two parts
 
 
 def test_flags_that_are_none_are_named(serve: Serve) -> None:

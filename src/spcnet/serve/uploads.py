@@ -137,14 +137,8 @@ def _from_json(body: bytes) -> Upload:
 
 def _from_form(body: bytes, kind: str) -> Upload:
     parts = _parts(body, kind)
-    unknown = sorted(set(parts) - set(Question.model_fields))
-    if unknown or "image" not in parts:
-        told = f"got {', '.join(map(repr, parts))}" if parts else "got none"
-        raise Refusal(
-            422,
-            "bad_request",
-            f"the form has a file image and may have boxes, heatmaps and attention; {told}",
-        )
+    if "image" not in parts:
+        raise _not_the_form(f"got {', '.join(map(repr, parts))}" if parts else "got none")
     try:
         boxes = _BOXES.validate_json(parts["boxes"]) if parts.get("boxes") else None
     except ValidationError as error:
@@ -158,10 +152,22 @@ def _from_form(body: bytes, kind: str) -> Upload:
     return Upload(picture=parts["image"], boxes=boxes, **flags)
 
 
+def _not_the_form(told: str) -> Refusal:
+    return Refusal(
+        422,
+        "bad_request",
+        f"the form has a file image and may have boxes, heatmaps and attention; {told}",
+    )
+
+
 def _parts(body: bytes, kind: str) -> dict[str, bytes]:
     """The parts of a form by name.
 
     Ready-made form parsers put large files on disk; a photo is to stay in memory.
+
+    Raises:
+        Refusal: it is no whole form, or has a part that is unknown or was there before: told at
+            that part's head, as millions of parts would take long.
     """
     parts: dict[str, list[bytes]] = {}
     header = value = b""
@@ -184,6 +190,8 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
         header = value = b""
 
     def headers_finished() -> None:
+        if name not in Question.model_fields:
+            raise _not_the_form(f"got {name!r}")
         if name in parts:
             raise FormParserError(f"two parts are named {name!r}")
         parts[name] = []
