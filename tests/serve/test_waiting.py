@@ -16,6 +16,7 @@ from serving import POISON, Stub, app_of, picture
 
 from spcnet.data.images import decode_image
 from spcnet.serve.budget import Budget
+from spcnet.serve.metrics import Histogram
 from spcnet.serve.service import DECODERS
 from spcnet.serve.worker import Job, Worker
 
@@ -398,7 +399,7 @@ def test_what_is_counted_is_told(stub: Stub) -> None:
             'spcnet_requests_total{status="200"} 2', 'spcnet_requests_total{status="422"} 1',
             "spcnet_persons_total 4", "spcnet_request_seconds_count 3",
             'spcnet_request_seconds_bucket{le="+Inf"} 3', 'spcnet_batch_persons_bucket{le="2"} 1',
-            'spcnet_batch_persons_bucket{le="4"} 2', "spcnet_batch_requests_sum 2",
+            'spcnet_batch_persons_bucket{le="4"} 2', "spcnet_batch_requests_sum 2.0",
             "spcnet_queue_length 0", "spcnet_requests_taken 0",
         ):  # fmt: skip
             assert line + "\n" in text, line
@@ -407,6 +408,14 @@ def test_what_is_counted_is_told(stub: Stub) -> None:
         assert all(any(sample.startswith(name) for name in names) for sample in samples)
 
     with_service(stub, scenario)
+
+
+def test_sums_keep_growing_by_what_is_counted() -> None:
+    seconds = Histogram([1.0])
+    for _ in range(2):
+        seconds.observe(123_456.75)
+    seconds.observe(0.125)
+    assert "s_sum 246913.625" in seconds.lines("s")
 
 
 def test_a_service_that_was_closed_is_not_healthy(stub: Stub) -> None:
