@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import httpx
 import numpy as np
@@ -18,7 +19,10 @@ import pytest
 from conftest import EXAMPLES
 from PIL import Image
 
+from spcnet.cli.serve import serve
+from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
+from spcnet.serve.limits import Limits
 from spcnet.serve.server import listen, url
 
 BROWSER = (
@@ -83,6 +87,20 @@ def test_the_command_answers_with_right_joints_and_stops_when_told() -> None:
         _, said = process.communicate(timeout=30)
         assert process.returncode == 0, said
         assert said.splitlines()[-1] == "stopped" and "Traceback" not in said
+
+
+def test_the_options_have_the_limits_of_the_service() -> None:
+    default = {name: each.default for name, each in signature(serve).parameters.items()}
+    assert Limits() == Limits(
+        picture_bytes=default["max_megabytes"] * 1e6,
+        pixels=default["max_megapixels"] * 1e6,
+        boxes=default["max_boxes"],
+        queue=default["queue"],
+        timeout=default["timeout"],
+        batch=default["batch"],
+    )
+    (option,) = get_type_hints(serve, include_extras=True)["max_megapixels"].__metadata__
+    assert option.max * 1e6 == MAX_PIXELS
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:

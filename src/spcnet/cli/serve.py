@@ -8,7 +8,11 @@ import typer
 
 from spcnet.cli.console import say
 from spcnet.cli.options import DEVICE, MODEL
+from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import needs_extra
+from spcnet.serve.limits import Limits
+
+DEFAULTS = Limits()
 
 
 def serve(
@@ -22,20 +26,23 @@ def serve(
     device: Annotated[str, DEVICE] = "auto",
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
-    ] = 20,
+    ] = DEFAULTS.picture_bytes / 1e6,
     max_megapixels: Annotated[
-        float, typer.Option(min=0.001, max=178, help="Largest picture, by its header.")
-    ] = 50,
-    max_boxes: Annotated[int, typer.Option(min=1, help="Most persons in a request.")] = 100,
+        float,
+        typer.Option(min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header."),
+    ] = DEFAULTS.pixels / 1e6,
+    max_boxes: Annotated[
+        int, typer.Option(min=1, help="Most persons in a request.")
+    ] = DEFAULTS.boxes,
     queue: Annotated[
         int, typer.Option(min=1, help="Most requests at once; further ones get 503.")
-    ] = 64,
+    ] = DEFAULTS.queue,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds a request may take in all; then 504.")
-    ] = 30,
+    ] = DEFAULTS.timeout,
     batch: Annotated[
         int, typer.Option(min=1, help="Most persons that go through the network at once.")
-    ] = 16,
+    ] = DEFAULTS.batch,
 ) -> None:
     """Answer poses over HTTP, and serve a page for photos and the camera.
 
@@ -49,7 +56,6 @@ def serve(
         from spcnet.serve.server import listen, run, url
 
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.serve.limits import Limits
 
     # A container's stop is as good as Ctrl-C. While it serves, the server handles both itself,
     # and raises them again when it has ended.

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format
+from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 
-MAX_PIXELS = 178_000_000  # Pillow refuses twice its MAX_IMAGE_PIXELS, 178.9 million
 # What strangers may send: Pillow reads more, some of it by starting other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
