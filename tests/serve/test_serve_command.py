@@ -111,8 +111,11 @@ def test_a_port_in_use_is_one_clear_line() -> None:
             UserError, match=rf"127\.0\.0\.1:{port}: Address already in use; --port 0"
         ):
             listen("127.0.0.1", port)
-    with pytest.raises(UserError, match=r"cannot listen on nowhere\.invalid:0"):
+    with pytest.raises(UserError, match=r"cannot listen on nowhere\.invalid:0: ") as refused:
         listen("nowhere.invalid", 0)
+    # "Name or service not known" here, "nodename nor servname provided, or not known" there.
+    assert "name" in str(refused.value).partition(":0: ")[2].partition(";")[0].lower()
+    assert "Unknown error" not in str(refused.value)
 
 
 def test_an_ipv6_address_is_written_as_browsers_want_it() -> None:

@@ -1,6 +1,5 @@
 """An application on a socket, until a signal ends it."""
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +19,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
+        # Its own words, as a host that is not found has no errno; the address is told anyway.
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
         raise UserError(
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; --port 0 takes a "
+            f"cannot listen on {host}:{port}: {reason}; --port 0 takes a "
             "free port, and --host is an address of this machine"
         ) from None
 
