@@ -24,6 +24,7 @@ from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
 from spcnet.serve.limits import Limits
 from spcnet.serve.server import listen, url
+from spcnet.viz.skeletons import Style, _thickness
 
 BROWSER = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -167,6 +168,16 @@ def test_the_page_shows_and_gives_what_the_service_finds(
 
     def drawn() -> str:
         return str(canvas.evaluate("c => c.toDataURL()"))
+
+    for size in ((5, 8), (90, 300), (900, 20), (600, 4000)):
+        points = [{"x": 0, "y": 0}, {"x": size[0], "y": size[1]}]
+        for width, height in ((672, 896), (8000, 6000), (40, 30)):
+            wide = page.evaluate(
+                "async (all) => (await import('/drawing.js')).thickness(...all)",
+                [points, width, height],
+            )
+            blank = np.zeros((height, width), np.uint8)
+            assert wide == pytest.approx(_thickness(np.array([(0, 0), size]), blank, Style()))
 
     seen = [drawn()]
     for switch in ("#heatmaps", "#attention"):

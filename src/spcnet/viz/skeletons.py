@@ -13,6 +13,10 @@ from spcnet.skeletons import Skeleton
 Colour = tuple[int, int, int]
 
 SUBPIXEL_BITS = 4
+# Bounds of a limb's width, as shares of the picture's longer side and of the person's size.
+THINNEST_IN_PICTURE, THINNEST_ON_PERSON = 0.002, 0.03
+THICKEST_IN_PICTURE = 0.012
+EDGE = 0.25  # width of an outline over that of a limb, or a dot
 LABEL = 2.8  # height of a joint's name over the width of a limb
 
 
@@ -137,8 +141,9 @@ def _thickness(keypoints: Array, canvas: Array, style: Style) -> float:
     extent = float(np.ptp(keypoints, axis=0).max())
     longest = max(canvas.shape[:2])
     # It is to be seen where the picture is shown whole, and not to cover a small person.
-    thinnest = min(0.002 * longest, 0.03 * extent)
-    return max(1.0, float(np.clip(style.thickness * extent, thinnest, 0.012 * longest)))
+    thinnest = min(THINNEST_IN_PICTURE * longest, THINNEST_ON_PERSON * extent)
+    thickest = THICKEST_IN_PICTURE * longest
+    return max(1.0, float(np.clip(style.thickness * extent, thinnest, thickest)))
 
 
 def _blend_line(
@@ -151,7 +156,7 @@ def _blend_line(
     opacity: float,
 ) -> None:
     """An outlined round-capped line (a dot where start is end), blended into its surroundings."""
-    edge = max(1.0, 0.25 * thickness)
+    edge = max(1.0, EDGE * thickness)
     reach = thickness + 2 * edge + 2
     limit = np.array(canvas.shape[1::-1])
     low = np.clip(np.floor(np.minimum(start, end) - reach), 0, limit).astype(int)

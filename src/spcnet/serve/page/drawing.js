@@ -5,6 +5,12 @@ const COLOURS = { left: "#e69f00", right: "#56b4e9", centre: "#f5f5f5" };
 const OUTLINE = "#141414";
 const SURE = 0.5; // a joint of this score is drawn at full opacity
 const FAINT = 0.12;
+const THICKNESS = 0.014; // of a limb, as a share of the person's size, within:
+const THINNEST_IN_PICTURE = 0.002;
+const THINNEST_ON_PERSON = 0.03;
+const THICKEST_IN_PICTURE = 0.012;
+const DOT = 1.9; // width of a joint over that of a limb
+const EDGE = 0.25;
 
 // Okabe and Ito's, without the two of the sides; coarsest level first.
 export const LEVEL_COLOURS = ["#d55e00", "#f0e442", "#009e73", "#0072b2", "#cc79a7"];
@@ -24,14 +30,16 @@ export function thickness(keypoints, width, height) {
   const span = (values) => Math.max(...values) - Math.min(...values);
   const extent = Math.max(span(keypoints.map((k) => k.x)), span(keypoints.map((k) => k.y)));
   const longest = Math.max(width, height);
-  return Math.min(Math.max(0.014 * extent, 1.5, 0.004 * longest), 0.012 * longest);
+  const thinnest = Math.min(THINNEST_IN_PICTURE * longest, THINNEST_ON_PERSON * extent);
+  const thickest = THICKEST_IN_PICTURE * longest;
+  return Math.max(1, Math.min(Math.max(THICKNESS * extent, thinnest), thickest));
 }
 
 /** Draw one person's skeleton, the chosen joint (an index, or null) larger than the others. */
 export function drawSkeleton(context, person, skeleton, size, chosen = null) {
   const { keypoints } = person;
   const wide = thickness(keypoints, size.width, size.height);
-  const edge = Math.max(1, 0.25 * wide);
+  const edge = Math.max(1, EDGE * wide);
   const line = (a, b, colour, alpha) => {
     context.globalAlpha = alpha;
     for (const [extra, paint] of [[2 * edge, OUTLINE], [0, colour]]) {
@@ -64,7 +72,7 @@ export function drawSkeleton(context, person, skeleton, size, chosen = null) {
   order.sort((a, b) => keypoints[a].score - keypoints[b].score);
   for (const joint of order) {
     const { score } = keypoints[joint];
-    dot(keypoints[joint], 0.95 * wide, COLOURS[skeleton.sides[joint]], opacity(score));
+    dot(keypoints[joint], (DOT / 2) * wide, COLOURS[skeleton.sides[joint]], opacity(score));
   }
   if (chosen !== null) {
     dot(keypoints[chosen], 2 * wide, "#ffffff", 1);
