@@ -23,6 +23,7 @@ USER spcnet
 WORKDIR /home/spcnet
 ENV PYTHONUNBUFFERED=1
 EXPOSE 8000
+# It asks port 8000: with another --port, give `docker run` a --health-cmd or --no-healthcheck.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["spcnet", "serve", "--host", "0.0.0.0", "--port", "8000"]
