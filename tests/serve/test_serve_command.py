@@ -128,6 +128,88 @@ def test_an_ipv6_address_is_written_as_browsers_want_it() -> None:
         assert url(opened) == f"http://[::1]:{opened.getsockname()[1]}"
 
 
+# In place of a camera, and of a slow decoder: both wait until they are told to go on.
+HELD = """
+    window.cameras = [];
+    window.allow = [];
+    navigator.mediaDevices.getUserMedia = () => new Promise((give) => {
+      window.allow.push(() => {
+        const canvas = document.createElement("canvas");
+        canvas.getContext("2d").fillRect(0, 0, 9, 9);
+        window.cameras.push(canvas.captureStream());
+        give(window.cameras.at(-1));
+      });
+    });
+    const decode = window.createImageBitmap;
+    window.createImageBitmap = async (...all) => {
+      if (all[0].name === "slow.jpg") await new Promise((go) => { window.decodeSlow = go; });
+      return decode(...all);
+    };
+"""
+
+
+def test_the_page_keeps_to_the_last_photo_or_camera(
+    served: str, browser: Any, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    page.add_init_script(HELD)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    page.goto(served)
+    expect(page.locator("#limits")).to_contain_text("20 MB")
+
+    def cameras(allowed: int) -> list[str]:
+        """What the cameras do once so many of the questions for one were answered."""
+        page.wait_for_function("n => window.allow.length === n", arg=allowed)
+        page.evaluate("window.allow.slice(window.cameras.length).forEach((allow) => allow())")
+        page.evaluate("new Promise((done) => setTimeout(done, 50))")
+        return list(page.evaluate("cameras.map((c) => c.getTracks()[0].readyState)"))
+
+    slow = tmp_path / "slow.jpg"
+    slow.write_bytes((EXAMPLES / "standing.jpg").read_bytes())
+    page.set_input_files("#file", slow)
+    page.wait_for_function("window.decodeSlow !== undefined")
+    page.set_input_files("#file", EXAMPLES / "standing.jpg")
+    expect(page.locator("#status")).to_contain_text("14 joints")
+    page.evaluate("window.decodeSlow(); new Promise((done) => setTimeout(done, 100))")
+    assert asked.count("POST") == 1
+
+    camera = page.locator("#result [data-do=camera]")
+    camera.click()
+    camera.click()
+    assert cameras(2) == ["live", "ended"]
+    page.locator("[data-do=leave-camera]").click()
+    camera.click()
+    page.set_input_files("#file", slow)
+    assert cameras(3) == ["ended", "ended", "ended"]
+    page.evaluate("window.decodeSlow()")
+    expect(page.locator("#status")).to_contain_text("14 joints")
+    expect(page.locator("#result")).to_be_visible()
+
+    canvas = page.locator("#canvas")
+    before = canvas.evaluate("c => c.toDataURL()")
+    page.route("**/v1/poses", lambda _: None)  # an answer that does not come
+    page.locator("[data-do=frame]").click()
+    canvas.scroll_into_view_if_needed()
+    place = canvas.bounding_box()
+    page.mouse.move(place["x"] + 50, place["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 200, place["y"] + 300)
+    page.mouse.up()
+    expect(page.locator("#busy")).to_be_visible()
+    camera.click()
+    assert cameras(4)[-1] == "live"
+    page.locator("[data-do=leave-camera]").click()
+    expect(page.locator("#result")).to_be_visible()
+    expect(page.locator("#busy")).to_be_hidden()
+    page.mouse.move(1, 1)
+    assert canvas.evaluate("c => c.toDataURL()") == before
+
+
 @pytest.fixture
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

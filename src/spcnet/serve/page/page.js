@@ -19,6 +19,7 @@ let box = null; // the frame about one person, if one was drawn
 let corner = null; // where a frame was begun
 let running = null; // AbortController of the request under way
 let stream = null; // of the camera
+let turns = 0; // photos and cameras that came in: the last one counts, however long each takes
 
 // --- words -------------------------------------------------------------------------------------
 
@@ -30,7 +31,6 @@ const two = (score) => score.toFixed(2);
 // --- from a photo to an answer -----------------------------------------------------------------
 
 async function take(file, name = file.name) {
-  closeCamera();
   complain("");
   const most = service?.limits.megabytes ?? Infinity;
   if (file.size > most * 1e6) {
@@ -38,13 +38,16 @@ async function take(file, name = file.name) {
       "Reduce the picture first.");
     return;
   }
-  running?.abort();
+  const turn = turns += 1;
+  closeCamera();
+  stopAsking();
   const taken = { file, name, bitmap: null };
   try {
     taken.bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     // A TIFF, or no picture at all: the service will tell.
   }
+  if (turn !== turns) return;
   [photo, answer, chosen, box] = [taken, null, null, null];
   await ask();
 }
@@ -88,6 +91,15 @@ async function ask() {
   } finally {
     if (!signal.aborted) showBusy(false);
   }
+}
+
+/** Give up the request under way, and the frame that it was for. */
+function stopAsking() {
+  running?.abort();
+  running = null;
+  showBusy(false);
+  box = answer?.box ?? null;
+  draw();
 }
 
 class Refused extends Error {}
@@ -360,17 +372,27 @@ async function openCamera() {
       "or over https.");
     return;
   }
+  const turn = turns;
+  let opened;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({
+    opened = await navigator.mediaDevices.getUserMedia({
       video: { facingMode: { ideal: "environment" }, width: { ideal: 1920 } },
     });
   } catch (error) {
+    if (turn !== turns) return;
     complain(error.name === "NotAllowedError"
       ? "The camera was not allowed. The browser's settings for this page can change that."
       : "No camera could be opened.");
     return;
   }
-  running?.abort();
+  if (turn !== turns) { // a photo came, or the camera was asked for twice
+    stop(opened);
+    return;
+  }
+  turns += 1;
+  closeCamera();
+  stopAsking();
+  stream = opened;
   $("video").srcObject = stream;
   $("panel").hidden = true;
   show("camera");
@@ -378,8 +400,10 @@ async function openCamera() {
   document.querySelector("[data-do=shoot]").focus();
 }
 
+const stop = (ended) => ended.getTracks().forEach((track) => track.stop());
+
 function closeCamera() {
-  stream?.getTracks().forEach((track) => track.stop());
+  if (stream) stop(stream);
   stream = null;
 }
 
