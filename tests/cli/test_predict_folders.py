@@ -79,8 +79,8 @@ def test_results_lie_as_the_folder_does(predict: Command, photos: Path, tmp_path
     assert done.code == 0, done.err
     stems = ("a", "b", "x/c", "x/y/a")
     assert files(out) == {f"{s}.pose.{end}" for s in stems for end in ("jpg", "json")} | {
-        "poses.json"
-    }
+        "poses.json", ".predict.jsonl"
+    }  # fmt: skip
     assert done.out == f"4 pictures predicted -> {out}\n"
     every = read(out / "poses.json")
     names = [image["file_name"] for image in every["images"]]
@@ -116,6 +116,53 @@ def test_results_of_another_method_are_not_mixed(
     assert done.code == 1
     assert "predicted otherwise" in done.errors[0] and "--force" in done.errors[0]
     assert predict(photos, "-o", tmp_path / "out", "--flip", "--force").code == 0
+
+
+def test_results_of_another_folder_are_not_mixed(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    out, others = tmp_path / "out", tmp_path / "others"
+    others.mkdir()
+    Image.new("RGB", (30, 40)).save(others / "a.jpg")
+    predict(photos, "-o", out)
+    before = (out / "a.pose.json").read_bytes(), (out / "poses.json").read_bytes()
+    done = predict(others, "-o", out)
+    assert done.code == 1
+    assert f"{out}: holds the results of {photos}; --force" in done.errors[0]
+    assert before == ((out / "a.pose.json").read_bytes(), (out / "poses.json").read_bytes())
+    assert predict(others, "-o", out, "--force").out.startswith("1 pictures predicted")
+    assert len(read(out / "poses.json")["images"]) == 1
+    assert predict(others, "-o", out).out.startswith("0 pictures predicted")
+
+
+def test_a_picture_that_changed_is_predicted_again(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(photos, "-o", out)
+    Image.new("RGB", (50, 60)).save(photos / "a.jpg")
+    # Of each kind of result it is known of which picture it is.
+    for kind in ("json", "overlay"):
+        done = predict(photos, "-o", out, "--save", kind)
+        assert done.out == f"1 pictures predicted -> {out}, 1 were there already\n", done.err
+    assert Image.open(out / "a.pose.jpg").size == (50, 60)
+    assert [row["width"] for row in read(out / "poses.json")["images"]] == [50, 30]
+    # A result that was replaced by another command is none of the folder's any more.
+    predict(photos / "a.jpg", "-o", out, "--force", "--flip")
+    assert predict(photos, "-o", out).out.startswith("1 pictures predicted")
+
+
+def test_the_method_is_known_without_json(predict: Command, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(photos, "-o", out, "--save", "overlay")
+    done = predict(photos, "-o", out, "--save", "overlay", "--flip")
+    assert done.code == 1 and "predicted otherwise" in done.errors[0]
+    assert predict(photos, "-o", out, "--save", "overlay").out.startswith("0 pictures predicted")
+    # The record's end may be cut off when a run is killed.
+    record = out / ".predict.jsonl"
+    record.write_text(record.read_text()[:-5])
+    assert predict(photos, "-o", out, "--save", "overlay").out.startswith("1 pictures predicted")
+    assert predict(photos, "-o", out, "--save", "overlay").out.startswith("0 pictures predicted")
 
 
 def test_own_pictures_are_never_predicted(predict: Command, photos: Path) -> None:
@@ -161,7 +208,7 @@ def test_pictures_that_differ_by_suffix_keep_their_results_apart(
     Image.new("RGB", (9, 9)).save(photos / "A.png")
     predict(photos, "-o", tmp_path / "out", "--save", "json")
     assert files(tmp_path / "out") == {
-        "A.png.pose.json", "a.jpg.pose.json", "b.pose.json", "poses.json"
+        "A.png.pose.json", "a.jpg.pose.json", "b.pose.json", "poses.json", ".predict.jsonl"
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from spcnet.cli.console import (
 )
 from spcnet.cli.options import BOX, BOXES, DEVICE, FLIP, MODEL, ROTATIONS, SCALES
 from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
+from spcnet.cli.run_records import RunRecord, forget
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def predict(
 
     Of a folder, the results lie as its pictures do, poses.json holds all of them, and pictures
     whose results are there are passed over: the same command goes on where it was stopped.
+    Pictures that changed since are predicted again.
 
     Example: spcnet predict photo.jpg -o poses
 
@@ -125,10 +127,15 @@ def predict(
             model, device=device, flip=flip, scales=scales, rotations=rotations
         )
         say(f"model {estimator.describe()}; {people.told}")
+        info = _info(estimator, people)
         run = _Run(
             estimator=estimator,
             people=people,
+            info=info,
             results=results,
+            record=None
+            if results is None or source is None
+            else RunRecord(results.folder, source=source, method=info["method"], force=force),
             style=Style(least=joint_score, line_width=line_width, labels=labels),
             in_folder=source is not None,
             as_json=as_json,
@@ -225,13 +232,29 @@ def _people(
     return _People(lambda path, picture: None, "one person a picture")
 
 
+def _info(estimator: "PoseEstimator", people: _People) -> dict[str, str]:
+    """What documents say of how they came about; the method is the same on any device."""
+    from spcnet import __version__
+
+    described = estimator.describe()
+    return {
+        "description": f"spcnet {__version__}, model {described}; {people.told}",
+        "method": f"{described.rpartition(', on ')[0]}; {people.told}",
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """How pictures are predicted, and what becomes of the poses."""
+    """How pictures are predicted, and what becomes of the poses.
+
+    The record is that of a folder's results; single pictures have none.
+    """
 
     estimator: "PoseEstimator"
     people: _People
+    info: dict[str, str]
     results: Results | None
+    record: RunRecord | None
     style: "Style"
     in_folder: bool
     as_json: bool
@@ -287,29 +310,43 @@ class _Run:
         return failures
 
     def _done(self, jobs: Sequence[_Job], *, needed: bool) -> set[str]:
-        """The names of a folder's results that are there from an earlier run of the same method.
+        """The names of a folder's results that are there from an earlier run.
 
         Args:
             jobs: the pictures.
             needed: whether their JSON is needed too.
 
         Raises:
-            UserError: they are of another run, or no results.
+            UserError: what lies there is no result of an earlier run.
         """
         done: set[str] = set()
-        if not self.in_folder or self.results is None or self.results.force:
+        if self.record is None or self.results is None:
             return done
         for job in jobs:
-            earlier = self.results.earlier(job.name)
-            if earlier is not None and earlier["info"]["method"] != self._info["method"]:
-                raise UserError(
-                    f"{self.results.path(job.name, 'json')}: was predicted otherwise "
-                    f"({earlier['info']['method']}); --force predicts all again, -o names another "
-                    "folder"
-                )
-            if (earlier or not needed) and self.results.are_there(job.name, earlier):
+            self.record.see(job.name, job.shown, job.path)
+            for kind in () if self.results.force else self.results.kinds:
+                path = self.results.path(job.name, kind)
+                if os.path.lexists(path) and not self.record.is_ours(job.name, kind):
+                    raise UserError(
+                        f"{path}: is in the way, and no result of an earlier run on this folder; "
+                        "--force overwrites it, -o names another folder"
+                    )
+            wanted = (*self.results.kinds, "json") if needed else self.results.kinds
+            if not self._missing(job, wanted) and (not needed or self.results.earlier(job.name)):
                 done.add(job.name)
         return done
+
+    def _missing(self, job: _Job, kinds: Sequence[str]) -> list[str]:
+        """The kinds of results that a picture as it is now does not have yet."""
+        assert self.results is not None
+        if self.record is None or self.results.force:
+            return list(kinds)
+        found = {kind: self.record.persons(job.name, kind) for kind in kinds}
+        return [
+            kind
+            for kind, persons in found.items()
+            if persons is None or not self.results.are_there(job.name, kind, persons)
+        ]
 
     def _earlier(self, job: _Job) -> dict[str, Any]:
         assert self.results is not None
@@ -324,31 +361,27 @@ class _Run:
 
         size = (outcome.picture.shape[0], outcome.picture.shape[1])
         document = {
-            "info": self._info,
+            "info": self.info,
             **coco_document([(job.shown, size, outcome.poses)], self.estimator.skeleton),
         }
         if self.results is not None:
+            kinds = self._missing(job, self.results.kinds)
+            if self.record is None:
+                forget(self.results.folder, job.name, kinds)
+            else:
+                self.record.begin(job.name, kinds)
             target = self.results.write(
-                job.name, outcome.picture, outcome.poses, document,
+                job.name, kinds, outcome.picture, outcome.poses, document,
                 estimator=self.estimator, style=self.style,
             )  # fmt: skip
+            if self.record is not None:
+                self.record.finish(job.name, kinds, len(outcome.poses))
             if not self.in_folder:
                 scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in outcome.poses)
                 told = f"mean joint score {scores}" if scores else "no person"
                 line = f"{job.path} -> {target} ({told})"
                 say(line) if self.as_json else print(line)
         return document
-
-    @property
-    def _info(self) -> dict[str, str]:
-        """What documents say of how they came about; the method is the same on any device."""
-        from spcnet import __version__
-
-        described = self.estimator.describe()
-        return {
-            "description": f"spcnet {__version__}, model {described}; {self.people.told}",
-            "method": f"{described.rpartition(', on ')[0]}; {self.people.told}",
-        }
 
     def _collection(self) -> "CocoCollection | None":
         """Where the documents of all pictures are collected, if they are wanted as one.
@@ -363,9 +396,10 @@ class _Run:
             return None
         if target is not None and not (self.results and self.results.force) and target.exists():
             with target.open(errors="replace") as file:
-                if not file.read(100).startswith('{"info": {"description": "spcnet '):
-                    raise UserError(f"{target}: is in the way; --force overwrites it")
-        return CocoCollection({"info": self._info}, self.estimator.skeleton)
+                ours = file.read(100).startswith('{"info": {"description": "spcnet ')
+            if not ours or self.record is None or not self.record.is_known:
+                raise UserError(f"{target}: is in the way; --force overwrites it")
+        return CocoCollection({"info": self.info}, self.estimator.skeleton)
 
     def _collection_path(self) -> Path | None:
         if not self.in_folder or self.results is None or "json" not in self.results.kinds:

@@ -112,22 +112,15 @@ class Results:
             pass
         raise UserError(f"{path}: is in the way, and no result; --force overwrites it")
 
-    def are_there(self, name: str, earlier: dict[str, Any] | None) -> bool:
-        """Whether a picture needs no more work.
-
-        Args:
-            name: of its results.
-            earlier: its JSON, if there is one: without persons there are no files of them.
-        """
-        nobody = earlier is not None and not earlier["annotations"]
-        return all(
-            self.path(name, kind).exists() or (nobody and kind not in OF_PICTURE)
-            for kind in self.kinds
-        )
+    def are_there(self, name: str, kind: str, persons: int) -> bool:
+        """Whether a picture's results of a kind lie there, all those of its persons."""
+        numbers = (1,) if kind in OF_PICTURE else range(1, persons + 1)
+        return all(self.path(name, kind, number).exists() for number in numbers)
 
     def write(
         self,
         name: str,
+        kinds: Sequence[str],
         picture: "Array",
         poses: "list[Pose]",
         document: dict[str, Any],
@@ -135,31 +128,23 @@ class Results:
         estimator: "PoseEstimator",
         style: "Style",
     ) -> Path:
-        """Write the results of one picture that are not there yet; give the path of one.
-
-        What `are_there` looks for comes last: the first person's, and then those of the picture.
-        """
+        """Write some kinds of results of one picture; give the path of its first result."""
         first = self.path(name, self.kinds[0])
         try:
             first.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{first.parent}: cannot be made: {error.strerror}") from None
-        for kind in self.kinds:
+        for kind in kinds:
             if kind not in OF_PICTURE:
-                if self.force:
-                    self._remove_persons(name, kind, beyond=len(poses))
-                for number in range(len(poses), 0, -1):
-                    target = self.path(name, kind, number)
-                    if self.force or not target.exists():
-                        _save_person(target, kind, estimator, picture, poses[number - 1])
-        for kind in self.kinds:
-            target = self.path(name, kind)
-            if kind in OF_PICTURE and (self.force or not target.exists()):
-                with replacing(target) as partial:
-                    if kind == "json":
-                        partial.write_text(json.dumps(document, indent=1) + "\n")
-                    else:
-                        _save_overlay(partial, picture, poses, style)
+                self._remove_persons(name, kind, beyond=len(poses))
+                for number, pose in enumerate(poses, start=1):
+                    _save_person(self.path(name, kind, number), kind, estimator, picture, pose)
+                continue
+            with replacing(self.path(name, kind)) as partial:
+                if kind == "json":
+                    partial.write_text(json.dumps(document, indent=1) + "\n")
+                else:
+                    _save_overlay(partial, picture, poses, style)
         return first
 
     def _remove_persons(self, name: str, kind: str, *, beyond: int) -> None:

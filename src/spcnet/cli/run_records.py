@@ -1,0 +1,136 @@
+"""What ``spcnet predict`` notes in a folder of results, so that a later run knows what is there."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spcnet.cli.console import replacing
+from spcnet.errors import UserError
+
+RECORD = ".predict.jsonl"
+
+Rows = dict[tuple[str, str], dict[str, Any]]
+
+
+class RunRecord:
+    """Of which pictures and by what method the results in a folder are.
+
+    A file of JSON lines: first where the pictures lie and the method, then, before a picture's
+    results are written and again when they are there, of what picture they are. So results that
+    no line names are not ours, and those of a run that was stopped halfway are.
+
+    Args:
+        folder: of the results.
+        source: the folder of pictures.
+        method: how they are predicted, in words.
+        force: go on although the earlier results are of another folder or method.
+
+    Raises:
+        UserError: they are, or the record cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, source: Path, method: str, force: bool) -> None:
+        self.path = folder / RECORD
+        self._head = {"source": str(source.resolve()), "method": method}
+        self._pictures: dict[str, list[Any]] = {}
+        head, self._rows = _read(self.path)
+        self.is_known = head == self._head
+        if head is None or self.is_known:
+            return
+        if not force:
+            remedy = "--force predicts all again, -o names another folder"
+            if head["source"] != self._head["source"]:
+                raise UserError(f"{folder}: holds the results of {head['source']}; {remedy}")
+            raise UserError(f"{folder}: was predicted otherwise ({head['method']}); {remedy}")
+        self._rows = {(n, k): {"name": n, "kinds": [k]} for n, k in self._rows}
+
+    def see(self, name: str, shown: str, path: str) -> None:
+        """Look at a picture as it is now, by the name of its results."""
+        try:
+            status = os.stat(path)
+        except OSError:  # reading it will tell
+            return
+        self._pictures[name] = [shown, status.st_size, status.st_mtime_ns]
+
+    def is_ours(self, name: str, kind: str) -> bool:
+        """Whether a result that lies there was written by this command."""
+        return (name, kind) in self._rows
+
+    def persons(self, name: str, kind: str) -> int | None:
+        """How many persons an earlier result shows; None if it is not of the picture of now."""
+        row = self._rows.get((name, kind), {})
+        if "picture" not in row or row["picture"] != self._pictures.get(name):
+            return None
+        return int(row["persons"])
+
+    def begin(self, name: str, kinds: Sequence[str]) -> None:
+        """Note that results are about to be written.
+
+        Raises:
+            UserError: the record cannot be written.
+        """
+        if not self.is_known:
+            with replacing(self.path) as partial:
+                partial.write_text("".join(map(_line, (self._head, *self._rows.values()))))
+            self.is_known = True
+        self._add({"name": name, "kinds": list(kinds)})
+
+    def finish(self, name: str, kinds: Sequence[str], persons: int) -> None:
+        """Note that they are there.
+
+        Raises:
+            UserError: the record cannot be written.
+        """
+        picture = self._pictures.get(name)
+        if picture is not None:
+            self._add({"name": name, "kinds": list(kinds), "picture": picture, "persons": persons})
+
+    def _add(self, row: dict[str, Any]) -> None:
+        _append(self.path, row)
+        self._rows.update({(row["name"], kind): row for kind in row["kinds"]})
+
+
+def forget(folder: Path, name: str, kinds: Sequence[str]) -> None:
+    """Note, where there is a record, that results will no longer be what it says.
+
+    Raises:
+        UserError: the record cannot be written.
+    """
+    if (folder / RECORD).exists():
+        _append(folder / RECORD, {"name": name, "kinds": list(kinds)})
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row) + "\n"
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(_line(row))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _read(path: Path) -> tuple[dict[str, str] | None, Rows]:
+    """The first line of a record, None if there is none, and the last of each result."""
+    rows: Rows = {}
+    try:
+        first, *lines = path.read_text().splitlines()
+        found = json.loads(first)
+        head = {key: str(found[key]) for key in ("source", "method")}
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:  # cut short when the run was killed
+                continue
+            rows.update({(row["name"], kind): row for kind in row["kinds"]})
+    except FileNotFoundError:
+        return None, rows
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError):
+        raise UserError(f"{path}: no record of a run; remove it to begin anew") from None
+    return head, rows
