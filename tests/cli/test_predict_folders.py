@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from spcnet.cli import main
-from spcnet.cli.results import is_result
+from spcnet.cli.results import is_result, mirrored_names, result_names
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,23 @@ def test_pictures_that_differ_by_suffix_keep_their_results_apart(
     assert files(tmp_path / "out") == {
         "A.png.pose.json", "a.jpg.pose.json", "b.pose.json", "poses.json", ".predict.jsonl"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pictures", "names"),
+    [
+        (["b.jpg", "b.jpg.png", "b.png"], ["b.jpg", "b.jpg.png", "b.png"]),
+        (["a.jpg", "b.png", "x/b.png"], ["a", "b", "x/b"]),
+        (["A.png", "a.PNG", "a.jpg"], ["A.png", "a.PNG-2", "a.jpg"]),
+    ],
+    ids=["longer", "plain", "capitals"],
+)
+def test_no_two_pictures_share_a_name(pictures: list[str], names: list[str]) -> None:
+    assert mirrored_names([PurePath(picture) for picture in pictures]) == names
+
+
+def test_numbers_are_no_other_picture_s_name() -> None:
+    assert result_names(["x/a.jpg", "y/a.jpg", "a-2.jpg", "A.png"]) == ["a", "a-3", "a-2", "A-4"]
 
 
 def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_path: Path) -> None:

@@ -52,28 +52,41 @@ def is_result(name: str) -> bool:
 
 def result_names(images: Sequence[str]) -> list[str]:
     """What the results of each picture are called: its stem, numbered where two would collide."""
-    names: dict[str, None] = {}
-    for image in images:
-        stem = Path(image).stem
-        name, n = stem, 2
-        while name in names:
-            name, n = f"{stem}-{n}", n + 1
-        names[name] = None
-    return list(names)
+    return _numbered([Path(image).stem for image in images])
 
 
 def mirrored_names(images: Sequence[PurePath]) -> list[str]:
     """What the results of a folder's pictures are called: their paths without the suffix.
 
     Where two differ by nothing else they keep it, so that a picture's name does not hang on how
-    many others there are.
+    many others there are; where that is another's name, those keep theirs as well.
     """
-    stems = [image.with_suffix("").as_posix() for image in images]
-    count = Counter(stem.casefold() for stem in stems)
-    return [
-        stem if count[stem.casefold()] == 1 else image.as_posix()
-        for stem, image in zip(stems, images, strict=True)
-    ]
+    names = [image.with_suffix("").as_posix() for image in images]
+    while True:
+        count = Counter(name.casefold() for name in names)
+        longer = [
+            name if count[name.casefold()] == 1 else image.as_posix()
+            for name, image in zip(names, images, strict=True)
+        ]
+        if longer == names:
+            break
+        names = longer
+    # Left are pictures whose whole names differ by nothing but capitals.
+    return _numbered(names)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Names of which none is another's, also where capitals do not count."""
+    taken = Counter(name.casefold() for name in names)
+    given: set[str] = set()
+    unique = []
+    for name in names:
+        candidate, n = name, 2
+        while candidate.casefold() in given or (n > 2 and candidate.casefold() in taken):
+            candidate, n = f"{name}-{n}", n + 1
+        given.add(candidate.casefold())
+        unique.append(candidate)
+    return unique
 
 
 @dataclass(frozen=True)
