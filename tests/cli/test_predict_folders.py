@@ -282,6 +282,36 @@ def test_foreign_files_in_the_way_are_left_alone(
         (out / name).unlink()
 
 
+def test_a_folder_in_the_place_of_the_collection_is_told(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "poses.json").mkdir(parents=True)
+    for force in ((), ("--force",)):
+        done = predict(photos, "-o", tmp_path / "out", *force)
+        assert done.code == 1
+        assert done.errors == [
+            f"spcnet: error: {tmp_path / 'out/poses.json'}: is a folder; -o names another place"
+        ]
+
+
+def test_an_earlier_result_that_cannot_be_removed_is_told(
+    predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = (photos / "a.jpg", "-o", tmp_path / "out", "--save", "crops", "--box", "0,0,20,30")
+    predict(*crops, "--box", "5,5,30,40")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "a.crop-2.png":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    done = predict(*crops, "--force")
+    assert done.code == 1
+    assert "a.crop-2.png: cannot be removed: Permission denied" in done.errors[0]
+
+
 def test_persons_by_a_detector(predict: Command, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

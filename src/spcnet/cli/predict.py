@@ -394,9 +394,14 @@ class _Run:
         target = self._collection_path()
         if target is None and not self.as_json:
             return None
+        if target is not None and target.is_dir():
+            raise UserError(f"{target}: is a folder; -o names another place")
         if target is not None and not (self.results and self.results.force) and target.exists():
-            with target.open(errors="replace") as file:
-                ours = file.read(100).startswith('{"info": {"description": "spcnet ')
+            try:
+                with target.open(errors="replace") as file:
+                    ours = file.read(100).startswith('{"info": {"description": "spcnet ')
+            except OSError as error:
+                raise UserError(f"{target}: cannot be read: {error.strerror}") from None
             if not ours or self.record is None or not self.record.is_known:
                 raise UserError(f"{target}: is in the way; --force overwrites it")
         return CocoCollection({"info": self.info}, self.estimator.skeleton)

@@ -164,7 +164,10 @@ class Results:
         """Remove the files of persons who are no longer found."""
         number = beyond + 1
         while (path := self.path(name, kind, number)).is_file():
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                raise UserError(f"{path}: cannot be removed: {error.strerror}") from None
             number += 1
 
 
