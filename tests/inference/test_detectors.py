@@ -251,3 +251,20 @@ def test_box_files_by_score_category_and_folder(tmp_path: Path) -> None:
                     '"bbox": [0, 0, 5, 5]}]')  # fmt: skip
     assert read_boxes(path).of("photos/000007.jpg") == [[0, 0, 5, 5]]
     assert read_boxes(path).of("y.jpg") == [[0, 0, 5, 5]]
+
+
+def test_boxes_are_not_those_of_a_namesake(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text('[{"file_name": "val/1.jpg", "bbox": [0, 0, 5, 5]}]')
+    found = read_boxes(path)
+    for picture in ("val/1.jpg", "data/val/1.jpg", "/data/val/1.jpg", "../val/1.jpg", "1.jpg"):
+        assert found.of(picture) == [[0, 0, 5, 5]], picture
+    with pytest.raises(UserError, match=r"no boxes for this picture, but for val/1\.jpg"):
+        found.of("data/train/1.jpg")
+    path.write_text('[{"file_name": "../val/1.jpg", "bbox": [0, 0, 5, 5]}, '
+                    '{"file_name": "train/1.jpg", "bbox": [1, 0, 5, 5]}]')  # fmt: skip
+    found = read_boxes(path)
+    assert found.of("/data/val/1.jpg") == [[0, 0, 5, 5]]
+    assert found.of("/data/train/1.jpg") == [[1, 0, 6, 5]]
+    with pytest.raises(UserError, match=r"for \.\./val/1\.jpg and train/1\.jpg; name the picture"):
+        found.of("1.jpg")

@@ -15,7 +15,6 @@ class BoxFile:
     def __init__(self, path: Path, boxes: dict[str, Boxes]) -> None:
         self.path = path
         self.boxes = boxes
-        self._in_one_folder = len({PurePath(key).parent for key in boxes}) <= 1
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for key in boxes:
             self._by_name[PurePath(key).name].append(key)
@@ -26,24 +25,43 @@ class BoxFile:
         Where the file names pictures with folders, as many of them count as both paths have.
 
         Raises:
-            UserError: the file has no boxes for it.
+            UserError: the file has no boxes for it, or those of several pictures that it may be.
         """
         if picture in self.boxes:
             return self.boxes[picture]
         path = PurePath(picture)
-        ends = [key for key in self._by_name.get(path.name, []) if self._same_end(key, path)]
-        if ends:
-            return self.boxes[max(ends, key=lambda key: len(PurePath(key).parts))]
+        namesakes = self._by_name.get(path.name, [])
+        shared = {key: _shared_end(key, path) for key in namesakes}
+        longest = max(shared.values(), default=0)
+        ends = [key for key in namesakes if shared[key] == longest]
+        if longest and len(ends) > 1:
+            raise UserError(
+                f"{self.path} has boxes for {ends[0]} and {ends[1]}; name the picture with its "
+                "folder"
+            )
+        if longest:
+            return self.boxes[ends[0]]
+        if namesakes:
+            raise UserError(
+                f"{self.path} has no boxes for this picture, but for {namesakes[0]}; in other "
+                "folders pictures are found by file names without one"
+            )
         for key in (path.stem, path.stem.lstrip("0")):
             if key in self.boxes:
                 return self.boxes[key]
         raise UserError(f"{self.path} has no boxes for this picture")
 
-    def _same_end(self, key: str, path: PurePath) -> bool:
-        """Whether the two may be one picture, seen from different folders."""
-        ours, theirs = path.parts, PurePath(key).parts
-        shared = min(len(ours), len(theirs))
-        return ours[-shared:] == theirs[-shared:] or self._in_one_folder
+
+def _shared_end(key: str, path: PurePath) -> int:
+    """How many last parts two paths share if they may be one, seen from different folders."""
+    ours, theirs = _known_parts(path), _known_parts(PurePath(key))
+    shared = min(len(ours), len(theirs))
+    return shared if ours[-shared:] == theirs[-shared:] else 0
+
+
+def _known_parts(path: PurePath) -> list[str]:
+    """Of a path, what says something of where its file lies."""
+    return [part for part in path.parts if part not in ("..", path.anchor)]
 
 
 def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
