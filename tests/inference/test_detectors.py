@@ -8,6 +8,7 @@ import pytest
 from spcnet.errors import UserError
 from spcnet.inference.box_files import read_boxes
 from spcnet.inference.detectors import OnnxDetector, letterbox, nms, persons_of
+from spcnet.inference.onnx_sessions import open_session
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -177,7 +178,7 @@ def test_the_output_s_shape_tells_the_form(
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [((1, 1000), "auto"), ((2, 84, 100), "auto"), ((1, 3, 100), "auto"), ((1, 9, 5), "auto"),
-     ((1, 9, 8400), "yolox")],
+     ((1, 9, 8400), "yolox"), ((1, 900, 85), "auto"), ((1, 1001, 6), "auto")],
     ids=str,
 )  # fmt: skip
 def test_other_outputs_are_told(shape: tuple[int, ...], kind: str, tmp_path: Path) -> None:
@@ -186,6 +187,31 @@ def test_other_outputs_are_told(shape: tuple[int, ...], kind: str, tmp_path: Pat
         OnnxDetector(path, kind=kind)
     assert str(shape) in str(told.value)
     assert "(1, 4 + classes, N)" in str(told.value) and "(1, N, 6)" in str(told.value)
+
+
+@pytest.mark.parametrize("classes", [1, 80])
+@pytest.mark.parametrize("kind", ["auto", "yolox"])
+def test_three_boxes_a_cell_are_refused_by_name(kind: str, classes: int, tmp_path: Path) -> None:
+    path = constant_detector(tmp_path / "d.onnx", np.zeros((1, 3 * CELLS, 5 + classes)))
+    with pytest.raises(UserError, match=r"YOLOv5 and v7, .*take a model of YOLOv8 to v11 or YOLOX"):
+        OnnxDetector(path, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu"), [("auto", True), ("cuda:0", True), ("cpu", False)], ids=str
+)
+def test_the_gpu_is_taken_where_the_device_allows_it(
+    device: str, gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opened(path: Path, *, gpu: bool = False) -> object:
+        asked.append(gpu)
+        return open_session(path)
+
+    monkeypatch.setattr("spcnet.inference.detectors.open_session", opened)
+    OnnxDetector(bright_detector(tmp_path / "d.onnx"), device=device)
+    assert asked == [gpu]
 
 
 def test_the_channels_are_in_the_order_of_the_kind(tmp_path: Path) -> None:

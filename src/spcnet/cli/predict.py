@@ -117,7 +117,7 @@ def predict(
             refuse_existing(results.path(job.name, kind) for job in jobs for kind in kinds)
     else:
         jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
-    people = _people(box, boxes, detector, detector_kind, box_score)
+    people = _people(box, boxes, detector, detector_kind, box_score, device)
 
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.skeletons import Style
@@ -207,6 +207,7 @@ def _people(
     detector: Path | None,
     kind: str,
     score: float | None,
+    device: str,
 ) -> _People:
     """Find out where persons are looked for.
 
@@ -226,7 +227,7 @@ def _people(
         from spcnet.inference.detectors import SCORE, OnnxDetector
 
         least = SCORE if score is None else score
-        finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least)
+        finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least, device=device)
         told = f"persons by {finder.describe()} from score {least:g}"
         return _People(lambda path, picture: finder.detect(picture)[0], told)
     return _People(lambda path, picture: None, "one person a picture")

@@ -23,11 +23,12 @@ SCORE = 0.3
 OVERLAP = 0.65  # intersection over union; two persons in one another's arms stay below it
 USUAL_SIDE = 640  # of a model that takes any size
 STRIDES = (8, 16, 32)
+MOST_BOXES = 1000  # of a model that suppresses doubles itself
 GREY = 114  # around the picture, as these models are trained
 
 ACCEPTED = (
-    "(1, 4 + classes, N) of the YOLOv8 kind, (1, N, 5 + classes) of the YOLOX kind, or (1, N, 6) "
-    "of x0, y0, x1, y1, score and class"
+    "(1, 4 + classes, N) of the YOLOv8 kind, (1, N, 5 + classes) of the YOLOX kind with a row for "
+    f"every cell of its grid, or (1, N, 6) of x0, y0, x1, y1, score and class, N <= {MOST_BOXES}"
 )
 
 
@@ -107,14 +108,15 @@ class OnnxDetector:
 
     Three forms of output are told apart by their shape: (1, 4 + classes, N) of the YOLOv8 kind
     (v8 to v11), (1, N, 5 + classes) of the YOLOX kind, with or without its grid decoded, and
-    (1, N, 6) of models that suppress doubles themselves. The first and the last take RGB in 0..1,
-    YOLOX takes BGR in 0..255, as they were trained.
+    (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last take RGB
+    in 0..1, YOLOX takes BGR in 0..255, as they were trained.
 
     Args:
         path: the file.
         kind: ``"yolov8"`` or ``"yolox"``, or ``"auto"``: by the shape of the output.
         threshold: least score of a person.
         overlap: as for `nms`.
+        device: ``"cpu"``, or ``"auto"`` or ``"cuda"`` for a GPU where onnxruntime has one.
 
     Raises:
         UserError: onnxruntime is not installed, or the file is no such model.
@@ -127,6 +129,7 @@ class OnnxDetector:
         kind: str = "auto",
         threshold: float = SCORE,
         overlap: float = OVERLAP,
+        device: str = "auto",
     ) -> None:
         if kind not in KINDS:
             raise UserError(f"a detector's kind is one of {', '.join(KINDS)}, got {kind!r}")
@@ -135,7 +138,7 @@ class OnnxDetector:
         self.path = Path(path)
         self.threshold = threshold
         self.overlap = overlap
-        self._session = open_session(self.path, gpu=True)
+        self._session = open_session(self.path, gpu=device.startswith(("auto", "cuda")))
         self._input, self._type, self.size = self._check_input()
         self._check_classes()
         # One look at nothing tells the form of the output, and that the model runs.
@@ -238,11 +241,18 @@ def _tell_form(path: Path, shape: tuple[int, ...], kind: str, size: tuple[int, i
     _, rows, columns = shape
     # YOLOX of one class has six columns too, but a row for every cell of its grid.
     cells = len(_grid(size)[0])
-    if kind == "auto" and columns == 6 and rows != cells:
+    if rows == 3 * cells and columns >= 6:
+        raise UserError(
+            f"{path}: the output has shape {shape}, three boxes a cell, as of YOLOv5 and v7, which "
+            f"are not read; take a model of YOLOv8 to v11 or YOLOX: accepted are {ACCEPTED}"
+        )
+    if kind == "auto" and columns == 6 and rows != cells and rows <= MOST_BOXES:
         return "boxes"
     fits = []
     for form, boxes, values, fewest in (("yolov8", columns, rows, 5), ("yolox", rows, columns, 6)):
-        if kind in ("auto", form) and values >= fewest and (boxes == cells or boxes > values):
+        # YOLOX has a row for every cell; it takes the kind's name to believe another number.
+        many = boxes > values and (form, kind) != ("yolox", "auto")
+        if kind in ("auto", form) and values >= fewest and (boxes == cells or many):
             fits.append((boxes == cells, form))
     if not fits:
         raise refused
