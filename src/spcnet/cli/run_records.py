@@ -27,6 +27,9 @@ class RunRecord:
         method: how they are predicted, in words.
         force: go on although the earlier results are of another folder or method.
 
+    Attributes:
+        is_known: whether an earlier run on the same folder by the same method left a record.
+
     Raises:
         UserError: they are, or the record cannot be read.
     """
@@ -37,6 +40,7 @@ class RunRecord:
         self._pictures: dict[str, list[Any]] = {}
         head, self._rows = _read(self.path)
         self.is_known = head == self._head
+        self._is_begun = False
         if head is None or self.is_known:
             return
         if not force:
@@ -44,7 +48,7 @@ class RunRecord:
             if head["source"] != self._head["source"]:
                 raise UserError(f"{folder}: holds the results of {head['source']}; {remedy}")
             raise UserError(f"{folder}: was predicted otherwise ({head['method']}); {remedy}")
-        self._rows = {(n, k): {"name": n, "kinds": [k]} for n, k in self._rows}
+        self._rows = {key: {"name": key[0]} for key in self._rows}
 
     def see(self, name: str, shown: str, path: str) -> None:
         """Look at a picture as it is now, by the name of its results."""
@@ -71,10 +75,12 @@ class RunRecord:
         Raises:
             UserError: the record cannot be written.
         """
-        if not self.is_known:
+        if not self._is_begun:
+            # Written anew, as a run that was killed may have left half a line.
+            rows = [{**row, "kinds": [kind]} for (_, kind), row in self._rows.items()]
             with replacing(self.path) as partial:
-                partial.write_text("".join(map(_line, (self._head, *self._rows.values()))))
-            self.is_known = True
+                partial.write_text("".join(map(_line, (self._head, *rows))))
+            self._is_begun = True
         self._add({"name": name, "kinds": list(kinds)})
 
     def finish(self, name: str, kinds: Sequence[str], persons: int) -> None:

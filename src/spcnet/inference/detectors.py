@@ -108,8 +108,8 @@ class OnnxDetector:
 
     Three forms of output are told apart by their shape: (1, 4 + classes, N) of the YOLOv8 kind
     (v8 to v11), (1, N, 5 + classes) of the YOLOX kind, with or without its grid decoded, and
-    (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last take RGB
-    in 0..1, YOLOX takes BGR in 0..255, as they were trained.
+    (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last
+    take RGB in 0..1, YOLOX takes BGR in 0..255, as they were trained.
 
     Args:
         path: the file.
