@@ -1,6 +1,7 @@
 # make demo               predict on the example pictures; IMAGE=path for your own photo
 # make test               run the tests, two at a time; WORKERS=8 on a larger machine
 # make check              lint, format and types
+# make docs               the documentation's site, in site/
 # Each makes .venv and installs what it needs, once.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ WORKERS ?= 2
 IMAGE :=
 export IMAGE
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.installed
 	@if [ -n "$$IMAGE" ]; then \
@@ -30,8 +31,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in $(CURDIR)/site; to read it: $(BIN)/mkdocs serve"
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -45,4 +50,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
 	@touch $@
