@@ -163,6 +163,18 @@ def test_of_a_video_that_was_cut_the_beginning_is_done(
     assert 1 < shown == len(frames) < 10
 
 
+def test_times_that_jump_back_are_mended_and_told(
+    tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "joined.ts"
+    source.write_bytes(make_video(source, plain_pictures(15)).read_bytes() * 2)
+    video(source, json_path=tmp_path / "joints.json", model=str(tiny_checkpoint), device="cpu")
+    frames = json.loads((tmp_path / "joints.json").read_text())["frames"]
+    assert [frame["time"] for frame in frames] == pytest.approx([n / 10 for n in range(30)])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert "joined.ts: its times jump back once," in line
+
+
 def test_ctrl_c_keeps_the_frames_so_far(tmp_path: Path, tiny_checkpoint: Path) -> None:
     source = make_video(tmp_path / "in.mp4", plain_pictures(1) * 600, sound="aac")
     output = tmp_path / "out.mp4"

@@ -78,6 +78,28 @@ def test_times_of_a_broadcast_count_from_its_start(tmp_path: Path) -> None:
     assert read(tmp_path / "out.mp4")[0] == pytest.approx(times, abs=1e-4)
 
 
+@pytest.mark.parametrize("sound", [None, "aac"])
+def test_the_parts_of_joined_recordings_follow_one_another(
+    tmp_path: Path, sound: str | None
+) -> None:
+    part = make_video(tmp_path / "part.ts", plain_pictures(25), sound=sound).read_bytes()
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part * 3)
+    with VideoReader(joined) as video:
+        times = np.array([time for time, _ in video.frames()])
+        assert video.restarts == 2
+    steps = np.diff(times)
+    assert len(times) == 75
+    assert np.delete(steps, [24, 49]) == pytest.approx(0.1, abs=1e-4)
+    # A part begins where pictures and sound have both ended.
+    assert steps[[24, 49]] == pytest.approx(0.1, abs=0.07 if sound else 1e-4)
+    copy(joined, tmp_path / "out.mp4")
+    assert read(tmp_path / "out.mp4")[0] == pytest.approx(times, abs=1e-4)
+    heard = [time for time, _ in packets(tmp_path / "out.mp4", "audio")]
+    assert np.diff(heard) == pytest.approx(0.064, abs=0.065)  # seldom one that is left out
+    assert len(heard) == 0 or heard[-1] == pytest.approx(times[-1], abs=0.2)
+
+
 ORIENTATIONS = [
     (a, b, c, d)
     for (a, d), (b, c) in (

@@ -79,6 +79,12 @@ def video(
                     break
     results = " and ".join(str(path) for path in (output, json_path) if path)
     print(f"{source} -> {results}: {tally}")
+    if reader.restarts:
+        often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
+        say(
+            f"warning: {source}: its times jump back {often}, as where videos were joined; "
+            "each part was put after the one before"
+        )
     if stop.asked:
         raise UserError(f"{source}: stopped after {tally.frames} frames, which the results hold")
     if reader.fault:

@@ -6,6 +6,7 @@ with VideoReader("in.mp4") as video:
 """
 
 import errno
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
 COLOURS = ("colorspace", "color_range", "color_trc", "color_primaries")
 USUAL_RATE = Fraction(30)
 HIGHEST_RATE = 1000  # frames a second; what claims more counts ticks, not frames
+JUMP = 1.0  # seconds back from which on a clock began anew; frames are out of order by less
 CUT_SHORT = 0.5  # seconds that a whole file may end before the length that its header tells
 
 
@@ -65,6 +67,8 @@ class VideoReader:
         expected: how many frames there should be, or None where the file does not tell.
         sound: the sound tracks.
         fault: what is wrong with the file, known once `frames` has ended; "" where all is well.
+        restarts: how often its clock jumped back, as where recordings were joined; what comes
+            after follows what came before.
 
     Raises:
         UserError: the file is missing, no video, or none of its pictures can be decoded; or PyAV
@@ -77,12 +81,17 @@ class VideoReader:
         try:
             self._video = _video_track(self._container, self.path)
             self._video.codec_context.thread_type = "AUTO"
+            rate = self._video.average_rate or self._video.guessed_rate or USUAL_RATE
+            self.rate = rate if 0 < rate <= HIGHEST_RATE else USUAL_RATE
             self.sound = list(self._container.streams.audio)
             self.fault = ""
+            self.restarts = 0
             # The header counts frames that an edit list leaves out, too; older PyAV has no index.
             self._indexed = len(getattr(self._video, "index_entries", ()))
             self._packets = self._broken = 0
             self._end = 0.0
+            self._shifts = [Fraction(0)]  # seconds, of each part between two jumps of the clock
+            self._clocks: dict[int, tuple[int, int]] = {}  # of each track the last, and its part
             self._items = self._read()
             # Which way up the pictures are comes with the first of them.
             self._describe(self._peek())
@@ -156,8 +165,6 @@ class VideoReader:
         turned = _is_turned(self._matrix)
         self.size = self._stored_size[::-1] if turned else self._stored_size
         self.time_base = track.time_base or 1 / USUAL_RATE
-        rate = track.average_rate or track.guessed_rate or USUAL_RATE
-        self.rate = rate if 0 < rate <= HIGHEST_RATE else USUAL_RATE
         aspect = track.sample_aspect_ratio or Fraction(1)
         self.pixel_aspect = 1 / aspect if turned else aspect
         self.colours = {name: int(getattr(first, name)) for name in COLOURS}
@@ -182,6 +189,7 @@ class VideoReader:
 
         try:
             for packet in self._container.demux(self._video, *self.sound):
+                self._mend_clock(packet)
                 self._count(packet)
                 if packet.stream is self._video:
                     yield from self._decode(packet)
@@ -190,6 +198,27 @@ class VideoReader:
         except av.FFmpegError as error:
             self.fault = f"cannot be read to its end ({error.strerror})"
         self.fault = self.fault or self._what_is_missing()
+
+    def _mend_clock(self, packet: "AnyPacket") -> None:
+        """Let what comes after a jump back follow the end of what came before, on every track.
+
+        The tracks jump one after the other, and stay together because they share the shift.
+        """
+        if packet.dts is None:
+            return
+        track = packet.stream.index
+        last, part = self._clocks.get(track, (packet.dts, 0))
+        if (last - packet.dts) * packet.time_base > JUMP:
+            part += 1
+            if part > self.restarts:
+                self.restarts = part
+                first = packet.dts if packet.pts is None else packet.pts
+                self._shifts.append(Fraction(self._end) - first * packet.time_base)
+        self._clocks[track] = packet.dts, part
+        shift = round(self._shifts[part] / packet.time_base)
+        packet.dts += shift
+        if packet.pts is not None:
+            packet.pts += shift
 
     def _decode(self, packet: "AnyPacket") -> "list[VideoFrame]":
         import av
@@ -206,6 +235,8 @@ class VideoReader:
             self._packets += 1
         if packet.pts is not None:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            if not packet.duration and packet.stream is self._video:
+                end += 1 / self.rate
             self._end = max(self._end, float(end))
 
     def _what_is_missing(self) -> str:
@@ -291,6 +322,7 @@ class VideoWriter:
             for name, value in self._colours.items():
                 setattr(settings, name, value)
             self._tracks = self._add_sound(like.sound if like else [])
+            self._heard: dict[int, float] = {}  # of each track the middle of its last packet
             self._container.start_encoding()
 
     def __enter__(self) -> Self:
@@ -336,12 +368,18 @@ class VideoWriter:
     def copy_sound(self, packet: "AnyPacket") -> None:
         """Add a packet of sound of the video that this one is like, as it stands.
 
+        One that overlaps the packet before is left out: no container takes it.
+
         Raises:
             OSError: the disk is full.
         """
-        track = self._tracks.get(packet.stream.index)
-        if track is None:
+        number = packet.stream.index
+        track = self._tracks.get(number)
+        if track is None or packet.dts is None:
             return
+        if packet.dts <= self._heard.get(number, -math.inf):
+            return
+        self._heard[number] = packet.dts + (packet.duration or 0) / 2
         packet.stream = track
         with _as_os_errors():
             self._container.mux(packet)
