@@ -138,6 +138,16 @@ def test_nothing_of_the_users_is_overwritten(
     assert clip.read_bytes() == before
 
 
+def test_the_video_that_plays_the_cameras_part_is_not_recorded_over(clip: Path) -> None:
+    before = clip.read_bytes()
+    link = clip.with_name("link.mp4")
+    link.symlink_to(clip)
+    for same in (clip, link):
+        with pytest.raises(UserError, match="-o must be another file than the video to play"):
+            webcam(source=clip, output=same, port=0, force=True)
+    assert clip.read_bytes() == before
+
+
 def test_what_cannot_be_read_leaves_no_files_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "in.mp4").write_text("no video")
     done = spcnet("video", tmp_path / "in.mp4", "-o", tmp_path / "out.mp4")

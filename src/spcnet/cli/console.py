@@ -142,6 +142,29 @@ def refuse_existing(paths: Iterable[Path]) -> None:
             raise UserError(f"{path}: already exists; --force overwrites it, or name another")
 
 
+def refuse_same(named: Sequence[tuple[str, Path | None]]) -> None:
+    """See to it that files are different ones, so that none takes another's place.
+
+    Args:
+        named: what each is called in the message, and its path, if it has one.
+
+    Raises:
+        UserError: two are one.
+    """
+    there = [(name, path) for name, path in named if path is not None]
+    for n, (name, path) in enumerate(there):
+        for other_name, other in there[:n]:
+            if _same_file(path, other):
+                raise UserError(f"{path}: {name} must be another file than {other_name}")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return a.resolve() == b.resolve()
+
+
 def _make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

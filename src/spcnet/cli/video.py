@@ -1,7 +1,6 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.console import prepare_output, progress, replacing, say, stop_wish
+from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
 from spcnet.cli.predict import parse_box
 from spcnet.errors import UserError
@@ -142,19 +141,8 @@ def _targets(
         check_suffix(output)
         json_path = json_path or output.with_suffix(".json")
     named = [("the video to read", source), ("-o", output), ("--json", json_path)]
-    there = [(name, path) for name, path in named if path is not None]
-    for n, (name, path) in enumerate(there):
-        for other_name, other in there[:n]:
-            if _same_file(path, other):
-                raise UserError(f"{path}: {name} must be another file than {other_name}")
+    refuse_same(named)
     return output, json_path
-
-
-def _same_file(a: Path, b: Path) -> bool:
-    try:
-        return os.path.samefile(a, b)
-    except OSError:
-        return a.resolve() == b.resolve()
 
 
 def _document_head(

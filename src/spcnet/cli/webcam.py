@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import prepare_output, replacing, say, stop_wish
+from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
 from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
@@ -49,6 +49,7 @@ def webcam(
         from spcnet.inference.video_files import check_suffix
 
         check_suffix(output)
+        refuse_same([("the video to play", source), ("-o", output)])
         prepare_output([output], force=force)
     with ExitStack() as stack:
         from spcnet.cli.live_page import LivePage
