@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from spcnet.cli.video import video
 from spcnet.cli.webcam import webcam
 from spcnet.data.images import read_image
 from spcnet.errors import UserError
-from spcnet.inference.video_files import VideoReader
+from spcnet.inference.video_files import VideoReader, VideoWriter
 
 COMMAND = [sys.executable, "-m", "spcnet"]
 
@@ -278,6 +279,29 @@ def test_what_was_recorded_is_kept_when_the_camera_is_unplugged(
     assert 1 <= len(pictures) <= 4
     red, _, blue = pictures[0][2:6, 2:6].reshape(-1, 3).mean(axis=0)
     assert red > 150 and blue < 60  # the camera's blue-green-red is converted
+
+
+def test_what_keeps_it_from_recording_is_told_as_it_is_and_before_the_camera(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / "r.mp4"
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "av", None)
+        with pytest.raises(UserError, match=r"needs av: pip install 'spcnet\[video\]'"):
+            webcam(camera=97, port=0, output=record)
+    with monkeypatch.context() as without:
+        without.setattr(av, "codecs_available", set())
+        with pytest.raises(UserError, match=r"\.mp4 needs the encoder libx264"):
+            webcam(camera=97, port=0, output=record)
+
+    def broken(*arguments: object, **settings: object) -> None:
+        raise UserError("the encoder has a cold")
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Unplugged(4))
+    monkeypatch.setattr(VideoWriter, "__init__", broken)
+    with pytest.raises(UserError, match="the encoder has a cold"):
+        webcam(port=0, output=record, model=str(tiny_checkpoint), device="cpu")
+    assert not list(tmp_path.glob("*.mp4"))
 
 
 class Unplugged:

@@ -1,5 +1,6 @@
 """``spcnet webcam``: a camera's picture with the skeleton, on a page of this machine."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
+    from spcnet.inference.video import FramePoses
     from spcnet.inference.video_files import VideoWriter
 
 TICK = Fraction(1, 90_000)  # of a second
@@ -63,25 +65,36 @@ def webcam(
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         writer: VideoWriter | None = None
         tally = Tally(1)
-        fault: UserError | None = None
-        try:
-            for frame in follow(estimator, newest(pictures, stop), smooth=smooth):
-                picture = overlay(frame)
-                page.show(picture)
-                if tally.frames == 0:
-                    print(f"{page.address} shows it; Ctrl-C ends it", flush=True)
-                    if output is not None:
-                        writer = _start_recording(stack, output, picture)
-                if writer is not None:
-                    writer.write(picture, frame.time)
-                tally.add(frame)
-        except UserError as error:  # a camera that was unplugged: what was recorded is kept
-            fault = error
+        faults: list[UserError] = []
+        frames = follow(estimator, newest(pictures, stop), smooth=smooth)
+        for frame in _until_fault(frames, faults):
+            picture = overlay(frame)
+            page.show(picture)
+            if tally.frames == 0:
+                print(f"{page.address} shows it; Ctrl-C ends it", flush=True)
+                if output is not None:
+                    writer = _start_recording(stack, output, picture)
+            if writer is not None:
+                writer.write(picture, frame.time)
+            tally.add(frame)
     if tally.frames:
         recorded = f" -> {output}" if writer is not None else ""
         print(f"{source or f'camera {camera}'}{recorded}: {tally}")
-    if fault is not None:
-        raise fault
+    if faults:
+        raise faults[0]
+
+
+def _until_fault(
+    frames: "Iterable[FramePoses]", faults: list[UserError]
+) -> "Iterator[FramePoses]":
+    """The frames until a fault ends them, such as a camera that is unplugged; it is noted.
+
+    What was recorded so far is kept; faults of the recording itself do not come by here.
+    """
+    try:
+        yield from frames
+    except UserError as error:
+        faults.append(error)
 
 
 def _start_recording(stack: ExitStack, output: Path, first: "Array") -> "VideoWriter":

@@ -255,11 +255,18 @@ def check_suffix(path: Path) -> None:
     """See to it that a video of this name can be written.
 
     Raises:
-        UserError: its suffix is not one of `KINDS`, or PyAV is not installed.
+        UserError: its suffix is not one of `KINDS`; PyAV is not installed, or was built without
+            the encoder.
     """
-    if path.suffix.lower() not in KINDS:
+    suffix = path.suffix.lower()
+    if suffix not in KINDS:
         raise UserError(f"{path}: not a kind of video that can be written; {', '.join(KINDS)} are")
-    _pyav()
+    _, encoder, _ = KINDS[suffix]
+    if encoder not in _pyav().codecs_available:
+        raise UserError(
+            f"{suffix} needs the encoder {encoder}, which this PyAV was built without; "
+            "the one of `pip install av` has it"
+        )
 
 
 class VideoWriter:
@@ -294,13 +301,10 @@ class VideoWriter:
         rate: Fraction = USUAL_RATE,
         like: VideoReader | None = None,
     ) -> None:
-        av = _pyav()
+        check_suffix(Path(f"video{suffix}"))
+        import av
+
         container, encoder, options = KINDS[suffix.lower()]
-        if encoder not in av.codecs_available:
-            raise UserError(
-                f"{suffix} needs the encoder {encoder}, which this PyAV was built without; "
-                "the one of `pip install av` has it"
-            )
         self._time_base = time_base
         self._colours = like.colours if like else {}
         self.left_out: list[str] = []
