@@ -1,10 +1,12 @@
 """A page on this machine alone that shows pictures as they come (Motion JPEG)."""
 
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from spcnet.errors import UserError
 from spcnet.inference.camera import PATIENCE, Latest
@@ -85,6 +87,19 @@ class _Server(ThreadingHTTPServer):
         self.pictures = pictures
         super().__init__((HOST, port), _Handler)
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep silent where a browser went away."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+def _host_name(host: str) -> str | None:
+    """The name in a Host header, in lower case and without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
@@ -92,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a browser on this machine, and nobody who came by another name."""
         # A page from elsewhere could give its own name this address and read the camera.
-        if self.headers.get("Host", "").rpartition(":")[0] not in (HOST, "localhost"):
+        if _host_name(self.headers.get("Host", "")) not in (HOST, "localhost"):
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path == "/":
             self._head("text/html; charset=utf-8")
