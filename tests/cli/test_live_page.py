@@ -30,9 +30,7 @@ def port() -> Iterator[int]:
         ("", 403),
     ],
 )
-def test_only_who_came_by_this_machines_name_is_answered(
-    port: int, host: str, status: int
-) -> None:
+def test_only_who_came_by_this_machines_name_is_answered(port: int, host: str, status: int) -> None:
     browser = HTTPConnection("127.0.0.1", port, timeout=20)
     browser.request("GET", "/", headers={"Host": host})
     assert browser.getresponse().status == status

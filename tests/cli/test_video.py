@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -25,6 +26,7 @@ from spcnet.cli.video import video
 from spcnet.cli.webcam import webcam
 from spcnet.data.images import read_image
 from spcnet.errors import UserError
+from spcnet.inference.video import FramePoses
 from spcnet.inference.video_files import VideoReader, VideoWriter
 
 COMMAND = [sys.executable, "-m", "spcnet"]
@@ -172,6 +174,23 @@ def test_of_a_video_that_was_cut_the_beginning_is_done(
         shown = len(list(made.frames()))
     frames = json.loads((tmp_path / "out.json").read_text())["frames"]
     assert 1 < shown == len(frames) < 10
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_a_disk_that_is_full_is_told_of_the_file_it_was_full_for(
+    tmp_path: Path, clip: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_it_is = Path.open
+
+    def full(path: Path, *arguments: Any, **settings: Any) -> Any:
+        if "joints.json" not in path.name:
+            return as_it_is(path, *arguments, **settings)
+        return as_it_is(Path("/dev/full"), *arguments, **settings)
+
+    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(FramePoses, "to_record", lambda frame: {"long": "x" * 100_000})
+    with pytest.raises(UserError, match=r"joints\.json: cannot be written: No space left"):
+        video(clip, tmp_path / "out.mp4", tmp_path / "joints.json", model=str(tiny_checkpoint))
 
 
 def test_times_that_jump_back_are_mended_and_told(

@@ -207,9 +207,19 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         UserError: it cannot be written.
     """
+    with writing(target), whole_file(target) as partial:
+        yield partial
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Tells as the user's what the disk has against writing a file.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     try:
-        with whole_file(target) as partial:
-            yield partial
+        yield
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
 

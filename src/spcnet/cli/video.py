@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
+from spcnet.cli.console import (
+    prepare_output,
+    progress,
+    refuse_same,
+    replacing,
+    say,
+    stop_wish,
+    writing,
+)
 from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
 from spcnet.cli.predict import parse_box
 from spcnet.errors import UserError
@@ -174,7 +182,8 @@ def _json_record(
 
         def add(frame: dict[str, Any]) -> None:
             nonlocal between
-            file.write(between + json.dumps(frame))
+            with writing(path):  # or it would be told of the video that is written meanwhile
+                file.write(between + json.dumps(frame))
             between = ",\n"
 
         yield add

@@ -84,9 +84,7 @@ def webcam(
         raise faults[0]
 
 
-def _until_fault(
-    frames: "Iterable[FramePoses]", faults: list[UserError]
-) -> "Iterator[FramePoses]":
+def _until_fault(frames: "Iterable[FramePoses]", faults: list[UserError]) -> "Iterator[FramePoses]":
     """The frames until a fault ends them, such as a camera that is unplugged; it is noted.
 
     What was recorded so far is kept; faults of the recording itself do not come by here.
