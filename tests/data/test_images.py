@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spcnet.data.formats import TooManyPixels
 from spcnet.data.images import (
     NotAPicture,
-    TooManyPixels,
     count_pixels,
     decode_image,
     read_image,

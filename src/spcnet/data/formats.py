@@ -16,6 +16,17 @@ from spcnet.geometry import Array
 RAW_SUFFIXES = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2"})
 
 
+class TooManyPixels(UserError):
+    """The header tells of more pixels than are taken."""
+
+
+def too_many_pixels(found: str, max_pixels: int) -> TooManyPixels:
+    """The error for a picture of which more pixels were found, in words, than are taken."""
+    return TooManyPixels(
+        f"{found} more than {max_pixels / 1_000_000:g} megapixels; reduce it first"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlugIn:
     """A package that teaches Pillow a format.
@@ -96,7 +107,8 @@ def read_raw(path: Path, *, max_pixels: int) -> Array:
     """A camera's raw file as RGB uint8 (H, W, 3), developed and upright as the camera says.
 
     Raises:
-        UserError: rawpy is not installed, the picture has more pixels, or it cannot be read.
+        TooManyPixels: the picture has more.
+        UserError: rawpy is not installed, or the picture cannot be read.
     """
     try:
         rawpy = importlib.import_module("rawpy")
@@ -107,10 +119,8 @@ def read_raw(path: Path, *, max_pixels: int) -> Array:
     try:
         with rawpy.imread(str(path)) as raw:
             if raw.sizes.width * raw.sizes.height > max_pixels:
-                raise UserError(
-                    f"{path}: {raw.sizes.width} x {raw.sizes.height} pixels is more than "
-                    f"{max_pixels // 1_000_000} megapixels; reduce it first"
-                )
+                found = f"{path}: {raw.sizes.width} x {raw.sizes.height} pixels is"
+                raise too_many_pixels(found, max_pixels)
             return np.asarray(raw.postprocess())
     except UserError:
         raise

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format
+from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_pixels
 from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
 from spcnet.geometry import Array
@@ -25,10 +25,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 class NotAPicture(UserError):
     """What was given is of no format that can be read."""
-
-
-class TooManyPixels(UserError):
-    """The header tells of more pixels than are taken."""
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -74,7 +70,6 @@ def _opened(
 ) -> Iterator[Image.Image]:
     """A picture of which the header was read, with clear errors for it and for its pixels."""
     name = f"{source}: " if isinstance(source, Path) else ""
-    limit = f"{max_pixels / 1_000_000:g} megapixels; reduce it first"
     try:
         empty = source.stat().st_size == 0 if isinstance(source, Path) else not source.getbuffer()
         if empty:
@@ -84,14 +79,14 @@ def _opened(
             with Image.open(source, formats=formats) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    raise TooManyPixels(f"{name}{width} x {height} pixels is more than {limit}")
+                    raise too_many_pixels(f"{name}{width} x {height} pixels is", max_pixels)
                 yield image
     except UnidentifiedImageError:
         raise NotAPicture(
             f"{name}not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
         ) from None
     except Image.DecompressionBombError:
-        raise TooManyPixels(f"{name}more than {limit}") from None
+        raise too_many_pixels(f"{name}it has", max_pixels) from None
     except UserError:
         raise
     except Exception as error:  # what a broken file makes a decoder raise is past listing

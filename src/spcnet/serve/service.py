@@ -11,7 +11,8 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from spcnet import __version__
-from spcnet.data.images import NotAPicture, TooManyPixels, count_pixels, decode_image
+from spcnet.data.formats import TooManyPixels
+from spcnet.data.images import NotAPicture, count_pixels, decode_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import check_boxes
