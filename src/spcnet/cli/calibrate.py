@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, say, table
-from spcnet.cli.options import DATASET, DEVICE, ROOT, TRAINED
+from spcnet.cli.options import DATASET, DEVICE, FORCE, ROOT, TRAINED
 from spcnet.cli.unseen import learned_from
 from spcnet.errors import UserError
 
@@ -22,7 +22,7 @@ def calibrate(
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     device: Annotated[str, DEVICE] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Fit a model's scores, so that of joints with score 0.8 about 80 % are right.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, progress, replacing, say
-from spcnet.cli.options import DATASET, DEVICE, MODEL, ROOT
+from spcnet.cli.options import DATASET, DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def card(
     ] = None,
     turns: Annotated[int, typer.Option(min=1, help="Turns of the timing.")] = 50,
     device: Annotated[str, DEVICE] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the page.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Test a model and write its card: scores, sizes, speed, training, what it fails on.
 

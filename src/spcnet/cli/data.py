@@ -10,6 +10,7 @@ import typer
 
 from spcnet.cli.completion import crop_rules, dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
+from spcnet.cli.options import FORCE
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def browse(
     random: Annotated[
         int | None, typer.Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Show labelled persons: a contact sheet, and a page that opens in any browser.
 

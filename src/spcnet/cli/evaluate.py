@@ -17,7 +17,7 @@ from spcnet.cli.console import (
     say_foreign,
     table,
 )
-from spcnet.cli.options import DATASET, DEVICE, FLIP, MODEL, ROOT, ROTATIONS, SCALES
+from spcnet.cli.options import DATASET, DEVICE, FLIP, FORCE, MODEL, ROOT, ROTATIONS, SCALES
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.cli.unseen import learned_from
 
@@ -71,7 +71,7 @@ def evaluate(
     compare: Annotated[bool, COMPARE] = False,
     style: Annotated[str | None, STYLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite written files.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Score a model by a named protocol.
 

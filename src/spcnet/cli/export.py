@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, replacing, say
-from spcnet.cli.options import DATASET, ROOT, TRAINED
+from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError, needs_extra
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def export(
     split: Annotated[
         str | None, typer.Option(help="Images that --int8 may look at; by default train.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Write a model as one ONNX file, which needs nothing but onnxruntime.
 

@@ -11,8 +11,7 @@ import typer
 
 from spcnet.cli.completion import model_names
 from spcnet.cli.console import prepare_output, progress, replacing, say
-from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FLIP, MODEL, ROOT
-from spcnet.cli.predict import parse_box
+from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FLIP, FORCE, MODEL, ROOT, parse_box
 from spcnet.cli.score import (
     AXES,
     GROUND_TRUTH,
@@ -48,7 +47,7 @@ Output = Annotated[
 Box = Annotated[list[str] | None, BOX]
 Boxes = Annotated[Path | None, BOXES]
 Device = Annotated[str, DEVICE]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier figure.")]
+Force = Annotated[bool, FORCE]
 
 app = typer.Typer(
     help="Draw the paper's figures of your own pictures and runs.", no_args_is_help=True
@@ -153,7 +152,7 @@ def curves(
     index_base: Annotated[int | None, INDEX_BASE] = None,
     axes: Annotated[str | None, AXES] = None,
     key: Annotated[str | None, KEY] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the figure.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw the share of correct joints over the threshold (Figure 7b).
 

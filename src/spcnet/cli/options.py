@@ -3,6 +3,7 @@
 import typer
 
 from spcnet.cli.completion import dataset_names, device_kinds, model_names
+from spcnet.errors import UserError
 
 MODEL = typer.Option(
     help="A model with weights, a .safetensors, or an .onnx of spcnet export.",
@@ -24,3 +25,17 @@ BOX = typer.Option(
 )
 BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...", autocompletion=device_kinds)
+FORCE = typer.Option("--force", help="Overwrite earlier results.")
+
+
+def parse_box(text: str) -> list[float]:
+    """Four numbers of ``x0,y0,x1,y1``.
+
+    Raises:
+        UserError: they are not four numbers.
+    """
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--box {text}: write it as x0,y0,x1,y1, such as 40,20,180,300") from None
+    return [x0, y0, x1, y1]

@@ -19,7 +19,7 @@ from spcnet.cli.console import (
     replacing,
     say,
 )
-from spcnet.cli.options import BOX, BOXES, DEVICE, FLIP, MODEL, ROTATIONS, SCALES
+from spcnet.cli.options import BOX, BOXES, DEVICE, FLIP, FORCE, MODEL, ROTATIONS, SCALES, parse_box
 from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
 from spcnet.cli.run_records import RunRecord, forget
 from spcnet.errors import UserError
@@ -84,7 +84,7 @@ def predict(
         bool,
         typer.Option("--json", help="Print COCO JSON; write files only where -o says."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Find the joints of the persons in pictures.
 
@@ -149,19 +149,6 @@ def predict(
         say(f"{failures} of {len(jobs)} pictures failed")
     if failures or unreadable:
         raise typer.Exit(1)
-
-
-def parse_box(text: str) -> list[float]:
-    """Four numbers of ``x0,y0,x1,y1``.
-
-    Raises:
-        UserError: they are not four numbers.
-    """
-    try:
-        x0, y0, x1, y1 = (float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--box {text}: write it as x0,y0,x1,y1, such as 40,20,180,300") from None
-    return [x0, y0, x1, y1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
-from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
-from spcnet.cli.predict import parse_box
+from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, SMOOTH, parse_box
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def video(
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
     flip: Annotated[bool, FLIP] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Follow a person through a video.
 

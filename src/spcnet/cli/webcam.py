@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
-from spcnet.cli.options import DEVICE, FLIP, MODEL, SMOOTH
+from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, SMOOTH
 from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
 
@@ -35,7 +35,7 @@ def webcam(
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
     flip: Annotated[bool, FLIP] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite earlier results.")] = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Show what a camera sees, with the skeleton over it.
 
