@@ -302,8 +302,7 @@ class VideoWriter:
         like: VideoReader | None = None,
     ) -> None:
         check_suffix(Path(f"video{suffix}"))
-        import av
-
+        av = _pyav()
         container, encoder, options = KINDS[suffix.lower()]
         self._time_base = time_base
         self._colours = like.colours if like else {}
