@@ -298,6 +298,7 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(stub: Stub) -> None:
         second = await Call(form(picture(33, 33)))(app)
         assert (second.status, second.code) == (504, "timeout")
         assert (await first).status == 504
+        await eventually(lambda: app.state.service.worker.waiting == 0)
         stub.free.set()
         assert (await Call(form(picture(44, 44)))(app)).status == 200
         assert stub.batches == [[(11, 11)], [(44, 44)]]  # the second was dropped

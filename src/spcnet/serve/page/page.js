@@ -168,7 +168,8 @@ function listJoints() {
     });
     button.append(dot, name, bar, value);
     button.addEventListener("focus", () => setChosen(n));
-    button.addEventListener("pointerenter", () => setChosen(n));
+    // Not pointerenter: that also comes when the list scrolls under a pointer at rest.
+    button.addEventListener("pointermove", () => setChosen(n));
     button.addEventListener("pointerleave", () => setChosen(focused()));
     button.addEventListener("blur", () => setChosen(null));
     const item = document.createElement("li");
