@@ -21,3 +21,11 @@ def test_the_service_load_benchmark_runs(tiny_checkpoint: Path) -> None:
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["1 clients", "2 clients"]
     assert all(line.endswith("0 refused") for line in lines)
+
+
+def test_the_latency_benchmark_runs(tiny_checkpoint: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "onnx_latency.py", tiny_checkpoint, "--turns", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line.split(", ")[1].split(":")[0] for line in lines] == ["batch 1", "batch 8"]
+    assert all(line.endswith(" ms") for line in lines)
