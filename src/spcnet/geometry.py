@@ -15,6 +15,7 @@ Array = NDArray[Any]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BOX_PADDING = 1.25  # a crop's side over the longer side of the tight person box
+SHARPEST = 2  # times that bilinear sampling may shrink a picture; more of it would alias
 
 
 def box_of_points(points: ArrayLike) -> Array:

@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 
 from spcnet.data.crops import OUTSIDE, extract_crop, reduce_by_area
-from spcnet.geometry import apply_affine, crop_affine
+from spcnet.geometry import (
+    SHARPEST,
+    apply_affine,
+    compose_affines,
+    crop_affine,
+    invert_affine,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
 
@@ -33,6 +39,15 @@ def test_strong_shrinking_averages_instead_of_aliasing() -> None:
     stripes[:, ::2] = 255
     crop = extract_crop(stripes, crop_affine((199.5, 199.5), 400, 40), 40)
     assert np.abs(crop.astype(int) - 127.5).max() <= 1
+
+
+def test_a_person_who_was_packed_looks_as_sharp_as_in_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    affine = crop_affine((299.5, 299.5), 280, 32, rotation=20)
+    packed, reduce = reduce_by_area(picture, 280 / (SHARPEST * 32))
+    trained = extract_crop(packed, compose_affines(affine, invert_affine(reduce)), 32)
+    used = extract_crop(picture, affine, 32)
+    assert used.std() == pytest.approx(trained.std(), rel=0.1)
 
 
 @pytest.mark.parametrize("factor", [2.5, 4, 7.3])

@@ -95,13 +95,14 @@ def train_by(
     """
     from spcnet.data.datasets import cached_store
     from spcnet.data.store import JoinedStores
+    from spcnet.geometry import SHARPEST
     from spcnet.training.loop import check_parts, check_processes, steps_per_epoch
     from spcnet.training.loop import train as train_network
 
     check_processes(plan, workers)
     data = plan.data
-    # Packed larger than twice the input, persons would alias when they are sampled.
-    side = min(data.side, 2 * plan.model.input_size)
+    # Packed larger than that, persons would alias when they are sampled.
+    side = min(data.side, SHARPEST * plan.model.input_size)
 
     def say_packing(done: int, total: int) -> None:
         if done % 1000 == 0 or done == total:

@@ -3,7 +3,14 @@
 import cv2
 import numpy as np
 
-from spcnet.geometry import IMAGENET_MEAN, Array, apply_affine, compose_affines, invert_affine
+from spcnet.geometry import (
+    IMAGENET_MEAN,
+    SHARPEST,
+    Array,
+    apply_affine,
+    compose_affines,
+    invert_affine,
+)
 
 # What lies outside the picture: 0 after normalisation, to the nearest grey level.
 OUTSIDE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
@@ -12,8 +19,9 @@ OUTSIDE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 def extract_crop(image: Array, affine: Array, size: int) -> Array:
     """The square crop that an affine takes from a picture.
 
-    Where the crop shrinks the picture more than twofold, the picture is first reduced by area:
-    plain bilinear sampling would alias.
+    Where the crop shrinks the picture more than twofold, the picture is first reduced by area, to
+    twofold: plain bilinear sampling would alias. Training does the same, whose persons are packed
+    at no more than twice the input's side.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -33,8 +41,8 @@ def extract_crop(image: Array, affine: Array, size: int) -> Array:
     region = image[y0:y1, x0:x1]
     to_region = np.array([[1.0, 0, -x0], [0, 1.0, -y0]])
     shrink = 1 / np.sqrt(abs(np.linalg.det(affine[:, :2])))
-    if shrink > 2:
-        region, reduce = reduce_by_area(region, shrink)
+    if shrink > SHARPEST:
+        region, reduce = reduce_by_area(region, shrink / SHARPEST)
         to_region = compose_affines(reduce, to_region)
     region_to_crop = compose_affines(affine, invert_affine(to_region))
     return cv2.warpAffine(
