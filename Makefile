@@ -1,5 +1,6 @@
 # make demo               predict on the example pictures; IMAGE=path for your own photo
 # make test               run the tests, two at a time; WORKERS=8 on a larger machine
+# make coverage           the same, and which lines no test reaches (half as long again)
 # make check              lint, format and types
 # make docs               the documentation's site, in site/
 # Each makes .venv and installs what it needs, once.
@@ -12,7 +13,7 @@ WORKERS ?= 2
 IMAGE :=
 export IMAGE
 
-.PHONY: demo test check docs clean
+.PHONY: demo test coverage check docs clean
 
 demo: $(VENV)/.installed
 	@if [ -n "$$IMAGE" ]; then \
@@ -23,8 +24,10 @@ demo: $(VENV)/.installed
 	@echo "Overlays (.jpg) and joints (.json) are in $(CURDIR)/demo"
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
-		--cov --cov-report=term --durations=5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=5 $(COVER)
+
+coverage: COVER := --cov --cov-report=term
+coverage: test
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -49,6 +49,8 @@ def _kind(annotation: Any) -> str:
         return ", ".join(parts)
     if parts and type(None) in parts:
         return " or ".join(_kind(part) for part in parts if part is not type(None)) + " or null"
+    if isinstance(annotation, type) and issubclass(annotation, dict):
+        return "mapping"
     return str(getattr(annotation, "__name__", annotation))
 
 

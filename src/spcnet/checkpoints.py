@@ -153,6 +153,10 @@ def find_weights(name: str) -> Path:
     path = weights_folder() / f"{name}.safetensors"
     if "/" not in name and tensor_files(path):
         return path
+    if tensor_files(inside := Path(name) / "model.safetensors"):
+        raise UserError(f"{name}: a folder; its model is {inside}")
+    if Path(name).exists():
+        raise UserError(f"{name}: a model's file ends in .safetensors or .onnx")
     trained = list_models(pretrained=True)
     have = f"these have: {', '.join(trained)}" if trained else "none has"
     if name in variant_names():

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import fails, spcnet
 from conftest import RECIPES
-from test_commands import fails, spcnet
 from typer.testing import CliRunner
 
 from spcnet.cli.main import app
@@ -96,6 +96,11 @@ def test_a_dry_run_states_the_steps_before_anything_is_trained(
     assert done.returncode == 0, done.stderr
     assert "12 runs of 1 epochs, 2 steps each, 24 in all" in done.stdout
     assert not (tmp_path / "study").exists()
+    done = spcnet(*command, "--seeds", "1", "--dry-run", "--json")
+    plan = json.loads(done.stdout)
+    assert [arm["arm"] for arm in plan["arms"]] == ["baseline", "dhm-r2", "sim", "dhm-sim"]
+    assert (plan["runs"], plan["steps_a_run"], plan["steps"]) == (4, 2, 8)
+    assert plan["seconds"] == pytest.approx(sum(arm["seconds_a_run"] for arm in plan["arms"]))
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, command: list[str]) -> None:
@@ -107,7 +112,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, command: list[str]) 
     out = ["-o", tmp_path / "x"]
     refused(*command[:-1], "8-9", *out, told="learns from 1 of its pictures")
     for seeds in ("1,1", "1, 1", "1,01", "one", ""):
-        refused(*command, "--seeds", seeds, *out, told="different whole numbers")
+        wrong = CliRunner().invoke(app, [*command, "--seeds", seeds, *map(str, out)])
+        assert (wrong.exit_code, "different whole numbers" in wrong.output) == (2, True)
     refused(*command, "--report", *out, told="no run is done yet")
     refused(*command, "--set", "data.dataset=store", *out, told="the data set's own pictures")
     refused(*command, "--set", "model.weights=default", *out, told="leave it out")

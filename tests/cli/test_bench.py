@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_commands import fails, spcnet
+from command_line import fails, spcnet
 
 from spcnet.bench.training import PHASES
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from command_line import fails, spcnet
 from PIL import Image
-from test_commands import fails, spcnet
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.cli.unseen import learned_from

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import fails, spcnet
 from conftest import EXAMPLES
 from PIL import Image
-from test_commands import fails, spcnet
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.cli.card_page import _run

@@ -9,30 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import fails, spcnet
 from conftest import EXAMPLES, RECIPES
 from PIL import Image
 
 from spcnet import __version__
-
-
-def spcnet(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "spcnet", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1", **environment},
-        check=False,
-    )
-
-
-def fails(*arguments: object, told: str) -> None:
-    """The command ends with 1 and one clear line."""
-    done = spcnet(*arguments)
-    assert done.returncode == 1, done.stderr
-    errors = [line for line in done.stderr.splitlines() if "error:" in line]
-    assert len(errors) == 1, done.stderr
-    assert told in errors[0]
-    assert "Traceback" not in done.stderr
 
 
 def test_version_help_and_usage() -> None:

@@ -1,28 +1,17 @@
 """What the shell offers after TAB, asked as the shell's script asks."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import spcnet
 
 from spcnet.checkpoints import list_models
 from spcnet.cli.completion import listed_models
 from spcnet.cli.main import main
 from spcnet.metrics.protocols import PROTOCOLS
-
-
-def spcnet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "spcnet", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment},
-        check=False,
-    )
-
 
 Ask = Callable[[str], list[str]]
 

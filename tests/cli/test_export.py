@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import spcnet
 from conftest import EXAMPLES, OnnxModels
-from test_commands import spcnet
 from typer.testing import CliRunner
 
 from spcnet.cli.main import app

@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from command_line import spcnet
 from conftest import EXAMPLES
 from making_videos import make_video, packets, plain_pictures
 from typer.testing import CliRunner
@@ -30,12 +31,6 @@ from spcnet.inference.video import FramePoses
 from spcnet.inference.video_files import VideoReader, VideoWriter
 
 COMMAND = [sys.executable, "-m", "spcnet"]
-
-
-def spcnet(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture

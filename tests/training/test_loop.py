@@ -128,7 +128,7 @@ def test_another_run_is_never_overwritten(figures: PackedStore, tmp_path: Path) 
     train(recipe(), figures, tmp_path / "run", stop=lambda: True)
     with pytest.raises(UserError, match="holds a run already"):
         train(recipe(), figures, tmp_path / "run")
-    with pytest.raises(UserError, match="another recipe"):
+    with pytest.raises(UserError, match=r"recipe: optimizer\.lr is .* there and 0\.0001"):
         train(recipe(optimizer={"lr": 1e-4}), figures, tmp_path / "run", resume=True)
 
 
@@ -291,9 +291,32 @@ def test_a_run_that_stopped_before_it_saved_begins_anew(
 ) -> None:
     train(recipe(), figures, tmp_path / "whole")
     train(recipe(), figures, tmp_path / "run", stop=lambda: True)
-    (tmp_path / "run" / "state.safetensors").unlink()
+    for name in ("state", "model"):
+        (tmp_path / "run" / f"{name}.safetensors").unlink()
     train(recipe(), figures, tmp_path / "run", resume=True)
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_a_run_whose_state_is_gone_is_not_begun_anew(figures: PackedStore, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    model = train(recipe(), figures, run)
+    before = model.read_bytes(), (run / "log.jsonl").read_text()
+    (run / "state.safetensors").unlink()
+    with pytest.raises(UserError, match=r"state\.safetensors is gone.*model\.weights=.*model\."):
+        train(recipe(), figures, run, resume=True)
+    assert (model.read_bytes(), (run / "log.jsonl").read_text()) == before
+
+
+def test_a_run_killed_between_its_last_two_files_gets_its_model(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    model = train(recipe(), figures, tmp_path / "run")
+    tensors, metadata = read_tensors(model)
+    model.unlink()
+    train(recipe(), figures, tmp_path / "run", resume=True)
+    again = read_tensors(model)
+    assert again[1] == metadata
+    assert all(torch.equal(again[0][name], tensors[name]) for name in tensors)
 
 
 def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) -> None:
@@ -311,10 +334,12 @@ def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) 
     [
         ({"variant": "spcnet_s1_w46"}, "unknown model 'spcnet_s1_w46'; did you mean"),
         ({"input_size": 100}, "multiples of 16; the nearest is 96 x 96"),
-        ({"arguments": {"width": 3}}, "unexpected keyword argument 'width'"),
-        ({"arguments": {"module": "dilatd"}}, "module must be one of hourglass, dilated"),
-        ({"arguments": {"fusion": "max"}}, "fusion must be one of"),
-        ({"arguments": {"stacks": 0}}, "stacks must be at least 1"),
+        ({"arguments": {"channels": 15}}, "channels must be even"),
+        (
+            {"weights": "defautl"},
+            r"model\.weights: unknown model 'defautl'; did you mean",
+        ),
+        ({"weights": "."}, r"model\.weights: \.: a model's file ends in \.safetensors"),
     ],
 )
 def test_a_network_that_cannot_be_is_told_before_anything_is_packed(

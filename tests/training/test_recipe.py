@@ -1,3 +1,4 @@
+import inspect
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,15 @@ from conftest import RECIPES
 
 from spcnet.data.augmentation import Augmentation
 from spcnet.errors import UserError
+from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import variant_names
-from spcnet.training.recipe import AugmentationSection, Recipe, load_recipe
+from spcnet.training.recipe import (
+    AugmentationSection,
+    NetworkArguments,
+    Recipe,
+    differences,
+    load_recipe,
+)
 
 ALL = sorted(RECIPES.glob("*.yaml"))
 
@@ -77,23 +85,54 @@ def test_overrides_reach_into_lists() -> None:
         ("name.x=1", "'name' is a value"),
         ("data.more=[{dataset: mpii, splt: val}]", r"'data\.more\.0\.splt'; did you mean 'split'"),
         ("data.more=[{dataset: mpi}]", "data.more.0.dataset: .*'mpi'"),
-        ("data.more.0.root=x", "data.more: .*list"),
+        ("data.more.0.root=x", r"data\.more: the recipe has no such list"),
+        ("training.batch_size=true", r"training\.batch_size: neither true nor false .*True"),
+        ("optimizer.lr=yes", r"optimizer\.lr: neither true nor false"),
+        ("training.ema=false", r"training\.ema: neither true nor false"),
+        ("training.keep_best=7", r"training\.keep_best: .*boolean.*7"),
+        ("optimizer=adamw", r"optimizer: a section with name, lr, .* such as optimizer\.name"),
+        ("model.arguments.chanels=32", r"'model\.arguments\.chanels'; did you mean 'channels'"),
+        ("model.arguments.channels=wide", r"model\.arguments\.channels: .*integer, got 'wide'"),
+        ("model.arguments.stacks=true", r"model\.arguments\.stacks: .*integer, got True"),
+        ("model.arguments.stacks=0", r"model\.arguments\.stacks: .*greater than or equal to 1"),
+        ("model.arguments.module=dilatd", r"model\.arguments\.module: .*'hourglass' or 'dilated'"),
+        ("loss.astray=0.1", "loss: `astray` and `swapped` need a likelihood"),
+        ("name=../elsewhere", "name: should name one folder"),
     ],
 )
 def test_a_wrong_field_names_itself_and_what_is_accepted(override: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        load_recipe(RECIPES / "synthetic.yaml", [override])
+        load_recipe(RECIPES / "mpii_paper.yaml", [override])
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("- a list", "mapping"), ("a: [", "YAML"), ("seed: 1", "name: .*required")],
+    [
+        ("- a list", "mapping"),
+        ("a: [", "YAML"),
+        ("seed: 1", "name: .*required"),
+        ("name: a\nseed: 1\nseed: 2", "'seed' stands twice.*line 2"),
+    ],
 )
 def test_files_that_are_no_recipes(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
         load_recipe(write(tmp_path, text))
     with pytest.raises(UserError, match="cannot read"):
         load_recipe(tmp_path / "missing.yaml")
+
+
+def test_a_network_takes_what_a_recipe_may_change_of_it() -> None:
+    parameters = inspect.signature(PoseNetwork).parameters
+    assert set(NetworkArguments.__annotations__) == set(parameters) - {"num_joints"}
+
+
+def test_two_recipes_differ_in_words() -> None:
+    one = {"seed": 1, "optimizer": {"lr": 1.0, "name": "muon"}, "model": {"arguments": {}}}
+    other = {"seed": 1, "optimizer": {"lr": 2.0, "name": "muon"}, "model": {"arguments": {"a": 3}}}
+    assert differences(one, one) == ""
+    assert differences(one, other) == (
+        "optimizer.lr is 1.0 there and 2.0 here, model.arguments.a is None there and 3 here"
+    )
 
 
 def test_a_dumped_recipe_reads_back() -> None:

@@ -1,7 +1,6 @@
 """Runs that are killed, and runs of several processes."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import FORKS
 from conftest import RECIPES
 
 from spcnet.tensor_files import read_tensors
@@ -30,10 +30,6 @@ TINY = [
 # So large an eps divides every gradient by the same, so that a step tells how large it was.
 PLAIN_DESCENT = ("optimizer.name=rmsprop", "optimizer.eps=1e3", "optimizer.lr=20",
                  "optimizer.clip=null", "optimizer.warmup_steps=0")  # fmt: skip
-
-# Forked off a process that has imported all there is, so that a victim begins at once.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["spcnet.training.loop", "torch._dynamo"])
 
 
 def be_killed(run: Path, store: Path, epochs: int) -> None:

@@ -85,7 +85,8 @@ def ablate(
     folder = out or Path("runs") / base.name
     found = find_device(device)
     if dry_run:
-        print(_describe_runs(list(runs.values()), base, found))
+        plan_of_all = _plan_runs(list(runs.values()), base, found)
+        print(json.dumps(plan_of_all) if as_json else _describe_runs(plan_of_all, found))
         return
     scored = _ScoredPersons(base, split)
     failed: list[str] = []
@@ -106,7 +107,9 @@ def ablate(
         if (score := scored.read(_run_dir(folder, *run), plan))
     }
     if not scores:
-        raise UserError(f"{folder}: no run is done yet; the same command goes on")
+        raise UserError(
+            f"{folder}: no run is done yet; the same command {'without --report ' * report}goes on"
+        )
     if as_json:
         print(json.dumps({name: _as_dict(STUDIES[name], scores, numbers) for name in studies}))
     else:
@@ -127,7 +130,7 @@ def _parse_seeds(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     seeds = [int(part) for part in parts if part.isdecimal()]
     if len(set(seeds)) < len(parts):
-        raise UserError(f"--seeds {text}: write different whole numbers, such as 0,1,2")
+        raise typer.BadParameter(f"{text}: write different whole numbers, such as 0,1,2")
     return seeds
 
 
@@ -187,7 +190,7 @@ class _ScoredPersons:
             UserError: it is of other persons, or of another recipe.
         """
         from spcnet.metrics.protocols import Score
-        from spcnet.training.recipe import parse_recipe
+        from spcnet.training.recipe import differences, parse_recipe
         from spcnet.training.run_dir import RECIPE
 
         path = run_dir / SCORE
@@ -198,9 +201,10 @@ class _ScoredPersons:
         there["recipe"] = parse_recipe(there["recipe"], source=str(path)).identity()
         differing = [name for name in wanted if there[name] != wanted[name]]
         if differing == ["recipe"]:
+            how = differences(there["recipe"], wanted["recipe"])
             raise UserError(
-                f"{path}: this run was trained by another recipe ({run_dir / RECIPE}); go on with "
-                "that one, or name another --out"
+                f"{path}: this run was trained by another recipe: {how}; go on with "
+                f"{run_dir / RECIPE}, or name another --out"
             )
         if differing:
             raise UserError(
@@ -276,33 +280,52 @@ def _train_runs(
     return failed
 
 
-def _describe_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> str:
-    """What all the runs would take: one line an arm, and the sum."""
+def _plan_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> dict[str, Any]:
+    """What all the runs would take: of every arm, and the sums."""
     from spcnet.training.loop import steps_per_epoch
     from spcnet.training.plan import make_plan
 
     persons, joints = count_persons(base.data)
     steps = base.training.epochs * steps_per_epoch(base, persons)
-    rows, seconds = [], 0.0
-    arms = {json.dumps(plan.model.arguments): plan for plan in runs}
-    for plan in arms.values():
+    arms = []
+    for plan in {json.dumps(plan.model.arguments): plan for plan in runs}.values():
         costs = make_plan(plan, joints=joints, steps=steps, processes=1, device=device)
-        count = sum(other.model.arguments == plan.model.arguments for other in runs)
-        seconds += count * costs.seconds
-        rows.append(
+        arms.append(
             {
-                "Arm": plan.name.removeprefix(f"{base.name}-").rpartition("-")[0],
-                "Runs": count,
-                "Parameters": f"{costs.parameters / 1e6:.2f} M",
-                "GMAC": f"{costs.gmac:.2f}",
-                "Time a run": timedelta(seconds=round(costs.seconds)),
+                "arm": plan.name.removeprefix(f"{base.name}-").rpartition("-")[0],
+                "runs": sum(other.model.arguments == plan.model.arguments for other in runs),
+                "parameters": costs.parameters,
+                "gmac": costs.gmac,
+                "seconds_a_run": costs.seconds,
             }
         )
-    total = timedelta(seconds=round(seconds))
+    return {
+        "arms": arms,
+        "runs": len(runs),
+        "epochs": base.training.epochs,
+        "steps_a_run": steps,
+        "steps": steps * len(runs),
+        "seconds": sum(arm["runs"] * arm["seconds_a_run"] for arm in arms),
+    }
+
+
+def _describe_runs(plan: dict[str, Any], device: Any) -> str:
+    """One line an arm, and the sums."""
+    rows = [
+        {
+            "Arm": arm["arm"],
+            "Runs": arm["runs"],
+            "Parameters": f"{arm['parameters'] / 1e6:.2f} M",
+            "GMAC": f"{arm['gmac']:.2f}",
+            "Time a run": timedelta(seconds=round(arm["seconds_a_run"])),
+        }
+        for arm in plan["arms"]
+    ]
     return (
-        f"{table(rows, right=list(rows[0])[1:])}\n\n{len(runs)} runs of {base.training.epochs} "
-        f"epochs, {steps} steps each, {steps * len(runs)} in all; about {total} in one process on "
-        f"{device}, data and scoring not counted"
+        f"{table(rows, right=list(rows[0])[1:])}\n\n{plan['runs']} runs of {plan['epochs']} "
+        f"epochs, {plan['steps_a_run']} steps each, {plan['steps']} in all; about "
+        f"{timedelta(seconds=round(plan['seconds']))} in one process on {device}, data and "
+        "scoring not counted"
     )
 
 

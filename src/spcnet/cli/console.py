@@ -14,6 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import typer
+
 from spcnet.errors import UserError
 from spcnet.files import whole_file
 
@@ -292,12 +294,12 @@ def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
     """The style of the comparison with the paper's table.
 
     Raises:
-        UserError: there is no such style, or nothing to print in it.
+        BadParameter: there is no such style, or nothing to print in it.
     """
     if style not in (None, "text", "markdown", "latex"):
-        raise UserError(f"--format {style}: a table is text, markdown or latex")
+        raise typer.BadParameter(f"--format {style}: a table is text, markdown or latex")
     if style is not None and (as_json or not compare):
-        raise UserError(
+        raise typer.BadParameter(
             f"--format {style} is how --compare prints its table; use it with --compare and "
             "without --json"
         )

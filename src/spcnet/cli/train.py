@@ -13,6 +13,7 @@ import typer
 
 from spcnet.cli.console import StopWish, progress, say, stop_wish
 from spcnet.cli.options import DEVICE
+from spcnet.cli.unseen import shared_pictures
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
-STOPPING = "stopping after this step; --resume goes on from there"
+STOPPING = "stopping; a run that has begun is saved first, and --resume goes on from there"
 MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
 
 
@@ -96,10 +97,26 @@ def train_by(
     from spcnet.data.datasets import cached_store
     from spcnet.data.store import JoinedStores
     from spcnet.geometry import SHARPEST
-    from spcnet.training.loop import check_parts, check_processes, steps_per_epoch
+    from spcnet.training.loop import (
+        check_directory,
+        check_parts,
+        check_processes,
+        steps_per_epoch,
+    )
     from spcnet.training.loop import train as train_network
+    from spcnet.training.run_dir import RunDirectory
 
     check_processes(plan, workers)
+    # What can be told before the persons are packed is told before.
+    problem = None
+    run = RunDirectory(directory, writes=workers.first)
+    try:
+        check_directory(run, plan, resume=run.holds_run if resume is None else resume)
+        if workers.first:
+            _check_data(plan)
+    except UserError as error:
+        problem = error
+    workers.agree(problem)
     data = plan.data
     # Packed larger than that, persons would alias when they are sampled.
     side = min(data.side, SHARPEST * plan.model.input_size)
@@ -108,7 +125,7 @@ def train_by(
         if done % 1000 == 0 or done == total:
             say(f"packed {done} of {total} persons")
         if stop.asked:
-            raise UserError("stopped while the data were packed; the next start packs them anew")
+            raise UserError("stopped while the data were packed; nothing has begun, start again")
 
     def open_store(part: "MoreData") -> "PackedStore":
         # The first process packs and expands, and the others find it done.
@@ -149,6 +166,24 @@ def train_by(
         )
 
 
+def _check_data(plan: "Recipe") -> None:
+    """See to it that there are enough persons, and that none is learned from and held out.
+
+    Raises:
+        UserError: it is not so.
+    """
+    from spcnet.data.datasets import open_dataset
+    from spcnet.training.loop import check_disjoint, steps_per_epoch
+
+    data = plan.data
+    persons, _ = count_persons(data)
+    steps_per_epoch(plan, persons)
+    if data.holdout is None or data.dataset == "store":  # a store's pictures are compared later
+        return
+    held = open_dataset(data.dataset, data.root, data.holdout)
+    check_disjoint(shared_pictures(data, held))
+
+
 def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     """What a run would take, in words."""
     from spcnet.training.loop import check_processes, steps_per_epoch
@@ -168,13 +203,13 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         ("recipe", recipe.name),
         ("network", f"{recipe.model.variant} {recipe.model.arguments or ''}".strip()),
         ("parameters", f"{costs.parameters / 1e6:.2f} M"),
-        ("multiply-adds", f"{costs.gmac:.1f} G an image of {recipe.model.input_size} px"),
+        ("multiply-adds", f"{costs.gmac:.2g} G an image of {recipe.model.input_size} px"),
         ("data", f"{_describe_data(data)}, {persons} persons, {joints} joints"),
         ("steps", f"{plan.epochs} epochs x {batches} = {steps}"),
         ("persons a step", f"{plan.batch_size} over {processes} process(es){parts}"),
         (
             "memory",
-            f"about {costs.memory / 1e9:.1f} GB a process: {costs.weight_bytes / 1e9:.2f} GB of "
+            f"about {costs.memory / 1e9:.2g} GB a process: {costs.weight_bytes / 1e9:.2g} GB of "
             f"weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
             f"activations{checkpointing}",
         ),

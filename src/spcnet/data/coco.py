@@ -39,6 +39,8 @@ def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
     """
     root = Path(root)
     path = root
+    if not root.exists():
+        raise UserError(f"{root}: no such file or folder")
     if not root.is_file():
         names = (
             f"annotations/person_keypoints_{split}.json",

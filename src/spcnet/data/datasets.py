@@ -283,9 +283,12 @@ def cached_store(
                 crop=crop,
                 report=lambda done: report(done, len(dataset)),
             )
-        except UserError:
+        except UserError as error:
             if not folder.exists():  # else another process packed it meanwhile
-                raise
+                where = "" if root is None else f" --root {root}"
+                raise UserError(
+                    f"{error} (spcnet data check {name}{where} lists what is missing or broken)"
+                ) from None
     return PackedStore(folder)
 
 

@@ -95,7 +95,9 @@ def parse_numbers(ranges: str, count: int, *, named: tuple[str, ...] = ()) -> li
             raise UserError(
                 f"unknown split {ranges!r}: use {names}or image numbers such as '1-500,620'"
             ) from None
-        if not span or span[0] < 1 or span[-1] > count:
+        if not span:
+            raise UserError(f"split {ranges!r}: {part!r} runs backwards; write {last}-{first}")
+        if span[0] < 1 or span[-1] > count:
             raise UserError(f"split {ranges!r}: image numbers go from 1 to {count}, got {part!r}")
         numbers.update(span)
     return sorted(numbers)

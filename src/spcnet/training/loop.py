@@ -27,10 +27,12 @@ their number changes nothing but the batch norms' statistics, which each process
 
 import copy
 import json
+import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +44,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint
+from spcnet.checkpoints import ModelCard
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import shuffled
 from spcnet.data.store import Store
@@ -51,15 +53,16 @@ from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
-from spcnet.tensor_files import read_tensors
+from spcnet.tensor_files import read_metadata, read_tensors
 from spcnet.training.board import Board, writer_class
 from spcnet.training.evaluation import REFINEMENT, score_store
 from spcnet.training.losses import Taught, heatmap_loss
 from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
 from spcnet.training.precision import autocast, freeze_statistics
-from spcnet.training.recipe import Recipe
+from spcnet.training.recipe import Recipe, differences
 from spcnet.training.run_dir import BEST, MODEL, RECIPE, STATE, RunDirectory
 from spcnet.training.teacher import Teacher
+from spcnet.training.weights import begin_with, weights_of
 from spcnet.training.workers import Workers, together
 
 LOG_EVERY = 20  # steps
@@ -68,6 +71,8 @@ LICENCE = (
     "MIT for the package; the weights were trained on third-party annotations for research: "
     "see NOTICE"
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -147,12 +152,14 @@ def train(
             held.enter_context(directory.held())
             if resume is None:
                 resume = directory.holds_run
-            _check_resumable(directory, resume=resume)
+            check_directory(directory, recipe, resume=resume)
         except UserError as error:
             problem = error
         workers.agree(problem)
         run = Run(recipe, store, directory, holdout=holdout, workers=workers)
         run.open(resume=workers.of_first(resume))
+        if run.finished and workers.first:
+            log.info("finished already: all %d steps are taken", run.steps)
         run.go(report, stop=stop)
         if run.finished and workers.first:
             finish(run_dir / MODEL)
@@ -190,6 +197,8 @@ class Run:
         self.average = copy.deepcopy(self.network) if plan.ema else self.network
         self.parallel: DistributedDataParallel | None = None
         if workers.count > 1:
+            # Kernels lie channels last, and torch warns once that its buckets do not.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
             with together():
                 self.parallel = DistributedDataParallel(
                     self.network,
@@ -228,9 +237,11 @@ class Run:
         """
         if self.workers.of_first(resume and self.directory.state.is_file()):
             self._load()
+            if self.finished and not (self.directory.path / MODEL).exists():
+                self._save()  # killed between the two files
         else:
             if self.recipe.model.weights is not None:
-                self.began_with = _begin_with(self.network, self.recipe, self.store)
+                self.began_with = begin_with(self.network, self.recipe, self.store.skeleton)
                 self.average.load_state_dict(self.network.state_dict())
             self.directory.begin(self.recipe)
         problem = None
@@ -395,10 +406,11 @@ class Run:
         path = self.directory.path / name
         if keep:
             self.directory.save_tensors(name, tensors, {}, by_any=True)
+        last = self.directory.path / MODEL
+        begin = f", with model.weights={last}" if last.exists() else ""
         return (
-            f"the {what} became {value} at step {self.step + 1}; go on from the last checkpoint "
-            "with a lower optimizer.lr in a new run (model.weights), or with optimizer.clip (1.0 "
-            "is a good first try); "
+            f"the {what} became {value} at step {self.step + 1}; begin a new run with a lower "
+            f"optimizer.lr or with optimizer.clip (1.0 is a good first try){begin}; "
             + (
                 f"the persons and the network are in {path}"
                 if keep
@@ -464,20 +476,26 @@ class Run:
             "scaler": self.scaler.state_dict(),
         }
         metadata = {"progress": json.dumps(progress), "run": json.dumps(self._identity())}
-        # The state last: while it is old, a resumed run writes both again.
+        # The state last: while it is old, a resumed run writes both again. The first time it is the
+        # model, so that a model without a state is none that a killed run has left.
+        first = not self.directory.state.exists()
+        if first:
+            self.directory.save_tensors(STATE, tensors, metadata)
         self.directory.save_model(MODEL, self.average.state_dict(), self._card())
-        self.directory.save_tensors(STATE, tensors, metadata)
+        if not first:
+            self.directory.save_tensors(STATE, tensors, metadata)
 
     def _load(self) -> None:
         """Go on from the last checkpoint, which the first process reads for all."""
         content = read_tensors(self.directory.state) if self.workers.first else None
         tensors, metadata = self.workers.of_first(content)
-        if "run" not in metadata:
+        saved = _check_same_recipe(metadata, self.recipe, self.directory)
+        if saved != (mine := self._identity()):
             raise UserError(
-                f"{self.directory.state}: written by another version of spcnet; go on with it, "
-                "or begin a new run with its model.safetensors as model.weights"
+                f"{self.directory.path}: its run learned from {saved['persons']} persons with "
+                f"{len(saved['joints'])} joints, and these data are {mine['persons']} persons with "
+                f"{len(mine['joints'])}; name the data that it began with, or another --run-dir"
             )
-        self._check_same_run(json.loads(metadata["run"]))
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {
@@ -515,27 +533,6 @@ class Run:
             "joints": list(store.skeleton.joints),
         }
 
-    def _check_same_run(self, saved: dict[str, Any]) -> None:
-        """See to it that a saved run is this one; fields it did not know have their defaults.
-
-        Raises:
-            UserError: it is another.
-        """
-        path, mine = self.directory.path, self._identity()
-        with suppress(ValidationError):  # of another version, whose fields are others
-            saved["recipe"] = Recipe.model_validate(saved["recipe"]).identity()
-        if saved["recipe"] != mine["recipe"]:
-            raise UserError(
-                f"{path}: its run has another recipe ({path / RECIPE}); "
-                "resume with that one, or name another --run-dir"
-            )
-        if saved != mine:
-            raise UserError(
-                f"{path}: its run learned from {saved['persons']} persons with "
-                f"{len(saved['joints'])} joints, and these data are {mine['persons']} persons with "
-                f"{len(mine['joints'])}; name the data that it began with, or another --run-dir"
-            )
-
     def _card(self) -> ModelCard:
         from spcnet import __version__
 
@@ -543,7 +540,7 @@ class Run:
         several = f", {self.workers.count} processes" if self.workers.count > 1 else ""
         return ModelCard(
             variant=recipe.model.variant,
-            arguments=recipe.model.arguments,
+            arguments=dict(recipe.model.arguments),
             skeleton=self.store.skeleton,
             input_size=recipe.model.input_size,
             heatmap=recipe.loss.kind,
@@ -576,8 +573,8 @@ class Run:
         )
 
 
-def _check_resumable(directory: RunDirectory, *, resume: bool) -> None:
-    """See to it that a new run overwrites nothing, and a resumed one has something to go on with.
+def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) -> None:
+    """See to it that a new run overwrites nothing, and a resumed one has itself to go on with.
 
     Raises:
         UserError: it does not.
@@ -593,41 +590,56 @@ def _check_resumable(directory: RunDirectory, *, resume: bool) -> None:
         raise UserError(
             f"{path}: holds a run already; go on with it by --resume, or name another --run-dir"
         )
+    if not resume:
+        return
+    if directory.state.is_file():
+        _check_same_recipe(read_metadata(directory.state), recipe, directory)
+    elif (path / MODEL).exists():
+        raise UserError(
+            f"{path}: {STATE} is gone, without which the run cannot go on; begin a new one with "
+            f"its weights: --run-dir ANOTHER --set model.weights={path / MODEL}"
+        )
 
 
-def _begin_with(network: nn.Module, recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Take over the weights of another run; the optimiser starts afresh.
+def _check_same_recipe(
+    metadata: Mapping[str, str], recipe: Recipe, directory: RunDirectory
+) -> dict[str, Any]:
+    """See to it that a saved state is of a run by this recipe; new fields have their defaults.
 
     Returns:
-        What the weights' card says of their own training.
+        What the state says of its run.
 
     Raises:
-        UserError: they are of another network, or of other joints.
+        UserError: it is of another, or not a state.
     """
-    name = str(recipe.model.weights)
-    trained, card = load_checkpoint(find_weights(name))
-    if card.skeleton.joints != store.skeleton.joints:
+    path = directory.path
+    if "run" not in metadata:
         raise UserError(
-            f"model.weights: {name} predicts {card.skeleton.name!r}, and the data are annotated "
-            f"with {store.skeleton.name!r}"
+            f"{directory.state}: written by another version of spcnet; go on with it, "
+            "or begin a new run with its model.safetensors as model.weights"
         )
-    try:
-        network.load_state_dict(trained.state_dict())
-    except RuntimeError:
+    saved: dict[str, Any] = json.loads(metadata["run"])
+    with suppress(ValidationError):  # of another version, whose fields are others
+        saved["recipe"] = Recipe.model_validate(saved["recipe"]).identity()
+    if differing := differences(saved["recipe"], recipe.identity()):
         raise UserError(
-            f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
-            f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}"
-        ) from None
-    return card.training
+            f"{path}: its run has another recipe: {differing}; resume with {path / RECIPE}, or "
+            "name another --run-dir"
+        )
+    return saved
 
 
 def check_recipe(recipe: Recipe) -> None:
     """See to it that the network of a recipe can be built, takes the input and can be watched.
 
     Raises:
-        UserError: the variant or an argument of it is unknown, the input size does not fit, or
-            TensorBoard is wanted and not installed.
+        UserError: the variant or an argument of it is unknown, the input size does not fit, there
+            are no such weights or teacher, or TensorBoard is wanted and not installed.
     """
+    if recipe.model.weights is not None:
+        weights_of("model.weights", recipe.model.weights)
+    if recipe.loss.teacher is not None:
+        weights_of("loss.teacher", recipe.loss.teacher)
     if recipe.training.tensorboard:
         writer_class()
     plan = recipe.model
@@ -651,7 +663,8 @@ def check_processes(recipe: Recipe, workers: Workers) -> None:
     if plan.batch_size % parts:
         raise UserError(
             f"training.batch_size: {plan.batch_size} persons cannot be dealt out to "
-            f"{workers.count} processes in {plan.accumulate} parts each; use a multiple of {parts}"
+            f"{workers.count} process{'es' * (workers.count > 1)} in {plan.accumulate} "
+            f"part{'s' * (plan.accumulate > 1)} each; use a multiple of {parts}"
         )
     if plan.batch_size == parts and not plan.frozen_batchnorm and not _normalises_one(recipe):
         raise UserError(
@@ -689,12 +702,23 @@ def _normalises_one(recipe: Recipe) -> bool:
 
 
 def check_parts(store: Store, holdout: Store) -> None:
-    """See to it that no held-out picture is learned from.
+    """See to it that no held-out picture is learned from, by the pictures' names.
 
     Raises:
-        UserError: the two stores share pictures, by their names.
+        UserError: the two stores share pictures.
     """
-    shared = sorted(store.pictures & holdout.pictures)
+    check_disjoint(sorted(store.pictures & holdout.pictures))
+
+
+def check_disjoint(shared: Sequence[str]) -> None:
+    """See to it that no held-out picture is learned from.
+
+    Args:
+        shared: names of the pictures that both parts have.
+
+    Raises:
+        UserError: there are some.
+    """
     if shared:
         raise UserError(
             f"data.train and data.holdout share {len(shared)} pictures, such as {shared[0]}; "

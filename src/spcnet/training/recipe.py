@@ -3,17 +3,28 @@
 import contextlib
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+    with_config,
+)
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.heatmaps import HeatmapKind
+from spcnet.models.network import FusionKind, ModuleKind
 from spcnet.skeletons import Skeleton
 from spcnet.training.losses import LabelNoise
 
@@ -23,12 +34,40 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_bool(cls, value: Any, info: ValidationInfo) -> Any:
+        """To Python true is 1; a person who writes it means something else."""
+        field = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and field is not bool:
+            raise ValueError("neither true nor false belongs here")
+        return value
+
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class NetworkArguments(TypedDict, total=False):
+    """What a recipe may change of `spcnet.models.network.PoseNetwork`."""
+
+    stacks: Count
+    channels: Count
+    module: ModuleKind
+    depth: Count
+    dilation: Count
+    fusion: FusionKind
+
 
 class ModelSection(Section):
     """Which network, and what it looks at."""
 
     variant: str = Field("spcnet_s8_w256", description="a name of `spcnet models`")
-    arguments: dict[str, Any] = Field({}, description="arguments of PoseNetwork to override")
+    arguments: NetworkArguments = Field(
+        NetworkArguments(),
+        description="what to change of the variant: "
+        + ", ".join(f"`{name}`" for name in NetworkArguments.__annotations__),
+    )
     input_size: int = Field(256, gt=0, description="side of the square input, pixels")
     weights: str | None = Field(
         None, description="a model or .safetensors whose weights the run begins with"
@@ -204,7 +243,10 @@ class TrainingSection(Section):
 class Recipe(Section):
     """One training run."""
 
-    name: str = Field(description="what the run is called; its directory is runs/NAME")
+    name: str = Field(
+        pattern=r"^[^/\\]*[^/\\.][^/\\]*$",
+        description="what the run is called; its directory is runs/NAME",
+    )
     description: str = Field("", description="for people")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     model: ModelSection = ModelSection()
@@ -235,7 +277,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), _OnceLoader)
     except OSError as error:
         raise UserError(f"{path}: cannot read the recipe: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -246,6 +288,19 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     for override in overrides:
         _apply_override(values, override)
     return parse_recipe(values, source=str(path))
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error: else the last one silently wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        for key, (where, _) in zip(keys, node.value, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key!r} stands twice", problem_mark=where.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
@@ -259,6 +314,18 @@ def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
     except ValidationError as error:
         problems = "; ".join(_explain(problem) for problem in error.errors())
         raise UserError(f"{source}: {problems}") from None
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], within: str = "") -> str:
+    """The fields in which two recipes differ, in words; empty where they are the same."""
+    told = []
+    for name in {**one, **other}:
+        there, here = one.get(name), other.get(name)
+        if isinstance(there, dict) and isinstance(here, dict):
+            told.append(differences(there, here, f"{within}{name}."))
+        elif there != here:
+            told.append(f"{within}{name} is {there} there and {here} here")
+    return ", ".join(filter(None, told))
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -300,16 +367,34 @@ def _place(values: list[Any], text: str, override: str) -> int:
 def _explain(problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     field = ".".join(location)
-    if problem["type"] != "extra_forbidden":
-        got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
-        return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}{got}"
+    kind, got = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        known = _fields(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown field {field!r}; {hint}known here: {', '.join(known)}"
+    if kind == "missing":
+        return f"{field}: field required"
+    if kind in ("model_type", "dict_type"):
+        known = _fields(location)
+        return (
+            f"{field}: a section with {', '.join(known)}, such as {field}.{known[0]}; got {got!r}"
+        )
+    if kind == "list_type" and isinstance(got, dict):
+        return f"{field}: the recipe has no such list; write it there, or --set {field}=[{{...}}]"
+    if kind == "string_pattern_mismatch":
+        return f"{field}: should name one folder, without / and not only dots; got {got!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(got, dict) else f", got {got!r}"
+    return f"{field}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _fields(location: Sequence[str]) -> list[str]:
+    """Names of a section's fields."""
     section: Any = Recipe
-    for part in location[:-1]:
+    for part in location:
         if not part.isdecimal():  # of a list, where each has the same fields
             section = section.model_fields[part].annotation
         if get_origin(section) is list:
             (section,) = get_args(section)
-    known = list(section.model_fields)
-    near = difflib.get_close_matches(location[-1], known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown field {field!r}; {hint}known here: {', '.join(known)}"
+    return list(getattr(section, "model_fields", None) or section.__annotations__)

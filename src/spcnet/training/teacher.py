@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spcnet.checkpoints import find_weights, load_checkpoint
+from spcnet.checkpoints import load_checkpoint
 from spcnet.errors import UserError
 from spcnet.heatmaps import activate
 from spcnet.models.network import channels_last
 from spcnet.skeletons import Skeleton
+from spcnet.training.weights import weights_of
 
 
 class Teacher:
@@ -26,7 +27,7 @@ class Teacher:
     """
 
     def __init__(self, name: str, *, skeleton: Skeleton, device: torch.device) -> None:
-        network, self.card = load_checkpoint(find_weights(name))
+        network, self.card = load_checkpoint(weights_of("loss.teacher", name))
         if self.card.skeleton.joints != skeleton.joints:
             raise UserError(
                 f"loss.teacher: {name} predicts {self.card.skeleton.name!r}, and the data are "
