@@ -3,7 +3,8 @@
     python tools/install_weights.py runs/lspet_cpu/model.safetensors default --root PATH/lspet
 
 Scores the model on the validation images of LSP extended, with and without flip, writes the
-scores into its model card and saves it as src/spcnet/weights/NAME.safetensors.
+scores into its model card and saves it as src/spcnet/weights/NAME.safetensors. A network that the
+recipe described as a variant with other arguments, and that is registered, gets its own name.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.leeds import read_lspet
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import evaluate
+from spcnet.models.registry import create_model, variant_names
 
 
 def main() -> None:
@@ -42,6 +44,9 @@ def main() -> None:
             }
         )
     network, card = load_checkpoint(arguments.model)
+    for variant in variant_names():
+        if str(create_model(variant, num_joints=len(card.skeleton))) == str(network):
+            card = replace(card, variant=variant, arguments={})
     target = weights_folder() / f"{arguments.name}.safetensors"
     save_checkpoint(target, network.state_dict(), replace(card, scores=card.scores + scores))
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

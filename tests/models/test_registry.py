@@ -16,6 +16,7 @@ VARIANTS = [
     "spcnet_s8_w256",
     "spcnet_s4_w256",
     "spcnet_s2_w256",
+    "spcnet_s2_w192",
     "spcnet_s2_w128",
     "spcnet_s2_w96",
     "spcnet_s1_w64",

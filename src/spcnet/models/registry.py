@@ -109,6 +109,12 @@ def spcnet_s2_w256(**kwargs: Any) -> PoseNetwork:
 
 
 @register
+def spcnet_s2_w192(**kwargs: Any) -> PoseNetwork:
+    """Two stacks at three quarters of the width, for a CPU."""
+    return _spcnet(**{"stacks": 2, "channels": 192, **kwargs})
+
+
+@register
 def spcnet_s2_w128(**kwargs: Any) -> PoseNetwork:
     """Two stacks at half the width, for a CPU."""
     return _spcnet(**{"stacks": 2, "channels": 128, **kwargs})
