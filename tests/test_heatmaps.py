@@ -21,7 +21,7 @@ from spcnet.skeletons import SKELETONS, Skeleton
 any_pace = settings(deadline=None)  # the first example is slow
 
 SIZES = [(32, 32), (24, 40)]
-REFINEMENTS = ["none", "quarter", "dark"]
+REFINEMENTS = ["none", "quarter", "dark", "mass"]
 
 every_refinement = pytest.mark.parametrize("refinement", REFINEMENTS)
 
@@ -142,6 +142,32 @@ def test_dark_finds_the_peak_of_a_slanted_map() -> None:
     assert found[0].tolist() == pytest.approx([11.35, 12.4], abs=0.01)
 
 
+def test_mass_prefers_a_broad_hill_to_a_narrow_spike() -> None:
+    heatmaps = torch.zeros(1, 32, 32, dtype=torch.float64)
+    heatmaps[0, 5, 6] = 1.0  # the likeliest cell
+    heatmaps[0, 20:23, 24:27] = 0.4  # where joints are found more than three times as often
+    assert decode(heatmaps, refinement="dark")[0].round().tolist() == [[6, 5]]
+    found, score = decode(heatmaps, refinement="mass", sigma=1.0)
+    assert found[0].tolist() == pytest.approx([25, 21], abs=1e-6)
+    # By hand: nine cells under a Gaussian of 1.44 cells, of which an ideal hill would gather 1.
+    near = torch.exp(-(torch.arange(-1, 2.0) ** 2) / (2 * 1.44**2)).sum()
+    expected = 0.4 * near**2 / (2 * math.pi * 1.44**2) * (1 + 1.44**2)
+    assert score.item() == pytest.approx(expected.item(), rel=0.01)
+
+
+@any_pace
+@given(at=st.tuples(*[st.floats(8, 23)] * 2), sigma=st.floats(1.0, 2.0))
+def test_mass_finds_an_encoded_point_whose_score_is_1(
+    at: tuple[float, float], sigma: float
+) -> None:
+    point = torch.tensor([at], dtype=torch.float64)
+    found, score = decode(
+        gaussian_heatmaps(point, (32, 32), sigma=sigma), refinement="mass", sigma=sigma
+    )
+    assert (found - point).abs().max() <= 0.01
+    assert score.item() == pytest.approx(1, abs=0.09)  # less where it lies between cells
+
+
 @every_refinement
 def test_decode_takes_any_leading_dimensions(refinement: Any) -> None:
     heatmaps = random_maps(2, 3, 4, 9, 7)
@@ -186,7 +212,7 @@ def awkward_maps() -> Tensor:
     )
 
 
-@every_refinement
+@pytest.mark.parametrize("refinement", ["none", "quarter", "dark"])
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 3.0])
 def test_refinement_of_awkward_maps_is_finite_and_within_a_cell(
     refinement: Any, sigma: float
@@ -197,6 +223,14 @@ def test_refinement_of_awkward_maps_is_finite_and_within_a_cell(
     assert cells.isfinite().all()
     assert (cells - peaks).abs().max() <= 1
     assert torch.equal(scores, heatmaps.amax((-2, -1)))
+
+
+def test_mass_of_awkward_maps_is_finite_and_on_the_map() -> None:
+    heatmaps = awkward_maps()
+    cells, scores = decode(heatmaps, refinement="mass")
+    assert cells.isfinite().all() and scores.isfinite().all()
+    assert cells.min() >= 0
+    assert (cells.amax(0) <= torch.tensor([heatmaps.shape[-1] - 1, heatmaps.shape[-2] - 1])).all()
 
 
 @every_refinement

@@ -75,7 +75,7 @@ def test_every_arm_is_trained_scored_and_compared(
     # What is printed is what `spcnet evaluate` says of the run's model.
     model = out / "sim-seed3" / "model.safetensors"
     again = spcnet("evaluate", "--model", model, "--dataset", "synthetic", "--split", "9-11",
-                   "--json")  # fmt: skip
+                   "--refinement", "dark", "--json")  # fmt: skip
     assert json.loads(again.stdout)["mean_limbs"] == table["scores"]["sim"]["3"]["mean_limbs"]
 
     report = spcnet(*command, "-o", out, "--seeds", "3,4,5", "--report", "--format", "markdown",

@@ -42,7 +42,7 @@ def test_without_a_calibration_scores_are_peaks_within_0_and_1() -> None:
 
 FAMILIES: dict[str, tuple[str, dict[str, Any], HeatmapKind, Refinement]] = {
     "hourglass": ("hourglass_s2_w96", {"depth": 1}, "gaussian", "quarter"),
-    "dhm": ("dhm_s8_w256", {"depth": 1}, "softmax_absent", "none"),
+    "dhm": ("dhm_s8_w256", {"depth": 1}, "softmax_absent", "mass"),
     "hourglass_sim": ("hourglass_sim_s8_w256", {"depth": 2}, "softmax", "dark"),
 }
 

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import Blobs, dot_picture
+from conftest import EXAMPLES, Blobs, dot_picture
 from PIL import Image
 
+from spcnet.calibration import Calibration
+from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
@@ -185,7 +188,7 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         PoseEstimator(str(tmp_path / "none.safetensors"))
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
         PoseEstimator("default", batch_size=0)
-    with pytest.raises(UserError, match="refinement must be one of none, quarter, dark"):
+    with pytest.raises(UserError, match="refinement must be one of none, quarter, dark, mass"):
         PoseEstimator("default", refinement="bad")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="device 'tpu9' is not here"):
         PoseEstimator("default", device="tpu9")
@@ -218,3 +221,19 @@ def test_a_coco_document_names_images_joints_and_limbs() -> None:
     (category,) = document["categories"]
     assert category["keypoints"][12] == "neck"
     assert [13, 14] in category["skeleton"]  # neck to head top, counted from 1
+
+
+def test_a_calibration_of_other_values_is_not_applied(tmp_path: Path) -> None:
+    """What "mass" calls 0.5 is not what the other refinements call 0.5."""
+    network, card = load_checkpoint(find_weights("default"))
+    card = replace(card, refinement="mass", calibration=Calibration((0.0, 1.0), (0.25, 0.75)))
+    path = tmp_path / "mass.safetensors"
+    save_checkpoint(path, network.state_dict(), card)
+    picture = EXAMPLES / "standing.jpg"
+    (own,) = PoseEstimator(str(path), device="cpu").predict(picture)
+    assert own.scores.min() >= 0.25 and own.scores.max() <= 0.75
+    for options in ({"refinement": "dark"}, {"scales": "0.9,1.1"}):
+        estimator = PoseEstimator(str(path), device="cpu", **options)  # type: ignore[arg-type]
+        assert estimator.calibration is None
+    (kept,) = PoseEstimator(str(path), device="cpu", refinement="mass").predict(picture)
+    assert np.array_equal(kept.scores, own.scores)

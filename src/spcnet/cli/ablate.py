@@ -17,12 +17,14 @@ from spcnet.cli.unseen import shared_pictures
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
+    from spcnet.heatmaps import Refinement
     from spcnet.metrics.protocols import Score
     from spcnet.training.ablation import Scores, Spread, Study
     from spcnet.training.recipe import Recipe
     from spcnet.training.workers import Workers
 
 SCORE = "score.json"
+REFINEMENT: "Refinement" = "dark"  # of every arm, whatever its loss
 
 
 class Wanted(StrEnum):
@@ -222,7 +224,7 @@ class _ScoredPersons:
         from spcnet.training.run_dir import MODEL
 
         score = evaluate(
-            PoseEstimator(str(run_dir / MODEL), device=device),
+            PoseEstimator(str(run_dir / MODEL), device=device, refinement=REFINEMENT),
             open_dataset(self.data.dataset, self.data.root, self.split),
             protocol=self.protocol,
             crop=self.crop,

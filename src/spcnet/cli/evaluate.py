@@ -17,7 +17,17 @@ from spcnet.cli.console import (
     say_foreign,
     table,
 )
-from spcnet.cli.options import DATASET, DEVICE, FLIP, FORCE, MODEL, ROOT, ROTATIONS, SCALES
+from spcnet.cli.options import (
+    DATASET,
+    DEVICE,
+    FLIP,
+    FORCE,
+    MODEL,
+    REFINEMENT,
+    ROOT,
+    ROTATIONS,
+    SCALES,
+)
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.cli.unseen import learned_from
 
@@ -55,6 +65,7 @@ def evaluate(
     flip: Annotated[bool, FLIP] = False,
     scales: Annotated[str | None, SCALES] = None,
     rotations: Annotated[str | None, ROTATIONS] = None,
+    refinement: Annotated[str | None, REFINEMENT] = None,
     device: Annotated[str, DEVICE] = "auto",
     predictions: Annotated[
         Path | None,
@@ -95,7 +106,14 @@ def evaluate(
 
     if predictions is not None:
         check_writable_format(predictions)
-    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
+    estimator = PoseEstimator(
+        model,
+        device=device,
+        flip=flip,
+        scales=scales,
+        rotations=rotations,
+        refinement=refinement,  # type: ignore[arg-type]  # any text; it is checked there
+    )
     if submission is not None:
         _submit(submission, root, model, estimator)
         return

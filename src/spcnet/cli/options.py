@@ -19,6 +19,9 @@ FLIP = typer.Option("--flip", help="Average with the mirror image: better, half 
 SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
 SCALES = typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
 ROTATIONS = typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
+REFINEMENT = typer.Option(
+    help="Where in a heatmap a joint is: none, quarter, dark or mass; by default the model's own."
+)
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
     "Without boxes the whole picture is taken as one person."

@@ -11,7 +11,7 @@ from spcnet.checkpoints import ModelCard
 from spcnet.errors import UserError
 from spcnet.export.graph import CropsToKeypoints, with_outputs
 from spcnet.geometry import Array
-from spcnet.heatmaps import cells_to_pixels, decode
+from spcnet.heatmaps import cells_to_pixels, decode, gather_mass
 from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
 from spcnet.inference.onnx_sessions import open_session
 from spcnet.models.network import PoseNetwork
@@ -91,7 +91,10 @@ def agreement(
     with torch.inference_mode():
         rows = [reference(torch.from_numpy(crop[None])) for crop in crops]
     keypoints, scores, heatmaps = (torch.cat(parts).numpy() for parts in zip(*rows, strict=True))
-    ranked = np.sort(heatmaps.reshape(*scores.shape, -1))  # (N, K, h * w), ascending
+    looked_at = heatmaps
+    if card.refinement == "mass":
+        looked_at = gather_mass(torch.from_numpy(heatmaps), sigma=card.sigma).numpy()
+    ranked = np.sort(looked_at.reshape(*scores.shape, -1))  # (N, K, h * w), ascending
     clear = ranked[..., -1] - ranked[..., -2] > CLEAR_LEAD * np.abs(ranked[..., -1])
     furthest = score_difference = 0.0
     moved = []

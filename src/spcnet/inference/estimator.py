@@ -84,6 +84,8 @@ class PoseEstimator:
         rotations: average over crops turned by these degrees as well, such as ``(-30, 0, 30)``;
             each takes the time of one.
         refinement: how peaks are refined below one heatmap cell; by default the checkpoint's.
+            Values of ``"mass"`` and of the others differ, so that where only one of this and the
+            checkpoint's is ``"mass"`` (with scales too) scores are plain peaks, not calibrated.
         batch_size: most crops that go through the network at once.
 
     Raises:
@@ -123,6 +125,8 @@ class PoseEstimator:
             )
         self.refinement: Refinement = "none" if self.scales else refinement or self.card.refinement
         self.batch_size = batch_size
+        if (self.refinement == "mass") != (self.card.refinement == "mass"):
+            self.calibration = None  # it was fitted on values of the other sort
         if isinstance(self.backend, OnnxKeypoints):
             self.calibration = None  # the file's scores are calibrated
             if self.testing() != NO_AUGMENTATION:

@@ -9,14 +9,20 @@ import torch
 from spcnet.data.augmentation import make_batch
 from spcnet.data.datasets import default_protocol
 from spcnet.data.store import Store
-from spcnet.heatmaps import Refinement, activate, cells_to_pixels, decode
+from spcnet.heatmaps import HeatmapKind, Refinement, activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.precision import autocast
 from spcnet.training.recipe import Recipe
 from spcnet.training.workers import Workers
 
-REFINEMENT: Refinement = "dark"  # of held-out scores, and what the trained model uses by default
+
+def refinement_of(kind: HeatmapKind) -> Refinement:
+    """How held-out persons are decoded, and what the trained model does by default.
+
+    Where heatmaps are probabilities, the mass about a point says more than the highest cell.
+    """
+    return "dark" if kind == "gaussian" else "mass"
 
 
 @torch.no_grad()
@@ -45,7 +51,9 @@ def score_store(
         with autocast(recipe, workers.device):
             raw = network(images.contiguous(memory_format=torch.channels_last))
         heatmaps = activate(raw, kind=recipe.loss.kind, sigma=recipe.loss.sigma)
-        cells, _ = decode(heatmaps, refinement=REFINEMENT, sigma=recipe.loss.sigma)
+        cells, _ = decode(
+            heatmaps, refinement=refinement_of(recipe.loss.kind), sigma=recipe.loss.sigma
+        )
         found = cells_to_pixels(cells, PoseNetwork.stride)
         parts.append((rows, *(t.cpu().numpy() for t in (found, batch.points, batch.annotated))))
     network.train(was_training)

@@ -55,7 +55,7 @@ from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
 from spcnet.tensor_files import read_metadata, read_tensors
 from spcnet.training.board import Board, writer_class
-from spcnet.training.evaluation import REFINEMENT, score_store
+from spcnet.training.evaluation import refinement_of, score_store
 from spcnet.training.losses import Taught, heatmap_loss
 from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
 from spcnet.training.precision import autocast, freeze_statistics
@@ -545,7 +545,7 @@ class Run:
             input_size=recipe.model.input_size,
             heatmap=recipe.loss.kind,
             sigma=recipe.loss.sigma,
-            refinement=REFINEMENT,
+            refinement=refinement_of(recipe.loss.kind),
             training={
                 "dataset": recipe.data.dataset,
                 "images": " + ".join(
