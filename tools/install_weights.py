@@ -10,10 +10,12 @@ recipe described as a variant with other arguments, and that is registered, gets
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.leeds import read_lspet
+from spcnet.heatmaps import Refinement
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import evaluate
 from spcnet.models.registry import create_model, variant_names
@@ -25,11 +27,14 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("name")
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--refinement", choices=get_args(Refinement), help="by default the run's")
     arguments = parser.parse_args()
 
     scores = []
     for flip in (False, True):
-        estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
+        estimator = PoseEstimator(
+            str(arguments.model), device="cpu", flip=flip, refinement=arguments.refinement
+        )
         dataset = read_lspet(arguments.root, "val")
         score = evaluate(estimator, dataset, protocol="lspet-pck").score
         print(f"flip {flip}: {score.mean_limbs:.2f} over the limbs, {score.mean:.2f} over all")
@@ -44,6 +49,7 @@ def main() -> None:
             }
         )
     network, card = load_checkpoint(arguments.model)
+    card = replace(card, refinement=arguments.refinement or card.refinement)
     for variant in variant_names():
         if str(create_model(variant, num_joints=len(card.skeleton))) == str(network):
             card = replace(card, variant=variant, arguments={})

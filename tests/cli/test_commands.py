@@ -227,16 +227,14 @@ def test_a_wrong_recipe_is_told() -> None:
 
 
 def test_the_bundled_model_keeps_its_promise(shared_data: Path) -> None:
-    """Above 50 % over the 12 limb joints of the validation images, and the same twice."""
+    """Above 60 % over the 12 limb joints of the first 200 validation images, and the same twice."""
     command = ["evaluate", "--model", "default", "--dataset", "lspet",
                "--root", shared_data / "lspet", "--json", "--split"]  # fmt: skip
-    first, second = spcnet(*command, "8061-8100"), spcnet(*command, "8061-8100")
+    first, second = spcnet(*command, "8061-8080"), spcnet(*command, "8061-8080")
     assert first.stdout == second.stdout
-    done = spcnet(*command, "val")
+    done = spcnet(*command, "8061-8260")
     assert done.returncode == 0, done.stderr
-    score = json.loads(done.stdout)
-    assert score["persons"] == 589
-    assert score["mean_limbs"] > 50
+    assert json.loads(done.stdout)["mean_limbs"] > 60
 
 
 def test_a_store_that_travelled_is_trained_on_and_ctrl_c_saves(tmp_path: Path) -> None:

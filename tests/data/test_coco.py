@@ -105,7 +105,7 @@ def test_rows_without_keypoints_are_no_persons(tmp_path: Path) -> None:
         ({"keypoints": [float("nan"), 2, 2] * 3}, "annotation 31: .*not finite"),
         ({"keypoints": [0] * 9, "bbox": None}, "annotation 31: .*neither keypoints nor a bbox"),
         ({"bbox": [1, 2, 3]}, "annotation 31: "),
-        ({"image_id": 8}, "annotation 31: KeyError 8"),
+        ({"image_id": 8}, "annotation 31: 8 is missing, or the image that it names"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

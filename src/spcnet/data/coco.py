@@ -158,10 +158,11 @@ def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int)
             number=number,
             image_number=row["image_id"] if isinstance(row["image_id"], int) else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: annotation {row.get('id')}: {type(error).__name__} {error}"
-        ) from None
+    except KeyError as error:
+        what = f"{error} is missing, or the image that it names"
+        raise UserError(f"{path}: annotation {row.get('id')}: {what}") from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: annotation {row.get('id')}: {error}") from None
 
 
 def _tight(bbox: Sequence[float] | None) -> np.ndarray[Any, Any] | None:
