@@ -235,6 +235,10 @@ def test_the_bundled_model_keeps_its_promise(shared_data: Path) -> None:
     done = spcnet(*command, "8061-8260")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["mean_limbs"] > 60
+    whole = spcnet(*command, "8061-8064", "--no-boxes")
+    assert json.loads(whole.stdout)["crop"] is None
+    assert "no boxes, protocol lspet-pck" in whole.stderr
+    assert spcnet(*command, "8061", "--no-boxes", "--crop", "box").returncode == 2
 
 
 def test_a_store_that_travelled_is_trained_on_and_ctrl_c_saves(tmp_path: Path) -> None:

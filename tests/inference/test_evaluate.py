@@ -31,6 +31,18 @@ def test_predictions_are_those_of_the_estimator_for_each_box(estimator: PoseEsti
     assert scores[4] == pytest.approx(pose.scores, abs=1e-5)
 
 
+def test_without_boxes_the_person_is_looked_for(estimator: PoseEstimator) -> None:
+    figures = SyntheticFigures("1-3")
+    points, scores, persons = predict_dataset(estimator, figures, crop=None)
+    assert [person.image for person in persons] == [p.image for _, p in figures.samples()]
+    image, _ = list(figures.samples())[2]
+    (pose,) = estimator.predict(image)
+    assert np.array_equal(points[2], pose.keypoints)
+    assert np.array_equal(scores[2], pose.scores)
+    found = evaluate(estimator, figures, protocol="lspet-pck", crop=None)
+    assert found.score.persons == 3
+
+
 def test_crop_rules_reach_the_network(estimator: PoseEstimator, tmp_path: Path) -> None:
     Image.fromarray(dot_picture((90, 120), (30, 40), (70, 50), 6)).save(tmp_path / "a.png")
     points = np.linspace([20, 20], [60, 80], 16)

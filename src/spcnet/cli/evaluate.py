@@ -57,6 +57,12 @@ def evaluate(
             autocompletion=crop_rules,
         ),
     ] = None,
+    no_boxes: Annotated[
+        bool,
+        typer.Option(
+            "--no-boxes", help="Look for the one person of each picture, as predict does."
+        ),
+    ] = False,
     threshold: Annotated[float | None, THRESHOLD] = None,
     ground_truth: Annotated[
         Path | None,
@@ -89,6 +95,8 @@ def evaluate(
     Example: spcnet evaluate --model default --dataset lspet --root PATH/lspet --split val
     """
     style = check_style(style, compare=compare, as_json=as_json)
+    if no_boxes and (crop or submission):
+        raise typer.BadParameter("--no-boxes goes without --crop and --submission")
     prepare_output([path for path in (predictions, submission) if path], force=force)
 
     from spcnet.data.datasets import (
@@ -119,11 +127,11 @@ def evaluate(
         return
     split = split or default_split(dataset, root)
     protocol = protocol or default_protocol(dataset)
-    rule = check_rule(crop or default_crop(dataset))
+    rule = None if no_boxes else check_rule(crop or default_crop(dataset))
     opened = open_dataset(dataset, root, split)
     say(
-        f"model {estimator.describe()}; {dataset} {opened.split}, {len(opened)} persons, crop "
-        f"{rule}, protocol {protocol}"
+        f"model {estimator.describe()}; {dataset} {opened.split}, {len(opened)} persons, "
+        f"{f'crop {rule}' if rule else 'no boxes'}, protocol {protocol}"
     )
     say_foreign(protocol, opened.name)
     if shared := learned_from(estimator.card.training, opened, root).shared:

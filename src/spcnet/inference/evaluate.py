@@ -38,7 +38,7 @@ def evaluate(
     dataset: Dataset,
     *,
     protocol: str,
-    crop: CropRule = "box",
+    crop: CropRule | None = "box",
     threshold: float | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
@@ -49,7 +49,8 @@ def evaluate(
             are compared.
         dataset: what to score on.
         protocol: a name of `spcnet.metrics.protocols.PROTOCOLS`.
-        crop: the rule by which persons are cropped.
+        crop: the rule by which persons are cropped; None leaves it to the estimator to find the
+            one person of each picture.
         threshold: another one than the protocol's own.
         report: called with the number of persons done.
 
@@ -82,7 +83,7 @@ def predict_dataset(
     estimator: PoseEstimator,
     dataset: Dataset,
     *,
-    crop: CropRule = "box",
+    crop: CropRule | None = "box",
     report: Callable[[int], None] = lambda done: None,
 ) -> tuple[Array, Array, list[Annotation]]:
     """Keypoints (N, K, 2) in image pixels and scores (N, K) of every annotated person, and these.
@@ -90,6 +91,8 @@ def predict_dataset(
     Raises:
         UserError: there are no persons, or the crop rule does not fit them.
     """
+    if crop is None:
+        return _locate_dataset(estimator, dataset, report)
     rule = region_rule(crop, dataset)
     pictures: list[Array] = []
     squares: list[Square] = []
@@ -108,4 +111,21 @@ def predict_dataset(
     if not found:
         raise UserError(f"{dataset.name} {dataset.split}: no persons to score")
     points, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+    return points, scores, annotations
+
+
+def _locate_dataset(
+    estimator: PoseEstimator, dataset: Dataset, report: Callable[[int], None]
+) -> tuple[Array, Array, list[Annotation]]:
+    """As `predict_dataset`, of whole pictures in which nobody tells where the person is."""
+    found: list[tuple[Array, Array]] = []
+    annotations: list[Annotation] = []
+    for image, annotation in dataset.samples():
+        (pose,) = estimator.predict(image)
+        found.append((pose.keypoints, pose.scores))
+        annotations.append(annotation)
+        report(len(annotations))
+    if not found:
+        raise UserError(f"{dataset.name} {dataset.split}: no persons to score")
+    points, scores = (np.stack(part) for part in zip(*found, strict=True))
     return points, scores, annotations
