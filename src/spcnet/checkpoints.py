@@ -160,11 +160,14 @@ def find_weights(name: str) -> Path:
     trained = list_models(pretrained=True)
     have = f"these have: {', '.join(trained)}" if trained else "none has"
     if name in variant_names():
-        raise UserError(f"model {name!r} has no trained weights; {have}; or name a .safetensors")
+        raise UserError(
+            f"model {name!r} has no trained weights; {have}; or name a .safetensors or .onnx"
+        )
     near = difflib.get_close_matches(name, [*trained, *variant_names()], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(
-        f"unknown model {name!r}; {hint}{have} (`spcnet models` lists all); or name a .safetensors"
+        f"unknown model {name!r}; {hint}{have} (`spcnet models` lists all); or name a "
+        ".safetensors or .onnx"
     )
 
 

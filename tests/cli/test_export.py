@@ -44,6 +44,15 @@ def test_a_quantised_export_from_end_to_end(tiny_checkpoint: Path, tmp_path: Pat
     assert len(json.loads(found.stdout)["annotations"][0]["keypoints"]) == 42
 
 
+def test_what_a_file_of_keypoints_lacks_is_told_before_anything_is_written(
+    onnx_models: OnnxModels, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    fails("predict", EXAMPLES / "standing.jpg", "--model", onnx_models.keypoints, "-o", out,
+          "--save", "overlay,heatmaps", told="--save heatmaps: ")  # fmt: skip
+    assert not out.exists()
+
+
 def fails(*arguments: object, told: str) -> None:
     """The command is refused with such a line, as `spcnet.cli.main.main` prints it."""
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])

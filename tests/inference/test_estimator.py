@@ -154,7 +154,7 @@ def test_attention_sums_to_one_at_every_cell(tiny: PoseEstimator) -> None:
     ("boxes", "told"),
     [
         ([[10, 10, 5, 20]], "10,10,5,20 is empty"),
-        ([[0, 0, float("nan"), 5]], "empty"),
+        ([[10, float("nan"), 50, 20]], "10,nan,50,20 is not finite"),
         ([[500, 500, 600, 600]], "outside the picture of 64 x 64"),
         ([1, 2, 3, 4], r"shape \(N, 4\)"),
         ([[1, 2, 3]], r"\(1, 3\)"),
@@ -164,6 +164,16 @@ def test_attention_sums_to_one_at_every_cell(tiny: PoseEstimator) -> None:
 def test_wrong_boxes_are_named(tiny: PoseEstimator, boxes: object, told: str) -> None:
     with pytest.raises(UserError, match=told):
         tiny.predict(np.zeros((64, 64, 3), np.uint8), boxes)  # type: ignore[arg-type]
+
+
+def test_one_box_and_several_pictures_are_not_mixed_up(tiny: PoseEstimator) -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(UserError, match=r"one box, x0, y0, x1, y1, got shape \(1, 4\)"):
+        tiny.heatmaps(picture, [[0, 0, 9, 9]])
+    with pytest.raises(UserError, match=r"several pictures, such as \['a\.jpg'\]"):
+        next(tiny.predict_many("a.jpg"))
+    with pytest.raises(UserError, match="finite"):
+        tiny.predict(np.full((8, 8, 3), np.nan))
 
 
 def test_tiny_and_extreme_pictures_get_an_answer(tiny: PoseEstimator) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,8 +140,8 @@ def predict(
             in_folder=source is not None,
             as_json=as_json,
         )
-        if results is not None and "attention" in kinds:
-            run.check_attention()
+        if results is not None:
+            run.check_saved(kinds)
         failures = run.all(jobs)
     for line in unreadable:
         say(f"spcnet: error: {line}")
@@ -247,15 +247,24 @@ class _Run:
     in_folder: bool
     as_json: bool
 
-    def check_attention(self) -> None:
-        """See to it that the network has an attention to be saved.
+    def check_saved(self, kinds: Collection[str]) -> None:
+        """See to it that the model has the heatmaps or the attention that are to be saved.
 
         Raises:
             UserError: it has none.
         """
         import numpy as np
 
-        self.estimator.attention(np.zeros((8, 8, 3), np.uint8), [0, 0, 8, 8])
+        nobody = np.zeros((8, 8, 3), np.uint8)
+        for kind, look in (
+            ("heatmaps", self.estimator.heatmaps),
+            ("attention", self.estimator.attention),
+        ):
+            if kind in kinds:
+                try:
+                    look(nobody, [0, 0, 8, 8])
+                except UserError as error:
+                    raise UserError(f"--save {kind}: {error}") from None
 
     def all(self, jobs: Sequence[_Job]) -> int:
         """Predict every picture that is not done yet; give the number that failed.

@@ -47,9 +47,9 @@ def serve(
     """Answer poses over HTTP, and serve a page for photos and the camera.
 
     The API is described at /docs and /openapi.json, its counts are at /metrics. There are no
-    accounts: beyond this machine, put a proxy in front.
+    accounts: beyond this machine, put a proxy in front. The page is at the address that it prints.
 
-    Example: spcnet serve --port 8000, then open http://127.0.0.1:8000
+    Example: spcnet serve --port 8000
     """
     with needs_extra("serve", "the service"):
         from spcnet.serve.app import create_app

@@ -142,6 +142,10 @@ def _targets(
     """
     from spcnet.inference.video_files import check_suffix
 
+    if json_path is not None and not json_path.suffix:
+        raise typer.BadParameter(
+            f"--json {json_path}: wanted the file that the joints go to, such as joints.json"
+        )
     if output is None and json_path is None:
         output = Path("poses") / f"{source.stem}.pose.mp4"
     if output is not None:

@@ -126,12 +126,13 @@ def rgb_from_array(image: Array) -> Array:
     if image.dtype == np.uint16:
         image = np.rint(image / 257).astype(np.uint8)
     elif np.issubdtype(image.dtype, np.floating):
-        finite = np.nan_to_num(image)
-        if finite.min() < 0 or finite.max() > 1:
+        if not np.isfinite(image).all():
+            raise UserError("image of floating point must be finite, got NaN or infinity")
+        if image.min() < 0 or image.max() > 1:
             raise UserError(
-                f"image of floating point must lie in 0..1, got {finite.min()}..{finite.max()}"
+                f"image of floating point must lie in 0..1, got {image.min()}..{image.max()}"
             )
-        image = np.rint(finite * 255).astype(np.uint8)
+        image = np.rint(image * 255).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise UserError(f"image must be {accepted}, got {image.dtype}")
     if image.ndim == 2 or image.shape[2] == 1:

@@ -207,6 +207,8 @@ class PoseEstimator:
             UserError: as for `predict`, when the group of `batch_size` pictures that the faulty
                 one is in is reached; and where there are more or fewer boxes than pictures.
         """
+        if isinstance(images, str | os.PathLike):
+            raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
             pictures = [load_picture(image) for image, _ in group]
             given = [
@@ -429,8 +431,13 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
     for box in array:
         x0, y0, x1, y1 = box
         shown = ",".join(f"{side:g}" for side in box)
-        if not np.isfinite(box).all() or x1 <= x0 or y1 <= y0:
-            raise UserError(f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
+        if not np.isfinite(box).all():
+            raise UserError(f"box {shown} is not finite: it must be four numbers x0,y0,x1,y1")
+        if x1 <= x0 or y1 <= y0:
+            raise UserError(
+                f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1 "
+                "(x,y,width,height would be x,y,x+width,y+height)"
+            )
         if x1 < -0.5 or y1 < -0.5 or x0 > width - 0.5 or y0 > height - 0.5:
             raise UserError(f"box {shown} lies outside the picture of {width} x {height} pixels")
         if max(x1 - x0, y1 - y0) > 100 * max(width, height):
@@ -442,7 +449,9 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
 
 
 def _check_box(box: ArrayLike, picture: Array) -> Array:
-    checked: Array = check_boxes(np.asarray(box)[None], picture)[0]
+    if np.shape(box) != (4,):
+        raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
+    checked: Array = check_boxes([box], picture)[0]
     return checked
 
 
