@@ -29,6 +29,7 @@ def test_fitted_shares_are_those_of_the_groups() -> None:
     curve = fit_calibration(peaks, right)
     assert curve(np.array([0.1, 0.3, 0.5, 0.8])) == pytest.approx([0.1, 0.3, 0.6, 0.9], abs=0.02)
     assert curve(np.array([0.4])) == pytest.approx([0.45], abs=0.02)
+    assert curve(np.array([0.0, 0.05])) == pytest.approx([0.0, 0.05], abs=0.01)  # nothing there
 
 
 @settings(deadline=None, max_examples=50)

@@ -40,6 +40,9 @@ class Calibration:
 def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibration:
     """The curve that fits best among those that rise (isotonic regression), by some knots.
 
+    Below the lowest of them it falls to 0 at a peak of 0: joints that are not in the picture, which
+    nobody labels, have lower peaks than any that it is fitted on.
+
     Args:
         peaks: (N,) peak values.
         right: (N,) bool.
@@ -57,7 +60,10 @@ def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibratio
     shares = np.array([right[group].mean() for group in groups])
     rising = isotonic_regression(shares, weights=[len(group) for group in groups]).x
     keep = np.concatenate([[True], np.diff(middles) > 0])
-    return Calibration(tuple(middles[keep].tolist()), tuple(rising[keep].round(4).tolist()), told)
+    middles, rising = middles[keep], rising[keep].round(4)
+    if middles[0] > 0:  # where a heatmap is 0 it has seen nothing, however few such joints there are
+        middles, rising = np.append(0.0, middles), np.append(0.0, rising)
+    return Calibration(tuple(middles.tolist()), tuple(rising.tolist()), told)
 
 
 @dataclass(frozen=True)
