@@ -61,7 +61,7 @@ def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibratio
     rising = isotonic_regression(shares, weights=[len(group) for group in groups]).x
     keep = np.concatenate([[True], np.diff(middles) > 0])
     middles, rising = middles[keep], rising[keep].round(4)
-    if middles[0] > 0:  # where a heatmap is 0 it has seen nothing, however few such joints there are
+    if middles[0] > 0:  # where a heatmap is 0 it has seen nothing
         middles, rising = np.append(0.0, middles), np.append(0.0, rising)
     return Calibration(tuple(middles.tolist()), tuple(rising.tolist()), told)
 

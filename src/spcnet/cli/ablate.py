@@ -289,7 +289,7 @@ def _plan_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> dict[st
 
     persons, joints = count_persons(base.data)
     steps = base.training.epochs * steps_per_epoch(base, persons)
-    arms = []
+    arms: list[dict[str, Any]] = []
     for plan in {json.dumps(plan.model.arguments): plan for plan in runs}.values():
         costs = make_plan(plan, joints=joints, steps=steps, processes=1, device=device)
         arms.append(

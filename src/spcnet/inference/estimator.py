@@ -451,7 +451,7 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
 def _check_box(box: ArrayLike, picture: Array) -> Array:
     if np.shape(box) != (4,):
         raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
-    checked: Array = check_boxes([box], picture)[0]
+    checked: Array = check_boxes(np.asarray(box)[None], picture)[0]
     return checked
 
 
