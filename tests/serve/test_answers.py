@@ -159,7 +159,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(serve: Serve) -> None:
         ("[[1, 2", "bad_boxes", "boxes"),
         ("[[9, 9, 3, 20]]", "bad_boxes", "9,9,3,20"),
         ("[[90, 9, 95, 20]]", "bad_boxes", "outside the picture"),
-        ("[[0, 0, NaN, 4]]", "bad_boxes", "empty"),
+        ("[[0, 0, NaN, 4]]", "bad_boxes", "not finite"),
         ("[[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]]", "too_many_boxes", "at most 2"),
     ],
 )
@@ -277,9 +277,7 @@ def test_the_pages_name_nothing_from_elsewhere(serve: Serve) -> None:
     for path in ("/", "/docs", "/page.js", "/drawing.js", "/style.css", "/icon.svg"):
         answer = client.get(path)
         assert answer.status_code == 200, path
-        text = answer.text.replace("http://www.w3.org/2000/svg", "").replace(
-            "http://127.0.0.1:8000", ""
-        )
+        text = answer.text.replace("http://www.w3.org/2000/svg", "").replace("http://HOST:PORT", "")
         assert "://" not in text, path
         if "html" in answer.headers["content-type"]:
             assert "<script>" not in text and "style=" not in text and " onclick" not in text

@@ -434,10 +434,7 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
         if not np.isfinite(box).all():
             raise UserError(f"box {shown} is not finite: it must be four numbers x0,y0,x1,y1")
         if x1 <= x0 or y1 <= y0:
-            raise UserError(
-                f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1 "
-                "(x,y,width,height would be x,y,x+width,y+height)"
-            )
+            raise UserError(f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
         if x1 < -0.5 or y1 < -0.5 or x0 > width - 0.5 or y0 > height - 0.5:
             raise UserError(f"box {shown} lies outside the picture of {width} x {height} pixels")
         if max(x1 - x0, y1 - y0) > 100 * max(width, height):
