@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import (
@@ -11,6 +12,8 @@ from spcnet.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from spcnet.cli.unseen import runs_of
+from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.geometry import IMAGENET_MEAN
 from spcnet.skeletons import LSP14
@@ -105,6 +108,26 @@ def test_the_bundled_models_tell_all_about_themselves() -> None:
         for entry in on_validation:
             assert entry["score"]["protocol"] == "lspet-pck"
             assert entry["command"].startswith("spcnet evaluate")
+
+
+def test_no_bundled_model_or_recipe_has_seen_a_validation_image() -> None:
+    """Images 8061-8860 are neither learned from, chosen by, nor calibrated on; and parts differ."""
+    root = Path(__file__).parents[1]
+    recipes = [yaml.safe_load(path.read_text()) for path in root.glob("weights/*/recipe.yaml")]
+    recipes += [yaml.safe_load(path.read_text()) for path in root.glob("recipes/lspet_*.yaml")]
+    for name in list_models(pretrained=True):
+        _, card = load_checkpoint(find_weights(name))
+        runs = list(runs_of(card.training))
+        assert len(runs) >= 3
+        recipes += [run["recipe"] for run in runs]
+        assert card.calibration is not None
+        assert card.calibration.told.startswith("lspet 7761-8060, ")
+    for recipe in recipes:
+        data = recipe["data"]
+        assert data["dataset"] == "lspet" and not data.get("more")
+        learned, chosen = (set(parse_numbers(data[part], 8060)) for part in ("train", "holdout"))
+        assert not learned & chosen
+    assert len(recipes) >= 9
 
 
 def test_a_large_model_is_written_in_parts_and_used_by_its_one_name(
