@@ -130,6 +130,13 @@ def test_no_bundled_model_or_recipe_has_seen_a_validation_image() -> None:
     assert len(recipes) >= 9
 
 
+def test_committed_runs_do_not_say_where_their_data_lay() -> None:
+    root = Path(__file__).parents[1]
+    runs = [*root.glob("weights/*/recipe.yaml"), *root.glob("benchmarks/*/*/recipe.yaml")]
+    assert len(runs) >= 27
+    assert [run for run in runs if yaml.safe_load(run.read_text())["data"]["root"]] == []
+
+
 def test_a_large_model_is_written_in_parts_and_used_by_its_one_name(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
