@@ -297,14 +297,23 @@ def test_a_run_that_stopped_before_it_saved_begins_anew(
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
-def test_a_run_whose_state_is_gone_is_not_begun_anew(figures: PackedStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("largest", [25_000_000, 1_000], ids=["one file", "in parts"])
+def test_a_run_whose_state_is_gone_is_not_begun_anew(
+    figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
+) -> None:
+    monkeypatch.setattr("spcnet.checkpoints.LARGEST", largest)
     run = tmp_path / "run"
-    model = train(recipe(), figures, run)
-    before = model.read_bytes(), (run / "log.jsonl").read_text()
+    train(recipe(), figures, run)
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in run.glob("[lmr]*")}
+
+    before = content()
     (run / "state.safetensors").unlink()
     with pytest.raises(UserError, match=r"state\.safetensors is gone.*model\.weights=.*model\."):
         train(recipe(), figures, run, resume=True)
-    assert (model.read_bytes(), (run / "log.jsonl").read_text()) == before
+    assert content() == before
+    assert any(name.startswith("model") for name in before)
 
 
 def test_a_run_killed_between_its_last_two_files_gets_its_model(

@@ -203,13 +203,13 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         ("recipe", recipe.name),
         ("network", f"{recipe.model.variant} {recipe.model.arguments or ''}".strip()),
         ("parameters", f"{costs.parameters / 1e6:.2f} M"),
-        ("multiply-adds", f"{costs.gmac:.2g} G an image of {recipe.model.input_size} px"),
+        ("multiply-adds", f"{costs.gmac:.3g} G an image of {recipe.model.input_size} px"),
         ("data", f"{_describe_data(data)}, {persons} persons, {joints} joints"),
         ("steps", f"{plan.epochs} epochs x {batches} = {steps}"),
         ("persons a step", f"{plan.batch_size} over {processes} process(es){parts}"),
         (
             "memory",
-            f"about {costs.memory / 1e9:.2g} GB a process: {costs.weight_bytes / 1e9:.2g} GB of "
+            f"about {costs.memory / 1e9:.3g} GB a process: {costs.weight_bytes / 1e9:.3g} GB of "
             f"weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
             f"activations{checkpointing}",
         ),

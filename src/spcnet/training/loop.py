@@ -237,7 +237,7 @@ class Run:
         """
         if self.workers.of_first(resume and self.directory.state.is_file()):
             self._load()
-            if self.finished and not (self.directory.path / MODEL).exists():
+            if self.finished and not self.directory.holds_model:
                 self._save()  # killed between the two files
         else:
             if self.recipe.model.weights is not None:
@@ -407,7 +407,7 @@ class Run:
         if keep:
             self.directory.save_tensors(name, tensors, {}, by_any=True)
         last = self.directory.path / MODEL
-        begin = f", with model.weights={last}" if last.exists() else ""
+        begin = f", with model.weights={last}" if self.directory.holds_model else ""
         return (
             f"the {what} became {value} at step {self.step + 1}; begin a new run with a lower "
             f"optimizer.lr or with optimizer.clip (1.0 is a good first try){begin}; "
@@ -594,7 +594,7 @@ def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) ->
         return
     if directory.state.is_file():
         _check_same_recipe(read_metadata(directory.state), recipe, directory)
-    elif (path / MODEL).exists():
+    elif directory.holds_model:
         raise UserError(
             f"{path}: {STATE} is gone, without which the run cannot go on; begin a new one with "
             f"its weights: --run-dir ANOTHER --set model.weights={path / MODEL}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
-from spcnet.tensor_files import write_tensors
+from spcnet.tensor_files import tensor_files, write_tensors
 from spcnet.training.recipe import Recipe
 
 RECIPE, LOG, STATE, MODEL, BEST = (
@@ -111,6 +111,11 @@ class RunDirectory:
     def holds_run(self) -> bool:
         """Whether a run has begun here."""
         return any((self.path / name).exists() for name in RUN_FILES)
+
+    @property
+    def holds_model(self) -> bool:
+        """Whether a model has been written, in one file or in parts."""
+        return bool(tensor_files(self.path / MODEL))
 
     @property
     def state(self) -> Path:
