@@ -15,8 +15,8 @@ from torch import Tensor
 Refinement = Literal["none", "quarter", "dark", "mass"]
 HeatmapKind = Literal["gaussian", "softmax", "softmax_absent"]
 
-# Deviation of the blur by which "mass" gathers what lies near, of the map's longer side: about what
-# a joint may be off, 0.2 of a torso that is a third of the crop.
+# Deviation of the blur by which "mass" gathers what lies near, of the map's longer side: it covers
+# as much as a disc of what a joint may be off, 0.2 of a torso that is a third of the crop.
 REACH = 0.045
 
 

@@ -143,7 +143,12 @@ class AnnotatedPictures:
         for annotation in self.annotations:
             path = self.picture(annotation)
             if last is None or last[0] != path:
-                last = (path, read_image(path))
+                try:
+                    last = (path, read_image(path))
+                except UserError as error:
+                    raise UserError(
+                        f"{error} (spcnet data check {self.name} lists what is missing or broken)"
+                    ) from None
             yield last[1], annotation
 
 

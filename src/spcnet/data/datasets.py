@@ -283,12 +283,9 @@ def cached_store(
                 crop=crop,
                 report=lambda done: report(done, len(dataset)),
             )
-        except UserError as error:
+        except UserError:
             if not folder.exists():  # else another process packed it meanwhile
-                where = "" if root is None else f" --root {root}"
-                raise UserError(
-                    f"{error} (spcnet data check {name}{where} lists what is missing or broken)"
-                ) from None
+                raise
     return PackedStore(folder)
 
 

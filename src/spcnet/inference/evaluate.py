@@ -1,7 +1,8 @@
 """Scoring a model on a data set by a named protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from spcnet.data.regions import CropRule, region_rule
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.pyramid import Square
 from spcnet.metrics.protocols import Score
 from spcnet.scoring import check_joints, score_predictions
+
+Batches = Iterator[tuple[Array, Array, list[Annotation]]]  # keypoints, scores, whose they are
 
 
 @dataclass(frozen=True)
@@ -91,41 +93,31 @@ def predict_dataset(
     Raises:
         UserError: there are no persons, or the crop rule does not fit them.
     """
-    if crop is None:
-        return _locate_dataset(estimator, dataset, report)
-    rule = region_rule(crop, dataset)
-    pictures: list[Array] = []
-    squares: list[Square] = []
+    batches = _located(estimator, dataset) if crop is None else _cropped(estimator, dataset, crop)
     annotations: list[Annotation] = []
     found: list[tuple[Array, Array]] = []
-    for image, annotation in dataset.samples():
-        height, width = image.shape[:2]
-        pictures.append(image)
-        squares.append(rule(annotation, (height, width)))
-        annotations.append(annotation)
-        if len(pictures) == estimator.batch_size or len(annotations) == len(dataset):
-            found.append(estimator.look(pictures, squares))
-            pictures.clear()
-            squares.clear()
-            report(len(annotations))
+    for points, scores, persons in batches:
+        found.append((points, scores))
+        annotations += persons
+        report(len(annotations))
     if not found:
         raise UserError(f"{dataset.name} {dataset.split}: no persons to score")
     points, scores = (np.concatenate(part) for part in zip(*found, strict=True))
     return points, scores, annotations
 
 
-def _locate_dataset(
-    estimator: PoseEstimator, dataset: Dataset, report: Callable[[int], None]
-) -> tuple[Array, Array, list[Annotation]]:
-    """As `predict_dataset`, of whole pictures in which nobody tells where the person is."""
-    found: list[tuple[Array, Array]] = []
-    annotations: list[Annotation] = []
-    for image, annotation in dataset.samples():
+def _cropped(estimator: PoseEstimator, dataset: Dataset, crop: CropRule) -> Batches:
+    """Persons in their crops, some at a time."""
+    rule = region_rule(crop, dataset)
+    samples = dataset.samples()
+    while batch := list(islice(samples, estimator.batch_size)):
+        pictures = [image for image, _ in batch]
+        squares = [rule(person, image.shape[:2]) for image, person in batch]
+        yield *estimator.look(pictures, squares), [person for _, person in batch]
+
+
+def _located(estimator: PoseEstimator, dataset: Dataset) -> Batches:
+    """Persons in whole pictures, of which nobody tells where they are."""
+    for image, person in dataset.samples():
         (pose,) = estimator.predict(image)
-        found.append((pose.keypoints, pose.scores))
-        annotations.append(annotation)
-        report(len(annotations))
-    if not found:
-        raise UserError(f"{dataset.name} {dataset.split}: no persons to score")
-    points, scores = (np.stack(part) for part in zip(*found, strict=True))
-    return points, scores, annotations
+        yield pose.keypoints[None], pose.scores[None], [person]
