@@ -1,6 +1,6 @@
 # make demo               predict on the example pictures; IMAGE=path for your own photo
 # make test               run the tests, two at a time; WORKERS=8 on a larger machine
-# make coverage           the same, and which lines no test reaches (half as long again)
+# make coverage           the same, and which lines no test reaches (slower)
 # make check              lint, format and types
 # make docs               the documentation's site, in site/
 # Each makes .venv and installs what it needs, once.
