@@ -20,6 +20,7 @@ import numpy as np
 
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
+from spcnet.inference.containers import missing_bytes
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoFrame, VideoStream
@@ -43,7 +44,6 @@ COLOURS = ("colorspace", "color_range", "color_trc", "color_primaries")
 USUAL_RATE = Fraction(30)
 HIGHEST_RATE = 1000  # frames a second; what claims more counts ticks, not frames
 JUMP = 1.0  # seconds back from which on a clock began anew; frames are out of order by less
-CUT_SHORT = 0.5  # seconds that a whole file may end before the length that its header tells
 
 
 class VideoReader:
@@ -243,9 +243,9 @@ class VideoReader:
         """In words, by what the header promised: FFmpeg ends a file that was cut without any."""
         if self._packets < self._indexed:
             return f"cut short: it holds {self._packets} of its {self._indexed} frames"
-        seconds = (self._container.duration or 0) / 1e6
-        if "matroska" in self._container.format.name and self._end < seconds - CUT_SHORT:
-            return f"cut short: it holds {self._end:.1f} of its {seconds:.1f} seconds"
+        with suppress(OSError):
+            if missing := missing_bytes(self.path):
+                return f"cut short: the last {missing:,} bytes of the file are missing"
         if self._broken:
             return f"damaged: {self._broken} of its {self._packets} frames cannot be decoded"
         return ""
