@@ -11,6 +11,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+if len(sys.argv) != 7:
+    sys.exit(__doc__)
 model, picture, *box = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 card = json.loads(session.get_modelmeta().custom_metadata_map["spcnet"])

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spcnet.errors import UserError
+
 Refinement = Literal["none", "quarter", "dark", "mass"]
 HeatmapKind = Literal["gaussian", "softmax", "softmax_absent"]
 
@@ -113,6 +115,17 @@ def gather_mass(heatmaps: Tensor, *, sigma: float) -> Tensor:
     return _smooth(heatmaps, reach) * (1 + (reach / sigma) ** 2)
 
 
+def check_refinement(name: str) -> None:
+    """See to it that a way of refining peaks is one.
+
+    Raises:
+        UserError: it is none.
+    """
+    known = get_args(Refinement)
+    if name not in known:
+        raise UserError(f"refinement must be one of {', '.join(known)}, got {name!r}")
+
+
 def decode(
     heatmaps: Tensor, *, refinement: Refinement = "quarter", sigma: float = 1.0
 ) -> tuple[Tensor, Tensor]:
@@ -135,11 +148,9 @@ def decode(
         the blurred map, scaled so that a Gaussian of the target's sigma has 1.
 
     Raises:
-        ValueError: there is no such refinement.
+        UserError: there is no such refinement.
     """
-    if refinement not in get_args(Refinement):
-        accepted = ", ".join(map(repr, get_args(Refinement)))
-        raise ValueError(f"unknown refinement {refinement!r}; there are {accepted}")
+    check_refinement(refinement)
     height, width = heatmaps.shape[-2:]
     if refinement == "mass":
         heatmaps = gather_mass(heatmaps, sigma=sigma)

@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import typer
 from command_line import spcnet
 from conftest import EXAMPLES
 from making_videos import make_video, packets, plain_pictures
@@ -91,11 +92,22 @@ def test_joints_alone_and_one_person_a_box(
     document = json.loads(target.read_text())
     assert "one-euro" in document["info"]["description"]
     assert len(document["frames"]) == 4
-    with pytest.raises(UserError, match="--box 1,2"):
+    with pytest.raises(typer.BadParameter, match="--box 1,2"):
         video(clip, json_path=target, box=["1,2"], force=True)
     with pytest.raises(UserError, match="outside the picture of 64 x 48"):
         video(clip, json_path=target, box=["90,0,99,40"], model=str(tiny_checkpoint), force=True)
     assert json.loads(target.read_text()) == document
+
+
+def test_joints_to_the_standard_output(
+    clip: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    video(clip, json_path=Path("-"), model=str(tiny_checkpoint), device="cpu")
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)["frames"]) > 1
+    assert "-> standard output: " in captured.err
+    assert not Path("-").exists()
 
 
 def test_without_o_the_results_go_where_those_of_predict_go(

@@ -76,6 +76,17 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
     assert rgb_from_array(deep)[0, :, 0].tolist() == [0, 100, 255]
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_fewer_bits_in_a_file_of_sixteen_are_not_black(
+    tmp_path: Path, bits: int, suffix: str
+) -> None:
+    brightest = 2**bits - 1
+    path = tmp_path / f"sensor{suffix}"
+    Image.fromarray(np.array([[0, brightest // 3, brightest]], dtype=np.uint16)).save(path)
+    assert read_image(path)[0, :, 1].tolist() == [0, 85, 255]
+
+
 def test_floating_point_tiffs_are_stretched(tmp_path: Path) -> None:
     path = tmp_path / "depth.tif"
     Image.fromarray(np.array([[-1.0, 0.0, 1.0]], dtype=np.float32)).save(path)
@@ -111,6 +122,7 @@ def test_files_that_are_no_pictures_get_one_clear_line(tmp_path: Path) -> None:
         "missing.jpg": None,
         "empty.jpg": b"",
         "text.jpg": b"not a picture",
+        "dance.mp4": b"what a camera filmed",
         "truncated.jpg": whole.read_bytes()[:900],
     }
     for name, content in cases.items():
@@ -122,6 +134,8 @@ def test_files_that_are_no_pictures_get_one_clear_line(tmp_path: Path) -> None:
         message = str(caught.value)
         assert name in message
         assert "\n" not in message
+    with pytest.raises(UserError, match="`spcnet video` takes videos"):
+        read_image(tmp_path / "dance.mp4")
     with pytest.raises(UserError, match="folder"):
         read_image(tmp_path)
 

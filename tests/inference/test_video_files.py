@@ -241,7 +241,7 @@ def test_what_is_no_video_is_told(tmp_path: Path) -> None:
     for name, text in told.items():
         with pytest.raises(UserError, match=text):
             VideoReader(tmp_path / name)
-    with pytest.raises(UserError, match="spcnet predict takes pictures"):
+    with pytest.raises(UserError, match="`spcnet predict` takes pictures"):
         VideoReader(EXAMPLES / "lunge.jpg")
 
 

@@ -13,6 +13,7 @@ from spcnet.cli.options import DEVICE
 app = typer.Typer(
     name="bench",
     help="Measure speed and memory on this machine, beside the usual way of doing it.",
+    epilog="Example: spcnet bench train",
     no_args_is_help=True,
 )
 STACKS = typer.Option(min=1, help="Of every network.")

@@ -25,7 +25,11 @@ TILE = 256  # side of a thumbnail
 MOST_TILES = 600  # more make a sheet that few programs open
 WIDTH = 100  # of a report
 
-app = typer.Typer(help="Check, browse and pack data sets.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, browse and pack data sets.",
+    epilog="Example: spcnet data check lspet --root PATH/lspet",
+    no_args_is_help=True,
+)
 
 Photographs = Annotated[
     str,
@@ -156,7 +160,7 @@ def browse(
     root: Root = None,
     split: Annotated[
         str | None,
-        typer.Option(help="A split; by default the first that the data set has."),
+        typer.Option(help="A split; by default the one that is scored, val or test, or all."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=MOST_TILES, help="How many persons.")] = 24,
     first: Annotated[
@@ -179,12 +183,12 @@ def browse(
         raise typer.BadParameter("use either --first or --random, not both")
     from PIL import Image
 
-    from spcnet.data.datasets import default_crop, open_dataset
+    from spcnet.data.datasets import default_crop, default_split, open_dataset
     from spcnet.data.regions import region_rule
     from spcnet.viz.contact_page import contact_page
     from spcnet.viz.contact_sheet import contact_sheet
 
-    opened = open_dataset(dataset, root, split := split or _first_split(dataset))
+    opened = open_dataset(dataset, root, split := split or default_split(dataset, root))
     region = region_rule(default_crop(dataset), opened)
     order = _order(len(opened), first, random)
     sheet, page = output / "sheet.png", output / "index.html"
@@ -328,12 +332,6 @@ def _caption(entry: "Entry") -> str:
     ]
     told = ", ".join(parts) or f"all {len(entry.joints)} joints"
     return f"#{entry.number}  {told}" if entry.number else told
-
-
-def _first_split(dataset: str) -> str:
-    from spcnet.data.datasets import FIGURES, dataset_info
-
-    return next(iter(FIGURES if dataset == "synthetic" else dataset_info(dataset).splits))
 
 
 def _order(total: int, first: int | None, seed: int | None) -> list[int]:

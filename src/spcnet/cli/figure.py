@@ -50,7 +50,9 @@ Device = Annotated[str, DEVICE]
 Force = Annotated[bool, FORCE]
 
 app = typer.Typer(
-    help="Draw the paper's figures of your own pictures and runs.", no_args_is_help=True
+    help="Draw the paper's figures of your own pictures and runs.",
+    epilog="Example: spcnet figure panels photo.jpg -o panels.png",
+    no_args_is_help=True,
 )
 
 

@@ -43,6 +43,7 @@ app = typer.Typer(
     help="Single-person human pose estimation with SPCNet.",
     epilog="Example: spcnet predict photo.jpg",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # or it would keep the line breaks of the docstrings
     add_completion=False,  # typer's own guesses the shell, and fails where there is none
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -7,6 +7,7 @@ import typer
 
 from spcnet.cli.completion import listed_models
 from spcnet.cli.console import table
+from spcnet.errors import UserError
 
 
 def models(
@@ -62,8 +63,10 @@ def models(
                 "MB": f"{size_on_disk(path) / 1e6:.1f}",
             }
         )
+    if not rows and not trained:
+        kind = "model with trained weights" if pretrained else "model"
+        raise UserError(f"no {kind} matches {pattern!r}; `spcnet models` lists all")
     if as_json:
         print(json.dumps({"models": rows, "trained": trained}))
         return
-    blocks = [table(block) for block in (rows, trained) if block]
-    print("\n\n".join(blocks) if blocks else f"no model matches {pattern!r}")
+    print("\n\n".join(table(block) for block in (rows, trained) if block))

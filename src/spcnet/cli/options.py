@@ -1,9 +1,44 @@
 """Options that several commands have."""
 
+from collections.abc import Callable
+
 import typer
 
 from spcnet.cli.completion import dataset_names, device_kinds, model_names
 from spcnet.errors import UserError
+
+
+def usage(check: Callable[[str], object]) -> Callable[[str | None], str | None]:
+    """A callback by which a value that `check` refuses is wrong usage, before anything is done."""
+
+    def called(value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check(value)
+            except UserError as error:
+                raise typer.BadParameter(str(error)) from None
+        return value
+
+    return called
+
+
+def _check_scales(value: str) -> None:
+    from spcnet.inference.pyramid import parse_scales
+
+    parse_scales(value)
+
+
+def _check_rotations(value: str) -> None:
+    from spcnet.inference.pyramid import parse_rotations
+
+    parse_rotations(value)
+
+
+def _check_refinement(value: str) -> None:
+    from spcnet.heatmaps import check_refinement
+
+    check_refinement(value)
+
 
 MODEL = typer.Option(
     help="A model with weights, a .safetensors, or an .onnx of spcnet export.",
@@ -17,10 +52,17 @@ DATASET = typer.Option(
 ROOT = typer.Option(help="Folder of the data set.")
 FLIP = typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
 SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
-SCALES = typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
-ROTATIONS = typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
+SCALES = typer.Option(
+    help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.",
+    callback=usage(_check_scales),
+)
+ROTATIONS = typer.Option(
+    help="Average over turned crops: --rotations=-15,15 (degrees).",
+    callback=usage(_check_rotations),
+)
 REFINEMENT = typer.Option(
-    help="Where in a heatmap a joint is: none, quarter, dark or mass; by default the model's own."
+    help="Where in a heatmap a joint is: none, quarter, dark or mass; by default the model's own.",
+    callback=usage(_check_refinement),
 )
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
@@ -35,10 +77,12 @@ def parse_box(text: str) -> list[float]:
     """Four numbers of ``x0,y0,x1,y1``.
 
     Raises:
-        UserError: they are not four numbers.
+        BadParameter: they are not four numbers.
     """
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise UserError(f"--box {text}: write it as x0,y0,x1,y1, such as 40,20,180,300") from None
+        raise typer.BadParameter(
+            f"--box {text}: write it as x0,y0,x1,y1, such as 40,20,180,300"
+        ) from None
     return [x0, y0, x1, y1]

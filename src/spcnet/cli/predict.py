@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -57,7 +57,7 @@ def predict(
         Path | None, typer.Option(help="Find the persons with this ONNX model of the YOLO family.")
     ] = None,
     detector_kind: Annotated[
-        str, typer.Option(help="auto, yolov8 or yolox: of what kind the detector is.")
+        Literal["auto", "yolov8", "yolox"], typer.Option(help="Of what kind the detector is.")
     ] = "auto",
     box_score: Annotated[
         float | None,
@@ -104,6 +104,7 @@ def predict(
     if box_score is not None and not (boxes or detector):
         raise typer.BadParameter("--box-score goes with --boxes or --detector")
     kinds = parse_kinds(save)
+    given = [parse_box(text) for text in box or []]
     paths = [expanded(path) for path in images]
     source = Path(paths[0]) if len(paths) == 1 and os.path.isdir(paths[0]) else None
     if recursive and source is None:
@@ -113,19 +114,18 @@ def predict(
     unreadable: list[str] = []
     if source is None:
         jobs = _jobs_of_files(paths)
-        if results is not None and not force:
-            refuse_existing(results.path(job.name, kind) for job in jobs for kind in kinds)
     else:
         jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
-    people = _people(box, boxes, detector, detector_kind, box_score, device)
+    people = _people(given, boxes, detector, detector_kind, box_score, device)
 
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.skeletons import Style
 
+    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
+    if results is not None and source is None and not force:
+        there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
+        refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)
     with nullcontext() if results is None else output_folder(results.folder):
-        estimator = PoseEstimator(
-            model, device=device, flip=flip, scales=scales, rotations=rotations
-        )
         say(f"model {estimator.describe()}; {people.told}")
         info = _info(estimator, people)
         run = _Run(
@@ -189,7 +189,7 @@ class _People:
 
 
 def _people(
-    box: list[str] | None,
+    given: list[list[float]],
     boxes: Path | None,
     detector: Path | None,
     kind: str,
@@ -201,9 +201,9 @@ def _people(
     Raises:
         UserError: what was given for it is of no use.
     """
-    if box:
-        given = [parse_box(text) for text in box]
-        return _People(lambda path, picture: given, f"boxes {' '.join(box)}")
+    if given:
+        told = " ".join(",".join(f"{side:g}" for side in box) for box in given)
+        return _People(lambda path, picture: given, f"boxes {told}")
     if boxes:
         from spcnet.inference.box_files import read_boxes
 
@@ -282,7 +282,7 @@ class _Run:
             self.people.boxes_of,
         )
         failures = finished = 0
-        with self._progress(len(jobs) - len(done)) as report:
+        with self._told_of_stop(), self._progress(len(jobs) - len(done)) as report:
             for job in jobs:
                 if job.name in done:
                     if collection is not None:
@@ -421,6 +421,29 @@ class _Run:
         there = f", {passed_over} were there already" if passed_over else ""
         line = f"{predicted} pictures predicted{where}{there}"
         say(line) if self.as_json else print(line)
+        self._tell_stale()
+
+    def _tell_stale(self) -> None:
+        """Warn of results that an earlier run left and this one did not renew."""
+        if self.record is None or self.results is None:
+            return
+        paths = [self.results.path(name, kind) for name, kind in self.record.stale()]
+        left = [path for path in paths if path.exists()]
+        if left:
+            say(
+                f"warning: {len(left)} results are of pictures that are gone, or have another name "
+                f"by now, such as {left[0]}; nobody needs them"
+            )
+
+    @contextmanager
+    def _told_of_stop(self) -> Iterator[None]:
+        """Says after Ctrl-C what becomes of the rest."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.record is not None:
+                say("\nstopped; the same command goes on with the pictures that are left")
+            raise
 
     @contextmanager
     def _progress(self, total: int) -> Iterator[Advance]:

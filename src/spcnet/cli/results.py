@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from spcnet.cli.console import replacing
 from spcnet.errors import UserError
 
@@ -34,12 +36,12 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     """The kinds of results that ``--save`` names, in the order they are written in.
 
     Raises:
-        UserError: one is unknown, or there is none.
+        BadParameter: one is unknown, or there is none.
     """
     named = [part.strip() for part in text.split(",") if part.strip()]
     unknown = [name for name in named if name not in ENDS]
     if unknown or not named:
-        raise UserError(
+        raise typer.BadParameter(
             f"--save {text}: wanted some of {', '.join(ENDS)}, with commas between them"
         )
     return tuple(kind for kind in ENDS if kind in named)

@@ -69,6 +69,18 @@ class RunRecord:
             return None
         return int(row["persons"])
 
+    def stale(self) -> list[tuple[str, str]]:
+        """Names and kinds of results whose pictures are gone, or are called otherwise by now."""
+        names = {picture[0]: name for name, picture in self._pictures.items()}
+        found = []
+        for (name, kind), row in self._rows.items():
+            if "picture" in row:
+                shown = row["picture"][0]
+                gone = not os.path.lexists(os.path.join(self._head["source"], shown))
+                if gone or names.get(shown, name) != name:
+                    found.append((name, kind))
+        return found
+
     def begin(self, name: str, kinds: Sequence[str]) -> None:
         """Note that results are about to be written.
 

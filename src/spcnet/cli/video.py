@@ -1,11 +1,12 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 OUTPUT = typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
 JSON = typer.Option(
-    "--json", help="Where the joints go; alone, no video is written.", show_default=False
+    "--json",
+    help="Where the joints go, - for the standard output; alone, no video is written.",
+    show_default=False,
 )
+STDOUT = Path("-")
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
     "picture; may be repeated. Without boxes the one person in the picture is followed."
@@ -61,7 +65,8 @@ def video(
     output, json_path = _targets(source, output, json_path)
     boxes = [parse_box(text) for text in box or []] or None
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
-        prepare_output([path for path in (output, json_path) if path], force=force)
+        written = [path for path in (output, json_path) if path not in (None, STDOUT)]
+        prepare_output(written, force=force)
 
         from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.video import follow
@@ -83,8 +88,9 @@ def video(
                 report(tally.frames)
                 if stop():
                     break
-    results = " and ".join(str(path) for path in (output, json_path) if path)
-    print(f"{source} -> {results}: {tally}")
+    results = " and ".join(map(str, written)) or "standard output"
+    line = f"{source} -> {results}: {tally}"
+    say(line) if json_path == STDOUT else print(line)
     if reader.restarts:
         often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
         say(
@@ -142,7 +148,7 @@ def _targets(
     """
     from spcnet.inference.video_files import check_suffix
 
-    if json_path is not None and not json_path.suffix:
+    if json_path not in (None, STDOUT) and not json_path.suffix:
         raise typer.BadParameter(
             f"--json {json_path}: wanted the file that the joints go to, such as joints.json"
         )
@@ -151,8 +157,8 @@ def _targets(
     if output is not None:
         check_suffix(output)
         json_path = json_path or output.with_suffix(".json")
-    named = [("the video to read", source), ("-o", output), ("--json", json_path)]
-    refuse_same(named)
+    joints = None if json_path == STDOUT else json_path
+    refuse_same([("the video to read", source), ("-o", output), ("--json", joints)])
     return output, json_path
 
 
@@ -179,7 +185,7 @@ def _json_record(
     if path is None:
         yield lambda frame: None
         return
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with _document(path) as file:
         file.write(json.dumps(head)[:-1] + ', "frames": [')
         between = "\n"
 
@@ -191,6 +197,16 @@ def _json_record(
 
         yield add
         file.write("\n]}\n")
+
+
+@contextmanager
+def _document(path: Path) -> Iterator[TextIO]:
+    """What a document is written to: the standard output, or a file that appears when whole."""
+    if path == STDOUT:
+        yield sys.stdout
+        return
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        yield file
 
 
 def _open_writer(

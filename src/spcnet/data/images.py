@@ -4,6 +4,7 @@ EXIF orientation is honoured, transparency is laid on white, 16-bit and floating
 scaled to 8 bits. Headers are read before pixels, so that a decompression bomb is refused unread.
 """
 
+import mimetypes
 import os
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_p
 from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+
+SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
 
 # What strangers may send: Pillow reads more, some of it by starting other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -82,6 +85,11 @@ def _opened(
                     raise too_many_pixels(f"{name}{width} x {height} pixels is", max_pixels)
                 yield image
     except UnidentifiedImageError:
+        kind = mimetypes.guess_type(source)[0] if isinstance(source, Path) else None
+        if kind and kind.startswith("video/"):
+            raise NotAPicture(
+                f"{name}seems to be a video, not a picture; `spcnet video` takes videos"
+            ) from None
         raise NotAPicture(
             f"{name}not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
         ) from None
@@ -98,7 +106,7 @@ def rgb_from_pil(image: Image.Image) -> Array:
     """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
-        return rgb_from_array(np.asarray(image).astype(np.uint16))
+        return _rgb_from_sensor(np.asarray(image))
     if image.mode in ("I", "F"):
         return _rgb_from_range(np.asarray(image))
     if image.has_transparency_data:
@@ -142,12 +150,22 @@ def rgb_from_array(image: Array) -> Array:
     return np.ascontiguousarray(image)
 
 
+def _rgb_from_sensor(grey: Array) -> Array:
+    """Greys of 0..65535 whose lowest bits alone may be used.
+
+    Cameras, X-ray and depth sensors store their 10, 12 or 14 bits so. The fewest that hold the
+    brightest pixel are taken for all there are: otherwise the picture would be nearly black.
+    """
+    bits = next(bits for bits in SENSOR_BITS if grey.max() < 1 << bits)
+    return rgb_from_array((grey / ((1 << bits) - 1)).astype(np.float64))
+
+
 def _rgb_from_range(grey: Array) -> Array:
-    """Greys of no fixed range: 0..255 and 0..65535 as they stand, others stretched to 0..255."""
+    """Greys of no fixed range: whole ones of 0..65535 as a sensor's, others stretched to 0..255."""
     values = np.nan_to_num(grey.astype(np.float64))
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 65535 and grey.dtype.kind in "iu":
-        values = values / 257 if high > 255 else values
-    elif high > low:
+        return _rgb_from_sensor(grey)
+    if high > low:
         values = (values - low) * (255 / (high - low))
     return rgb_from_array(np.rint(values).clip(0, 255).astype(np.uint8))

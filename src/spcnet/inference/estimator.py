@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from spcnet.geometry import (
 from spcnet.heatmaps import (
     Refinement,
     cells_to_pixels,
+    check_refinement,
     decode,
     flip_heatmaps,
     turn_heatmaps,
@@ -106,9 +107,8 @@ class PoseEstimator:
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
-        if refinement not in (None, *get_args(Refinement)):
-            known = ", ".join(get_args(Refinement))
-            raise UserError(f"refinement must be one of {known}, got {refinement!r}")
+        if refinement is not None:
+            check_refinement(refinement)
         self.path = find_weights(str(model))
         self.backend = open_backend(self.path, device)
         self.device = self.backend.device

@@ -450,7 +450,7 @@ def _open_input(path: Path) -> "InputContainer":
         raise UserError(f"{path}: is a text, not a video")
     if kind == "image2" or kind.endswith("_pipe"):
         container.close()
-        raise UserError(f"{path}: is a picture, not a video; spcnet predict takes pictures")
+        raise UserError(f"{path}: is a picture, not a video; `spcnet predict` takes pictures")
     return container
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +14,7 @@ from spcnet.serve.limits import MAPS_PERSONS, Limits
 from spcnet.serve.refusals import Refusal
 from spcnet.serve.schema import Box, Question
 
+LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
 
 _BOXES = TypeAdapter(list[Box])
@@ -234,7 +236,10 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
 
 def _first(error: ValidationError, within: str = "") -> str:
     """The first thing that is wrong, in one line."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in (within, *first["loc"]) if part != "")
+    given = json.dumps(first["input"], default=repr)
+    tells = first["type"] != "missing" and len(given) <= LONGEST_ECHO
+    got = f", got {given}" if tells else ""
     code = "; boxes are [[x0, y0, x1, y1], ...]" if place.startswith("boxes") else ""
-    return f"{place or 'body'}: {first['msg']}{code}"
+    return f"{place or 'body'}: {first['msg']}{got}{code}"
