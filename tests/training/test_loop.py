@@ -14,7 +14,7 @@ from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
 from spcnet.tensor_files import read_tensors, write_tensors
 from spcnet.training.loop import MOST_SKIPPED, Progress, Run, check_parts, check_recipe, train
-from spcnet.training.optimisation import learning_rate, update_average
+from spcnet.training.optimisation import learning_rate, measure_statistics, update_average
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import RunDirectory, RunInUseError
 from spcnet.training.workers import Workers
@@ -74,6 +74,36 @@ def test_the_run_directory_holds_a_usable_model(figures: PackedStore, tmp_path: 
         ".lock", "recipe.yaml", "log.jsonl",
         "state.safetensors", "model.safetensors", "best.safetensors",
     }  # fmt: skip
+
+
+def test_measured_statistics_are_those_of_the_batches_and_of_the_weights_as_they_are() -> None:
+    norm = torch.nn.BatchNorm2d(2)
+    norm.running_mean.fill_(9.0)
+    batches = [torch.randn(4, 2, 3, 3) + n for n in range(5)]
+    measure_statistics(norm, batches)
+    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in batches])
+    variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in batches])
+    torch.testing.assert_close(norm.running_mean, means.mean(dim=0))
+    torch.testing.assert_close(norm.running_var, variances.mean(dim=0))
+    assert (norm.training, norm.momentum) == (False, 0.1)
+
+
+def test_the_kept_model_has_statistics_of_its_own(figures: PackedStore, tmp_path: Path) -> None:
+    plan = recipe(optimizer={"lr": 2e-2}, training={"precise_batchnorm": 6})
+    path = train(plan, figures, tmp_path / "run", holdout=figures)
+    network, _ = load_checkpoint(path)
+    saved, _ = read_tensors(tmp_path / "run" / "state.safetensors")
+    kernels = [name for name, p in network.named_parameters() if p.ndim == 4]
+    for name in kernels:
+        expected = saved[f"average.{name}"].half().float()
+        torch.testing.assert_close(network.state_dict()[name], expected)
+    name = "stem.1.running_mean"
+    assert not torch.allclose(network.state_dict()[name], saved[f"average.{name}"], rtol=0.01)
+    stopped = iter([False, False, True])
+    for stop, resume in ((lambda: next(stopped), False), (lambda: False, True)):
+        again = train(plan, figures, tmp_path / "again", holdout=figures, stop=stop, resume=resume)
+    for name, tensor in load_checkpoint(again)[0].state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name]), name
 
 
 def test_a_run_may_begin_with_the_weights_of_another(figures: PackedStore, tmp_path: Path) -> None:

@@ -57,7 +57,12 @@ from spcnet.tensor_files import read_metadata, read_tensors
 from spcnet.training.board import Board, writer_class
 from spcnet.training.evaluation import refinement_of, score_store
 from spcnet.training.losses import Taught, heatmap_loss
-from spcnet.training.optimisation import learning_rate, make_optimizer, update_average
+from spcnet.training.optimisation import (
+    learning_rate,
+    make_optimizer,
+    measure_statistics,
+    update_average,
+)
 from spcnet.training.precision import autocast, freeze_statistics
 from spcnet.training.recipe import Recipe, differences
 from spcnet.training.run_dir import BEST, MODEL, RECIPE, STATE, RunDirectory
@@ -444,8 +449,9 @@ class Run:
     def _evaluate(self, progress: Progress, report: Callable[[Progress], None]) -> None:
         if self.holdout is None:
             return
-        self.workers.take_over(self.average)
-        score = score_store(self.average, self.holdout, self.recipe, workers=self.workers)
+        kept = self._kept() if self.workers.first else self._plain_copy()
+        self.workers.take_over(kept)
+        score = score_store(kept, self.holdout, self.recipe, workers=self.workers)
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
         best = max((before["headline"] for before in self.scores), default=-math.inf)
         self.scores.append({**entry, "headline": score.headline})
@@ -453,11 +459,40 @@ class Run:
             return
         self.directory.log(**entry)
         if self.recipe.training.keep_best and score.headline > best:
-            self.directory.save_model(BEST, self.average.state_dict(), self._card())
+            self.directory.save_model(BEST, kept.state_dict(), self._card())
         if self.board is not None:
             self.board.add_score(self.step, score)
-            self.board.add_pictures(self.step, self.average, self.holdout, self.recipe)
+            self.board.add_pictures(self.step, kept, self.holdout, self.recipe)
         report(replace(progress, score=score))
+
+    def _plain_copy(self) -> PoseNetwork:
+        """A copy of the average that normalises for itself, whatever the processes share."""
+        with torch.random.fork_rng(devices=[]):
+            network = create_model(
+                self.recipe.model.variant,
+                num_joints=len(self.store.skeleton),
+                **self.recipe.model.arguments,
+            )
+        weights = self.average.state_dict()
+        network.to(self.device, next(self.average.parameters()).dtype).load_state_dict(weights)
+        return channels_last(network).eval()
+
+    def _kept(self) -> PoseNetwork:
+        """What is kept of the run so far: the average, with statistics of its own where asked."""
+        network = self._plain_copy()
+        count = self.recipe.training.precise_batchnorm
+        if count:
+            size = min(self.recipe.training.batch_size, len(self.store))
+            with autocast(self.recipe, self.device):
+                measure_statistics(network, (self._random_images(n, size) for n in range(count)))
+        return network
+
+    def _random_images(self, number: int, size: int) -> Tensor:
+        """Images (B, 3, S, S) of a batch that is none of the run's, the same at any time."""
+        random = np.random.default_rng([self.recipe.seed, number])
+        rows = random.choice(len(self.store), size, replace=False)
+        images = self._batch(number, rows).images.to(next(self.average.parameters()).dtype)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def _save(self) -> None:
         if not self.workers.first:
@@ -481,7 +516,7 @@ class Run:
         first = not self.directory.state.exists()
         if first:
             self.directory.save_tensors(STATE, tensors, metadata)
-        self.directory.save_model(MODEL, self.average.state_dict(), self._card())
+        self.directory.save_model(MODEL, self._kept().state_dict(), self._card())
         if not first:
             self.directory.save_tensors(STATE, tensors, metadata)
 

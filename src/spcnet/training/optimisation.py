@@ -1,9 +1,10 @@
 """How the weights move: optimisers, learning rates, the average of the weights."""
 
 import math
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spcnet.training.muon import Muon
 from spcnet.training.recipe import Recipe
@@ -34,6 +35,31 @@ def learning_rate(recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -
         return plan.lr * 0.5 * (1 + math.cos(math.pi * done))
     drops = sum(step >= milestone * steps_per_epoch for milestone in plan.milestones)
     return plan.lr * 0.1**drops
+
+
+@torch.no_grad()
+def measure_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the statistics of batch norms to the means over some batches, all by the same weights.
+
+    Those that were kept while training are of the weights of the last few steps, each seen by one
+    small batch; an average of weights never had them (Wu and Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021, section 3).
+
+    Args:
+        network: left in evaluation mode.
+        batches: images (B, 3, H, W), as in training.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all that is seen
+    network.train()
+    for images in batches:
+        network(images)
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 @torch.no_grad()

@@ -232,6 +232,9 @@ class TrainingSection(Section):
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay a step of an average of the weights, which is kept"
     )
+    precise_batchnorm: int = Field(
+        0, ge=0, description="batches that measure the kept network's statistics anew, as its own"
+    )
     evaluate_every: int = Field(1, gt=0, description="epochs between scores of `holdout`")
     keep_best: bool = Field(
         True, description="keep the model with the best score of `holdout` as best.safetensors"
