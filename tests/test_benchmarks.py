@@ -23,9 +23,20 @@ def test_the_service_load_benchmark_runs(tiny_checkpoint: Path) -> None:
     assert all(line.endswith("0 refused") for line in lines)
 
 
-def test_the_latency_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "onnx_latency.py", tiny_checkpoint, "--turns", "1"]
+def test_the_runtimes_benchmark_runs(tiny_checkpoint: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "runtimes.py", tiny_checkpoint, "--turns", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert [line.split(", ")[1].split(":")[0] for line in lines] == ["batch 1", "batch 8"]
     assert all(line.endswith(" ms") for line in lines)
+
+
+def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "folder.py", "--pictures", "8", "--megapixels", "0.1",
+               "--model", tiny_checkpoint]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, *lines = done.stdout.splitlines()
+    assert first.endswith(" s")
+    assert [line.split(":")[0] for line in lines] == [
+        "boxes, JSON", "boxes, JSON and overlays", "no boxes, JSON"
+    ]  # fmt: skip

@@ -8,8 +8,6 @@ two joints is the surer.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
-from scipy.stats import rankdata
 
 from spcnet.geometry import Array
 
@@ -51,6 +49,8 @@ def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibratio
     Raises:
         ValueError: there are none.
     """
+    from scipy.optimize import isotonic_regression  # half a second, for fitting alone
+
     if len(peaks) == 0:
         raise ValueError("a calibration needs joints")
     order = np.argsort(peaks, kind="stable")
@@ -114,6 +114,8 @@ def auroc(scores: Array, positive: Array) -> float:
     Returns:
         In [0, 1]; ties count half; NaN where all are alike.
     """
+    from scipy.stats import rankdata
+
     count = int(positive.sum())
     others = len(positive) - count
     if not count or not others:

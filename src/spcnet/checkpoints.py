@@ -126,13 +126,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
         raise UserError(f"{path}: holds no {METADATA_KEY} model card; not a checkpoint of ours")
     try:
         card = ModelCard.from_json(metadata[METADATA_KEY])
-        network = card.build()
-        counters = {
+        with torch.device("meta"):  # its weights are those of the file, and no others
+            network = card.build()
+        weights: dict[str, Tensor] = {
             name: torch.zeros((), dtype=torch.long)
             for name in network.state_dict()
             if name.endswith("num_batches_tracked")
         }
-        network.load_state_dict(counters | tensors)
+        for name in list(tensors):
+            tensor = tensors.pop(name)
+            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+        network.load_state_dict(weights, assign=True)
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: weights and model card do not agree: {reason}") from None

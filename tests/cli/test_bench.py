@@ -1,9 +1,11 @@
 """``spcnet bench`` on networks of toy size."""
 
 import json
+from pathlib import Path
 
 import pytest
 from command_line import fails, spcnet
+from PIL import Image
 
 from spcnet.bench.training import PHASES
 
@@ -25,6 +27,22 @@ def test_the_commands_print_ratios_and_json() -> None:
         assert set(phases) == set(PHASES)
         assert all(seconds > 0 for seconds in phases.values())
         assert sum(phases.values()) == pytest.approx(2 / speed, rel=0.2)
+
+
+def test_inference_is_timed_printed_and_drawn(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "speeds.png"
+    arguments = (tiny_checkpoint, "--batch", 1, "--batch", 3, "--turns", 1, "--threads", 1)
+    done = spcnet("bench", "infer", *arguments, "--json", "-o", plot)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["setting"]["threads"] == 1
+    usual, plain, *fused = (pace for pace in found["paces"] if pace["batch"] == 3)
+    assert (usual["ratio"], usual["size"]) == (1, 256)
+    assert plain["form"] == "fp32 plain"
+    assert {pace["form"] for pace in fused} <= {"fp32 fused", "bf16 fused"}
+    assert Image.open(plot).width > 500
+    fails("bench", "infer", tiny_checkpoint, "-o", plot, told="already exists")
+    fails("bench", "infer", "hourglas", told="hourglas")
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:

@@ -2,24 +2,118 @@
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spcnet.cli.console import progress, say, table
-from spcnet.cli.options import DEVICE
+from spcnet.cli.figure import prepare_figure, save_figure
+from spcnet.cli.options import DEVICE, FORCE
+
+if TYPE_CHECKING:
+    from spcnet.models.network import PoseNetwork
 
 app = typer.Typer(
     name="bench",
     help="Measure speed and memory on this machine, beside the usual way of doing it.",
-    epilog="Example: spcnet bench train",
+    epilog="Example: spcnet bench infer default",
     no_args_is_help=True,
 )
 STACKS = typer.Option(min=1, help="Of every network.")
 WIDTH = typer.Option(min=8, help="Channels of every network.")
 SIZE = typer.Option(min=64, help="Side of the crops, pixels.")
 AS_JSON = typer.Option("--json", help="Print one object for scripts.")
+
+
+@app.command()
+def infer(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Models with weights, .safetensors or variants; by default: default and "
+            "spcnet_s8_w256.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="Images at a time; by default 1 and 8.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=64, help="Side of the images; by default a model's own, or 256 pixels."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of torch; by default one a core.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 7,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Draw it too: a .png, .pdf or .svg."),
+    ] = None,
+    force: Annotated[bool, FORCE] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Time networks on this CPU in each of their forms, beside the usual 8-stack hourglass.
+
+    All take turns in one run, and so does a large matrix product, which tells what the machine can
+    do; what counts are the ratios of the medians. Leave the machine alone meanwhile.
+
+    Example: spcnet bench infer default --batch 1 --batch 8
+    """
+    import torch
+
+    from spcnet.bench.networks import USUAL, compare_networks
+    from spcnet.viz.curves import draw_speeds
+
+    if output is not None:
+        prepare_figure(output, force=force)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    batches = batch or [1, 8]
+    chosen = dict(_chosen(name, size) for name in models or ("default", "spcnet_s8_w256"))
+    with progress("turns", len(batches) * (turns + 1)) as advance:
+        paces = compare_networks(chosen, batches=batches, turns=turns, report=advance)
+    setting = {"threads": torch.get_num_threads(), "turns": turns, "torch": torch.__version__}
+    if output is not None:
+        speeds: dict[str, dict[str, float]] = {}
+        for pace in paces:
+            forms = speeds.setdefault(f"{pace.network}, {pace.size} px", {})
+            forms[f"{pace.form}, batch {pace.batch}"] = 1000 / pace.milliseconds
+        told = ", ".join(f"{name} {value}" for name, value in setting.items())
+        save_figure(draw_speeds(speeds, title=f"Inference ({told})"), output, told=say)
+    if as_json:
+        print(json.dumps({"setting": setting, "paces": [asdict(pace) for pace in paces]}))
+        return
+    rows = [
+        {
+            "Network": pace.network,
+            "Form": pace.form,
+            "Pixels": pace.size,
+            "Batch": pace.batch,
+            "ms/image": f"{pace.milliseconds:.1f}",
+            "Images/s": f"{1000 / pace.milliseconds:.1f}",
+            "GFLOP/s": f"{pace.gflops:.0f}",
+            "Of matrix": f"{pace.share:.0%}",
+            "Ratio": f"{pace.ratio:.2f}",
+        }
+        for pace in paces
+    ]
+    print(table(rows, right=list(rows[0])[2:]))
+    told = ", ".join(f"{name} {value}" for name, value in setting.items())
+    say(f"{told}; ratio: times as fast as the {USUAL} at the same batch")
+
+
+def _chosen(name: str, size: int | None) -> "tuple[str, tuple[PoseNetwork, int]]":
+    """A network to be timed and the side of its images: trained, or fresh of a variant's name."""
+    from spcnet.checkpoints import find_weights, list_models, load_checkpoint
+    from spcnet.models.registry import create_model
+
+    if name in list_models():
+        return name, (create_model(name).eval(), size or 256)
+    network, card = load_checkpoint(find_weights(name))
+    return name, (network, size or card.input_size)
 
 
 @app.command()

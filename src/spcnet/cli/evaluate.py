@@ -23,6 +23,7 @@ from spcnet.cli.options import (
     FLIP,
     FORCE,
     MODEL,
+    PRECISION,
     REFINEMENT,
     ROOT,
     ROTATIONS,
@@ -30,6 +31,7 @@ from spcnet.cli.options import (
 )
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.cli.unseen import learned_from
+from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -73,6 +75,7 @@ def evaluate(
     rotations: Annotated[str | None, ROTATIONS] = None,
     refinement: Annotated[str | None, REFINEMENT] = None,
     device: Annotated[str, DEVICE] = "auto",
+    precision: Annotated[Precision, PRECISION] = "fp32",
     predictions: Annotated[
         Path | None,
         typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json."),
@@ -117,6 +120,7 @@ def evaluate(
     estimator = PoseEstimator(
         model,
         device=device,
+        precision=precision,
         flip=flip,
         scales=scales,
         rotations=rotations,

@@ -379,15 +379,15 @@ def prepare_figure(output: Path, *, force: bool) -> None:
     prepare_output([output], force=force)
 
 
-def save_figure(figure: "Figure", output: Path) -> None:
-    """Write a figure in the format of its suffix, and print where it lies.
+def save_figure(figure: "Figure", output: Path, *, told: Callable[[str], None] = print) -> None:
+    """Write a figure in the format of its suffix, and tell where it lies.
 
     Raises:
         UserError: it cannot be written.
     """
     with replacing(output) as partial:
         figure.savefig(partial, format=output.suffix[1:].lower())
-    print(output)
+    told(str(output))
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,22 @@ from spcnet.cli.console import (
     replacing,
     say,
 )
-from spcnet.cli.options import BOX, BOXES, DEVICE, FLIP, FORCE, MODEL, ROTATIONS, SCALES, parse_box
+from spcnet.cli.options import (
+    BOX,
+    BOXES,
+    DEVICE,
+    FLIP,
+    FORCE,
+    MODEL,
+    PRECISION,
+    ROTATIONS,
+    SCALES,
+    parse_box,
+)
 from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
 from spcnet.cli.run_records import RunRecord, forget
 from spcnet.errors import UserError
+from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -69,6 +81,7 @@ def predict(
     ] = None,
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
+    precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
     scales: Annotated[str | None, SCALES] = None,
     rotations: Annotated[str | None, ROTATIONS] = None,
@@ -121,7 +134,9 @@ def predict(
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.skeletons import Style
 
-    estimator = PoseEstimator(model, device=device, flip=flip, scales=scales, rotations=rotations)
+    estimator = PoseEstimator(
+        model, device=device, precision=precision, flip=flip, scales=scales, rotations=rotations
+    )
     if results is not None and source is None and not force:
         there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
         refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)

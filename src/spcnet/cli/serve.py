@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import say
-from spcnet.cli.options import DEVICE, MODEL
+from spcnet.cli.options import DEVICE, MODEL, PRECISION
 from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import needs_extra
+from spcnet.inference.precision import Precision
 from spcnet.serve.limits import Limits
 
 DEFAULTS = Limits()
@@ -24,6 +25,7 @@ def serve(
     ] = 8000,
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
+    precision: Annotated[Precision, PRECISION] = "fp32",
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
     ] = DEFAULTS.picture_bytes / 1e6,
@@ -61,7 +63,7 @@ def serve(
     # and raises them again when it has ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     opened = listen(host, port)
-    estimator = PoseEstimator(model, device=device, batch_size=batch)
+    estimator = PoseEstimator(model, device=device, precision=precision, batch_size=batch)
     say(f"model {estimator.describe()}")
     limits = Limits(
         picture_bytes=round(max_megabytes * 1e6),

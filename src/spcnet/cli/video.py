@@ -19,8 +19,9 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
-from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, SMOOTH, parse_box
+from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, PRECISION, SMOOTH, parse_box
 from spcnet.errors import UserError
+from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -49,6 +50,7 @@ def video(
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
+    precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
@@ -71,7 +73,7 @@ def video(
         from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.video import follow
 
-        estimator = PoseEstimator(model, device=device, flip=flip)
+        estimator = PoseEstimator(model, device=device, precision=precision, flip=flip)
         say(f"model {estimator.describe()}")
         tally = Tally(len(boxes or [None]))
         with ExitStack() as stack:

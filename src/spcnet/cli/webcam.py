@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
-from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, SMOOTH
+from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, PRECISION, SMOOTH
 from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
+from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -34,6 +35,7 @@ def webcam(
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
     device: Annotated[str, DEVICE] = "auto",
+    precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
@@ -60,7 +62,7 @@ def webcam(
 
         page = stack.enter_context(LivePage(port))
         stop = stack.enter_context(stop_wish("stopping"))
-        estimator = PoseEstimator(model, device=device, flip=flip)
+        estimator = PoseEstimator(model, device=device, precision=precision, flip=flip)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         writer: VideoWriter | None = None

@@ -173,7 +173,7 @@ class PoseNetwork(nn.Module):
 
     def forward_all(self, images: Tensor) -> Outputs:
         """All raw outputs and the fusion's weights, whatever the mode."""
-        self._check_size(images)
+        check_size(images, self.divisor)
         x = self.stem(images)  # (B, C, 64, 64)
         heatmaps: list[Tensor] = []
         stages: list[list[Tensor]] = []  # per stack, the levels innermost first
@@ -206,16 +206,22 @@ class PoseNetwork(nn.Module):
         levels, features, predicted = stack(x)
         return levels, features, predicted
 
-    def _check_size(self, images: Tensor) -> None:
-        height, width = images.shape[-2:]
-        if height % self.divisor or width % self.divisor or not height or not width:
-            nearest = " x ".join(
-                str(max(1, round(side / self.divisor)) * self.divisor) for side in (height, width)
-            )
-            raise ValueError(
-                f"input of {height} x {width} pixels does not fit: height and width must be "
-                f"multiples of {self.divisor}; the nearest is {nearest}"
-            )
+
+def check_size(images: Tensor, divisor: int) -> None:
+    """See to it that a network's poolings fit images (B, 3, H, W).
+
+    Raises:
+        ValueError: H or W is not a multiple of the divisor.
+    """
+    height, width = images.shape[-2:]
+    if height % divisor or width % divisor or not height or not width:
+        nearest = " x ".join(
+            str(max(1, round(side / divisor)) * divisor) for side in (height, width)
+        )
+        raise ValueError(
+            f"input of {height} x {width} pixels does not fit: height and width must be "
+            f"multiples of {divisor}; the nearest is {nearest}"
+        )
 
 
 @contextmanager

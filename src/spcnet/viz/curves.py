@@ -1,4 +1,4 @@
-"""Scores as curves: over the threshold, and over the epochs (Figure 7 of the paper)."""
+"""Scores as curves, over the threshold and the epochs (Figure 7 of the paper); speeds as bars."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,6 +93,35 @@ def draw_reliability(found: Reliability, *, title: str) -> Figure:
     axes.plot(100 * found.scores, 100 * found.right, marker="o", markersize=3, **_look(0))
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="score (%)")
     axes.legend(fontsize=FONT - 1, frameon=False, loc="upper left", labelcolor=INK)
+    return figure
+
+
+def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Figure:
+    """Bars of images a second.
+
+    Args:
+        speeds: for each network images a second by the name of its form, in the order drawn.
+        title: names the setting.
+    """
+    figure, axes = _axes("images a second", "", title)
+    rows = [(name, form, speed) for name, forms in speeds.items() for form, speed in forms.items()]
+    kinds = list(dict.fromkeys(form for _, form, _ in rows))
+    place, ticks, labels = 0.0, [], []
+    for n, (name, form, speed) in enumerate(rows):
+        if n and rows[n - 1][0] != name:
+            place += 0.6
+        axes.barh(place, speed, height=0.8, color=COLOURS[kinds.index(form) % len(COLOURS)])
+        axes.annotate(
+            f" {speed:.3g}", (speed, place), va="center", fontsize=FONT - 1, color=INK,
+        )  # fmt: skip
+        ticks.append(place)
+        labels.append(f"{name}, {form}" if form else name)
+        place += 1
+    axes.set_yticks(ticks, labels, fontsize=FONT - 1)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.12)
+    figure.set_size_inches(SIZE[0] * 1.35, 0.9 + 0.24 * place)
     return figure
 
 

@@ -1,0 +1,69 @@
+"""Models and runtimes beside each other, from a crop to keypoints: ms a crop, medians of turns.
+
+    OMP_NUM_THREADS=1 python benchmarks/runtimes.py default default@bf16 default.onnx \
+        default-int8.onnx default.onnx@openvino-bf16
+
+A contender is a model, and after an @ the numbers that torch runs it in (fp32, bf16), or OpenVINO's
+(openvino-f32, openvino-bf16; `pip install openvino`), which does without cropping and placing. Run
+it on an otherwise idle machine and with one thread: the runtimes' own threads wait in loops, which
+slows the others down.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import numpy as np
+import torch
+
+from spcnet.bench.turns import take_turns
+from spcnet.data.synthetic import render_figure
+from spcnet.inference.estimator import PoseEstimator
+
+PICTURE = render_figure(0).image
+SIDE = float(max(PICTURE.shape[:2]))
+SQUARE = (np.array([SIDE / 2, SIDE / 2]), SIDE)
+
+
+def contender(text: str, batch: int) -> Callable[[], object]:
+    """A call that finds the joints of so many crops."""
+    model, _, how = text.partition("@")
+    if how.startswith("openvino"):
+        return openvino(model, how.partition("-")[2] or "f32", batch)
+    estimator = PoseEstimator(model, device="cpu", precision=how or "fp32")
+    return partial(estimator.look, [PICTURE] * batch, [SQUARE] * batch)
+
+
+def openvino(model: str, numbers: str, batch: int) -> Callable[[], object]:
+    """The same by OpenVINO, of crops that are cut already."""
+    from openvino import Core
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": numbers,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    compiled = Core().compile_model(model, "CPU", settings)
+    side = compiled.inputs[0].get_partial_shape()[1].get_length()
+    random = np.random.default_rng(0)
+    crops = random.integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
+    return partial(compiled, crops)
+
+
+def main() -> None:
+    """Print one line a contender and batch."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("contenders", nargs="+")
+    parser.add_argument("--turns", type=int, default=30)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
+    arguments = parser.parse_args()
+    for batch in arguments.batches:
+        calls = {text: contender(text, batch) for text in arguments.contenders}
+        for name, turns in take_turns(calls, turns=arguments.turns).items():
+            seconds = median(turn.seconds for turn in turns)
+            print(f"{name}, batch {batch}: {1000 * seconds / batch:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,402 @@
+"""A trained network in the form that a CPU runs fastest; its answers differ by rounding alone.
+
+- A batch norm that follows a convolution is folded into it. The one that opens a pre-activation
+  block cannot be: the shortcut takes what comes before it.
+- ReLUs and sums are done by the convolution before them while its output is still in the cache:
+  oneDNN's fused operations, which `torch.compile` uses as well.
+- What SIM collects is added up stack by stack, so that neither the concatenation nor the levels of
+  earlier stacks are held: memory does not grow with the number of stacks.
+- Features are channels last, and kernels laid out for the size of what they are applied to.
+- Large batches go through a few images at a time, as many as leave the features in the cache.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spcnet.models.bottlenecks import Bottleneck
+from spcnet.models.hourglass import Level
+from spcnet.models.network import Feedback, PoseNetwork, Stack, check_size
+from spcnet.models.selective import (
+    ConcatFusion,
+    InformationCollection,
+    InformationDistribution,
+    add_up,
+)
+
+FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
+PACKED_BYTES = 64 * 2**20  # of kernels: up to here a network's are kept in other layouts as well
+LAYOUTS = 3  # that many: of a whole batch, of what is left of one, of a single crop
+
+# Takes the number of a level, the outermost being 0, and its features.
+Sink = Callable[[int, Tensor], None]
+
+
+def can_fuse(network: nn.Module) -> bool:
+    """Whether a network can be brought into this form here: one of ours, on a CPU with oneDNN."""
+    return (
+        isinstance(network, PoseNetwork)
+        and all(parameter.device.type == "cpu" for parameter in network.parameters())
+        and torch._C._has_mkldnn
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
+    )
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware; a CPU does by AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return (
+        device.type == "cpu"
+        and torch._C._has_mkldnn
+        and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    )
+
+
+@dataclass(frozen=True)
+class Form:
+    """How kernels are held: their type, and in how many more layouts than their own.
+
+    `consume` lets go of the network's own.
+    """
+
+    dtype: torch.dtype
+    layouts: int
+    consume: bool
+
+
+class FusedNetwork:
+    """A `PoseNetwork` for inference on a CPU.
+
+    Shape: (B, 3, H, W) float32, normalised -> the last raw heatmaps (B, K, H/4, W/4) and the
+    fusion's weights (B, L, H/4, W/4) or None, float32, as of `PoseNetwork.forward_all`.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        dtype: of kernels and features: float32 or bfloat16.
+        consume: let go of each kernel of the network once it is held in its new form, so that
+            never two of all are held; the network is of no use afterwards.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetwork,
+        *,
+        dtype: torch.dtype = torch.float32,
+        consume: bool = False,
+    ) -> None:
+        held = dtype.itemsize * sum(parameter.numel() for parameter in network.parameters())
+        form = Form(dtype, LAYOUTS if held <= PACKED_BYTES else 0, consume)
+        self.dtype = dtype
+        entry, norm, _, *blocks = network.stem
+        self.entry = Convolution.of(entry, form, norm, relu=True)
+        self.stem = [_Block(block, form) if isinstance(block, Bottleneck) else block
+                     for block in blocks]  # fmt: skip
+        self.stacks = [_Stack(stack, form) for stack in network.stacks]
+        self.feedbacks = [
+            (Convolution.of(feedback.of_features, form), Convolution.of(feedback.of_heatmaps, form))
+            for feedback in network.feedbacks
+            if isinstance(feedback, Feedback)
+        ]
+        # Of each level, innermost first, a convolution a stack; the last one's norm ends the sum.
+        self.collect = [
+            Convolution.slices(level.reduce, form, level.norm, relu=True)
+            for level in network.collect
+            if isinstance(level, InformationCollection)
+        ]
+        self.fusion = None if network.distribute is None else _Fusion(network.distribute, form)
+        self.head = None if network.head is None else Convolution.of(network.head, form)
+        self._row_bytes = self.stacks[0].channels * dtype.itemsize / PoseNetwork.stride**2
+        self._divisor = network.divisor
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See the class.
+
+        Raises:
+            ValueError: H or W does not fit, as of `PoseNetwork`.
+        """
+        check_size(images, self._divisor)
+        of_one = self._row_bytes * images.shape[-2] * images.shape[-1]
+        parts = torch.split(images, max(1, int(FEATURE_BYTES / of_one)))
+        found = [self._run(part) for part in parts]
+        heatmaps = torch.cat([of_part for of_part, _ in found])
+        weights = [of_part for _, of_part in found if of_part is not None]
+        return heatmaps, torch.cat(weights) if weights else None
+
+    def _run(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = self.entry(images.to(self.dtype, memory_format=torch.channels_last))
+        for block in self.stem:
+            x = block(x)
+        levels: list[Tensor | None] = [None] * len(self.collect)
+        for n, stack in enumerate(self.stacks):
+
+            def collect(level: int, features: Tensor, n: int = n) -> None:
+                if levels:
+                    convolution, total = self.collect[-1 - level][n], levels[-1 - level]
+                    levels[-1 - level] = (
+                        convolution(features)
+                        if total is None
+                        else convolution.add_to(total, features)
+                    )
+
+            features = stack.features(stack.module(x, collect))
+            if n < len(self.feedbacks):
+                of_features, of_heatmaps = self.feedbacks[n]
+                heatmaps = stack.head(features)
+                x = of_heatmaps.add_to(of_features.add_to(x, features), heatmaps)
+        if self.fusion is None or self.head is None:
+            return self.stacks[-1].head(features).float(), None
+        size = x.shape[-2:]
+        fused, weights = self.fusion([_grown(level, size) for level in levels if level is not None])
+        return self.head(fused).float(), None if weights is None else weights.float()
+
+
+class Convolution:
+    """A convolution with what follows it: a batch norm, folded in, and a ReLU.
+
+    Args:
+        weight: (O, I, h, w).
+        bias: (O,), or None.
+        geometry: padding, stride and dilation, each for y and x.
+        form: how the kernel is held.
+        relu: whether a ReLU ends it.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: tuple[list[int], list[int], list[int]],
+        form: Form,
+        *,
+        relu: bool = False,
+    ) -> None:
+        self._weight = weight.detach().to(form.dtype).contiguous(memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.detach().to(form.dtype)
+        self._geometry = geometry
+        self._relu = relu
+        self._layouts = form.layouts
+        self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
+
+    @classmethod
+    def of(
+        cls,
+        convolution: nn.Module,
+        form: Form,
+        norm: nn.Module | None = None,
+        *,
+        relu: bool = False,
+    ) -> "Convolution":
+        """A convolution of a network, with the batch norm behind it."""
+        assert isinstance(convolution, nn.Conv2d)
+        weight, bias = _folded(convolution, norm)
+        found = cls(weight, bias, _geometry(convolution), form, relu=relu)
+        if form.consume:
+            convolution.weight.data = torch.empty(0)
+        return found
+
+    @classmethod
+    def slices(
+        cls,
+        convolution: nn.Module,
+        form: Form,
+        norm: nn.Module | None = None,
+        *,
+        relu: bool = False,
+    ) -> "list[Convolution]":
+        """A convolution of concatenated maps, each as wide as its output, as one for each.
+
+        The last has the bias, and the ReLU after the sum.
+        """
+        assert isinstance(convolution, nn.Conv2d)
+        weight, bias = _folded(convolution, norm)
+        count = convolution.in_channels // convolution.out_channels
+        geometry, last = _geometry(convolution), count - 1
+        return [
+            cls(part, bias if n == last else None, geometry, form, relu=relu and n == last)
+            for n, part in enumerate(weight.chunk(count, dim=1))
+        ]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The convolution of x."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x,
+            self._kernel(x),
+            self._bias,
+            *self._geometry,
+            1,
+            "relu" if self._relu else "none",
+            [],
+            "",
+        )
+        return found
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The convolution of x, plus another tensor, before the ReLU."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, other, self._kernel(x), self._bias, *self._geometry, 1, "add", 1.0,
+            "relu" if self._relu else None, [], "",
+        )  # fmt: skip
+        return found
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """The same, in the place of the other tensor."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise_(
+            total, x, self._kernel(x), self._bias, *self._geometry, 1, "add", 1.0,
+            "relu" if self._relu else None, [], "",
+        )  # fmt: skip
+        return found
+
+    def _kernel(self, x: Tensor) -> Tensor:
+        """The kernel in the layout that suits inputs of this shape."""
+        if not self._layouts:
+            return self._weight
+        packed = self._packed.get(x.shape)
+        if packed is None:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self._weight, *self._geometry, 1, list(x.shape)
+            )
+            self._packed[x.shape] = packed
+            if len(self._packed) > self._layouts:
+                self._packed.popitem(last=False)
+        return packed
+
+
+class _Block:
+    """A `Bottleneck`, dilated ones too."""
+
+    def __init__(self, block: nn.Module, form: Form) -> None:
+        assert isinstance(block, Bottleneck)
+        self.norm = _Opening(block.norm1)
+        self.conv1 = Convolution.of(block.conv1, form, block.norm2, relu=True)
+        self.conv2 = Convolution.of(block.conv2, form, block.norm3, relu=True)
+        self.conv3 = Convolution.of(block.conv3, form)
+        self.shortcut: Convolution | None = None
+        if isinstance(block.shortcut, nn.Conv2d):
+            self.shortcut = Convolution.of(block.shortcut, form)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        inner = self._inner(x)
+        if self.shortcut is None:
+            return self.conv3.plus(inner, x)
+        return self.conv3.add_to(self.shortcut(x), inner)
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """What the block makes of x plus another tensor, in the place of that one."""
+        inner = self._inner(x)
+        total = total.add_(x) if self.shortcut is None else self.shortcut.add_to(total, x)
+        return self.conv3.add_to(total, inner)
+
+    def _inner(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(self.norm(x)))
+
+
+class _Opening:
+    """The batch norm and the ReLU that open a block."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        assert norm.running_mean is not None and norm.running_var is not None
+        values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        self._mean, self._variance, self._scale, self._shift = (v.detach().clone() for v in values)
+        self._eps = norm.eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x, self._mean, self._variance, self._scale, self._shift, eps=self._eps
+        ).relu_()
+
+
+class _Level:
+    """A `Level`; what is inside it goes to the sink first."""
+
+    def __init__(self, level: nn.Module, form: Form) -> None:
+        assert isinstance(level, Level)
+        self.pools = level.pools
+        self.skip, self.encode, self.decode = (
+            _Block(block, form) for block in (level.skip, level.encode, level.decode)
+        )
+        inner = level.inner
+        self.inner = _Level(inner, form) if isinstance(inner, Level) else _Block(inner, form)
+
+    def __call__(self, x: Tensor, sink: Sink, number: int = 0) -> Tensor:
+        down = self.encode(F.max_pool2d(x, 2) if self.pools else x)
+        inner = self.inner
+        bottom = inner(down, sink, number + 1) if isinstance(inner, _Level) else inner(down)
+        up = self.decode(bottom)
+        if self.pools:
+            up = F.interpolate(up, scale_factor=2, mode="nearest")
+        features = self.skip.add_to(up, x)
+        sink(number, features)
+        return features
+
+
+class _Stack:
+    """A `Stack`."""
+
+    def __init__(self, stack: nn.Module, form: Form) -> None:
+        assert isinstance(stack, Stack)
+        block, convolution, norm, _ = stack.features
+        self.module = _Level(stack.module, form)
+        self.head = Convolution.of(stack.head, form)
+        self.channels = stack.head.in_channels
+        self._block = _Block(block, form)
+        self._convolution = Convolution.of(convolution, form, norm, relu=True)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self._convolution(self._block(x))
+
+
+class _Fusion:
+    """One of `spcnet.models.network.FUSIONS`."""
+
+    def __init__(self, fusion: nn.Module, form: Form) -> None:
+        self.squeeze: Convolution | None = None
+        self.reduce: list[Convolution] = []
+        if isinstance(fusion, InformationDistribution):
+            self.squeeze = Convolution.of(fusion.squeeze, form)
+        elif isinstance(fusion, ConcatFusion):
+            self.reduce = Convolution.slices(fusion.reduce, form)
+
+    def __call__(self, levels: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        if self.reduce:
+            total = self.reduce[0](levels[0])
+            for convolution, level in zip(self.reduce[1:], levels[1:], strict=True):
+                total = convolution.add_to(total, level)
+            return total, None
+        total = add_up(levels)
+        if self.squeeze is None:
+            return total, None
+        weights = self.squeeze(total).softmax(dim=1)
+        fused = levels[0] * weights[:, 0:1]
+        for n, level in enumerate(levels[1:], start=1):
+            fused = fused.addcmul_(level, weights[:, n : n + 1])
+        return fused, weights
+
+
+def _folded(convolution: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+    """Kernel and bias of a convolution and the batch norm that follows it."""
+    weight, bias = convolution.weight.detach(), convolution.bias
+    if norm is None:
+        return weight, bias
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    before = 0.0 if bias is None else bias.detach()
+    return weight * scale.view(-1, 1, 1, 1), (before - norm.running_mean) * scale + norm.bias
+
+
+def _geometry(convolution: nn.Conv2d) -> tuple[list[int], list[int], list[int]]:
+    padding = convolution.padding
+    assert not isinstance(padding, str) and convolution.groups == 1
+    return list(padding), list(convolution.stride), list(convolution.dilation)
+
+
+def _grown(level: Tensor, size: torch.Size) -> Tensor:
+    if level.shape[-2:] == size:
+        return level
+    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
