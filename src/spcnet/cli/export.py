@@ -29,7 +29,7 @@ def export(
         typer.Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like."),
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise the convolutions: a third of the size.")
+        bool, typer.Option("--int8", help="Quantise convolutions: half the size, faster.")
     ] = False,
     dataset: Annotated[str | None, DATASET] = None,
     root: Annotated[Path | None, ROOT] = None,

@@ -34,8 +34,9 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     """A copy whose network's convolutions have int8 weights and take and give uint8.
 
     Weights have a scale for each channel, activations one each, by their range on the crops. The
-    first and the last convolution stay float, which costs little and matters most, and so does
-    what follows the heatmaps.
+    first and the last convolution stay float, which costs little and matters most, and so do those
+    whose output is added to other features, which may be a hundred times as large in one place as
+    in the next, and what follows the heatmaps.
 
     Args:
         model: as `spcnet.export.graph.trace` gave it.
@@ -48,7 +49,9 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
         import onnx
         from onnxruntime import quantization
     network = with_outputs(model, [HEATMAPS]).graph
-    convolutions = [node.name for node in network.node if node.op_type == "Conv"]
+    convolutions = [node for node in network.node if node.op_type == "Conv"]
+    summed = {name for node in network.node if node.op_type == "Add" for name in node.input}
+    chosen = [node.name for node in convolutions[1:-1] if summed.isdisjoint(node.output)]
     with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = (Path(folder) / name for name in ("float.onnx", "int8.onnx"))
         onnx.save(model, source)  # of a model in memory it would move the weights elsewhere
@@ -59,7 +62,7 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            nodes_to_quantize=convolutions[1:-1],
+            nodes_to_quantize=chosen,
             op_types_to_quantize=["Conv"],
         )
         return onnx.load(target)

@@ -93,7 +93,7 @@ class ModelAnswer(BaseModel):
     """What the answers come from."""
 
     name: str = Field(examples=["default"])
-    description: str = Field(examples=["default (spcnet_s2_w192, 128 px), mass refinement, on cpu"])
+    description: str = Field(examples=["default (spcnet_s2_w192, 160 px), mass refinement, on cpu"])
     version: str = Field(description="Of the package.", examples=["0.1.0"])
     levels: int = Field(
         description="Levels that attention chooses from; 0 where the network chooses none.",
