@@ -23,6 +23,7 @@ def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModel
     kernels = {tensor.name: tensor.data_type for tensor in finished.graph.initializer}
     made_by = {name: node for node in finished.graph.node for name in node.output}
     float_convolutions = []
+    quantised_convolutions = 0
     for node in finished.graph.node:
         if node.op_type != "Conv":
             continue
@@ -30,12 +31,18 @@ def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModel
         if source is None:
             float_convolutions.append(node)
         else:
+            quantised_convolutions += 1
             assert source.op_type == "DequantizeLinear"
             assert kernels[source.input[0]] == onnx.TensorProto.INT8
-    # The first, the last, and DARK's smoothing along each axis.
-    assert [kernel_shape(finished, node) for node in float_convolutions] == [
+    # The first, those that are summed, the last, and DARK's smoothing along each axis.
+    first, *summed, last, across, down = float_convolutions
+    assert [kernel_shape(finished, node) for node in (first, last, across, down)] == [
         [8, 3, 7, 7], [14, 8, 1, 1], [1, 1, 1, 5], [1, 1, 5, 1]
     ]  # fmt: skip
+    added = {name for node in finished.graph.node if node.op_type == "Add" for name in node.input}
+    assert summed
+    assert all(added & set(node.output) for node in summed)
+    assert quantised_convolutions > len(float_convolutions)
     of_heatmaps = {node.name for node in with_outputs(quantised, ["heatmaps"]).graph.node}
     after = {node.op_type for node in finished.graph.node if node.name not in of_heatmaps}
     assert not {"QuantizeLinear", "DequantizeLinear"} & after
