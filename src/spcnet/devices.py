@@ -1,4 +1,4 @@
-"""Devices: their names, and their memory."""
+"""Devices: their names, numbers and memory."""
 
 import ctypes
 import sys
@@ -29,6 +29,17 @@ def find_device(name: str) -> torch.device:
             f"device {name!r} is not here; there is {', '.join(['auto', 'cpu', *there])}"
         ) from None
     return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware; a CPU does by AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return (
+        device.type == "cpu"
+        and torch._C._has_mkldnn
+        and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    )
 
 
 def give_back_memory() -> None:

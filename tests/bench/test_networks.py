@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spcnet.bench.networks import USUAL, compare_networks
-from spcnet.models.fused import has_bfloat16
+from spcnet.devices import has_bfloat16
 from spcnet.models.registry import create_model
 
 

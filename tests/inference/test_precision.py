@@ -8,11 +8,11 @@ import torch
 
 from spcnet.checkpoints import load_checkpoint
 from spcnet.data.synthetic import render_figure
+from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.heatmaps import activate
-from spcnet.inference import backends
+from spcnet.inference import backends, programs
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.models.fused import has_bfloat16
 from spcnet.models.network import PoseNetwork
 
 BOX = [30, 20, 120, 140]
@@ -56,16 +56,16 @@ def test_bfloat16_finds_what_float_finds() -> None:
 
 @able
 def test_auto_takes_bfloat16_while_keypoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "TRUSTED_PIXELS", 1000.0)
+    monkeypatch.setattr(programs, "TRUSTED_PIXELS", 1000.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in bf16 (75% of 8 figures' keypoints move by up to" in told
-    monkeypatch.setattr(backends, "TRUSTED_PIXELS", 0.0)
+    monkeypatch.setattr(programs, "TRUSTED_PIXELS", 0.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in fp32, as in bf16 75% of" in told
 
 
 def test_without_the_hardware_it_stays_with_float(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(programs, "has_bfloat16", lambda device: False)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert told.endswith("on cpu in fp32, as bf16 is no faster here")
     with pytest.raises(UserError, match="'bf16': cpu does not multiply bfloat16 in hardware"):

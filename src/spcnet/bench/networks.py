@@ -7,20 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from spcnet.bench.turns import take_turns
 from spcnet.bench.usual import UsualNetwork
-from spcnet.models.fused import FusedNetwork, has_bfloat16
+from spcnet.devices import has_bfloat16
+from spcnet.models.fused import DTYPES, FusedNetwork
 from spcnet.models.network import PoseNetwork
+from spcnet.models.summary import count_gmac
 
 USUAL = "8-stack hourglass of the usual kind"
 USUAL_SIZE = 256  # pixels
 MATRIX = 2048  # rows and columns of the product that stands for the machine's best
-NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,20 @@ class Pace:
     ratio: float
 
 
+class _Contender(NamedTuple):
+    """A network in one form; `plain` is the network as it was built."""
+
+    network: str
+    form: str
+    program: Callable[[Tensor], object]
+    plain: nn.Module
+    size: int
+
+    @property
+    def called(self) -> str:
+        return f"{self.network}, {self.form}"
+
+
 def compare_networks(
     networks: Mapping[str, tuple[PoseNetwork, int]],
     *,
@@ -70,43 +85,41 @@ def compare_networks(
     Returns:
         For each batch the usual hourglass and each network's forms.
     """
-    names = [name for name in NUMBERS if name == "fp32" or has_bfloat16(torch.device("cpu"))]
-    forms: list[tuple[str, str, Callable[[Tensor], object], int, float]] = []
+    names = [name for name in DTYPES if name == "fp32" or has_bfloat16(torch.device("cpu"))]
+    contenders = []
     if usual:
         hourglass = UsualNetwork(joints=16).eval()
-        cost = _gflop(hourglass, USUAL_SIZE)
-        forms.append((USUAL, "fp32 plain", hourglass, USUAL_SIZE, cost))
+        contenders.append(_Contender(USUAL, "fp32 plain", hourglass, hourglass, USUAL_SIZE))
     for name, (network, size) in networks.items():
-        cost = _gflop(network, size)
-        forms.append((name, "fp32 plain", network, size, cost))
+        contenders.append(_Contender(name, "fp32 plain", network, network, size))
         for numbers in names:
-            fused = FusedNetwork(network, dtype=NUMBERS[numbers])
-            forms.append((name, f"{numbers} fused", fused, size, cost))
+            fused = FusedNetwork(network, dtype=DTYPES[numbers])
+            contenders.append(_Contender(name, f"{numbers} fused", fused, network, size))
+    costs = [2 * count_gmac(c.plain, input_size=c.size) for c in contenders]
     square = torch.rand(matrix, matrix)
-    squares = {name: square.to(NUMBERS[name]) for name in names}
+    squares = {name: square.to(DTYPES[name]) for name in names}
     paces = []
     for number, batch in enumerate(batches):
         calls: dict[str, Callable[[], object]] = {
-            f"{name}, {form}": _call(work, torch.rand(batch, 3, size, size))
-            for name, form, work, size, _ in forms
+            c.called: _call(c.program, torch.rand(batch, 3, c.size, c.size)) for c in contenders
         }
         calls |= {name: _call(factor.mm, factor) for name, factor in squares.items()}
         taken = take_turns(calls, turns=turns, report=partial(_after, report, number * (turns + 1)))
         seconds = {call: median(turn.seconds for turn in each) for call, each in taken.items()}
         best = {name: 2e-9 * matrix**3 / seconds[name] for name in names}
-        reference = seconds.get(f"{USUAL}, fp32 plain", float("nan"))
-        for name, form, _, size, cost in forms:
-            spent = seconds[f"{name}, {form}"]
+        reference = seconds[contenders[0].called] if usual else float("nan")
+        for c, cost in zip(contenders, costs, strict=True):
+            spent = seconds[c.called]
             rate = batch * cost / spent
             paces.append(
                 Pace(
-                    network=name,
-                    form=form,
-                    size=size,
+                    network=c.network,
+                    form=c.form,
+                    size=c.size,
                     batch=batch,
                     milliseconds=1000 * spent / batch,
                     gflops=rate,
-                    share=rate / best[form.split()[0]],
+                    share=rate / best[c.form.split()[0]],
                     ratio=reference / spent,
                 )
             )
@@ -123,10 +136,3 @@ def _call(work: Callable[[Tensor], object], given: Tensor) -> Callable[[], objec
         work(given)
 
     return call
-
-
-def _gflop(network: nn.Module, size: int) -> float:
-    """10^9 multiplications and additions of one image."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, size, size))
-    return float(counter.get_total_flops()) / 1e9

@@ -76,12 +76,12 @@ def infer(
     with progress("turns", len(batches) * (turns + 1)) as advance:
         paces = compare_networks(chosen, batches=batches, turns=turns, report=advance)
     setting = {"threads": torch.get_num_threads(), "turns": turns, "torch": torch.__version__}
+    told = ", ".join(f"{name} {value}" for name, value in setting.items())
     if output is not None:
         speeds: dict[str, dict[str, float]] = {}
         for pace in paces:
             forms = speeds.setdefault(f"{pace.network}, {pace.size} px", {})
             forms[f"{pace.form}, batch {pace.batch}"] = 1000 / pace.milliseconds
-        told = ", ".join(f"{name} {value}" for name, value in setting.items())
         save_figure(draw_speeds(speeds, title=f"Inference ({told})"), output, told=say)
     if as_json:
         print(json.dumps({"setting": setting, "paces": [asdict(pace) for pace in paces]}))
@@ -101,7 +101,6 @@ def infer(
         for pace in paces
     ]
     print(table(rows, right=list(rows[0])[2:]))
-    told = ", ".join(f"{name} {value}" for name, value in setting.items())
     say(f"{told}; ratio: times as fast as the {USUAL} at the same batch")
 
 

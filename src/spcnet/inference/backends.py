@@ -4,34 +4,23 @@
 case of `OnnxKeypoints` straight into keypoints.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, get_args
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spcnet.checkpoints import METADATA_KEY, ModelCard, load_checkpoint
-from spcnet.data.crops import extract_crop
-from spcnet.data.synthetic import render_figure
-from spcnet.devices import find_device, give_back_memory
+from spcnet.devices import find_device
 from spcnet.errors import UserError
-from spcnet.geometry import Array, crop_affine
+from spcnet.geometry import Array
 from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.inference.onnx_sessions import open_session
 from spcnet.inference.precision import Precision
-from spcnet.models.fused import FusedNetwork, can_fuse, has_bfloat16
+from spcnet.inference.programs import check_figures, choose_numbers, make_program
+from spcnet.models.fused import FusedNetwork
 from spcnet.models.network import PoseNetwork, channels_last
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-# "auto" takes bf16 where so many of the keypoints of some rendered figures move by no more.
-FIGURES = 8
-TRUSTED_SHARE = 0.75
-TRUSTED_PIXELS = 1.0  # of the crop
-
-# Normalised images to the last raw heatmaps and the attention, as of `FusedNetwork`.
-Program: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 # The input and the outputs of ONNX files.
 CROPS, KEYPOINTS, SCORES, HEATMAPS = "crops", "keypoints", "scores", "heatmaps"
@@ -74,7 +63,7 @@ class TorchBackend:
     Args:
         path: the ``.safetensors``.
         device: as for `spcnet.devices.find_device`.
-        precision: one of `PRECISIONS`.
+        precision: of the numbers that it runs in.
 
     Raises:
         UserError: the device is not there or has no such numbers, or the file is no whole
@@ -85,17 +74,13 @@ class TorchBackend:
         self.path = path
         self.device = find_device(device)
         network, self.card = load_checkpoint(path)
-        self.precision, told = self._choose(network, precision)
+        network = channels_last(network.to(self.device))
+        self._numbers, told = choose_numbers(
+            precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
+        )
         self.place = f"{self.device}{told}"
-        self._network: PoseNetwork | None = None
-        network = network.to(self.device)
-        if can_fuse(network):
-            self._program: Program = FusedNetwork(
-                network, dtype=DTYPES[self.precision], consume=True
-            )
-            give_back_memory()
-        else:
-            self._program = self._made_ready(channels_last(network))
+        self._program = make_program(network, self._numbers, consume=True)
+        self._network = None if isinstance(self._program, FusedNetwork) else network
 
     @property
     def network(self) -> PoseNetwork:
@@ -107,7 +92,7 @@ class TorchBackend:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._network = network
-        self._program = self._made_ready(network)
+        self._program = make_program(network, self._numbers)
 
     @torch.inference_mode()
     def heatmaps(self, crops: Array) -> Tensor:
@@ -123,56 +108,10 @@ class TorchBackend:
             raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
         return attention.float()
 
-    def _made_ready(self, network: PoseNetwork) -> Program:
-        """What gives the last heatmaps and the attention of normalised images."""
-        dtype = DTYPES[self.precision]
-        if can_fuse(network):
-            return FusedNetwork(network, dtype=dtype)
-        self._network = network
-
-        def run(images: Tensor) -> tuple[Tensor, Tensor | None]:
-            on = dtype != torch.float32
-            with torch.autocast(images.device.type, dtype=dtype, enabled=on):
-                outputs = network.forward_all(images)
-            return outputs.heatmaps[-1].float(), outputs.attention
-
-        return run
-
-    def _choose(self, network: PoseNetwork, wanted: Precision) -> tuple[str, str]:
-        """The numbers to run in, and how that came about, in words.
-
-        Raises:
-            UserError: they were asked for by name, and are not here.
-        """
-        if wanted not in get_args(Precision):
-            raise UserError(
-                f"precision must be one of {', '.join(get_args(Precision))}, got {wanted!r}"
-            )
-        if wanted == "fp32":
-            return wanted, ""
-        able = has_bfloat16(self.device)
-        if wanted == "bf16":
-            if not able:
-                raise UserError(
-                    f"precision 'bf16': {self.device} does not multiply bfloat16 in hardware, so "
-                    "that it would be slower; use 'fp32' or 'auto'"
-                )
-            return wanted, " in bf16"
-        if not able or not can_fuse(network):
-            return "fp32", " in fp32, as bf16 is no faster here"
-        crops = self._normalised(_figures(self.card.input_size))
-        found = [
-            self._points(FusedNetwork(network, dtype=DTYPES[name])(crops)[0])
-            for name in ("fp32", "bf16")
-        ]
-        moved = float(np.quantile(np.linalg.norm(found[1] - found[0], axis=-1), TRUSTED_SHARE))
-        told = f"{TRUSTED_SHARE:.0%} of {FIGURES} figures' keypoints move by up to {moved:.2f} px"
-        if moved > TRUSTED_PIXELS:
-            return "fp32", f" in fp32, as in bf16 {told}"
-        return "bf16", f" in bf16 ({told})"
-
-    def _points(self, raw: Tensor) -> Array:
-        """Keypoints (N, K, 2) in crop pixels of raw heatmaps."""
+    def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
+        """Keypoints (N, K, 2) of `check_figures` in crop pixels, found in these numbers."""
+        crops = self._normalised(check_figures(self.card.input_size))
+        raw, _ = make_program(network, numbers)(crops)
         heatmaps = activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
         cells, _ = decode(heatmaps, refinement=self.card.refinement, sigma=self.card.sigma)
         points: Array = cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
@@ -268,17 +207,6 @@ def open_backend(path: Path, device: str, precision: Precision = "fp32") -> Back
     card = _read_card(path, session)
     outputs = {output.name for output in session.get_outputs()}
     return (OnnxHeatmaps if HEATMAPS in outputs else OnnxKeypoints)(path, session, card)
-
-
-def _figures(size: int) -> Array:
-    """Crops (N, S, S, 3) of rendered figures, by which precisions are compared."""
-    crops = []
-    for number in range(FIGURES):
-        figure = render_figure(number).image
-        side = max(figure.shape[:2])
-        middle = np.array([figure.shape[1], figure.shape[0]]) / 2
-        crops.append(extract_crop(figure, crop_affine(middle, side, size), size))
-    return np.stack(crops)
 
 
 def _read_card(path: Path, session: Any) -> ModelCard:

@@ -11,8 +11,8 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +31,7 @@ from spcnet.models.selective import (
 FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
 PACKED_BYTES = 64 * 2**20  # of kernels: up to here a network's are kept in other layouts as well
 LAYOUTS = 3  # that many: of a whole batch, of what is left of one, of a single crop
-
-# Takes the number of a level, the outermost being 0, and its features.
-Sink = Callable[[int, Tensor], None]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def can_fuse(network: nn.Module) -> bool:
@@ -43,17 +41,6 @@ def can_fuse(network: nn.Module) -> bool:
         and all(parameter.device.type == "cpu" for parameter in network.parameters())
         and torch._C._has_mkldnn
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
-    )
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 in hardware; a CPU does by AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return (
-        device.type == "cpu"
-        and torch._C._has_mkldnn
-        and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     )
 
 
@@ -110,7 +97,7 @@ class FusedNetwork:
         ]
         self.fusion = None if network.distribute is None else _Fusion(network.distribute, form)
         self.head = None if network.head is None else Convolution.of(network.head, form)
-        self._row_bytes = self.stacks[0].channels * dtype.itemsize / PoseNetwork.stride**2
+        self._bytes_a_pixel = self.stacks[0].channels * dtype.itemsize / PoseNetwork.stride**2
         self._divisor = network.divisor
 
     @torch.inference_mode()
@@ -121,7 +108,7 @@ class FusedNetwork:
             ValueError: H or W does not fit, as of `PoseNetwork`.
         """
         check_size(images, self._divisor)
-        of_one = self._row_bytes * images.shape[-2] * images.shape[-1]
+        of_one = self._bytes_a_pixel * images.shape[-2] * images.shape[-1]
         parts = torch.split(images, max(1, int(FEATURE_BYTES / of_one)))
         found = [self._run(part) for part in parts]
         heatmaps = torch.cat([of_part for of_part, _ in found])
@@ -132,19 +119,15 @@ class FusedNetwork:
         x = self.entry(images.to(self.dtype, memory_format=torch.channels_last))
         for block in self.stem:
             x = block(x)
-        levels: list[Tensor | None] = [None] * len(self.collect)
+        collected: list[Tensor] = []
         for n, stack in enumerate(self.stacks):
-
-            def collect(level: int, features: Tensor, n: int = n) -> None:
-                if levels:
-                    convolution, total = self.collect[-1 - level][n], levels[-1 - level]
-                    levels[-1 - level] = (
-                        convolution(features)
-                        if total is None
-                        else convolution.add_to(total, features)
-                    )
-
-            features = stack.features(stack.module(x, collect))
+            levels = stack.module(x)
+            for k, (level, convolutions) in enumerate(zip(levels, self.collect, strict=False)):
+                if n == 0:
+                    collected.append(convolutions[n](level))
+                else:
+                    collected[k] = convolutions[n].add_to(collected[k], level)
+            features = stack.features(levels[-1])
             if n < len(self.feedbacks):
                 of_features, of_heatmaps = self.feedbacks[n]
                 heatmaps = stack.head(features)
@@ -152,7 +135,7 @@ class FusedNetwork:
         if self.fusion is None or self.head is None:
             return self.stacks[-1].head(features).float(), None
         size = x.shape[-2:]
-        fused, weights = self.fusion([_grown(level, size) for level in levels if level is not None])
+        fused, weights = self.fusion([_grown(level, size) for level in collected])
         return self.head(fused).float(), None if weights is None else weights.float()
 
 
@@ -180,6 +163,7 @@ class Convolution:
         self._bias = None if bias is None else bias.detach().to(form.dtype)
         self._geometry = geometry
         self._relu = relu
+        self._sum: tuple[Any, ...] = ("add", 1.0, "relu" if relu else None, [], "")
         self._layouts = form.layouts
         self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
 
@@ -194,11 +178,8 @@ class Convolution:
     ) -> "Convolution":
         """A convolution of a network, with the batch norm behind it."""
         assert isinstance(convolution, nn.Conv2d)
-        weight, bias = _folded(convolution, norm)
-        found = cls(weight, bias, _geometry(convolution), form, relu=relu)
-        if form.consume:
-            convolution.weight.data = torch.empty(0)
-        return found
+        weight, bias = _folded(convolution, norm, form)
+        return cls(weight, bias, _geometry(convolution), form, relu=relu)
 
     @classmethod
     def slices(
@@ -214,9 +195,9 @@ class Convolution:
         The last has the bias, and the ReLU after the sum.
         """
         assert isinstance(convolution, nn.Conv2d)
-        weight, bias = _folded(convolution, norm)
         count = convolution.in_channels // convolution.out_channels
         geometry, last = _geometry(convolution), count - 1
+        weight, bias = _folded(convolution, norm, form)
         return [
             cls(part, bias if n == last else None, geometry, form, relu=relu and n == last)
             for n, part in enumerate(weight.chunk(count, dim=1))
@@ -224,33 +205,27 @@ class Convolution:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The convolution of x."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x,
-            self._kernel(x),
-            self._bias,
-            *self._geometry,
-            1,
-            "relu" if self._relu else "none",
-            [],
-            "",
-        )
+        last = "relu" if self._relu else "none"
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(x, *self._held(x), last, [], "")
         return found
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """The convolution of x, plus another tensor, before the ReLU."""
         found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, other, self._kernel(x), self._bias, *self._geometry, 1, "add", 1.0,
-            "relu" if self._relu else None, [], "",
-        )  # fmt: skip
+            x, other, *self._held(x), *self._sum
+        )
         return found
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """The same, in the place of the other tensor."""
         found: Tensor = torch.ops.mkldnn._convolution_pointwise_(
-            total, x, self._kernel(x), self._bias, *self._geometry, 1, "add", 1.0,
-            "relu" if self._relu else None, [], "",
-        )  # fmt: skip
+            total, x, *self._held(x), *self._sum
+        )
         return found
+
+    def _held(self, x: Tensor) -> tuple[Any, ...]:
+        """Kernel, bias, geometry and groups, as oneDNN takes them for an input."""
+        return self._kernel(x), self._bias, *self._geometry, 1
 
     def _kernel(self, x: Tensor) -> Tensor:
         """The kernel in the layout that suits inputs of this shape."""
@@ -312,7 +287,7 @@ class _Opening:
 
 
 class _Level:
-    """A `Level`; what is inside it goes to the sink first."""
+    """A `Level`: gives the outputs of the levels inside it and its own, innermost first."""
 
     def __init__(self, level: nn.Module, form: Form) -> None:
         assert isinstance(level, Level)
@@ -323,16 +298,18 @@ class _Level:
         inner = level.inner
         self.inner = _Level(inner, form) if isinstance(inner, Level) else _Block(inner, form)
 
-    def __call__(self, x: Tensor, sink: Sink, number: int = 0) -> Tensor:
+    def __call__(self, x: Tensor) -> list[Tensor]:
         down = self.encode(F.max_pool2d(x, 2) if self.pools else x)
-        inner = self.inner
-        bottom = inner(down, sink, number + 1) if isinstance(inner, _Level) else inner(down)
+        if isinstance(self.inner, _Level):
+            inside = self.inner(down)
+            bottom = inside[-1]
+        else:
+            inside = []
+            bottom = self.inner(down)
         up = self.decode(bottom)
         if self.pools:
             up = F.interpolate(up, scale_factor=2, mode="nearest")
-        features = self.skip.add_to(up, x)
-        sink(number, features)
-        return features
+        return [*inside, self.skip.add_to(up, x)]
 
 
 class _Stack:
@@ -378,9 +355,13 @@ class _Fusion:
         return fused, weights
 
 
-def _folded(convolution: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+def _folded(
+    convolution: nn.Conv2d, norm: nn.Module | None, form: Form
+) -> tuple[Tensor, Tensor | None]:
     """Kernel and bias of a convolution and the batch norm that follows it."""
     weight, bias = convolution.weight.detach(), convolution.bias
+    if form.consume:
+        convolution.weight.data = torch.empty(0)
     if norm is None:
         return weight, bias
     assert isinstance(norm, nn.BatchNorm2d)

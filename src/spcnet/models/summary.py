@@ -34,15 +34,22 @@ def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
     assert isinstance(first, Stack)
     was_training = network.training
     network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, input_size, input_size, device=next(network.parameters()).device))
+    gmac = count_gmac(network, input_size=input_size)
     network.train(was_training)
     return Summary(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        gmac=counter.get_total_flops() / 2e9,
+        gmac=gmac,
         levels=level_sizes(network, input_size=input_size),
         receptive_field=receptive_field(first.module),
     )
+
+
+def count_gmac(network: nn.Module, *, input_size: int) -> float:
+    """10^9 multiply-adds of the convolutions of any network for one square image, as it stands."""
+    device = next(network.parameters()).device
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, input_size, input_size, device=device))
+    return float(counter.get_total_flops()) / 2e9
 
 
 def level_sizes(network: PoseNetwork, *, input_size: int) -> tuple[int, ...]:

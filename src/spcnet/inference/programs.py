@@ -1,0 +1,96 @@
+"""A network made ready to run, and the numbers that it is run in."""
+
+from collections.abc import Callable
+from typing import TypeAlias, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spcnet.data.crops import extract_crop
+from spcnet.data.synthetic import render_figure
+from spcnet.devices import give_back_memory, has_bfloat16
+from spcnet.errors import UserError
+from spcnet.geometry import Array, crop_affine
+from spcnet.inference.precision import Precision
+from spcnet.models.fused import DTYPES, FusedNetwork, can_fuse
+from spcnet.models.network import PoseNetwork
+
+# "auto" takes bf16 where so many of the keypoints of some rendered figures move by no more.
+FIGURES = 8
+TRUSTED_SHARE = 0.75
+TRUSTED_PIXELS = 1.0  # of the crop
+
+# Normalised images to the last raw heatmaps and the attention, as of `FusedNetwork`.
+Program: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+def make_program(network: PoseNetwork, numbers: str, *, consume: bool = False) -> Program:
+    """The fastest form of a network on the device where it is.
+
+    Args:
+        network: in evaluation mode.
+        numbers: of `DTYPES`.
+        consume: the network is of no use afterwards, if a `FusedNetwork` comes of it.
+    """
+    dtype = DTYPES[numbers]
+    if can_fuse(network):
+        fused = FusedNetwork(network, dtype=dtype, consume=consume)
+        if consume:
+            give_back_memory()
+        return fused
+
+    def run(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            outputs = network.forward_all(images)
+        return outputs.heatmaps[-1].float(), outputs.attention
+
+    return run
+
+
+def choose_numbers(
+    wanted: Precision, device: torch.device, keypoints: Callable[[str], Array]
+) -> tuple[str, str]:
+    """The numbers to run in, of `DTYPES`, and how that came about, in words.
+
+    Args:
+        wanted: by the user.
+        device: that runs the network.
+        keypoints: finds those of `check_figures` in numbers: (N, K, 2) in crop pixels.
+
+    Raises:
+        UserError: there is no such precision, or the device does not have it.
+    """
+    if wanted not in get_args(Precision):
+        raise UserError(
+            f"precision must be one of {', '.join(get_args(Precision))}, got {wanted!r}"
+        )
+    if wanted == "fp32":
+        return "fp32", ""
+    able = has_bfloat16(device)
+    if wanted == "bf16":
+        if not able:
+            raise UserError(
+                f"precision 'bf16': {device} does not multiply bfloat16 in hardware, so that it "
+                "would be slower; use 'fp32' or 'auto'"
+            )
+        return "bf16", " in bf16"
+    if not able:
+        return "fp32", " in fp32, as bf16 is no faster here"
+    distances = np.linalg.norm(keypoints("bf16") - keypoints("fp32"), axis=-1)
+    moved = float(np.quantile(distances, TRUSTED_SHARE))
+    told = f"{TRUSTED_SHARE:.0%} of {FIGURES} figures' keypoints move by up to {moved:.2f} px"
+    if moved > TRUSTED_PIXELS:
+        return "fp32", f" in fp32, as in bf16 {told}"
+    return "bf16", f" in bf16 ({told})"
+
+
+def check_figures(size: int) -> Array:
+    """Crops (N, S, S, 3) of rendered figures, by which numbers are compared."""
+    crops = []
+    for number in range(FIGURES):
+        figure = render_figure(number).image
+        height, width = figure.shape[:2]
+        affine = crop_affine(np.array([width, height]) / 2, max(height, width), size)
+        crops.append(extract_crop(figure, affine, size))
+    return np.stack(crops)
