@@ -449,7 +449,7 @@ class Run:
     def _evaluate(self, progress: Progress, report: Callable[[Progress], None]) -> None:
         if self.holdout is None:
             return
-        kept = self._kept() if self.workers.first else self._plain_copy()
+        kept = self._kept()
         self.workers.take_over(kept)
         score = score_store(kept, self.holdout, self.recipe, workers=self.workers)
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
@@ -478,10 +478,15 @@ class Run:
         return channels_last(network).eval()
 
     def _kept(self) -> PoseNetwork:
-        """What is kept of the run so far: the average, with statistics of its own where asked."""
-        network = self._plain_copy()
+        """What is kept of the run so far: the average, with statistics of its own where asked.
+
+        The first process alone measures them.
+        """
         count = self.recipe.training.precise_batchnorm
-        if count:
+        if not count:
+            return self.average
+        network = self._plain_copy()
+        if self.workers.first:
             size = min(self.recipe.training.batch_size, len(self.store))
             with autocast(self.recipe, self.device):
                 measure_statistics(network, (self._random_images(n, size) for n in range(count)))
