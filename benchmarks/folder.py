@@ -65,13 +65,12 @@ def main() -> None:
     options = parser.parse_args()
     common = ["--model", options.model, "--precision", options.precision, "--device", "cpu"]
     with tempfile.TemporaryDirectory() as place:
-        cases = []
-        for name, count in (("all", options.pictures), ("few", max(2, options.pictures // 4))):
-            boxes = ["--boxes", str(draw(Path(place) / name, count, options.megapixels))]
-            cases.append((Path(place) / name, count, boxes))
-        (every, count, boxes), (few, fewer, _) = cases
-        draw(Path(place) / "one", 1, options.megapixels)
-        start, work_at_start = run(Path(place) / "one", *common, "--save", "json")
+        every, few, one = (Path(place) / name for name in ("all", "few", "one"))
+        count, fewer = options.pictures, max(2, options.pictures // 4)
+        boxes = ["--boxes", str(draw(every, count, options.megapixels))]
+        draw(few, fewer, options.megapixels)
+        draw(one, 1, options.megapixels)
+        start, work_at_start = run(one, *common, "--save", "json")
         print(f"one picture, from the start of the command: {start:.2f} s")
         for told, folder, number, arguments in (
             ("boxes, JSON", every, count, [*boxes, "--save", "json"]),

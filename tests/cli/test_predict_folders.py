@@ -396,16 +396,30 @@ def test_boxes_of_a_file_by_score(predict: Command, photos: Path, tmp_path: Path
         ("--boxes", "b.json", "--box-score", "5"),
         ("--recursive",),
         ("--line-width", "0"),
-        ("--save", "overlay,skeletons"),
-        ("--box", "1,2,3"),
-        ("--scales", "large"),
-        ("--rotations", "999"),
         ("--detector", "d.onnx", "--detector-kind", "v5"),
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...]) -> None:
     assert predict(photos / "a.jpg", *arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--save", "overlay,skeletons", "wanted some of overlay, json, crops, heatmaps, attention"),
+        ("--box", "1,2,3", "--box 1,2,3: write it as x0,y0,x1,y1"),
+        ("--scales", "large", "pyranet, chu or factors such as 0.8,1.0,1.2, got 'large'"),
+        ("--rotations", "999", "degrees from -360 to 360 such as -30,0,30, got '999'"),
+        ("--precision", "int4", "'int4' is not one of 'fp32', 'bf16', 'auto'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_with_what_is_accepted(
+    predict: Command, photos: Path, option: str, value: str, told: str
+) -> None:
+    done = predict(photos / "a.jpg", option, value)
+    assert done.code == 2
+    assert told in " ".join(done.err.replace("│", " ").split())
 
 
 def test_from_a_shell(photos: Path, tiny_checkpoint: Path) -> None:

@@ -8,7 +8,7 @@ from spcnet.cli.completion import dataset_names, device_kinds, model_names
 from spcnet.errors import UserError
 
 
-def usage(check: Callable[[str], object]) -> Callable[[str | None], str | None]:
+def _wrong_usage_unless(check: Callable[[str], object]) -> Callable[[str | None], str | None]:
     """A callback by which a value that `check` refuses is wrong usage, before anything is done."""
 
     def called(value: str | None) -> str | None:
@@ -54,15 +54,15 @@ FLIP = typer.Option("--flip", help="Average with the mirror image: better, half 
 SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
 SCALES = typer.Option(
     help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.",
-    callback=usage(_check_scales),
+    callback=_wrong_usage_unless(_check_scales),
 )
 ROTATIONS = typer.Option(
     help="Average over turned crops: --rotations=-15,15 (degrees).",
-    callback=usage(_check_rotations),
+    callback=_wrong_usage_unless(_check_rotations),
 )
 REFINEMENT = typer.Option(
     help="Where in a heatmap a joint is: none, quarter, dark or mass; by default the model's own.",
-    callback=usage(_check_refinement),
+    callback=_wrong_usage_unless(_check_refinement),
 )
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
