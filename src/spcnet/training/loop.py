@@ -64,6 +64,7 @@ from spcnet.training.optimisation import (
     update_average,
 )
 from spcnet.training.precision import autocast, freeze_statistics
+from spcnet.training.recentring import free_convolutions, recentre
 from spcnet.training.recipe import Recipe, differences
 from spcnet.training.run_dir import BEST, MODEL, RECIPE, STATE, RunDirectory
 from spcnet.training.teacher import Teacher
@@ -320,6 +321,8 @@ class Run:
         suspect: tuple[Batch, np.ndarray[Any, Any]] | None = None
         for n, rows in enumerate(mine, start=1):
             batch = self._batch(epoch, rows)
+            if n == 1 and plan.recentre_every and self.step % plan.recentre_every == 0:
+                self._recentre(batch)
             with self._syncing(last=n == len(mine)), together():
                 losses = self._losses(batch) / len(mine)
                 self.scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]
@@ -360,17 +363,30 @@ class Run:
             device=self.device,
         )
 
+    def _images(self, batch: Batch) -> Tensor:
+        """The images (B, 3, S, S) of a batch as the network takes them."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        return images.double() if self.recipe.training.precision == "fp64" else images
+
+    def _recentre(self, batch: Batch) -> None:
+        """Recentre the network, by this process's part of a step's persons, alike in each."""
+        with autocast(self.recipe, self.device):
+            recentre(self.network, self._images(batch))
+        for convolution in free_convolutions(self.network):
+            assert convolution.bias is not None
+            convolution.bias.data.copy_(self.workers.mean(convolution.bias.data))
+
     def _losses(self, batch: Batch) -> Tensor:
         """The losses (O,) of a batch."""
         recipe = self.recipe
         double = recipe.training.precision == "fp64"
-        images = batch.images.contiguous(memory_format=torch.channels_last)
+        images = self._images(batch)
         taught = None
         with autocast(recipe, self.device):
             if self.teacher is not None:
                 cells = images.shape[-1] // PoseNetwork.stride
                 taught = Taught(self.teacher.look(images, cells=cells), recipe.loss.teacher_share)
-            outputs = self.forward(images.double() if double else images)
+            outputs = self.forward(images)
         return heatmap_loss(
             outputs,
             batch.points.double() if double else batch.points,
@@ -496,8 +512,7 @@ class Run:
         """Images (B, 3, S, S) of a batch that is none of the run's, the same at any time."""
         random = np.random.default_rng([self.recipe.seed, number])
         rows = random.choice(len(self.store), size, replace=False)
-        images = self._batch(number, rows).images.to(next(self.average.parameters()).dtype)
-        return images.contiguous(memory_format=torch.channels_last)
+        return self._images(self._batch(number, rows))
 
     def _save(self) -> None:
         if not self.workers.first:

@@ -235,6 +235,9 @@ class TrainingSection(Section):
     precise_batchnorm: int = Field(
         0, ge=0, description="batches that measure the kept network's statistics anew, as its own"
     )
+    recentre_every: int = Field(
+        0, ge=0, description="steps between two times that residual sums get mean zero; 0 is never"
+    )
     evaluate_every: int = Field(1, gt=0, description="epochs between scores of `holdout`")
     keep_best: bool = Field(
         True, description="keep the model with the best score of `holdout` as best.safetensors"

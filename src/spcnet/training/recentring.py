@@ -1,0 +1,71 @@
+"""Residual sums kept about zero, where their means mean nothing.
+
+What leaves a pre-activation block reaches a batch norm through nothing but sums, poolings and 1x1
+convolutions, so that a constant added to a channel changes no output of the network, and no
+gradient holds it back. Muon moves a kernel by as much in directions without a gradient as in any
+other, and so the means drift: to a thousand with deviations of ten in a long run, which leaves
+bfloat16 no digit of what varies. The biases of the blocks can take the means back at any time.
+"""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from spcnet.models.bottlenecks import Bottleneck
+from spcnet.models.network import Feedback, PoseNetwork
+
+
+def free_convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions whose bias the batch norms behind them take away again."""
+    found: list[nn.Module] = []
+    for module in network.modules():
+        if isinstance(module, Bottleneck):
+            found += [module.conv3, module.shortcut]
+        elif isinstance(module, Feedback):
+            found += [module.of_features, module.of_heatmaps]
+    return [module for module in found if isinstance(module, nn.Conv2d)]
+
+
+@torch.no_grad()
+def recentre(network: PoseNetwork, images: Tensor) -> None:
+    """Set the free biases so that residual sums have mean zero over some images.
+
+    The network's outputs stay what they were, up to rounding, in either mode: the running means
+    of batch norms move along.
+
+    Args:
+        network: changed in place; its mode says which statistics its batch norms go by.
+        images: (B, 3, H, W), normalised.
+    """
+    means: dict[nn.Module, Tensor] = {}  # of each norm's input, as it was
+
+    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        means[norm] = _mean(inputs[0])
+
+    def follow(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        assert norm.running_mean is not None
+        norm.running_mean += (_mean(inputs[0]) - means[norm]).to(norm.running_mean)
+
+    def centre(convolution: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        assert convolution.bias is not None
+        mean = _mean(output)
+        convolution.bias -= mean.to(convolution.bias)
+        return output - mean.to(output)[:, None, None]
+
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    with ExitStack() as hooks:
+        for norm in norms:
+            hooks.callback(norm.register_forward_pre_hook(measure).remove)
+        network(images)
+    with ExitStack() as hooks:
+        for norm in norms:
+            hooks.callback(norm.register_forward_pre_hook(follow).remove)
+        for convolution in free_convolutions(network):
+            hooks.callback(convolution.register_forward_hook(centre).remove)
+        network(images)
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Of each channel: (B, C, H, W) -> (C,)."""
+    return x.double().mean(dim=(0, 2, 3))

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from spcnet.data.store import PackedStore
+from spcnet.models.bottlenecks import Bottleneck
+from spcnet.models.network import PoseNetwork
+from spcnet.training.loop import Run, train
+from spcnet.training.recentring import free_convolutions, recentre
+from spcnet.training.run_dir import RunDirectory
+from spcnet.training.workers import Workers
+from tests.training.test_loop import recipe
+
+
+def drifted(**arguments: object) -> PoseNetwork:
+    """A network whose residual sums have means far from zero, with statistics that know it."""
+    torch.manual_seed(0)
+    network = PoseNetwork(num_joints=3, stacks=2, channels=16, depth=3, **arguments)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for convolution in free_convolutions(network):
+            assert convolution.bias is not None
+            convolution.bias += 30 * torch.randn_like(convolution.bias)
+        for _ in range(40):
+            network(torch.randn(4, 3, 32, 32))
+    return network.eval()
+
+
+def means(network: nn.Module) -> float:
+    """The largest of a residual sum, by the batch norms that open blocks."""
+    norms = [m.norm1 for m in network.modules() if isinstance(m, Bottleneck)][1:]
+    return max(float(norm.running_mean.abs().max()) for norm in norms)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"fusion": "selective"}, {"fusion": "concat"}, {"module": "hourglass", "fusion": "none"}],
+)
+def test_no_output_changes_though_the_means_go(
+    arguments: dict[str, object], training: bool
+) -> None:
+    network = drifted(**arguments).double().train(training)
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    before = network.forward_all(images).heatmaps
+    drift = means(network)
+    for _ in range(1 + 60 * training):  # the statistics of training follow by a tenth a batch
+        recentre(network, images)
+    assert means(network) < drift / 8  # what is left: max pooling's, and other images'
+    for old, new in zip(before, network.forward_all(images).heatmaps, strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-9, atol=1e-9)
+    others = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    if not training:
+        again = drifted(**arguments).double()
+        torch.testing.assert_close(network(others), again(others), rtol=1e-9, atol=1e-9)
+
+
+def test_bfloat16_keeps_its_digits_for_what_varies() -> None:
+    network, images = drifted(), torch.randn(4, 3, 32, 32)
+
+    def lost() -> float:
+        with torch.no_grad():
+            exact = network(images)
+            with torch.autocast("cpu", torch.bfloat16):
+                return float((network(images) - exact).std() / exact.std())
+
+    before = lost()
+    recentre(network, images)
+    assert lost() < before / 4
+
+
+def test_a_run_recentres_its_network(figures: PackedStore, tmp_path: Path) -> None:
+    run = Run(
+        recipe(training={"recentre_every": 2}),
+        figures,
+        RunDirectory(tmp_path / "run"),
+        holdout=None,
+        workers=Workers(),
+    )
+    free = free_convolutions(run.network)
+    batches = run.batches()
+
+    def biases() -> torch.Tensor:
+        return torch.cat([c.bias.detach() for c in free if c.bias is not None])
+
+    sizes = []
+    for _ in range(4):
+        with torch.no_grad():
+            for convolution in free:
+                assert convolution.bias is not None
+                convolution.bias += 100
+        run.take_step(*next(batches))
+        sizes.append(float(biases().abs().max()))
+    # At steps 0 and 2 what was added is gone; at 1 and 3 it is still there.
+    assert max(sizes[::2]) < 20
+    assert min(sizes[1::2]) > 80
+
+
+def test_a_stopped_run_recentres_as_one_that_was_not(figures: PackedStore, tmp_path: Path) -> None:
+    plan = recipe(training={"recentre_every": 2, "epochs": 1})
+    whole = train(plan, figures, tmp_path / "whole")
+    stopped = iter([True])
+    train(plan, figures, tmp_path / "again", stop=lambda: next(stopped))
+    again = train(plan, figures, tmp_path / "again", resume=True)
+    assert whole.read_bytes()[-4096:] == again.read_bytes()[-4096:]
