@@ -8,10 +8,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from spcnet.cli import main
 from spcnet.cli.results import is_result, mirrored_names, result_names
+from spcnet.devices import has_bfloat16
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,16 @@ def test_results_of_another_method_are_not_mixed(
     assert done.code == 1
     assert "predicted otherwise" in done.errors[0] and "--force" in done.errors[0]
     assert predict(photos, "-o", tmp_path / "out", "--flip", "--force").code == 0
+
+
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
+def test_results_in_other_numbers_are_not_mixed(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    predict(photos, "-o", tmp_path / "out")
+    done = predict(photos, "-o", tmp_path / "out", "--precision", "bf16")
+    assert done.code == 1
+    assert "predicted otherwise" in done.errors[0] and "in fp32" in done.errors[0]
 
 
 def test_results_of_another_folder_are_not_mixed(

@@ -239,10 +239,10 @@ def _info(estimator: "PoseEstimator", people: _People) -> dict[str, str]:
     """What documents say of how they came about; the method is the same on any device."""
     from spcnet import __version__
 
-    described = estimator.describe()
+    described, numbers = estimator.describe(), estimator.backend.numbers
     return {
         "description": f"spcnet {__version__}, model {described}; {people.told}",
-        "method": f"{described.rpartition(', on ')[0]}; {people.told}",
+        "method": f"{described.rpartition(', on ')[0]}, in {numbers}; {people.told}",
     }
 
 

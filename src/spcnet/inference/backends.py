@@ -34,11 +34,13 @@ class Backend(Protocol):
         card: of the network.
         device: where its heatmaps are.
         place: device and runtime in words.
+        numbers: that it runs in: of `spcnet.models.fused.DTYPES`, or of an ONNX file.
     """
 
     card: ModelCard
     device: torch.device
     place: str
+    numbers: str
 
     def heatmaps(self, crops: Array) -> Tensor:
         """Heatmaps (N, K, h, w) float32 of RGB uint8 crops (N, S, S, 3); an ideal peak is 1.
@@ -75,11 +77,11 @@ class TorchBackend:
         self.device = find_device(device)
         network, self.card = load_checkpoint(path)
         network = channels_last(network.to(self.device))
-        self._numbers, told = choose_numbers(
+        self.numbers, told = choose_numbers(
             precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
         )
         self.place = f"{self.device}{told}"
-        self._program = make_program(network, self._numbers, consume=True)
+        self._program = make_program(network, self.numbers, consume=True)
         self._network = None if isinstance(self._program, FusedNetwork) else network
 
     @property
@@ -92,7 +94,7 @@ class TorchBackend:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._network = network
-        self._program = make_program(network, self._numbers)
+        self._program = make_program(network, self.numbers)
 
     @torch.inference_mode()
     def heatmaps(self, crops: Array) -> Tensor:
@@ -134,8 +136,8 @@ class OnnxModel:
         self.path = path
         self.session = session
         self.card = card
-        precision = session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "")
-        self.place = f"cpu by onnxruntime ({precision})"
+        self.numbers = session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "")
+        self.place = f"cpu by onnxruntime ({self.numbers})"
 
     def attention(self, crops: Array) -> Tensor:
         """Not in the file.
