@@ -62,3 +62,15 @@ def test_memory_shrinks_by_checkpointing() -> None:
     assert 0 < added[1] < 0.8 * added[0]
     assert 0 < added[3] < 0.9 * added[2]
     assert added[2] < added[0]
+
+
+def test_the_steps_to_a_pose_are_timed(tiny_checkpoint: Path) -> None:
+    done = spcnet("bench", "pose", tiny_checkpoint, "--batch", 2, "--turns", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    *steps, whole = found["milliseconds"]["2"].values()
+    assert len(steps) == 5 and min(steps) > 0
+    assert 0.2 * sum(steps) < whole < 5 * sum(steps)
+    assert 0.3 < found["first_pose"] < 300
+    assert 50e6 < found["memory"] < 2e9
+    fails("bench", "pose", "nobody", told="nobody")

@@ -1,9 +1,6 @@
 """Peak memory of training steps, each case in a fresh process."""
 
 import multiprocessing
-import re
-import resource
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +11,7 @@ from typing import Any
 
 import torch
 
+from spcnet.bench.peak import peak_bytes
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
@@ -93,21 +91,8 @@ def _measure(values: dict[str, Any], store: str, device: str) -> MemoryUse:
             workers=Workers(device=on),
         )
         batches = run.batches()
-        before = _peak(on)
+        before = peak_bytes(on)
         with memory_suffices("use a smaller batch"):
             for _ in range(STEPS):
                 run.take_step(*next(batches))
-        return MemoryUse(before, _peak(on))
-
-
-def _peak(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage says may be the parent's
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        if found:
-            return 1024 * int(found[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+        return MemoryUse(before, peak_bytes(on))

@@ -5,14 +5,13 @@ The best is the rate of a large matrix product in the same numbers, measured in 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spcnet.bench.turns import take_turns
+from spcnet.bench.turns import further, take_turns
 from spcnet.bench.usual import UsualNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.fused import DTYPES, FusedNetwork
@@ -104,7 +103,7 @@ def compare_networks(
             c.called: _call(c.program, torch.rand(batch, 3, c.size, c.size)) for c in contenders
         }
         calls |= {name: _call(factor.mm, factor) for name, factor in squares.items()}
-        taken = take_turns(calls, turns=turns, report=partial(_after, report, number * (turns + 1)))
+        taken = take_turns(calls, turns=turns, report=further(report, number * (turns + 1)))
         seconds = {call: median(turn.seconds for turn in each) for call, each in taken.items()}
         best = {name: 2e-9 * matrix**3 / seconds[name] for name in names}
         reference = seconds[contenders[0].called] if usual else float("nan")
@@ -124,10 +123,6 @@ def compare_networks(
                 )
             )
     return paces
-
-
-def _after(report: Callable[[int], None], before: int, done: int) -> None:
-    report(before + done)
 
 
 def _call(work: Callable[[Tensor], object], given: Tensor) -> Callable[[], object]:

@@ -4,13 +4,14 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from spcnet.cli.console import progress, say, table
 from spcnet.cli.figure import prepare_figure, save_figure
-from spcnet.cli.options import DEVICE, FORCE
+from spcnet.cli.options import DEVICE, FORCE, PRECISION
+from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.models.network import PoseNetwork
@@ -113,6 +114,87 @@ def _chosen(name: str, size: int | None) -> "tuple[str, tuple[PoseNetwork, int]]
         return name, (create_model(name).eval(), size or 256)
     network, card = load_checkpoint(find_weights(name))
     return name, (network, size or card.input_size)
+
+
+@app.command()
+def pose(
+    model: Annotated[
+        str, typer.Argument(help="With weights, a .safetensors, or a variant.")
+    ] = "default",
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="Pictures at a time; by default 1 and 8.")
+    ] = None,
+    precision: Annotated[Precision, PRECISION] = "fp32",
+    device: Annotated[str, DEVICE] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of torch; by default one a core.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 20,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Time each step from a picture's file to its keypoints, and the first pose of a command.
+
+    The steps take turns in one run, with one person in a picture of a megapixel. Leave the machine
+    alone meanwhile.
+
+    Example: spcnet bench pose default --precision auto
+    """
+    import torch
+
+    from spcnet.bench.inference import (
+        NETWORK,
+        READ,
+        WHOLE,
+        first_pose,
+        memory,
+        save_untrained,
+        steps,
+    )
+    from spcnet.bench.turns import further
+    from spcnet.checkpoints import list_models
+    from spcnet.inference.estimator import PoseEstimator
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    batches, times = batch or [1, 8], 3
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress("turns", len(batches) * (turns + 1) + times) as advance,
+    ):
+        if model in list_models() and model not in list_models(pretrained=True):
+            model = str(save_untrained(model, Path(folder)))
+        estimator = PoseEstimator(model, device=device, precision=precision)
+        chosen = cast(Precision, estimator.backend.numbers)
+        found = {}
+        for n, size in enumerate(batches):
+            ahead = further(advance, n * (turns + 1))
+            found[size] = steps(estimator, batch=size, turns=turns, report=ahead)
+        ahead = further(advance, len(batches) * (turns + 1))
+        first = first_pose(model, device=device, precision=chosen, times=times, report=ahead)
+        held = memory(model, precision=chosen)
+    setting = {
+        "model": estimator.describe(), "threads": torch.get_num_threads(), "turns": turns,
+        "torch": torch.__version__,
+    }  # fmt: skip
+    if as_json:
+        content = {"setting": setting, "milliseconds": found, "first_pose": first, "memory": held}
+        print(json.dumps(content))
+        return
+    rows = []
+    for step in next(iter(found.values())):
+        row = {"Step": step}
+        for size, spent in found.items():
+            row[f"batch {size}, ms/picture"] = f"{spent[step]:.2f}"
+        rows.append(row)
+    print(table(rows, right=list(rows[0])[1:]))
+    for size, spent in found.items():
+        inside = spent[NETWORK]
+        all_in_all = sum(time for step, time in spent.items() if step not in (READ, WHOLE))
+        outside = 1 - inside / all_in_all
+        say(f"batch {size}: {outside:.1%} of the time from crop to keypoints is not the network's")
+    say(f"first pose {first:.2f} s after the command (median of {times})")
+    say(f"{held / 1e6:.0f} MB at most in a process that predicts one picture")
+    say(", ".join(f"{name} {value}" for name, value in setting.items()))
 
 
 @app.command()

@@ -62,10 +62,15 @@ class Backend(Protocol):
 class TorchBackend:
     """A checkpoint, run by torch: on a CPU in the form of `FusedNetwork`.
 
+    A crop's way through it is `normalise`, `run`, `activate`.
+
     Args:
         path: the ``.safetensors``.
         device: as for `spcnet.devices.find_device`.
         precision: of the numbers that it runs in.
+
+    Attributes:
+        run: the network: normalised images to its last raw heatmaps and the attention.
 
     Raises:
         UserError: the device is not there or has no such numbers, or the file is no whole
@@ -81,8 +86,8 @@ class TorchBackend:
             precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
         )
         self.place = f"{self.device}{told}"
-        self._program = make_program(network, self.numbers, consume=True)
-        self._network = None if isinstance(self._program, FusedNetwork) else network
+        self.run = make_program(network, self.numbers, consume=True)
+        self._network = None if isinstance(self.run, FusedNetwork) else network
 
     @property
     def network(self) -> PoseNetwork:
@@ -94,32 +99,37 @@ class TorchBackend:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._network = network
-        self._program = make_program(network, self.numbers)
+        self.run = make_program(network, self.numbers)
 
     @torch.inference_mode()
     def heatmaps(self, crops: Array) -> Tensor:
         """See `Backend`."""
-        raw, _ = self._program(self._normalised(crops))
-        return activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
+        raw, _ = self.run(self.normalise(crops))
+        return self.activate(raw)
 
     @torch.inference_mode()
     def attention(self, crops: Array) -> Tensor:
         """See `Backend`."""
-        _, attention = self._program(self._normalised(crops))
+        _, attention = self.run(self.normalise(crops))
         if attention is None:
             raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
         return attention.float()
 
     def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
         """Keypoints (N, K, 2) of `check_figures` in crop pixels, found in these numbers."""
-        crops = self._normalised(check_figures(self.card.input_size))
+        crops = self.normalise(check_figures(self.card.input_size))
         raw, _ = make_program(network, numbers)(crops)
-        heatmaps = activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
-        cells, _ = decode(heatmaps, refinement=self.card.refinement, sigma=self.card.sigma)
+        cells, _ = decode(
+            self.activate(raw), refinement=self.card.refinement, sigma=self.card.sigma
+        )
         points: Array = cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
         return points
 
-    def _normalised(self, crops: Array) -> Tensor:
+    def activate(self, raw: Tensor) -> Tensor:
+        """What the network says (N, K, h, w) as heatmaps; an ideal peak is 1."""
+        return activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
+
+    def normalise(self, crops: Array) -> Tensor:
         """uint8 (N, S, S, 3) as the network takes it: (N, 3, S, S) float32, channels last."""
         images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 255
         mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)

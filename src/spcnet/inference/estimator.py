@@ -240,7 +240,7 @@ class PoseEstimator:
             UserError: the network has no Selective Information Module, or is an ``.onnx`` file.
         """
         picture = load_picture(image)
-        crops = self._crops([picture], self._squares([_check_box(box, picture)]))
+        crops = self.crops([picture], self._squares([_check_box(box, picture)]))
         weights: Array = self.backend.attention(crops)[0].cpu().numpy()
         return weights
 
@@ -319,7 +319,7 @@ class PoseEstimator:
     def _peaks(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
         if isinstance(self.backend, OnnxKeypoints):
-            pixels, peaks = self.backend.keypoints(self._crops(pictures, squares))
+            pixels, peaks = self.backend.keypoints(self.crops(pictures, squares))
         else:
             heatmaps = self._averaged(pictures, squares)
             stride = self.card.input_size // heatmaps.shape[-1]
@@ -360,10 +360,19 @@ class PoseEstimator:
             [crop_affine(centre, side, size, rotation=rotation) for centre, side in squares]
         )
 
-    def _crops(
+    def crops(
         self, pictures: Sequence[Array], squares: Sequence[Square], rotation: float = 0.0
     ) -> Array:
-        """Crops (N, S, S, 3) uint8, turned clockwise by so many degrees."""
+        """What the network is shown of N squares, as of `look`.
+
+        Args:
+            pictures: RGB uint8 (H, W, 3), one a square.
+            squares: of each crop the centre (2,) and the side in image pixels.
+            rotation: degrees that the crops are turned clockwise.
+
+        Returns:
+            (N, S, S, 3) RGB uint8.
+        """
         affines = self._affines(squares, rotation)
         return np.stack(
             [
@@ -376,11 +385,11 @@ class PoseEstimator:
     def _averaged(self, pictures: Sequence[Array], squares: Sequence[Square]) -> Tensor:
         """Heatmaps (N, K, h, w) of upright crops: the mean over the turned ones, turned back."""
         if self.rotations == (0.0,):
-            return self._heatmaps(self._crops(pictures, squares))
+            return self._heatmaps(self.crops(pictures, squares))
         total: Tensor | float = 0.0
         covered: Tensor | float = 0.0  # by how many of the turned maps a cell is seen
         for rotation in self.rotations:
-            maps = self._heatmaps(self._crops(pictures, squares, rotation))
+            maps = self._heatmaps(self.crops(pictures, squares, rotation))
             total = total + turn_heatmaps(maps, -rotation)
             covered = covered + turn_heatmaps(torch.ones_like(maps[:1, :1]), -rotation)
         assert isinstance(total, Tensor) and isinstance(covered, Tensor)
