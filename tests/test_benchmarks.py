@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -40,3 +42,17 @@ def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
     assert [line.split(":")[0] for line in lines] == [
         "boxes, JSON", "boxes, JSON and overlays", "no boxes, JSON"
     ]  # fmt: skip
+
+
+def test_the_growth_benchmark_runs(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "growth.py", "--model", tiny_checkpoint, "--least",
+               "--only", "batch", "persons", "megapixels", "pictures", "--turns", "1",
+               "--out", tmp_path / "growth.png"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.split(", ")[:2] for line in done.stdout.splitlines()]
+    assert lines == [
+        ["crops a batch", "n"], ["persons", "n"],
+        ["megapixels of a JPEG", "with its box"], ["megapixels of a JPEG", "without"],
+        ["pictures in a folder", "n"], ["pictures in a folder", "n"],
+    ]  # fmt: skip
+    assert Image.open(tmp_path / "growth.png").width > 500

@@ -3,13 +3,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from spcnet.viz.curves import (
     COLOURS,
     draw_epoch_curves,
-    draw_speeds,
     draw_threshold_curves,
     spread,
 )
@@ -77,15 +75,3 @@ def test_heights_far_apart_stay_and_near_ones_make_room_evenly() -> None:
     assert np.allclose(spread([0.99, 1.0, 0.3], gap=0.1), [0.9, 1.0, 0.3])
     assert np.allclose(spread([0.0, 0.0, 0.0], gap=0.8), [0, 0.5, 1])
     assert spread([], gap=0.1).tolist() == []
-
-
-def test_bars_are_as_long_as_the_speeds_and_networks_stand_apart() -> None:
-    figure = draw_speeds({"a": {"fp32": 4.0, "bf16": 7.0}, "b": {"fp32": 2.5}}, title="speeds")
-    (axes,) = figure.axes
-    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    assert [bar.get_width() for bar in bars] == [4.0, 7.0, 2.5]
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["a, fp32", "a, bf16", "b, fp32"]
-    assert bars[0].get_facecolor() == bars[2].get_facecolor() != bars[1].get_facecolor()
-    first, second, third = (bar.get_y() for bar in bars)
-    assert third - second > second - first

@@ -176,19 +176,26 @@ def memory(model: str, *, precision: Precision = "fp32") -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def save_untrained(variant: str, folder: Path) -> Path:
-    """A model of a variant that nobody trained: as fast and as large as one that somebody did."""
+def save_untrained(variant: str, folder: Path, **arguments: int) -> Path:
+    """A model that nobody trained, for 256 px: as fast and as large as one that somebody did.
+
+    Args:
+        variant: registered.
+        folder: where it is written.
+        arguments: of the network, other than the variant's.
+    """
     torch.manual_seed(0)
-    network = create_model(variant, num_joints=len(MPII16))
+    network = create_model(variant, num_joints=len(MPII16), **arguments)
     card = ModelCard(
         variant=variant,
-        arguments={},
+        arguments=dict(arguments),
         skeleton=MPII16,
         input_size=256,
         heatmap="gaussian",
         sigma=1.0,
     )
-    path = folder / f"{variant}.safetensors"
+    name = "-".join([variant, *(f"{key}{value}" for key, value in arguments.items())])
+    path = folder / f"{name}.safetensors"
     save_checkpoint(path, network.state_dict(), card)
     return path
 

@@ -66,7 +66,7 @@ def infer(
     import torch
 
     from spcnet.bench.networks import USUAL, compare_networks
-    from spcnet.viz.curves import draw_speeds
+    from spcnet.viz.speeds import draw_speeds
 
     if output is not None:
         prepare_figure(output, force=force)

@@ -1,4 +1,4 @@
-"""Scores as curves, over the threshold and the epochs (Figure 7 of the paper); speeds as bars."""
+"""Scores as curves, over the threshold and the epochs (Figure 7 of the paper)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -96,38 +96,13 @@ def draw_reliability(found: Reliability, *, title: str) -> Figure:
     return figure
 
 
-def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Figure:
-    """Bars of images a second.
-
-    Args:
-        speeds: for each network images a second by the name of its form, in the order drawn.
-        title: names the setting.
-    """
-    figure, axes = _axes("images a second", "", title)
-    rows = [(name, form, speed) for name, forms in speeds.items() for form, speed in forms.items()]
-    kinds = list(dict.fromkeys(form for _, form, _ in rows))
-    place, ticks, labels = 0.0, [], []
-    for n, (name, form, speed) in enumerate(rows):
-        if n and rows[n - 1][0] != name:
-            place += 0.6
-        axes.barh(place, speed, height=0.8, color=COLOURS[kinds.index(form) % len(COLOURS)])
-        axes.annotate(
-            f" {speed:.3g}", (speed, place), va="center", fontsize=FONT - 1, color=INK,
-        )  # fmt: skip
-        ticks.append(place)
-        labels.append(f"{name}, {form}" if form else name)
-        place += 1
-    axes.set_yticks(ticks, labels, fontsize=FONT - 1)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.margins(x=0.12)
-    figure.set_size_inches(SIZE[0] * 1.35, 0.9 + 0.24 * place)
-    return figure
+def new_figure(size: tuple[float, float] = SIZE) -> Figure:
+    """An empty figure of so many inches."""
+    return Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
 
 
-def _axes(xlabel: str, ylabel: str, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
+def style_axes(axes: Axes, *, xlabel: str, ylabel: str, title: str) -> None:
+    """Title, labels and grid as all figures of this package have them."""
     axes.set_title(title, fontsize=FONT + 1, color=INK, loc="left", pad=8, parse_math=False)
     axes.set_xlabel(xlabel, fontsize=FONT, color=INK, parse_math=False)
     axes.set_ylabel(ylabel, fontsize=FONT, color=INK, parse_math=False)
@@ -136,6 +111,12 @@ def _axes(xlabel: str, ylabel: str, title: str) -> tuple[Figure, Axes]:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color="#bbbbbb", linewidth=0.6)
+
+
+def _axes(xlabel: str, ylabel: str, title: str) -> tuple[Figure, Axes]:
+    figure = new_figure()
+    axes = figure.add_subplot()
+    style_axes(axes, xlabel=xlabel, ylabel=ylabel, title=title)
     return figure, axes
 
 
