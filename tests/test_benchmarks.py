@@ -56,3 +56,14 @@ def test_the_growth_benchmark_runs(tiny_checkpoint: Path, tmp_path: Path) -> Non
         ["pictures in a folder", "n"], ["pictures in a folder", "n"],
     ]  # fmt: skip
     assert Image.open(tmp_path / "growth.png").width > 500
+
+
+def test_the_gpu_benchmark_runs_on_a_cpu_at_toy_size() -> None:
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--device", "cpu", "--small", "--turns", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rate, *lines = done.stdout.splitlines()
+    assert rate.startswith("cpu: bf16 matrix product")
+    assert [line.split(":")[0] for line in lines] == [
+        *["batch 1"] * 5, "  floors of SPCNet", *["batch 2"] * 5, "  floors of SPCNet",
+        *["training, batch 2"] * 5,
+    ]  # fmt: skip

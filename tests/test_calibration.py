@@ -43,6 +43,15 @@ def test_a_calibration_rises_and_stays_between_0_and_1(joints: list[tuple[float,
     assert found.min() >= 0 and found.max() <= 1
 
 
+def test_a_higher_peak_is_a_higher_score_even_where_as_many_are_right() -> None:
+    random = np.random.default_rng(0)
+    peaks = random.random(4000)
+    right = random.random(4000) < np.minimum(peaks, 0.6)  # beyond 0.6 all are alike
+    curve = fit_calibration(peaks, right)
+    assert np.all(np.diff(curve(np.linspace(0, peaks.max(), 500))) > 0)
+    assert curve(np.array([0.8])) == pytest.approx([0.6], abs=0.05)
+
+
 def test_no_joints_make_no_calibration() -> None:
     with pytest.raises(ValueError, match="needs joints"):
         fit_calibration(np.array([]), np.array([]))

@@ -38,8 +38,10 @@ class Calibration:
 def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibration:
     """The curve that fits best among those that rise (isotonic regression), by some knots.
 
-    Below the lowest of them it falls to 0 at a peak of 0: joints that are not in the picture, which
-    nobody labels, have lower peaks than any that it is fitted on.
+    Where the best one is flat a single knot stays, so that a higher peak is a higher score; the
+    last rise goes on to the highest peak. Below the lowest knot it falls to 0 at a peak of 0:
+    joints that are not in the picture, which nobody labels, have lower peaks than any that it is
+    fitted on.
 
     Args:
         peaks: (N,) peak values.
@@ -58,9 +60,15 @@ def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibratio
     groups = np.array_split(order, min(KNOTS, len(order)))
     middles = np.array([peaks[group].mean() for group in groups]).round(6)
     shares = np.array([right[group].mean() for group in groups])
-    rising = isotonic_regression(shares, weights=[len(group) for group in groups]).x
+    rising = isotonic_regression(shares, weights=[len(group) for group in groups]).x.round(4)
+    rising, of_knot = np.unique(rising, return_inverse=True)
+    middles = np.array([middles[of_knot == n].mean() for n in range(len(rising))]).round(6)
     keep = np.concatenate([[True], np.diff(middles) > 0])
-    middles, rising = middles[keep], rising[keep].round(4)
+    middles, rising = middles[keep], rising[keep]
+    if len(middles) > 1 and peaks.max() > middles[-1]:
+        slope = (rising[-1] - rising[-2]) / (middles[-1] - middles[-2])
+        end = min(1.0, rising[-1] + slope * (peaks.max() - middles[-1]))
+        middles, rising = np.append(middles, peaks.max()), np.append(rising, round(end, 4))
     if middles[0] > 0:  # where a heatmap is 0 it has seen nothing
         middles, rising = np.append(0.0, middles), np.append(0.0, rising)
     return Calibration(tuple(middles.tolist()), tuple(rising.tolist()), told)
