@@ -286,3 +286,27 @@ def test_progress_tells_loss_rate_speed_time_left_and_the_latest_score(
         "epoch 1: lspet-pck 40.50 % over the limbs, 41.00 % over all, 5 held-out persons",
         "epoch 1 step 40/100 loss 2.5000 lr 1.00e-03 31.2 images/s score 40.50 left 0:01:15",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "1000 None"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
+        ({"OMP_WAIT_POLICY": "active"}, "None active"),
+    ],
+)
+def test_threads_that_wait_fall_asleep_unless_it_is_set_how(
+    given: dict[str, str], expected: str
+) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    code = (
+        "import os, sys\nfrom spcnet.cli.main import main\nassert 'torch' not in sys.modules\n"
+        "sys.argv[1:] = ['--version']\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print(*map(os.environ.get, {names}))"
+    )
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == expected

@@ -4,6 +4,7 @@ Exit status: 0, or 1 when something failed (one clear line on stderr), or 2 for 
 command imports what it needs when it runs, so that ``--help`` answers at once.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -37,6 +38,8 @@ from spcnet.cli.completion import (
     show_script,
 )
 from spcnet.errors import UserError
+
+SPINS = 1000  # some microseconds
 
 app = typer.Typer(
     name="spcnet",
@@ -102,9 +105,20 @@ def _root(
     pass
 
 
+def _wait_asleep() -> None:
+    """Let torch's threads fall asleep soon where they wait for each other, unless it is set how.
+
+    By default they wait in a loop for milliseconds, so that beside another busy process, which has
+    one of the cores that they count on, each of the network's hundreds of operations takes as long.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)  # read when torch is imported
+
+
 def main() -> None:
     """Run the command line; user errors become one line on stderr."""
     prepare_completion()
+    _wait_asleep()
     try:
         app(prog_name=PROGRAM)
     except UserError as error:
