@@ -100,6 +100,11 @@ def test_a_wrong_skeleton_is_refused_by_a_message_that_names_the_value(
     assert "'mine'" in str(error.value)
 
 
+def test_a_joint_of_one_side_wants_its_mirror_image() -> None:
+    with pytest.raises(ValueError, match=r"'left_paw' without its mirror image 'right_paw'"):
+        Skeleton(name="cat", joints=("nose", "left_paw"), limbs=())
+
+
 def test_index_of_an_unknown_joint_tells_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"'lsp14' has no joint 'nose'; it has right_ankle, "):
         LSP14.index("nose")

@@ -37,7 +37,12 @@ class Skeleton:
             raise ValueError(f"skeleton {self.name!r}: joints named twice: {', '.join(duplicates)}")
         mentioned = [joint for pair in self.limbs for joint in pair]
         mentioned += [*(self.head or ()), *(self.torso or ())]
-        mentioned += [mirror_name(joint) for joint in self.joints]
+        for joint in self.joints:
+            if mirror_name(joint) not in self.joints:
+                raise ValueError(
+                    f"skeleton {self.name!r} has a joint {joint!r} without its mirror image "
+                    f"{mirror_name(joint)!r}: names that begin with left_ and right_ go in pairs"
+                )
         for joint in mentioned:
             self.index(joint)
 

@@ -162,6 +162,31 @@ def test_boxes_that_show_nobody_and_persons_without_joints(coco: Path) -> None:
     assert len(found) == 3
 
 
+@pytest.mark.parametrize(
+    ("bbox", "kind", "example"),
+    [
+        ([8, 10, 25, 45], None, ""),
+        ([10, 12, 33, 55], "boxes-outside", "box 10,12 of 33 x 55 px in 40 x 60"),  # x0 y0 x1 y1
+        ([-9, 10, 40, 45], "boxes-outside", "box -9,10 of 40 x 45 px in 40 x 60"),
+        (
+            [0, 0, 20, 20],
+            "boxes-elsewhere",
+            "box 0,0 of 20 x 20 px holds 25% of the labelled joints",
+        ),
+    ],
+)
+def test_boxes_in_another_form_or_of_somebody_else_are_told(
+    coco: Path, bbox: list[int], kind: str | None, example: str
+) -> None:
+    joints = [[12, 15], [30, 15], [12, 50], [30, 50]]  # of a picture of 40 x 60
+    write_coco(coco / "val.json", {"d.jpg": person(joints)}, bbox=bbox)
+    found = {finding.kind: finding for finding in inspect("coco", coco).findings}
+    assert list(found) == ([kind] if kind else [])
+    if kind:
+        assert found[kind].examples == [f"d.jpg #70: {example}"]
+        assert "x, y, width, height" in found[kind].note
+
+
 def test_a_number_that_comes_twice_is_told(coco: Path) -> None:
     persons = {"a.jpg": person(), "b.jpg": person(), "c.jpg": person()}
     write_coco(coco / "train.json", persons)

@@ -277,6 +277,9 @@ def test_box_files_by_score_category_and_folder(tmp_path: Path) -> None:
                     '"bbox": [0, 0, 5, 5]}]')  # fmt: skip
     assert read_boxes(path).of("photos/000007.jpg") == [[0, 0, 5, 5]]
     assert read_boxes(path).of("y.jpg") == [[0, 0, 5, 5]]
+    path.write_text('[{"file": "y.jpg", "bbox": [0, 0, 5, 5]}]')
+    with pytest.raises(UserError, match=r"a list of \{file_name, bbox\}"):
+        read_boxes(path)
 
 
 def test_boxes_are_not_those_of_a_namesake(tmp_path: Path) -> None:

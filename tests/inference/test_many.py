@@ -45,6 +45,7 @@ def test_faults_leave_the_other_pictures_of_their_group_alone(
 
     outcomes = list(predict_files(tiny, paths, boxes_of))
     assert [outcome.path for outcome in outcomes] == paths
+    assert [outcome.ahead for outcome in outcomes] == [2, 1, 0, 2, 1, 0, 0]  # three at a time
     failed = {paths.index(one.path): one.reason for one in outcomes if isinstance(one, Failed)}
     assert sorted(failed) == [1, 3, 4, 6]
     assert failed[3] == f"{paths[3]}: nobody knows"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from spcnet.errors import UserError
 from spcnet.skeletons import LSP14
 from spcnet.viz.skeletons import Style, draw_skeleton
 
@@ -20,6 +21,12 @@ def test_the_picture_itself_is_left_alone() -> None:
     assert np.array_equal(image, GREY)
     assert drawn.shape == GREY.shape
     assert not np.array_equal(drawn, GREY)
+
+
+@pytest.mark.parametrize("image", [GREY[..., 0], GREY.astype(np.uint16), GREY / 255])
+def test_what_is_not_rgb_uint8_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(UserError, match=r"RGB uint8.*load_picture"):
+        draw_skeleton(image, STANDING, SURE, LSP14)
 
 
 def test_left_and_right_have_their_colours_at_their_joints() -> None:

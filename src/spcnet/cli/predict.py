@@ -129,6 +129,8 @@ def predict(
         jobs = _jobs_of_files(paths)
     else:
         jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
+    if len(jobs) == 1 and source is None and not os.path.lexists(jobs[0].path):
+        raise UserError(f"{jobs[0].path}: no such file")
     people = _people(given, boxes, detector, detector_kind, box_score, device)
 
     from spcnet.inference.estimator import PoseEstimator
@@ -314,7 +316,7 @@ class _Run:
                     say(f"spcnet: error: {error}")
                     failures += 1
                 finished += 1
-                report(finished)
+                report(finished + outcome.ahead)
         if collection is not None:
             self._save(collection)
         if self.in_folder:

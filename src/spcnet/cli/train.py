@@ -59,6 +59,7 @@ def train(
     from spcnet.devices import find_device
     from spcnet.training.loop import check_recipe
     from spcnet.training.recipe import load_recipe
+    from spcnet.training.run_dir import BEST
     from spcnet.training.workers import join_workers
 
     plan = load_recipe(recipe, overrides or [])
@@ -77,6 +78,9 @@ def train(
         with stop_wish(STOPPING if workers.first else None, max_minutes=max_minutes) as stop:
             checkpoint = train_by(plan, directory, workers, resume=resume, stop=stop)
         if workers.first:
+            best = checkpoint.with_name(BEST)
+            if best.exists():
+                say(f"{best}: the model as it was when it scored best on the held-out persons")
             print(checkpoint)
 
 

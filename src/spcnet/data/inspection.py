@@ -27,11 +27,15 @@ from spcnet.data.leeds import LSP_SPLITS, LSPET_SPLITS, lsp_labels, lspet_labels
 from spcnet.data.mpii import JSON_NAMES, RELEASE, hourglass_labels, json_labels, release_labels
 from spcnet.data.regions import region_rule
 from spcnet.errors import UserError
-from spcnet.geometry import Array
+from spcnet.geometry import Array, box_of_points
 
 EXAMPLES = 5  # of each finding; a report names these and counts the rest
 SMALLEST_CROP = 8.0  # pixels: below, a crop shows nobody
 BARELY = 0.05  # pixels outside that no label is exact to
+FAR_OUT = 0.1  # of a box's longer side: less is a person whom the picture cuts off
+BOX_MARGIN = 0.1  # of a box's size, within which its joints are looked for
+MOSTLY = 0.5  # of them
+BOX_FORM = "COCO's bbox is x, y, width, height"
 WORKERS = 2  # decoders run without the interpreter's lock, and a check is to leave a machine usable
 # These hold other splits by their nature, so that a picture of both is no leak.
 CONTAINING = ("trainval", "all")
@@ -519,6 +523,7 @@ def _person_findings(
     joints = persons = with_joints = 0
     unsized = False
     tiny, uncropped, jointless, unmeasured, repeated = (_Noted() for _ in range(5))
+    beyond, elsewhere = _Noted(), _Noted()
     for split, part in labels.splits.items():
         region = region_rule(info.crop, part)
         numbers: set[int] = set()
@@ -540,6 +545,11 @@ def _person_findings(
                 outside += _outside(person, part, size, name)
                 if not _has_reference(person, part, info.protocol):
                     unmeasured.note(split, name)
+            box = _shown_box(person)
+            if size is not None and _reaches_out(person, size):
+                beyond.note(split, f"{name}: {box} in {size[1]} x {size[0]}")
+            if (inside := _joints_inside(person)) < MOSTLY:
+                elsewhere.note(split, f"{name}: {box} holds {inside:.0%} of the labelled joints")
             width, height = person.box[2:] - person.box[:2]
             if not (width > 0 and height > 0):
                 tiny.note(split, f"{name}: box of {width:.0f} x {height:.0f} px")
@@ -571,6 +581,12 @@ def _person_findings(
         "degenerate-boxes",
         f"persons with a box without area, or a crop under {SMALLEST_CROP:.0f} px",
         persons,
+    )
+    yield from beyond.finding(
+        "boxes-outside", "boxes that reach far out of their picture", persons, note=BOX_FORM
+    )
+    yield from elsewhere.finding(
+        "boxes-elsewhere", "boxes without most of their person's joints", persons, note=BOX_FORM
     )
     yield from repeated.finding(
         "repeated-numbers", "persons whose number (id) another one has already", persons
@@ -625,6 +641,32 @@ def _outside(
             f"{name}: {labels.skeleton.joints[joint]} at ({x:.1f}, {y:.1f}){picture}, "
             f"{over[joint]:.1f} px outside",
         )
+
+
+def _shown_box(person: Annotation) -> str:
+    x0, y0, x1, y1 = person.box
+    return f"box {x0:g},{y0:g} of {x1 - x0:g} x {y1 - y0:g} px"
+
+
+def _reaches_out(person: Annotation, size: tuple[int, int]) -> bool:
+    """Whether a box lies out of a picture (height, width) by more than a part of its own side.
+
+    One that is but that of its joints is told of with them.
+    """
+    box, points = person.box, person.points[person.annotated]
+    if len(points) and np.allclose(box, box_of_points(points)):
+        return False
+    over = np.concatenate([-box[:2], box[2:] - np.array(size[::-1])])
+    return bool(over.max() > FAR_OUT * (box[2:] - box[:2]).max())
+
+
+def _joints_inside(person: Annotation) -> float:
+    """The share of a person's labelled joints in a box a little larger than its own."""
+    if not person.annotated.any():
+        return 1.0
+    points, margin = person.points[person.annotated], BOX_MARGIN * np.ptp(person.box.reshape(2, 2))
+    inside = (points >= person.box[:2] - margin) & (points <= person.box[2:] + margin)
+    return float(inside.all(axis=1).mean())
 
 
 def _has_reference(person: Annotation, labels: AnnotatedPictures, protocol: str) -> bool:

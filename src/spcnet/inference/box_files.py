@@ -94,7 +94,9 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
             persons = {c["id"] for c in content.get("categories", []) if c["name"] == "person"}
         boxes: dict[str, Boxes] = {str(name): [] for name in names.values()}
         for row in rows:
-            key = row.get("file_name") or names.get(row.get("image_id"), row.get("image_id"))
+            key = row.get("file_name")
+            if key is None:
+                key = names.get(row["image_id"], row["image_id"])
             x, y, width, height = (float(value) for value in row["bbox"])
             of_picture = boxes.setdefault(str(key), [])
             is_person = not persons or row.get("category_id") in (None, *persons)

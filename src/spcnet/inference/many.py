@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from numpy.typing import ArrayLike
@@ -23,19 +23,24 @@ BoxesOf: TypeAlias = Callable[[str, Array], ArrayLike | None]
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """A picture file's RGB uint8 pixels (H, W, 3) and poses."""
+    """A picture file's RGB uint8 pixels (H, W, 3) and poses.
+
+    `ahead` pictures after it have come with it, so that theirs take no time any more.
+    """
 
     path: str
     picture: Array
     poses: list[Pose]
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A picture file that could not be read, or whose boxes were none of it."""
+    """A picture file that could not be read, or whose boxes were none of it; see `Predicted`."""
 
     path: str
     reason: str
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,11 @@ def predict_files(
         poses = estimator.predict_many(
             [item.picture for item in whole], [item.boxes for item in whole]
         )
-        for item in group:
-            yield (
-                item
-                if isinstance(item, Failed)
-                else Predicted(item.path, item.picture, next(poses))
-            )
+        for ahead, item in zip(reversed(range(len(group))), group, strict=True):
+            if isinstance(item, Failed):
+                yield replace(item, ahead=ahead)
+            else:
+                yield Predicted(item.path, item.picture, next(poses), ahead)
 
 
 def _groups(paths: Iterable[str], boxes_of: BoxesOf, size: int) -> Iterator[list["_Read | Failed"]]:

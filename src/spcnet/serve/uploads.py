@@ -238,8 +238,12 @@ def _first(error: ValidationError, within: str = "") -> str:
     """The first thing that is wrong, in one line."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in (within, *first["loc"]) if part != "")
-    given = json.dumps(first["input"], default=repr)
+    given = json.dumps(first["input"], default=_as_text)
     tells = first["type"] != "missing" and len(given) <= LONGEST_ECHO
     got = f", got {given}" if tells else ""
     code = "; boxes are [[x0, y0, x1, y1], ...]" if place.startswith("boxes") else ""
     return f"{place or 'body'}: {first['msg']}{got}{code}"
+
+
+def _as_text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else repr(value)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
 
@@ -73,7 +74,15 @@ def draw_skeleton(
         scores: (K,) in [0, 1].
         skeleton: names and limbs of the K joints.
         style: colours, widths, and what is left out.
+
+    Raises:
+        UserError: the image is none such.
     """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(
+            f"draw_skeleton takes RGB uint8 (H, W, 3), got {image.dtype} {image.shape}; "
+            "spcnet.inference.estimator.load_picture makes it of grey, RGBA, uint16 and float"
+        )
     style = style or Style()
     canvas = np.ascontiguousarray(image).copy()
     shown = scores >= style.least
