@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spcnet.errors import UserError
 from spcnet.skeletons import LSP14
-from spcnet.viz.skeletons import Style, draw_skeleton
+from spcnet.viz.skeletons import Style, _free_height, draw_skeleton
 
 GREY = np.full((200, 200, 3), 100, dtype=np.uint8)
 # A standing person who faces the viewer: the right side is on the picture's left.
@@ -21,6 +23,19 @@ def test_the_picture_itself_is_left_alone() -> None:
     assert np.array_equal(image, GREY)
     assert drawn.shape == GREY.shape
     assert not np.array_equal(drawn, GREY)
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.floats(1, 30), st.floats(0, 60)), max_size=14))
+def test_names_do_not_lie_on_each_other(wished: list[tuple[float, float, float]]) -> None:
+    placed: list[tuple[float, float, float]] = []
+    for left, width, y in sorted(wished, key=lambda place: place[2]):
+        free = _free_height(y, left, left + width, placed, apart=10)
+        assert free >= y
+        assert all(
+            abs(free - other) >= 10 - 1e-9 or end <= left or left + width <= start
+            for start, end, other in placed
+        )
+        placed.append((left, left + width, free))
 
 
 @pytest.mark.parametrize("image", [GREY[..., 0], GREY.astype(np.uint16), GREY / 255])

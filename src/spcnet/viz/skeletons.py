@@ -18,6 +18,7 @@ SUBPIXEL_BITS = 4
 THINNEST_IN_PICTURE, THINNEST_ON_PERSON = 0.002, 0.03
 THICKEST_IN_PICTURE = 0.012
 EDGE = 0.25  # width of an outline over that of a limb, or a dot
+LINE = 1.15  # from one name to the next below it, over their height
 LABEL = 2.8  # height of a joint's name over the width of a limb
 
 
@@ -126,17 +127,37 @@ def _with_names(
     size = max(8.0, LABEL * thickness)
     font = ImageFont.load_default(size)
     middle = keypoints[joints, 0].mean()
-    for joint in joints:
+    placed: list[tuple[float, float, float]] = []  # left, right and middle of each name
+    for joint in sorted(joints, key=lambda joint: keypoints[joint, 1]):
         x, y = (float(value) for value in keypoints[joint])
         name = skeleton.joints[joint]
         width = draw.textlength(name, font)
         left = x - style.dot * thickness - width if x < middle else x + style.dot * thickness
+        left = min(max(left, 0), max(0, picture.width - width))
+        lower = _free_height(y, left, left + width, placed, apart=LINE * size)
+        y = lower if lower < picture.height - size else y  # rather covered than cut off
+        placed.append((left, left + width, y))
         draw.text(
-            (min(max(left, 0), max(0, picture.width - width)), y), name, anchor="lm", font=font,
-            fill=style.of_side(skeleton.side(joint)),
+            (left, y), name, anchor="lm", font=font, fill=style.of_side(skeleton.side(joint)),
             stroke_width=round(max(1, size / 10)), stroke_fill=style.outline,
         )  # fmt: skip
     return np.asarray(picture)
+
+
+def _free_height(
+    y: float,
+    left: float,
+    right: float,
+    placed: Sequence[tuple[float, float, float]],
+    *,
+    apart: float,
+) -> float:
+    """The first height from y on where a name meets none of those that stand already."""
+    beside = sorted(taken for start, end, taken in placed if start < right and left < end)
+    for taken in beside:
+        if abs(y - taken) < apart:
+            y = taken + apart
+    return y
 
 
 def _limb_side(skeleton: Skeleton, a: int, b: int) -> str:
