@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spcnet.bench.networks import USUAL, compare_networks
-from spcnet.devices import has_bfloat16
+from spcnet.devices import has_bfloat16, has_int8
 from spcnet.models.registry import create_model
 
 
@@ -16,7 +16,11 @@ def test_rates_shares_and_ratios_fit_together() -> None:
         {"tiny": (network, 64)}, batches=[1, 2], turns=2, usual=False, matrix=64,
         report=done.append,
     )  # fmt: skip
-    forms = ["fp32 plain", "fp32 fused", *["bf16 fused"] * has_bfloat16(torch.device("cpu"))]
+    cpu = torch.device("cpu")
+    forms = [
+        "fp32 plain", "fp32 fused", *["bf16 fused"] * has_bfloat16(cpu),
+        *["int8 fused"] * has_int8(cpu),
+    ]  # fmt: skip
     assert [(p.batch, p.form) for p in paces] == [(b, form) for b in (1, 2) for form in forms]
     assert done == list(range(1, 7))
     with FlopCounterMode(display=False) as counter:

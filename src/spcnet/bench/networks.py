@@ -5,6 +5,7 @@ The best is the rate of a large matrix product in the same numbers, measured in 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from spcnet.bench.turns import further, take_turns
 from spcnet.bench.usual import UsualNetwork
-from spcnet.devices import has_bfloat16
-from spcnet.models.fused import DTYPES, FusedNetwork
+from spcnet.devices import has_bfloat16, has_int8
+from spcnet.inference.programs import make_program
+from spcnet.models.fused import DTYPES
 from spcnet.models.network import PoseNetwork
 from spcnet.models.summary import count_gmac
 
@@ -84,7 +86,9 @@ def compare_networks(
     Returns:
         For each batch the usual hourglass and each network's forms.
     """
-    names = [name for name in DTYPES if name == "fp32" or has_bfloat16(torch.device("cpu"))]
+    cpu = torch.device("cpu")
+    able = {"fp32": True, "bf16": has_bfloat16(cpu), "int8": has_int8(cpu)}
+    names = [name for name, is_able in able.items() if is_able]
     contenders = []
     if usual:
         hourglass = UsualNetwork(joints=16).eval()
@@ -92,17 +96,17 @@ def compare_networks(
     for name, (network, size) in networks.items():
         contenders.append(_Contender(name, "fp32 plain", network, network, size))
         for numbers in names:
-            fused = FusedNetwork(network, dtype=DTYPES[numbers])
+            # int8 is as fast whatever it was fitted to.
+            fused = make_program(network, numbers, partial(torch.rand, 2, 3, size, size))
             contenders.append(_Contender(name, f"{numbers} fused", fused, network, size))
     costs = [2 * count_gmac(c.plain, input_size=c.size) for c in contenders]
-    square = torch.rand(matrix, matrix)
-    squares = {name: square.to(DTYPES[name]) for name in names}
+    products = {name: _product(name, matrix) for name in names}
     paces = []
     for number, batch in enumerate(batches):
         calls: dict[str, Callable[[], object]] = {
             c.called: _call(c.program, torch.rand(batch, 3, c.size, c.size)) for c in contenders
         }
-        calls |= {name: _call(factor.mm, factor) for name, factor in squares.items()}
+        calls |= products
         taken = take_turns(calls, turns=turns, report=further(report, number * (turns + 1)))
         seconds = {call: median(turn.seconds for turn in each) for call, each in taken.items()}
         best = {name: 2e-9 * matrix**3 / seconds[name] for name in names}
@@ -123,6 +127,15 @@ def compare_networks(
                 )
             )
     return paces
+
+
+def _product(numbers: str, rows: int) -> Callable[[], object]:
+    """A square matrix times itself."""
+    if numbers == "int8":
+        square = torch.randint(-127, 128, (rows, rows), dtype=torch.int8)
+        return _call(partial(torch._int_mm, square), square)
+    square = torch.rand(rows, rows).to(DTYPES[numbers])
+    return _call(square.mm, square)
 
 
 def _call(work: Callable[[Tensor], object], given: Tensor) -> Callable[[], object]:

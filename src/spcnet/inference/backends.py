@@ -34,7 +34,7 @@ class Backend(Protocol):
         card: of the network.
         device: where its heatmaps are.
         place: device and runtime in words.
-        numbers: that it runs in: of `spcnet.models.fused.DTYPES`, or of an ONNX file.
+        numbers: that it runs in: of `spcnet.models.fused.DTYPES`, int8, or of an ONNX file.
     """
 
     card: ModelCard
@@ -86,7 +86,7 @@ class TorchBackend:
             precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
         )
         self.place = f"{self.device}{told}"
-        self.run = make_program(network, self.numbers, consume=True)
+        self.run = make_program(network, self.numbers, self._figures, consume=True)
         self._network = None if isinstance(self.run, FusedNetwork) else network
 
     @property
@@ -99,7 +99,7 @@ class TorchBackend:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._network = network
-        self.run = make_program(network, self.numbers)
+        self.run = make_program(network, self.numbers, self._figures)
 
     @torch.inference_mode()
     def heatmaps(self, crops: Array) -> Tensor:
@@ -115,10 +115,13 @@ class TorchBackend:
             raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
         return attention.float()
 
+    def _figures(self) -> Tensor:
+        """`check_figures`, normalised."""
+        return self.normalise(check_figures(self.card.input_size))
+
     def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
         """Keypoints (N, K, 2) of `check_figures` in crop pixels, found in these numbers."""
-        crops = self.normalise(check_figures(self.card.input_size))
-        raw, _ = make_program(network, numbers)(crops)
+        raw, _ = make_program(network, numbers, self._figures)(self._figures())
         cells, _ = decode(
             self.activate(raw), refinement=self.card.refinement, sigma=self.card.sigma
         )

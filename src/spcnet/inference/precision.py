@@ -2,4 +2,4 @@
 
 from typing import Literal, TypeAlias
 
-Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
+Precision: TypeAlias = Literal["fp32", "bf16", "int8", "auto"]

@@ -10,22 +10,21 @@
 - Large batches go through a few images at a time, as many as leave the features in the cache.
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spcnet.models.bottlenecks import Bottleneck
+from spcnet.models.forms import FloatForm, Form, Operation
 from spcnet.models.hourglass import Level
 from spcnet.models.network import Feedback, PoseNetwork, Stack, check_size
+from spcnet.models.quantised import Int8Form, Range
 from spcnet.models.selective import (
     ConcatFusion,
     InformationCollection,
     InformationDistribution,
-    add_up,
 )
 
 FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
@@ -44,18 +43,6 @@ def can_fuse(network: nn.Module) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class Form:
-    """How kernels are held: their type, and in how many more layouts than their own.
-
-    `consume` lets go of the network's own.
-    """
-
-    dtype: torch.dtype
-    layouts: int
-    consume: bool
-
-
 class FusedNetwork:
     """A `PoseNetwork` for inference on a CPU.
 
@@ -65,6 +52,8 @@ class FusedNetwork:
     Args:
         network: in evaluation mode, on the CPU.
         dtype: of kernels and features: float32 or bfloat16.
+        ranges: of `spcnet.models.quantised.measure_ranges`: the wide convolutions run in int8, and
+            everything else in float32.
         consume: let go of each kernel of the network once it is held in its new form, so that
             never two of all are held; the network is of no use afterwards.
     """
@@ -74,30 +63,34 @@ class FusedNetwork:
         network: PoseNetwork,
         *,
         dtype: torch.dtype = torch.float32,
+        ranges: Mapping[nn.Module, Range] | None = None,
         consume: bool = False,
     ) -> None:
         held = dtype.itemsize * sum(parameter.numel() for parameter in network.parameters())
-        form = Form(dtype, LAYOUTS if held <= PACKED_BYTES else 0, consume)
-        self.dtype = dtype
+        layouts = LAYOUTS if held <= PACKED_BYTES else 0
+        form: Form = FloatForm(dtype, layouts, consume)
+        if ranges is not None:
+            form = Int8Form(ranges, FloatForm(torch.float32, layouts, consume))
+        self.dtype = form.dtype
         entry, norm, _, *blocks = network.stem
-        self.entry = Convolution.of(entry, form, norm, relu=True)
+        self.entry = form.convolution(entry, norm, relu=True)
         self.stem = [_Block(block, form) if isinstance(block, Bottleneck) else block
                      for block in blocks]  # fmt: skip
         self.stacks = [_Stack(stack, form) for stack in network.stacks]
         self.feedbacks = [
-            (Convolution.of(feedback.of_features, form), Convolution.of(feedback.of_heatmaps, form))
+            (form.convolution(feedback.of_features), form.convolution(feedback.of_heatmaps))
             for feedback in network.feedbacks
             if isinstance(feedback, Feedback)
         ]
         # Of each level, innermost first, a convolution a stack; the last one's norm ends the sum.
         self.collect = [
-            Convolution.slices(level.reduce, form, level.norm, relu=True)
+            form.slices(level.reduce, level.norm, relu=True)
             for level in network.collect
             if isinstance(level, InformationCollection)
         ]
         self.fusion = None if network.distribute is None else _Fusion(network.distribute, form)
-        self.head = None if network.head is None else Convolution.of(network.head, form)
-        self._bytes_a_pixel = self.stacks[0].channels * dtype.itemsize / PoseNetwork.stride**2
+        self.head = None if network.head is None else form.convolution(network.head)
+        self._bytes_a_pixel = self.stacks[0].channels * self.dtype.itemsize / PoseNetwork.stride**2
         self._divisor = network.divisor
 
     @torch.inference_mode()
@@ -139,121 +132,18 @@ class FusedNetwork:
         return self.head(fused).float(), None if weights is None else weights.float()
 
 
-class Convolution:
-    """A convolution with what follows it: a batch norm, folded in, and a ReLU.
-
-    Args:
-        weight: (O, I, h, w).
-        bias: (O,), or None.
-        geometry: padding, stride and dilation, each for y and x.
-        form: how the kernel is held.
-        relu: whether a ReLU ends it.
-    """
-
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        geometry: tuple[list[int], list[int], list[int]],
-        form: Form,
-        *,
-        relu: bool = False,
-    ) -> None:
-        self._weight = weight.detach().to(form.dtype).contiguous(memory_format=torch.channels_last)
-        self._bias = None if bias is None else bias.detach().to(form.dtype)
-        self._geometry = geometry
-        self._relu = relu
-        self._sum: tuple[Any, ...] = ("add", 1.0, "relu" if relu else None, [], "")
-        self._layouts = form.layouts
-        self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
-
-    @classmethod
-    def of(
-        cls,
-        convolution: nn.Module,
-        form: Form,
-        norm: nn.Module | None = None,
-        *,
-        relu: bool = False,
-    ) -> "Convolution":
-        """A convolution of a network, with the batch norm behind it."""
-        assert isinstance(convolution, nn.Conv2d)
-        weight, bias = _folded(convolution, norm, form)
-        return cls(weight, bias, _geometry(convolution), form, relu=relu)
-
-    @classmethod
-    def slices(
-        cls,
-        convolution: nn.Module,
-        form: Form,
-        norm: nn.Module | None = None,
-        *,
-        relu: bool = False,
-    ) -> "list[Convolution]":
-        """A convolution of concatenated maps, each as wide as its output, as one for each.
-
-        The last has the bias, and the ReLU after the sum.
-        """
-        assert isinstance(convolution, nn.Conv2d)
-        count = convolution.in_channels // convolution.out_channels
-        geometry, last = _geometry(convolution), count - 1
-        weight, bias = _folded(convolution, norm, form)
-        return [
-            cls(part, bias if n == last else None, geometry, form, relu=relu and n == last)
-            for n, part in enumerate(weight.chunk(count, dim=1))
-        ]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The convolution of x."""
-        last = "relu" if self._relu else "none"
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(x, *self._held(x), last, [], "")
-        return found
-
-    def plus(self, x: Tensor, other: Tensor) -> Tensor:
-        """The convolution of x, plus another tensor, before the ReLU."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, other, *self._held(x), *self._sum
-        )
-        return found
-
-    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """The same, in the place of the other tensor."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise_(
-            total, x, *self._held(x), *self._sum
-        )
-        return found
-
-    def _held(self, x: Tensor) -> tuple[Any, ...]:
-        """Kernel, bias, geometry and groups, as oneDNN takes them for an input."""
-        return self._kernel(x), self._bias, *self._geometry, 1
-
-    def _kernel(self, x: Tensor) -> Tensor:
-        """The kernel in the layout that suits inputs of this shape."""
-        if not self._layouts:
-            return self._weight
-        packed = self._packed.get(x.shape)
-        if packed is None:
-            packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight, *self._geometry, 1, list(x.shape)
-            )
-            self._packed[x.shape] = packed
-            if len(self._packed) > self._layouts:
-                self._packed.popitem(last=False)
-        return packed
-
-
 class _Block:
     """A `Bottleneck`, dilated ones too."""
 
     def __init__(self, block: nn.Module, form: Form) -> None:
         assert isinstance(block, Bottleneck)
-        self.norm = _Opening(block.norm1)
-        self.conv1 = Convolution.of(block.conv1, form, block.norm2, relu=True)
-        self.conv2 = Convolution.of(block.conv2, form, block.norm3, relu=True)
-        self.conv3 = Convolution.of(block.conv3, form)
-        self.shortcut: Convolution | None = None
+        self.norm = form.opening(block.norm1, block.conv1)
+        self.conv1 = form.convolution(block.conv1, block.norm2, relu=True, into=block.conv2)
+        self.conv2 = form.convolution(block.conv2, block.norm3, relu=True, into=block.conv3)
+        self.conv3 = form.convolution(block.conv3)
+        self.shortcut: Operation | None = None
         if isinstance(block.shortcut, nn.Conv2d):
-            self.shortcut = Convolution.of(block.shortcut, form)
+            self.shortcut = form.convolution(block.shortcut)
 
     def __call__(self, x: Tensor) -> Tensor:
         inner = self._inner(x)
@@ -269,21 +159,6 @@ class _Block:
 
     def _inner(self, x: Tensor) -> Tensor:
         return self.conv2(self.conv1(self.norm(x)))
-
-
-class _Opening:
-    """The batch norm and the ReLU that open a block."""
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        assert norm.running_mean is not None and norm.running_var is not None
-        values = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        self._mean, self._variance, self._scale, self._shift = (v.detach().clone() for v in values)
-        self._eps = norm.eps
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.batch_norm(
-            x, self._mean, self._variance, self._scale, self._shift, eps=self._eps
-        ).relu_()
 
 
 class _Level:
@@ -319,10 +194,10 @@ class _Stack:
         assert isinstance(stack, Stack)
         block, convolution, norm, _ = stack.features
         self.module = _Level(stack.module, form)
-        self.head = Convolution.of(stack.head, form)
+        self.head = form.convolution(stack.head)
         self.channels = stack.head.in_channels
         self._block = _Block(block, form)
-        self._convolution = Convolution.of(convolution, form, norm, relu=True)
+        self._convolution = form.convolution(convolution, norm, relu=True, into=stack.head)
 
     def features(self, x: Tensor) -> Tensor:
         return self._convolution(self._block(x))
@@ -332,12 +207,12 @@ class _Fusion:
     """One of `spcnet.models.network.FUSIONS`."""
 
     def __init__(self, fusion: nn.Module, form: Form) -> None:
-        self.squeeze: Convolution | None = None
-        self.reduce: list[Convolution] = []
+        self.squeeze: Operation | None = None
+        self.reduce: Sequence[Operation] = []
         if isinstance(fusion, InformationDistribution):
-            self.squeeze = Convolution.of(fusion.squeeze, form)
+            self.squeeze = form.convolution(fusion.squeeze)
         elif isinstance(fusion, ConcatFusion):
-            self.reduce = Convolution.slices(fusion.reduce, form)
+            self.reduce = form.slices(fusion.reduce)
 
     def __call__(self, levels: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         if self.reduce:
@@ -345,7 +220,9 @@ class _Fusion:
             for convolution, level in zip(self.reduce[1:], levels[1:], strict=True):
                 total = convolution.add_to(total, level)
             return total, None
-        total = add_up(levels)
+        total = levels[0].clone()
+        for level in levels[1:]:
+            total.add_(level)
         if self.squeeze is None:
             return total, None
         weights = self.squeeze(total).softmax(dim=1)
@@ -353,28 +230,6 @@ class _Fusion:
         for n, level in enumerate(levels[1:], start=1):
             fused = fused.addcmul_(level, weights[:, n : n + 1])
         return fused, weights
-
-
-def _folded(
-    convolution: nn.Conv2d, norm: nn.Module | None, form: Form
-) -> tuple[Tensor, Tensor | None]:
-    """Kernel and bias of a convolution and the batch norm that follows it."""
-    weight, bias = convolution.weight.detach(), convolution.bias
-    if form.consume:
-        convolution.weight.data = torch.empty(0)
-    if norm is None:
-        return weight, bias
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
-    before = 0.0 if bias is None else bias.detach()
-    return weight * scale.view(-1, 1, 1, 1), (before - norm.running_mean) * scale + norm.bias
-
-
-def _geometry(convolution: nn.Conv2d) -> tuple[list[int], list[int], list[int]]:
-    padding = convolution.padding
-    assert not isinstance(padding, str) and convolution.groups == 1
-    return list(padding), list(convolution.stride), list(convolution.dilation)
 
 
 def _grown(level: Tensor, size: torch.Size) -> Tensor:
