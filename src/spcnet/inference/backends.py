@@ -19,7 +19,7 @@ from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.inference.onnx_sessions import open_session
 from spcnet.inference.precision import Precision
 from spcnet.inference.programs import check_figures, choose_numbers, make_program
-from spcnet.models.fused import FusedNetwork
+from spcnet.models.fused import FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork, channels_last
 
 # The input and the outputs of ONNX files.
@@ -81,7 +81,9 @@ class TorchBackend:
         self.path = path
         self.device = find_device(device)
         network, self.card = load_checkpoint(path)
-        network = channels_last(network.to(self.device))
+        network = network.to(self.device)
+        if not can_fuse(network):
+            network = channels_last(network)
         self.numbers, told = choose_numbers(
             precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
         )

@@ -125,6 +125,7 @@ class FusedNetwork:
                 of_features, of_heatmaps = self.feedbacks[n]
                 heatmaps = stack.head(features)
                 x = of_heatmaps.add_to(of_features.add_to(x, features), heatmaps)
+                del levels, features, level  # or they would be held beside those of the next stack
         if self.fusion is None or self.head is None:
             return self.stacks[-1].head(features).float(), None
         size = x.shape[-2:]
