@@ -5,6 +5,7 @@ scale that some images were measured for. What residual blocks add up stays in f
 narrow convolutions, which save nothing.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from spcnet.models.selective import InformationCollection
 
 NARROW = 32  # channels in or out: of fewer a convolution stays in float
 LEVELS = 255
+
+# Of `quantise`, which says why it is used all the same.
+warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
 
 
 class Range(NamedTuple):
