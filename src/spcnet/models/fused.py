@@ -115,22 +115,27 @@ class FusedNetwork:
         collected: list[Tensor] = []
         for n, stack in enumerate(self.stacks):
             levels = stack.module(x)
-            for k, (level, convolutions) in enumerate(zip(levels, self.collect, strict=False)):
-                if n == 0:
-                    collected.append(convolutions[n](level))
-                else:
-                    collected[k] = convolutions[n].add_to(collected[k], level)
+            collected = self._collected(collected, levels, n)
             features = stack.features(levels[-1])
             if n < len(self.feedbacks):
                 of_features, of_heatmaps = self.feedbacks[n]
                 heatmaps = stack.head(features)
                 x = of_heatmaps.add_to(of_features.add_to(x, features), heatmaps)
-                del levels, features, level  # or they would be held beside those of the next stack
+                del levels, features  # or they would be held beside those of the next stack
         if self.fusion is None or self.head is None:
             return self.stacks[-1].head(features).float(), None
         size = x.shape[-2:]
         fused, weights = self.fusion([_grown(level, size) for level in collected])
         return self.head(fused).float(), None if weights is None else weights.float()
+
+    def _collected(self, before: list[Tensor], levels: list[Tensor], n: int) -> list[Tensor]:
+        """What SIM collects of the first stacks, in the place of that without the n-th one."""
+        if n == 0:
+            return [parts[0](level) for parts, level in zip(self.collect, levels, strict=False)]
+        return [
+            parts[n].add_to(total, level)
+            for parts, total, level in zip(self.collect, before, levels, strict=False)
+        ]
 
 
 class _Block:

@@ -11,7 +11,8 @@ const REACH = 28; // CSS pixels about a joint in which pointing at it counts
 const $ = (id) => document.getElementById(id);
 const canvas = $("canvas");
 
-let service = null; // what /v1/service says
+const asking = fetch("/v1/service").then((response) => response.json());
+let service = null; // what it says
 let photo = null; // { file, name, bitmap or null }
 let answer = null; // what /v1/poses said, with its maps as numbers
 let chosen = null; // index of the joint that is pointed at
@@ -60,6 +61,7 @@ async function ask() {
   setChosen(null);
   showBusy(true);
   say("Looking for the joints …");
+  await asking.catch(() => null); // whether there are levels, for whoever is faster than it
   const form = new FormData();
   form.append("image", photo.file, "photo");
   form.append("heatmaps", "true");
@@ -498,7 +500,7 @@ for (const id of ["skeleton", "heatmaps", "attention"]) {
 
 show("empty");
 try {
-  service = await (await fetch("/v1/service")).json();
+  service = await asking;
   const { megabytes, megapixels } = service.limits;
   $("limits").textContent = `JPEG, PNG, WebP, TIFF, BMP or GIF, up to ${megabytes} MB and ` +
     `${megapixels} megapixels.`;
