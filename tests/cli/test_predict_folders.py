@@ -423,7 +423,7 @@ def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...])
         ("--box", "1,2,3", "--box 1,2,3: write it as x0,y0,x1,y1"),
         ("--scales", "large", "pyranet, chu or factors such as 0.8,1.0,1.2, got 'large'"),
         ("--rotations", "999", "degrees from -360 to 360 such as -30,0,30, got '999'"),
-        ("--precision", "int4", "'int4' is not one of 'fp32', 'bf16', 'auto'"),
+        ("--precision", "int4", "'int4' is not one of 'fp32', 'bf16', 'int8', 'auto'"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_what_is_accepted(

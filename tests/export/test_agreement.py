@@ -52,7 +52,7 @@ def test_crops_are_those_that_the_estimator_cuts(onnx_models: OnnxModels) -> Non
     estimator = PoseEstimator(str(onnx_models.checkpoint), device="cpu")
     figures = SyntheticFigures("1-3")
     expected = [
-        estimator._crops([image], estimator._squares([person.box]))[0]
+        estimator.crops([image], estimator._squares([person.box]))[0]
         for image, person in figures.samples()
     ]
     crops = dataset_crops(figures, estimator.card, 3)

@@ -111,7 +111,9 @@ def stop_wish(told: str | None, *, max_minutes: float | None = None) -> Iterator
             raise KeyboardInterrupt  # asked twice: at once
         wish.asked = True
         if told:
-            say(told)
+            # Not by `say`, which may be at work in the moment of the signal.
+            with suppress(OSError):
+                os.write(2, f"{told}\n".encode())
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
