@@ -141,8 +141,9 @@ def test_a_file_in_the_way_of_the_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_unknown_models_and_devices_are_told() -> None:
-    fails("predict", EXAMPLES / "standing.jpg", "--json", "--model", "defalt", told="did you mean 'default'")
-    fails("predict", EXAMPLES / "standing.jpg", "--json", "--device", "gpu", told="device 'gpu'")
+    picture = EXAMPLES / "standing.jpg"
+    fails("predict", picture, "--json", "--model", "defalt", told="did you mean 'default'")
+    fails("predict", picture, "--json", "--device", "gpu", told="device 'gpu'")
 
 
 def test_models_and_doctor() -> None:

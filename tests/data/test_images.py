@@ -1,9 +1,10 @@
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from spcnet.data.formats import TooManyPixels
 from spcnet.data.images import (
@@ -11,10 +12,12 @@ from spcnet.data.images import (
     count_pixels,
     decode_image,
     read_image,
+    read_reduced,
     rgb_from_array,
     rgb_from_pil,
 )
 from spcnet.errors import UserError
+from spcnet.geometry import apply_affine, invert_affine
 
 COLOURS = np.array(
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [200, 100, 50], [0, 0, 0]]],
@@ -46,6 +49,47 @@ def test_exif_orientation_is_honoured(
     path = tmp_path / "phone.png"
     Image.fromarray(COLOURS).save(path, exif=exif)
     assert np.array_equal(read_image(path), upright)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("spare", "factor"), [(0.2, 1), (1.9, 1), (3.9, 2), (4, 4), (99, 8)])
+def test_a_jpeg_is_read_smaller_and_its_pixels_are_where_they_say(
+    tmp_path: Path, orientation: int, spare: float, factor: int
+) -> None:
+    x, y = np.meshgrid(np.arange(203), np.arange(158))
+    place = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)  # the red of a pixel is its x
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "phone.jpg"
+    stored = Image.fromarray(place)
+    stored.save(path, exif=exif, quality=100, subsampling=0)
+    upright = ImageOps.exif_transpose(Image.open(path))
+    expected = np.asarray(upright)
+    shapes = []
+
+    def asked(shape: tuple[int, int]) -> float:
+        shapes.append(shape)
+        return spare
+
+    found = read_reduced(path, asked)
+    assert shapes == [found.shape] == [expected.shape[:2]]
+    assert max(found.pixels.shape) == -(-203 // factor)
+    pixels = np.argwhere(np.ones(found.pixels.shape[:2]))[:, ::-1]
+    places = apply_affine(invert_affine(found.to_pixels), pixels)
+    height, width = found.shape
+    inner = ((places >= 4) & (places <= [width - 5, height - 5])).all(axis=1)
+    assert inner.any()
+    for (column, row), (left, top) in zip(pixels[inner], places[inner], strict=True):
+        exact = cv2.getRectSubPix(expected.astype(np.float32), (1, 1), (left, top))[0, 0]
+        assert found.pixels[row, column] == pytest.approx(exact, abs=2.1)
+
+
+def test_other_formats_are_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(COLOURS).save(path)
+    found = read_reduced(path, lambda shape: 8)
+    assert np.array_equal(found.pixels, COLOURS)
+    assert (found.shape, found.to_pixels.tolist()) == ((2, 3), [[1, 0, 0], [0, 1, 0]])
 
 
 def test_grey_palette_and_bilevel_pictures_become_rgb() -> None:

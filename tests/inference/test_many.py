@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
+from spcnet.inference import estimator as estimator_module
 from spcnet.inference import many
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.many import Failed, Predicted, predict_files
@@ -38,7 +40,7 @@ def test_faults_leave_the_other_pictures_of_their_group_alone(
     Path(paths[1]).write_text("no picture")
     Path(paths[6]).unlink()
 
-    def boxes_of(path: str, picture: np.ndarray) -> list[list[float]]:
+    def boxes_of(path: str) -> list[list[float]]:
         if path == paths[3]:
             raise UserError("nobody knows")
         return [[90, 90, 99, 99]] if path == paths[4] else [*WHOLE, *WHOLE]
@@ -63,7 +65,7 @@ def test_one_group_is_read_ahead_and_no_more(tiny: PoseEstimator, tmp_path: Path
     asked: list[str] = []
     third = threading.Event()
 
-    def boxes_of(path: str, picture: np.ndarray) -> list[list[float]]:
+    def boxes_of(path: str) -> list[list[float]]:
         asked.append(path)
         if len(asked) == 6:
             third.set()
@@ -80,8 +82,46 @@ def test_large_pictures_make_small_groups(
     tiny: PoseEstimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(many, "GROUP_PIXELS", 30 * 40)
-    groups = many._groups(pictures(tmp_path, 3), lambda path, picture: None, 16)
-    assert [len(group) for group in groups] == [1, 1, 1]
+    outcomes = list(predict_files(tiny, pictures(tmp_path, 3)))
+    assert [outcome.ahead for outcome in outcomes] == [0, 0, 0]
+
+
+def jpegs(folder: Path, count: int, *, side: int) -> list[str]:
+    paths = [str(folder / f"{n}.jpg") for n in range(count)]
+    for n, path in enumerate(paths):
+        Image.fromarray(render_figure(n).image).resize((side, side)).save(path, quality=95)
+    return paths
+
+
+def test_pictures_that_are_not_kept_are_read_as_small_as_their_crops_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    extract = estimator_module.extract_crop
+
+    def seen(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
+        sizes.append(image.shape[0])
+        return extract(image, affine, size)
+
+    monkeypatch.setattr(estimator_module, "extract_crop", seen)
+    default = PoseEstimator(device="cpu")
+    path, small = jpegs(tmp_path, 2, side=1600)
+    boxes = {path: [[100, 0, 1599, 1599]], small: [[500, 500, 1100, 900], [0, 0, 1599, 1599]]}
+    kept, _ = predict_files(default, [path, small], boxes.get)
+    assert sizes == [1600, 1600, 1600]
+    reduced, both = predict_files(default, [path, small], boxes.get, keep=False)
+    assert sizes[3:] == [400, 800, 800]  # crops of 1874 and 750 pixels, and twice 160 are needed
+    assert isinstance(kept, Predicted) and kept.picture is not None
+    assert isinstance(reduced, Predicted) and reduced.picture is None
+    assert isinstance(both, Predicted) and both.shape == kept.shape == (1600, 1600)
+    apart = np.linalg.norm(kept.poses[0].keypoints - reduced.poses[0].keypoints, axis=1)
+    assert np.median(apart) / 1874 * 160 < 0.3
+    assert reduced.poses[0].box.tolist() == [100, 0, 1599, 1599]
+    (detected,) = predict_files(default, [path], detect=lambda picture: boxes[path], keep=False)
+    assert isinstance(detected, Predicted)
+    assert detected.poses[0].keypoints == pytest.approx(kept.poses[0].keypoints, abs=1e-3)
+    with pytest.raises(ValueError, match="not both"):
+        next(predict_files(default, [path], boxes.get, detect=lambda picture: WHOLE))
 
 
 def test_a_collection_is_one_document_of_all(tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from PIL import Image
 from spcnet.bench.turns import take_turns
 from spcnet.bench.usual import UsualNetwork
 from spcnet.checkpoints import ModelCard, save_checkpoint
-from spcnet.data.images import decode_image
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
-from spcnet.geometry import Array
+from spcnet.geometry import Array, square_of_box
 from spcnet.heatmaps import cells_to_pixels, decode
 from spcnet.inference.backends import TorchBackend
 from spcnet.inference.estimator import PoseEstimator
@@ -103,28 +102,29 @@ def steps(
     if not isinstance(backend, TorchBackend):
         raise UserError(f"{estimator.path}: an .onnx file has its steps in it; name a .safetensors")
     content, box = picture_file(MEGAPIXEL)
-    pictures = [decode_image(content)] * batch
-    centre, side = (box[:2] + box[2:]) / 2, float(box[2] - box[0])
-    squares = [(centre, side)] * batch
-    crops = estimator.crops(pictures, squares)
-    images = backend.normalise(crops)
-    raw, _ = backend.run(images)
-
-    def read() -> None:
-        for _ in range(batch):
-            decode_image(content)
-
-    def place() -> None:
-        heatmaps = backend.activate(raw)
-        cells, _ = decode(heatmaps, refinement=estimator.refinement, sigma=estimator.card.sigma)
-        cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
-
+    boxes = box[None]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.jpg"
         path.write_bytes(content)
+        pictures = [estimator.read(path, boxes)] * batch
+        squares = [square_of_box(box, padding=estimator.card.box_padding)] * batch
+        crops = estimator.crops(pictures, squares)
+        images = backend.normalise(crops)
+        raw, _ = backend.run(images)
+
+        def read() -> None:
+            for _ in range(batch):
+                estimator.read(path, boxes)
+
+        def place() -> None:
+            heatmaps = backend.activate(raw)
+            cells, _ = decode(
+                heatmaps, refinement=estimator.refinement, sigma=estimator.card.sigma
+            )
+            cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
 
         def whole() -> None:
-            for _ in estimator.predict_many([path] * batch, [box[None]] * batch):
+            for _ in estimator.predict_many([path] * batch, [boxes] * batch):
                 pass
 
         taken = _milliseconds(

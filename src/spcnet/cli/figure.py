@@ -429,7 +429,7 @@ def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> I
                     (pose,) = locator.predict(picture)
                     found = [solid_box(pose.box)]
                 else:
-                    found = list(check_boxes(of_picture, picture))
+                    found = list(check_boxes(of_picture, picture.shape))
             except UserError as error:
                 raise UserError(f"{path}: {error}") from None
             count += len(found)

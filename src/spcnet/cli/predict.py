@@ -38,7 +38,7 @@ from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.many import BoxesOf, Predicted
+    from spcnet.inference.many import BoxesOf, Detect, Predicted
     from spcnet.inference.pose import CocoCollection
     from spcnet.viz.skeletons import Style
 
@@ -201,8 +201,9 @@ def _jobs_of_folder(folder: Path, *, recursive: bool) -> tuple[list[_Job], list[
 class _People:
     """Where the person boxes of a picture come from, also in words."""
 
-    boxes_of: "BoxesOf"
     told: str
+    boxes_of: "BoxesOf | None" = None
+    detect: "Detect | None" = None
 
 
 def _people(
@@ -220,21 +221,21 @@ def _people(
     """
     if given:
         told = " ".join(",".join(f"{side:g}" for side in box) for box in given)
-        return _People(lambda path, picture: given, f"boxes {told}")
+        return _People(f"boxes {told}", boxes_of=lambda path: given)
     if boxes:
         from spcnet.inference.box_files import read_boxes
 
         by_picture = read_boxes(Path(expanded(str(boxes))), threshold=score or 0.0)
         told = f"boxes of {boxes.name}" + (f" from score {score:g}" if score else "")
-        return _People(lambda path, picture: by_picture.of(path), told)
+        return _People(told, boxes_of=by_picture.of)
     if detector:
         from spcnet.inference.detectors import SCORE, OnnxDetector
 
         least = SCORE if score is None else score
         finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least, device=device)
         told = f"persons by {finder.describe()} from score {least:g}"
-        return _People(lambda path, picture: finder.detect(picture)[0], told)
-    return _People(lambda path, picture: None, "one person a picture")
+        return _People(told, detect=lambda picture: finder.detect(picture)[0])
+    return _People("one person a picture")
 
 
 def _info(estimator: "PoseEstimator", people: _People) -> dict[str, str]:
@@ -297,6 +298,8 @@ class _Run:
             self.estimator,
             (job.path for job in jobs if job.name not in done),
             self.people.boxes_of,
+            detect=self.people.detect,
+            keep=self._looks_at_pixels(),
         )
         failures = finished = 0
         with self._told_of_stop(), self._progress(len(jobs) - len(done)) as report:
@@ -322,6 +325,10 @@ class _Run:
         if self.in_folder:
             self._sum_up(finished - failures, len(done))
         return failures
+
+    def _looks_at_pixels(self) -> bool:
+        """Whether anything is written that shows the pictures."""
+        return self.results is not None and any(kind != "json" for kind in self.results.kinds)
 
     def _done(self, jobs: Sequence[_Job], *, needed: bool) -> set[str]:
         """The names of a folder's results that are there from an earlier run.
@@ -373,10 +380,9 @@ class _Run:
         """Write the results of one picture where they are wanted; give its document."""
         from spcnet.inference.pose import coco_document
 
-        size = (outcome.picture.shape[0], outcome.picture.shape[1])
         document = {
             "info": self.info,
-            **coco_document([(job.shown, size, outcome.poses)], self.estimator.skeleton),
+            **coco_document([(job.shown, outcome.shape, outcome.poses)], self.estimator.skeleton),
         }
         if self.results is not None:
             kinds = self._missing(job, self.results.kinds)

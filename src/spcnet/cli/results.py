@@ -136,30 +136,35 @@ class Results:
         self,
         name: str,
         kinds: Sequence[str],
-        picture: "Array",
+        picture: "Array | None",
         poses: "list[Pose]",
         document: dict[str, Any],
         *,
         estimator: "PoseEstimator",
         style: "Style",
     ) -> Path:
-        """Write some kinds of results of one picture; give the path of its first result."""
+        """Write some kinds of results of one picture; give the path of its first result.
+
+        JSON alone does without the picture.
+        """
         first = self.path(name, self.kinds[0])
         try:
             first.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{first.parent}: cannot be made: {error.strerror}") from None
         for kind in kinds:
+            if kind == "json":
+                with replacing(self.path(name, kind)) as partial:
+                    partial.write_text(json.dumps(document, indent=1) + "\n")
+                continue
+            assert picture is not None
             if kind not in OF_PICTURE:
                 self._remove_persons(name, kind, beyond=len(poses))
                 for number, pose in enumerate(poses, start=1):
                     _save_person(self.path(name, kind, number), kind, estimator, picture, pose)
                 continue
             with replacing(self.path(name, kind)) as partial:
-                if kind == "json":
-                    partial.write_text(json.dumps(document, indent=1) + "\n")
-                else:
-                    _save_overlay(partial, picture, poses, style)
+                _save_overlay(partial, picture, poses, style)
         return first
 
     def _remove_persons(self, name: str, kind: str, *, beyond: int) -> None:

@@ -1,19 +1,21 @@
 """Any picture file, PIL image or array a user may hand us, as RGB uint8 (H, W, 3).
 
 EXIF orientation is honoured, transparency is laid on white, 16-bit and floating-point greys are
-scaled to 8 bits. Headers are read before pixels, so that a decompression bomb is refused unread.
+scaled to 8 bits. Headers are read before pixels, so that a decompression bomb is refused unread,
+and a JPEG can be decoded no larger than it is needed.
 """
 
 import mimetypes
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_pixels
 from spcnet.data.limits import MAX_PIXELS
@@ -26,8 +28,30 @@ SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 
+# EXIF orientations that begin a row, or a column, of the picture at an end of the file's.
+MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
+TRANSPOSED = (5, 6, 7, 8)
+
+JPEG_FACTORS = (1, 2, 4, 8)  # how many times smaller its decoder can make one
+
+
 class NotAPicture(UserError):
     """What was given is of no format that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReducedPicture:
+    """A picture of which only so many pixels were read as are needed.
+
+    Attributes:
+        pixels: (h, w, 3) RGB uint8.
+        shape: (H, W) that the picture has in its file, upright.
+        to_pixels: (2, 3), the affine from points of the picture to those of `pixels`.
+    """
+
+    pixels: Array
+    shape: tuple[int, int]
+    to_pixels: Array
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -37,16 +61,46 @@ def read_image(path: str | os.PathLike[str]) -> Array:
         UserError: the file is missing, a folder, empty, truncated, too large, no picture that can
             be read, or one that needs a package which is not installed.
     """
+    return read_reduced(path, lambda shape: 1).pixels
+
+
+def read_reduced(
+    path: str | os.PathLike[str], spare: Callable[[tuple[int, int]], float]
+) -> ReducedPicture:
+    """Decode a picture file, a JPEG at a half, a quarter or an eighth of its size where that does.
+
+    Its decoder then leaves out the finer cosines of each block, which is averaging in a third of
+    the time.
+
+    Args:
+        path: of the file.
+        spare: from the upright shape (H, W), how many times smaller it may be.
+
+    Raises:
+        UserError: as of `read_image`, and what `spare` raises.
+    """
     path = Path(path)
     if os.path.isdir(path):
         raise UserError(f"{path}: is a folder, not a picture; name it alone, or the pictures in it")
     if not os.path.lexists(path):
         raise UserError(f"{path}: no such file")
     if path.suffix.lower() in RAW_SUFFIXES:
-        return read_raw(path, max_pixels=MAX_PIXELS)
+        pixels = read_raw(path, max_pixels=MAX_PIXELS)
+        return ReducedPicture(pixels, _shape(pixels), np.eye(2, 3))
     teach_format(path)
     with _opened(path, max_pixels=MAX_PIXELS) as image:
-        return rgb_from_pil(image)
+        width, height = image.size
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        shape = (width, height) if orientation in TRANSPOSED else (height, width)
+        most = max(1.0, spare(shape))
+        factor = max(factor for factor in JPEG_FACTORS if factor <= most)
+        drafted = image.draft(None, (max(1, width // factor), max(1, height // factor)))
+        factor = 1 if drafted is None else round(width / drafted[1][2])
+        pixels = rgb_from_pil(image)
+    # The last pixels of the file's rows and columns stand for what there was left.
+    beyond = np.array(pixels.shape[1::-1]) * factor - shape[::-1]
+    begins = -beyond * [orientation in MIRRORED_X, orientation in MIRRORED_Y]
+    return ReducedPicture(pixels, shape, _shrinking(factor, begins))
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
@@ -100,6 +154,21 @@ def _opened(
     except Exception as error:  # what a broken file makes a decoder raise is past listing
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{name}cannot be read: {reason or type(error).__name__}") from None
+
+
+def _shape(picture: Array) -> tuple[int, int]:
+    return picture.shape[0], picture.shape[1]
+
+
+def _shrinking(factor: int, begins: Array) -> Array:
+    """The affine to pixels that are each the mean of a square of others.
+
+    Args:
+        factor: side of the square.
+        begins: (x, y) of the first one's corner, in pixels from that of the picture.
+    """
+    middle = begins + (factor - 1) / 2
+    return np.column_stack([np.eye(2), -middle]) / factor
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -14,13 +14,21 @@ from torch import Tensor
 
 from spcnet.checkpoints import find_weights
 from spcnet.data.crops import extract_crop
-from spcnet.data.images import read_image, rgb_from_array, rgb_from_pil
+from spcnet.data.images import (
+    ReducedPicture,
+    read_image,
+    read_reduced,
+    rgb_from_array,
+    rgb_from_pil,
+)
 from spcnet.errors import UserError
 from spcnet.geometry import (
     BOX_PADDING,
+    SHARPEST,
     Array,
     apply_affine,
     box_of_points,
+    compose_affines,
     crop_affine,
     invert_affine,
     square_of_box,
@@ -40,6 +48,9 @@ from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, pa
 from spcnet.models.network import PoseNetwork
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
+Pixels: TypeAlias = Array | ReducedPicture  # of a picture that was read
+
+T = TypeVar("T")
 
 WINDOWS = (1.0, 0.6)  # sides of the windows that are looked at first, of the picture's longer side
 LOCATING_ROUNDS = 2
@@ -198,12 +209,14 @@ class PoseEstimator:
         return next(self.predict_many([image], None if boxes is None else [boxes]))
 
     def predict_many(
-        self, images: Iterable[Picture], boxes: Iterable[ArrayLike | None] | None = None
+        self,
+        images: Iterable[Picture | ReducedPicture],
+        boxes: Iterable[ArrayLike | None] | None = None,
     ) -> Iterator[list[Pose]]:
         """The poses of many pictures, lazily and in batches across pictures.
 
         Args:
-            images: as for `predict`; read only as far as the batches need.
+            images: as for `predict`, or what `read` gave; read only as far as the batches need.
             boxes: for each picture its boxes, or None for the whole picture.
 
         Yields:
@@ -216,12 +229,39 @@ class PoseEstimator:
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
-            pictures = [load_picture(image) for image, _ in group]
+            pictures = [self.read(image, of_image) for image, of_image in group]
             given = [
-                None if of_image is None else check_boxes(of_image, picture)
+                None if of_image is None else check_boxes(of_image, picture.shape)
                 for picture, (_, of_image) in zip(pictures, group, strict=True)
             ]
             yield from self._predict_group(pictures, given)
+
+    def read(self, image: Picture | ReducedPicture, boxes: ArrayLike | None = None) -> Pixels:
+        """A picture as `predict` looks at it.
+
+        Args:
+            image: as for `predict`; what was read already stays as it is.
+            boxes: of it; where they are given, the file of a JPEG is decoded no larger than their
+                crops need, which takes as little as a third of the time.
+
+        Raises:
+            UserError: the picture cannot be read, or a box is not one.
+        """
+        if isinstance(image, ReducedPicture):
+            return image
+        # Scales are fused at the picture's own resolution.
+        if boxes is None or self.scales is not None or not isinstance(image, str | os.PathLike):
+            return load_picture(image)
+
+        def spare(shape: tuple[int, int]) -> float:
+            try:
+                squares = self._squares(list(check_boxes(boxes, shape)))
+            except UserError as error:
+                raise UserError(f"{os.fspath(image)}: {error}") from None
+            smallest = min((side for _, side in squares), default=1.0)
+            return smallest / (SHARPEST * self.card.input_size)
+
+        return read_reduced(image, spare)
 
     def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
         """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1.
@@ -229,8 +269,8 @@ class PoseEstimator:
         Raises:
             UserError: the box is not one, or the model is a file of keypoints.
         """
-        picture = load_picture(image)
-        squares = self._squares([_check_box(box, picture)])
+        picture = self.read(image, np.asarray(box)[None])
+        squares = self._squares([_check_box(box, picture.shape)])
         heatmaps: Array = self._averaged([picture], squares)[0].cpu().numpy()
         return heatmaps
 
@@ -240,13 +280,13 @@ class PoseEstimator:
         Raises:
             UserError: the network has no Selective Information Module, or is an ``.onnx`` file.
         """
-        picture = load_picture(image)
-        crops = self.crops([picture], self._squares([_check_box(box, picture)]))
+        picture = self.read(image, np.asarray(box)[None])
+        crops = self.crops([picture], self._squares([_check_box(box, picture.shape)]))
         weights: Array = self.backend.attention(crops)[0].cpu().numpy()
         return weights
 
     def _predict_group(
-        self, pictures: Sequence[Array], boxes: Sequence[Array | None]
+        self, pictures: Sequence[Pixels], boxes: Sequence[Array | None]
     ) -> Iterator[list[Pose]]:
         whole = [n for n, of_picture in enumerate(boxes) if of_picture is None]
         located = dict(zip(whole, self._locate([pictures[n] for n in whole]), strict=True))
@@ -264,7 +304,7 @@ class PoseEstimator:
         scores = self._scores(look.peaks)
         return Pose(look.keypoints, scores, box.astype(np.float32), self.skeleton)
 
-    def _locate(self, pictures: Sequence[Array]) -> list[Look]:
+    def _locate(self, pictures: Sequence[Pixels]) -> list[Look]:
         """The one person in each picture, coarse to fine.
 
         Windows over the picture first; then ever closer about the joints that the best look so
@@ -281,14 +321,14 @@ class PoseEstimator:
         return [best[n] for n in range(len(pictures))]
 
     def _look_at_rows(
-        self, pictures: Sequence[Array], rows: Sequence[tuple[int, Array]]
+        self, pictures: Sequence[Pixels], rows: Sequence[tuple[int, Array]]
     ) -> list[Look]:
         """Look at boxes, each with the number of its picture."""
         boxes = [box for _, box in rows]
         keypoints, peaks = self._find([pictures[n] for n, _ in rows], self._squares(boxes))
         return [Look(*look) for look in zip(boxes, keypoints, peaks, strict=True)]
 
-    def look(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
+    def look(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
         """The joints in N square crops.
 
         Args:
@@ -306,7 +346,7 @@ class PoseEstimator:
         scores: Array = peaks.clip(0, 1) if self.calibration is None else self.calibration(peaks)
         return scores
 
-    def _find(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
+    def _find(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Keypoints (N, K, 2) and the heatmaps' values there (N, K)."""
         joints = len(self.skeleton)
         keypoints = np.empty((len(squares), joints, 2), dtype=np.float32)
@@ -317,7 +357,7 @@ class PoseEstimator:
             keypoints[rows], peaks[rows] = find(pictures[rows], squares[rows])
         return keypoints, peaks
 
-    def _peaks(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
+    def _peaks(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
         if isinstance(self.backend, OnnxKeypoints):
             pixels, peaks = self.backend.keypoints(self.crops(pictures, squares))
@@ -330,7 +370,7 @@ class PoseEstimator:
         return apply_affine(invert_affine(self._affines(squares)), pixels), peaks
 
     def _fused_peaks(
-        self, pictures: Sequence[Array], squares: Sequence[Square]
+        self, pictures: Sequence[Pixels], squares: Sequence[Square]
     ) -> tuple[Array, Array]:
         """The same with the heatmaps of all scales fused at image resolution."""
         assert self.scales is not None
@@ -362,7 +402,7 @@ class PoseEstimator:
         )
 
     def crops(
-        self, pictures: Sequence[Array], squares: Sequence[Square], rotation: float = 0.0
+        self, pictures: Sequence[Pixels], squares: Sequence[Square], rotation: float = 0.0
     ) -> Array:
         """What the network is shown of N squares, as of `look`.
 
@@ -376,14 +416,17 @@ class PoseEstimator:
         """
         affines = self._affines(squares, rotation)
         return np.stack(
-            [
-                extract_crop(picture, affine, self.card.input_size)
-                for picture, affine in zip(pictures, affines, strict=True)
-            ]
+            [self._crop(picture, affine) for picture, affine in zip(pictures, affines, strict=True)]
         )
 
+    def _crop(self, picture: Pixels, affine: Array) -> Array:
+        if isinstance(picture, ReducedPicture):
+            affine = compose_affines(affine, invert_affine(picture.to_pixels))
+            picture = picture.pixels
+        return extract_crop(picture, affine, self.card.input_size)
+
     @torch.inference_mode()
-    def _averaged(self, pictures: Sequence[Array], squares: Sequence[Square]) -> Tensor:
+    def _averaged(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> Tensor:
         """Heatmaps (N, K, h, w) of upright crops: the mean over the turned ones, turned back."""
         if self.rotations == (0.0,):
             return self._heatmaps(self.crops(pictures, squares))
@@ -426,8 +469,12 @@ def load_picture(image: Picture) -> Array:
     )
 
 
-def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
+def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
     """Person boxes as (N, 4) float64.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1 in pixels.
+        shape: of the picture, its height and width first.
 
     Raises:
         UserError: they have another shape, are not finite, empty, or lie outside the picture.
@@ -442,7 +489,7 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
         raise UserError(
             f"boxes must be a list of [x0, y0, x1, y1] with shape (N, 4), got {array.shape}"
         )
-    height, width = picture.shape[:2]
+    height, width = shape[:2]
     for box in array:
         x0, y0, x1, y1 = box
         shown = ",".join(f"{side:g}" for side in box)
@@ -460,14 +507,14 @@ def check_boxes(boxes: ArrayLike, picture: Array) -> Array:
     return array
 
 
-def _check_box(box: ArrayLike, picture: Array) -> Array:
+def _check_box(box: ArrayLike, shape: Sequence[int]) -> Array:
     if np.shape(box) != (4,):
         raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
-    checked: Array = check_boxes(np.asarray(box)[None], picture)[0]
+    checked: Array = check_boxes(np.asarray(box)[None], shape)[0]
     return checked
 
 
-def _windows(picture: Array) -> list[Array]:
+def _windows(picture: Pixels) -> list[Array]:
     """Boxes whose padded crops cover the picture at several sizes, the whole of it first."""
     height, width = picture.shape[:2]
     windows = []
@@ -489,8 +536,8 @@ def _middles(length: int, side: float) -> Array:
 
 
 def _pairs(
-    images: Iterable[Picture], boxes: Iterable[ArrayLike | None] | None
-) -> Iterator[tuple[Picture, ArrayLike | None]]:
+    images: Iterable[T], boxes: Iterable[ArrayLike | None] | None
+) -> Iterator[tuple[T, ArrayLike | None]]:
     """Every picture with its boxes."""
     if boxes is None:
         yield from ((image, None) for image in images)
@@ -502,8 +549,8 @@ def _pairs(
 
 
 def _groups(
-    pairs: Iterable[tuple[Picture, ArrayLike | None]], size: int
-) -> Iterator[list[tuple[Picture, ArrayLike | None]]]:
+    pairs: Iterable[tuple[T, ArrayLike | None]], size: int
+) -> Iterator[list[tuple[T, ArrayLike | None]]]:
     """Consecutive groups of at most `size`, read lazily."""
     iterator = iter(pairs)
     while group := list(itertools.islice(iterator, size)):

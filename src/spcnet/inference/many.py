@@ -2,34 +2,43 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from spcnet.data.images import read_image
+from spcnet.data.images import ReducedPicture, read_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.inference.estimator import PoseEstimator, check_boxes
+from spcnet.inference.estimator import Pixels, PoseEstimator, check_boxes
 from spcnet.inference.pose import Pose
 
 GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted together, about
 
 T = TypeVar("T")
 
-# The boxes of a picture (N, 4), from its path and its pixels; None for the whole of it.
-BoxesOf: TypeAlias = Callable[[str, Array], ArrayLike | None]
+# The boxes of a picture (N, 4) from its path, or from its pixels; None for the whole of it.
+BoxesOf: TypeAlias = Callable[[str], ArrayLike | None]
+Detect: TypeAlias = Callable[[Array], ArrayLike | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """A picture file's RGB uint8 pixels (H, W, 3) and poses.
+    """What was found in a picture file.
 
-    `ahead` pictures after it have come with it, so that theirs take no time any more.
+    Attributes:
+        path: of the file.
+        shape: (H, W) of the picture.
+        picture: RGB uint8 (H, W, 3), or None where it was not to be kept.
+        poses: of its persons.
+        ahead: pictures after it that have come with it, so that theirs take no time any more.
     """
 
     path: str
-    picture: Array
+    shape: tuple[int, int]
+    picture: Array | None
     poses: list[Pose]
     ahead: int = 0
 
@@ -46,12 +55,17 @@ class Failed:
 @dataclass(frozen=True, slots=True)
 class _Read:
     path: str
-    picture: Array
+    picture: Pixels
     boxes: Array | None
 
 
 def predict_files(
-    estimator: PoseEstimator, paths: Iterable[str], boxes_of: BoxesOf
+    estimator: PoseEstimator,
+    paths: Iterable[str],
+    boxes_of: BoxesOf | None = None,
+    *,
+    detect: Detect | None = None,
+    keep: bool = True,
 ) -> Iterator[Predicted | Failed]:
     """The poses in many picture files, in their order.
 
@@ -62,9 +76,37 @@ def predict_files(
     Args:
         estimator: predicts.
         paths: of the pictures; read only as far as the groups need.
-        boxes_of: the boxes of a picture; called in the reading thread.
+        boxes_of: the boxes of a picture by its path; called in the reading thread. With neither
+            this nor `detect`, each picture is taken as one person.
+        detect: finds them in its pixels instead; called there too.
+        keep: give the pictures back. Where they are not, and the boxes are known by the paths,
+            JPEGs are decoded no larger than the crops need.
+
+    Raises:
+        ValueError: both `boxes_of` and `detect` are given.
     """
-    for group in _one_ahead(_groups(paths, boxes_of, estimator.batch_size)):
+    if boxes_of is not None and detect is not None:
+        raise ValueError("boxes are known by the path or found in the pixels, not both")
+
+    def read(path: str) -> _Read | Failed:
+        try:
+            boxes = None
+            if boxes_of is not None:
+                with _named(path):
+                    boxes = boxes_of(path)
+            picture = read_image(path) if keep or boxes is None else estimator.read(path, boxes)
+            if detect is not None:
+                assert not isinstance(picture, ReducedPicture)
+                with _named(path):
+                    boxes = detect(picture)
+            if boxes is None:
+                return _Read(path, picture, None)
+            with _named(path):
+                return _Read(path, picture, check_boxes(boxes, picture.shape))
+        except UserError as error:
+            return Failed(path, str(error))
+
+    for group in _one_ahead(_groups(map(read, paths), estimator.batch_size)):
         whole = [item for item in group if isinstance(item, _Read)]
         poses = estimator.predict_many(
             [item.picture for item in whole], [item.boxes for item in whole]
@@ -72,35 +114,35 @@ def predict_files(
         for ahead, item in zip(reversed(range(len(group))), group, strict=True):
             if isinstance(item, Failed):
                 yield replace(item, ahead=ahead)
-            else:
-                yield Predicted(item.path, item.picture, next(poses), ahead)
+                continue
+            height, width = item.picture.shape[:2]
+            picture = item.picture if keep and isinstance(item.picture, np.ndarray) else None
+            yield Predicted(item.path, (height, width), picture, next(poses), ahead)
 
 
-def _groups(paths: Iterable[str], boxes_of: BoxesOf, size: int) -> Iterator[list["_Read | Failed"]]:
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Errors of a picture's boxes name it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _groups(items: Iterable[_Read | Failed], size: int) -> Iterator[list[_Read | Failed]]:
     group: list[_Read | Failed] = []
     pixels = 0
-    for path in paths:
-        item = _read(path, boxes_of)
+    for item in items:
         group.append(item)
         if isinstance(item, _Read):
-            pixels += item.picture.shape[0] * item.picture.shape[1]
+            picture = item.picture
+            held = picture.pixels if isinstance(picture, ReducedPicture) else picture
+            pixels += held.shape[0] * held.shape[1]
         if len(group) == size or pixels >= GROUP_PIXELS:
             yield group
             group, pixels = [], 0
     if group:
         yield group
-
-
-def _read(path: str, boxes_of: BoxesOf) -> "_Read | Failed":
-    try:
-        picture = read_image(path)
-    except UserError as error:
-        return Failed(path, str(error))
-    try:
-        boxes = boxes_of(path, picture)
-        return _Read(path, picture, None if boxes is None else check_boxes(boxes, picture))
-    except UserError as error:
-        return Failed(path, f"{path}: {error}")
 
 
 def _one_ahead(items: Iterator[T]) -> Iterator[T]:

@@ -139,7 +139,7 @@ class PoseService:
         with _refused():
             picture = decode_image(upload.picture, max_pixels=self.limits.pixels)
         try:
-            boxes = None if upload.boxes is None else check_boxes(upload.boxes, picture)
+            boxes = None if upload.boxes is None else check_boxes(upload.boxes, picture.shape)
         except UserError as error:
             raise Refusal(422, "bad_boxes", str(error)) from None
         return Job(
