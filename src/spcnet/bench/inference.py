@@ -118,9 +118,7 @@ def steps(
 
         def place() -> None:
             heatmaps = backend.activate(raw)
-            cells, _ = decode(
-                heatmaps, refinement=estimator.refinement, sigma=estimator.card.sigma
-            )
+            cells, _ = decode(heatmaps, refinement=estimator.refinement, sigma=estimator.card.sigma)
             cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
 
         def whole() -> None:
