@@ -116,15 +116,18 @@ class FusedNetwork:
         for n, stack in enumerate(self.stacks):
             levels = stack.module(x)
             collected = self._collected(collected, levels, n)
-            features = stack.features(levels[-1])
+            size = x.shape[-2:]
             if n < len(self.feedbacks):
                 of_features, of_heatmaps = self.feedbacks[n]
+                features = stack.features(levels[-1])
                 heatmaps = stack.head(features)
                 x = of_heatmaps.add_to(of_features.add_to(x, features), heatmaps)
-                del levels, features  # or they would be held beside those of the next stack
-        if self.fusion is None or self.head is None:
-            return self.stacks[-1].head(features).float(), None
-        size = x.shape[-2:]
+                del features
+            elif self.fusion is None:
+                return stack.head(stack.features(levels[-1])).float(), None
+            del levels  # or they would be held beside what comes next
+        assert self.fusion is not None and self.head is not None
+        del x
         fused, weights = self.fusion([_grown(level, size) for level in collected])
         return self.head(fused).float(), None if weights is None else weights.float()
 
@@ -232,7 +235,7 @@ class _Fusion:
         if self.squeeze is None:
             return total, None
         weights = self.squeeze(total).softmax(dim=1)
-        fused = levels[0] * weights[:, 0:1]
+        fused = torch.mul(levels[0], weights[:, 0:1], out=total)
         for n, level in enumerate(levels[1:], start=1):
             fused = fused.addcmul_(level, weights[:, n : n + 1])
         return fused, weights
