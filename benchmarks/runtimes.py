@@ -3,10 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py default default@bf16 default.onnx \
         default-int8.onnx default.onnx@openvino-bf16
 
-A contender is a model, and after an @ the numbers that torch runs it in (fp32, bf16), or OpenVINO's
-(openvino-f32, openvino-bf16; `pip install openvino`), which does without cropping and placing. Run
-it on an otherwise idle machine and with one thread: the runtimes' own threads wait in loops, which
-slows the others down.
+A contender is a model, and after an @ the numbers that torch runs it in (fp32, bf16, int8), or
+OpenVINO (openvino-fp32, openvino-bf16). Run it on an otherwise idle machine and with one thread:
+the runtimes' own threads wait in loops, which slows the others down.
 """
 
 import argparse
@@ -15,7 +14,6 @@ from functools import partial
 from statistics import median
 
 import numpy as np
-import torch
 
 from spcnet.bench.turns import take_turns
 from spcnet.data.synthetic import render_figure
@@ -29,26 +27,9 @@ SQUARE = (np.array([SIDE / 2, SIDE / 2]), SIDE)
 def contender(text: str, batch: int) -> Callable[[], object]:
     """A call that finds the joints of so many crops."""
     model, _, how = text.partition("@")
-    if how.startswith("openvino"):
-        return openvino(model, how.partition("-")[2] or "f32", batch)
-    estimator = PoseEstimator(model, device="cpu", precision=how or "fp32")
+    device, _, numbers = how.rpartition("-")
+    estimator = PoseEstimator(model, device=device or "cpu", precision=numbers or "fp32")
     return partial(estimator.look, [PICTURE] * batch, [SQUARE] * batch)
-
-
-def openvino(model: str, numbers: str, batch: int) -> Callable[[], object]:
-    """The same by OpenVINO, of crops that are cut already."""
-    from openvino import Core
-
-    settings = {
-        "INFERENCE_PRECISION_HINT": numbers,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
-    compiled = Core().compile_model(model, "CPU", settings)
-    side = compiled.inputs[0].get_partial_shape()[1].get_length()
-    random = np.random.default_rng(0)
-    crops = random.integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
-    return partial(compiled, crops)
 
 
 def main() -> None:

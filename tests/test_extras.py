@@ -29,6 +29,8 @@ COMMANDS = [
     ("video", "av", "video {}/clip.mp4"),
     ("video", "av", "webcam -o {}/out.mp4"),
     ("onnx", "onnxruntime", f"predict {EXAMPLES}/lunge.jpg --json --detector {{}}/model.onnx"),
+    ("openvino", "openvino", f"predict {EXAMPLES}/lunge.jpg --json --model {{}}/model.onnx "
+                             "--device openvino"),
     ("serve", "fastapi", "serve --port 0"),
     ("serve", "python_multipart", "serve --port 0"),
     ("h5", "h5py", "score {0}/labels.h5 --protocol mpii-tompson --ground-truth {0}/labels.h5"),

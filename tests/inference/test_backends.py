@@ -1,4 +1,5 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from conftest import OnnxModels
 
 from spcnet.checkpoints import load_checkpoint
 from spcnet.data.synthetic import render_figure
+from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.onnx_sessions import open_session
@@ -20,18 +22,30 @@ IMAGE = render_figure(1).image
 
 
 def both(models: OnnxModels, file: Path, **options: object) -> tuple[PoseEstimator, PoseEstimator]:
+    device = options.pop("device", "auto")
     return (
         PoseEstimator(str(models.checkpoint), device="cpu", **options),  # type: ignore[arg-type]
-        PoseEstimator(str(file), **options),  # type: ignore[arg-type]
+        PoseEstimator(str(file), device=device, **options),  # type: ignore[arg-type]
     )
+
+
+RUNTIMES = {"auto": "onnxruntime (float32)", "openvino": "OpenVINO (float32)"}
+
+
+@pytest.fixture(params=RUNTIMES)
+def device(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    return name
 
 
 @pytest.mark.parametrize("form", ["keypoints", "heatmaps"])
 @pytest.mark.parametrize("boxes", [BOXES, BOXES[:1], None, []], ids=["three", "one", "no", "empty"])
 def test_a_file_predicts_what_its_checkpoint_predicts(
-    onnx_models: OnnxModels, form: str, boxes: list[list[float]] | None
+    onnx_models: OnnxModels, device: str, form: str, boxes: list[list[float]] | None
 ) -> None:
-    ours, theirs = both(onnx_models, getattr(onnx_models, form))
+    ours, theirs = both(onnx_models, getattr(onnx_models, form), device=device)
     expected, found = (estimator.predict(IMAGE, boxes) for estimator in (ours, theirs))
     assert len(found) == len(expected) == (1 if boxes is None else len(boxes))
     for pose, other in zip(expected, found, strict=True):
@@ -39,7 +53,7 @@ def test_a_file_predicts_what_its_checkpoint_predicts(
         assert other.keypoints == pytest.approx(pose.keypoints, abs=0.05)
         assert other.scores == pytest.approx(pose.scores, abs=1e-4)
         assert other.keypoints.dtype == np.float32
-    assert "on cpu by onnxruntime (float32)" in theirs.describe()
+    assert theirs.describe().endswith(f"on cpu by {RUNTIMES[device]}")
 
 
 @pytest.mark.parametrize(
@@ -48,9 +62,9 @@ def test_a_file_predicts_what_its_checkpoint_predicts(
     ids=lambda options: next(iter(options)),
 )
 def test_with_heatmaps_everything_works(
-    onnx_models: OnnxModels, options: dict[str, object]
+    onnx_models: OnnxModels, device: str, options: dict[str, object]
 ) -> None:
-    ours, theirs = both(onnx_models, onnx_models.heatmaps, **options)
+    ours, theirs = both(onnx_models, onnx_models.heatmaps, device=device, **options)
     heatmaps = ours.heatmaps(IMAGE, BOXES[0])
     assert theirs.heatmaps(IMAGE, BOXES[0]) == pytest.approx(
         heatmaps, abs=1e-4 * float(np.ptp(heatmaps))
@@ -99,17 +113,17 @@ def test_the_network_of_a_checkpoint_can_be_looked_at(onnx_models: OnnxModels) -
     assert estimator.attention(IMAGE, BOXES[0]).shape == (3, 16, 16)
 
 
-def test_what_is_no_such_file_is_told(onnx_models: OnnxModels, tmp_path: Path) -> None:
+def test_what_is_no_such_file_is_told(onnx_models: OnnxModels, device: str, tmp_path: Path) -> None:
     path = tmp_path / "a model.onnx"
     whole = onnx_models.keypoints.read_bytes()
     with pytest.raises(UserError, match="no such file"):
-        PoseEstimator(str(path))
+        PoseEstimator(str(path), device=device)
     for content in (b"", b"no model", whole[:40], whole[:30_000]):
         path.write_bytes(content)
         with pytest.raises(
             UserError, match=r"a model\.onnx: (not an ONNX model|holds no)"
         ) as caught:
-            PoseEstimator(str(path))
+            PoseEstimator(str(path), device=device)
         assert "\n" not in str(caught.value)
     model = onnx.load_from_string(whole)
     card = model.metadata_props[0].value
@@ -121,7 +135,52 @@ def test_what_is_no_such_file_is_told(onnx_models: OnnxModels, tmp_path: Path) -
         model.metadata_props[0].key, model.metadata_props[0].value = key, value
         path.write_bytes(model.SerializeToString())
         with pytest.raises(UserError, match=told):
-            PoseEstimator(str(path))
+            PoseEstimator(str(path), device=device)
+
+
+def test_openvino_runs_files_in_bfloat16_where_that_is_faster(onnx_models: OnnxModels) -> None:
+    pytest.importorskip("openvino")
+    for form in (onnx_models.keypoints, onnx_models.heatmaps):
+        plain = PoseEstimator(str(form), device="openvino")
+        chosen = PoseEstimator(str(form), device="openvino", precision="auto")
+        if has_bfloat16(torch.device("cpu")):
+            half = PoseEstimator(str(form), device="openvino", precision="bf16")
+            assert half.describe().endswith("by OpenVINO (float32) in bf16")
+            assert half.backend.numbers == "bf16"
+            expected, found = (one.predict(IMAGE, BOXES) for one in (plain, half))
+            apart = [
+                np.linalg.norm(pose.keypoints - other.keypoints, axis=1)
+                for pose, other in zip(expected, found, strict=True)
+            ]
+            assert 0 < np.median(apart) < 2
+            assert "figures' keypoints move by up to" in chosen.describe()
+        else:
+            with pytest.raises(UserError, match="does not multiply bfloat16"):
+                PoseEstimator(str(form), device="openvino", precision="bf16")
+            assert "in fp32, as bf16 is no faster here" in chosen.describe()
+        assert chosen.backend.numbers in ("fp32", "bf16")
+
+
+def test_several_threads_may_share_a_file(onnx_models: OnnxModels, device: str) -> None:
+    estimator = PoseEstimator(str(onnx_models.keypoints), device=device)
+    images = [render_figure(n).image for n in range(4)] * 4
+    expected = [estimator.predict(image, BOXES)[0].keypoints for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda image: estimator.predict(image, BOXES)[0].keypoints, images)
+        for keypoints, others in zip(found, expected, strict=True):
+            assert keypoints == pytest.approx(others, abs=1e-3)
+
+
+def test_openvino_that_is_not_there_or_of_no_use_is_told(
+    onnx_models: OnnxModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"OpenVINO runs the \.onnx that `spcnet export` makes"):
+        PoseEstimator(str(onnx_models.checkpoint), device="openvino")
+    with pytest.raises(UserError, match=r"precision 'int8'.*`spcnet export --int8`"):
+        PoseEstimator(str(onnx_models.keypoints), device="openvino", precision="int8")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"needs openvino: pip install 'spcnet\[openvino\]'"):
+        PoseEstimator(str(onnx_models.keypoints), device="openvino")
 
 
 def test_onnxruntime_that_is_not_there_is_told(

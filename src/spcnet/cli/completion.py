@@ -133,4 +133,4 @@ def skeleton_names() -> list[str]:
 
 def device_kinds() -> list[str]:
     """Of devices; which of them are here only torch knows."""
-    return ["auto", "cpu", "cuda", "mps"]
+    return ["auto", "cpu", "cuda", "mps", "openvino"]

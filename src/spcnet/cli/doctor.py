@@ -19,6 +19,7 @@ EXTRAS = {
     "train": ("tensorboard",),
     "h5": ("h5py",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("openvino",),
     "video": ("av",),
     "serve": ("fastapi", "uvicorn", "python-multipart"),
 }

@@ -19,7 +19,6 @@ from spcnet.cli.console import (
 )
 from spcnet.cli.options import (
     DATASET,
-    DEVICE,
     FLIP,
     FORCE,
     MODEL,
@@ -27,6 +26,7 @@ from spcnet.cli.options import (
     REFINEMENT,
     ROOT,
     ROTATIONS,
+    RUNNER,
     SCALES,
 )
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
@@ -74,7 +74,7 @@ def evaluate(
     scales: Annotated[str | None, SCALES] = None,
     rotations: Annotated[str | None, ROTATIONS] = None,
     refinement: Annotated[str | None, REFINEMENT] = None,
-    device: Annotated[str, DEVICE] = "auto",
+    device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     predictions: Annotated[
         Path | None,

@@ -70,6 +70,9 @@ BOX = typer.Option(
 )
 BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...", autocompletion=device_kinds)
+RUNNER = typer.Option(
+    help="auto, cpu, cuda, cuda:1, ...; or openvino, for an .onnx.", autocompletion=device_kinds
+)
 PRECISION = typer.Option(
     help="Numbers that the network runs in; auto: bf16 where it is faster and finds the same; int8 "
     "is for large networks on CPUs with VNNI."

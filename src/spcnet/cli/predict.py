@@ -22,12 +22,12 @@ from spcnet.cli.console import (
 from spcnet.cli.options import (
     BOX,
     BOXES,
-    DEVICE,
     FLIP,
     FORCE,
     MODEL,
     PRECISION,
     ROTATIONS,
+    RUNNER,
     SCALES,
     parse_box,
 )
@@ -80,7 +80,7 @@ def predict(
         ),
     ] = None,
     model: Annotated[str, MODEL] = "default",
-    device: Annotated[str, DEVICE] = "auto",
+    device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
     scales: Annotated[str | None, SCALES] = None,

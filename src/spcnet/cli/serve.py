@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import say
-from spcnet.cli.options import DEVICE, MODEL, PRECISION
+from spcnet.cli.options import MODEL, PRECISION, RUNNER
 from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import needs_extra
 from spcnet.inference.precision import Precision
@@ -24,7 +24,7 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8000,
     model: Annotated[str, MODEL] = "default",
-    device: Annotated[str, DEVICE] = "auto",
+    device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")

@@ -19,7 +19,7 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
-from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, PRECISION, SMOOTH, parse_box
+from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SMOOTH, parse_box
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
 
@@ -49,7 +49,7 @@ def video(
     box: Annotated[list[str] | None, BOX] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
-    device: Annotated[str, DEVICE] = "auto",
+    device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,

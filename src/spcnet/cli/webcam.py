@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
-from spcnet.cli.options import DEVICE, FLIP, FORCE, MODEL, PRECISION, SMOOTH
+from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SMOOTH
 from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
@@ -34,7 +34,7 @@ def webcam(
     port: Annotated[int, PORT] = 8700,
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
-    device: Annotated[str, DEVICE] = "auto",
+    device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,

@@ -1,11 +1,11 @@
-"""What runs a network: torch on any device, or onnxruntime on the CPU.
+"""What runs a network: torch on any device, or onnxruntime or OpenVINO on the CPU.
 
 `PoseEstimator` cuts crops and places points; a backend turns crops into heatmaps, or in the one
 case of `OnnxKeypoints` straight into keypoints.
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.heatmaps import activate, cells_to_pixels, decode
-from spcnet.inference.onnx_sessions import open_session
 from spcnet.inference.precision import Precision
 from spcnet.inference.programs import check_figures, choose_numbers, make_program
+from spcnet.inference.runtimes import OPENVINO, OnnxRuntime, OpenVino, Runtime
 from spcnet.models.fused import FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork, channels_last
 
@@ -124,11 +124,7 @@ class TorchBackend:
     def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
         """Keypoints (N, K, 2) of `check_figures` in crop pixels, found in these numbers."""
         raw, _ = make_program(network, numbers, self._figures)(self._figures())
-        cells, _ = decode(
-            self.activate(raw), refinement=self.card.refinement, sigma=self.card.sigma
-        )
-        points: Array = cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
-        return points
+        return _keypoints(self.activate(raw), self.card)
 
     def activate(self, raw: Tensor) -> Tensor:
         """What the network says (N, K, h, w) as heatmaps; an ideal peak is 1."""
@@ -142,17 +138,31 @@ class TorchBackend:
         return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def _keypoints(heatmaps: Tensor, card: ModelCard) -> Array:
+    """Keypoints (N, K, 2) in crop pixels of heatmaps (N, K, h, w), refined as the card says."""
+    cells, _ = decode(heatmaps, refinement=card.refinement, sigma=card.sigma)
+    points: Array = cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
+    return points
+
+
 class OnnxModel:
-    """What the two forms of ``spcnet export`` share; run by onnxruntime."""
+    """What the two forms of ``spcnet export`` share.
+
+    Args:
+        path: of the file.
+        runtime: that runs it.
+        card: of the file.
+        told: in which numbers it does and why, if they are not the file's own.
+    """
 
     device = torch.device("cpu")
 
-    def __init__(self, path: Path, session: Any, card: ModelCard) -> None:
+    def __init__(self, path: Path, runtime: Runtime, card: ModelCard, told: str = "") -> None:
         self.path = path
-        self.session = session
+        self.runtime = runtime
         self.card = card
-        self.numbers = session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "")
-        self.place = f"cpu by onnxruntime ({self.numbers})"
+        self.numbers = runtime.metadata.get(PRECISION_KEY, "")
+        self.place = f"cpu by {runtime.name} ({self.numbers}){told}"
 
     def attention(self, crops: Array) -> Tensor:
         """Not in the file.
@@ -166,8 +176,7 @@ class OnnxModel:
         )
 
     def _run(self, names: list[str], crops: Array) -> list[Array]:
-        outputs: list[Array] = self.session.run(names, {CROPS: np.ascontiguousarray(crops)})
-        return outputs
+        return self.runtime.run(names, {CROPS: np.ascontiguousarray(crops)})
 
 
 class OnnxHeatmaps(OnnxModel):
@@ -204,47 +213,81 @@ class OnnxKeypoints(OnnxModel):
 
 
 def open_backend(path: Path, device: str, precision: Precision = "fp32") -> Backend:
-    """What runs a weights file, chosen by its suffix.
+    """What runs a weights file, chosen by its suffix, and for an ``.onnx`` by the device.
 
     Raises:
-        UserError: the device is not there or does not run such files or numbers, onnxruntime is
+        UserError: the device is not there or does not run such files or numbers, what runs them is
             not installed, or the file is broken or none of this package.
     """
     if path.suffix != ".onnx":
+        if device == OPENVINO:
+            raise UserError(
+                f"device {device!r}: {path} runs on torch's devices; OpenVINO runs the .onnx that "
+                "`spcnet export` makes of it"
+            )
         return TorchBackend(path, device, precision)
-    if precision == "bf16":
+    if device == OPENVINO:
+        return _on_openvino(path, precision)
+    if precision not in ("fp32", "auto"):
         raise UserError(
-            f"precision 'bf16': {path} has its own numbers; a .safetensors runs in bf16"
+            f"precision {precision!r}: {path} has its own numbers; a .safetensors has others, and "
+            f"device {OPENVINO!r} runs .onnx files in bf16 too"
         )
     if device not in ("auto", "cpu"):
         raise UserError(
-            f"device {device!r}: an .onnx file runs on the cpu; a .safetensors runs elsewhere too"
+            f"device {device!r}: an .onnx file runs on the cpu, or on {OPENVINO!r}; a .safetensors "
+            "runs elsewhere too"
         )
-    session = open_session(path)
-    card = _read_card(path, session)
-    outputs = {output.name for output in session.get_outputs()}
-    return (OnnxHeatmaps if HEATMAPS in outputs else OnnxKeypoints)(path, session, card)
+    return _open_onnx(path, OnnxRuntime(path))
 
 
-def _read_card(path: Path, session: Any) -> ModelCard:
+def _on_openvino(path: Path, precision: Precision) -> "OnnxHeatmaps | OnnxKeypoints":
+    """An ``.onnx`` file, run by OpenVINO in the numbers that were asked for."""
+    if precision == "int8":
+        raise UserError(
+            f"precision 'int8': {path} has its own numbers; `spcnet export --int8` makes a file "
+            "with others"
+        )
+    opened: dict[str, OnnxModel] = {}
+
+    def keypoints(numbers: str) -> Array:
+        opened[numbers] = model = _open_onnx(path, OpenVino(path, numbers))
+        figures = check_figures(model.card.input_size)
+        if isinstance(model, OnnxKeypoints):
+            return model.keypoints(figures)[0]
+        return _keypoints(model.heatmaps(figures), model.card)
+
+    numbers, told = choose_numbers(precision, torch.device("cpu"), keypoints)
+    runtime = opened[numbers].runtime if numbers in opened else OpenVino(path, numbers)
+    model = _open_onnx(path, runtime, told)
+    model.numbers = numbers
+    return model
+
+
+def _open_onnx(path: Path, runtime: Runtime, told: str = "") -> "OnnxHeatmaps | OnnxKeypoints":
+    card = _read_card(path, runtime)
+    form = OnnxHeatmaps if HEATMAPS in runtime.outputs else OnnxKeypoints
+    return form(path, runtime, card, told)
+
+
+def _read_card(path: Path, runtime: Runtime) -> ModelCard:
     """The model card of a file that `spcnet export` wrote.
 
     Raises:
         UserError: it is none of those.
     """
-    metadata = session.get_modelmeta().custom_metadata_map
-    if METADATA_KEY not in metadata:
+    if METADATA_KEY not in runtime.metadata:
         raise UserError(f"{path}: holds no {METADATA_KEY} model card; not a file of spcnet export")
     try:
-        card = ModelCard.from_json(metadata[METADATA_KEY])
+        card = ModelCard.from_json(runtime.metadata[METADATA_KEY])
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: its model card cannot be read: {error}") from None
     side, joints = card.input_size, len(card.skeleton)
-    (crops,) = session.get_inputs()
-    found = {output.name: output.shape[1:2] for output in session.get_outputs()}
-    if (
-        (crops.name, crops.type, crops.shape[1:]) != (CROPS, "tensor(uint8)", [side, side, 3])
-        or found not in ({HEATMAPS: [joints]}, {KEYPOINTS: [joints], SCORES: [joints]})
-    ):  # fmt: skip
+    inputs = {name: list(sizes[1:]) for name, sizes in runtime.inputs.items()}
+    outputs = {name: list(sizes[1:2]) for name, sizes in runtime.outputs.items()}
+    if inputs != {CROPS: [side, side, 3]} or outputs not in (
+        {HEATMAPS: [joints]},
+        {KEYPOINTS: [joints], SCORES: [joints]},
+    ):
         raise UserError(f"{path}: its graph and its model card do not agree")
     return card
