@@ -68,10 +68,10 @@ def test_int8_finds_about_what_float_finds() -> None:
 
 @able
 def test_auto_takes_bfloat16_while_keypoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "TRUSTED_PIXELS", 1000.0)
+    monkeypatch.setattr(programs, "TRUSTED_DISTANCE", 1000.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in bf16 (75% of 8 figures' keypoints move by up to" in told
-    monkeypatch.setattr(programs, "TRUSTED_PIXELS", 0.0)
+    monkeypatch.setattr(programs, "TRUSTED_DISTANCE", 0.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in fp32, as in bf16 75% of" in told
 

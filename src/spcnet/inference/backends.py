@@ -122,7 +122,7 @@ class TorchBackend:
         return self.normalise(check_figures(self.card.input_size))
 
     def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
-        """Keypoints (N, K, 2) of `check_figures` in crop pixels, found in these numbers."""
+        """Keypoints (N, K, 2) of `check_figures` in sides of the crop, found in these numbers."""
         raw, _ = make_program(network, numbers, self._figures)(self._figures())
         return _keypoints(self.activate(raw), self.card)
 
@@ -139,10 +139,10 @@ class TorchBackend:
 
 
 def _keypoints(heatmaps: Tensor, card: ModelCard) -> Array:
-    """Keypoints (N, K, 2) in crop pixels of heatmaps (N, K, h, w), refined as the card says."""
+    """Keypoints (N, K, 2) in sides of the crop of heatmaps (N, K, h, w), refined by the card."""
     cells, _ = decode(heatmaps, refinement=card.refinement, sigma=card.sigma)
     points: Array = cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
-    return points
+    return points / card.input_size
 
 
 class OnnxModel:
@@ -254,7 +254,7 @@ def _on_openvino(path: Path, precision: Precision) -> "OnnxHeatmaps | OnnxKeypoi
         opened[numbers] = model = _open_onnx(path, OpenVino(path, numbers))
         figures = check_figures(model.card.input_size)
         if isinstance(model, OnnxKeypoints):
-            return model.keypoints(figures)[0]
+            return model.keypoints(figures)[0] / model.card.input_size
         return _keypoints(model.heatmaps(figures), model.card)
 
     numbers, told = choose_numbers(precision, torch.device("cpu"), keypoints)

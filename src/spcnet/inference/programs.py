@@ -20,7 +20,7 @@ from spcnet.models.quantised import measure_ranges
 # "auto" takes bf16 where so many of the keypoints of some rendered figures move by no more.
 FIGURES = 8
 TRUSTED_SHARE = 0.75
-TRUSTED_PIXELS = 1.0  # of the crop
+TRUSTED_DISTANCE = 0.01  # of the crop's side
 
 # Normalised images to the last raw heatmaps and the attention, as of `FusedNetwork`.
 Program: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -61,7 +61,7 @@ def choose_numbers(
     Args:
         wanted: by the user.
         device: that runs the network.
-        keypoints: finds those of `check_figures` in numbers: (N, K, 2) in crop pixels.
+        keypoints: finds those of `check_figures` in numbers: (N, K, 2) in sides of the crop.
 
     Raises:
         UserError: there is no such precision, or the device does not have it.
@@ -91,8 +91,10 @@ def choose_numbers(
         return "fp32", " in fp32, as bf16 is no faster here"
     distances = np.linalg.norm(keypoints("bf16") - keypoints("fp32"), axis=-1)
     moved = float(np.quantile(distances, TRUSTED_SHARE))
-    told = f"{TRUSTED_SHARE:.0%} of {FIGURES} figures' keypoints move by up to {moved:.2f} px"
-    if moved > TRUSTED_PIXELS:
+    told = (
+        f"{TRUSTED_SHARE:.0%} of {FIGURES} figures' keypoints move by up to {moved:.1%} of the crop"
+    )
+    if moved > TRUSTED_DISTANCE:
         return "fp32", f" in fp32, as in bf16 {told}"
     return "bf16", f" in bf16 ({told})"
 
