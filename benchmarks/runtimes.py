@@ -4,8 +4,9 @@
         default-int8.onnx default.onnx@openvino-bf16
 
 A contender is a model, and after an @ the numbers that torch runs it in (fp32, bf16, int8), or
-OpenVINO (openvino-fp32, openvino-bf16). Run it on an otherwise idle machine and with one thread:
-the runtimes' own threads wait in loops, which slows the others down.
+OpenVINO (openvino-fp32, openvino-bf16), or torch.compile with its kernels frozen (compile-fp32,
+compile-bf16; it needs a C++ compiler and minutes). Run it on an otherwise idle machine and with one
+thread: the runtimes' own threads wait in loops, which slows the others down.
 """
 
 import argparse
@@ -14,9 +15,11 @@ from functools import partial
 from statistics import median
 
 import numpy as np
+import torch
 
 from spcnet.bench.turns import take_turns
 from spcnet.data.synthetic import render_figure
+from spcnet.inference.backends import TorchBackend
 from spcnet.inference.estimator import PoseEstimator
 
 PICTURE = render_figure(0).image
@@ -28,7 +31,23 @@ def contender(text: str, batch: int) -> Callable[[], object]:
     """A call that finds the joints of so many crops."""
     model, _, how = text.partition("@")
     device, _, numbers = how.rpartition("-")
+    if device == "compile":
+        return compiled(model, numbers, batch)
     estimator = PoseEstimator(model, device=device or "cpu", precision=numbers or "fp32")
+    return partial(estimator.look, [PICTURE] * batch, [SQUARE] * batch)
+
+
+def compiled(model: str, numbers: str, batch: int) -> Callable[[], object]:
+    """The same by torch.compile, of the network as it was built."""
+    estimator = PoseEstimator(model, device="cpu")
+    assert isinstance(estimator.backend, TorchBackend)
+    network = torch.compile(estimator.network, options={"freezing": True})
+
+    def run(images: torch.Tensor) -> tuple[torch.Tensor, None]:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=numbers == "bf16"):
+            return network(images).float(), None
+
+    estimator.backend.run = run
     return partial(estimator.look, [PICTURE] * batch, [SQUARE] * batch)
 
 
