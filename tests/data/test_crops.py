@@ -41,13 +41,27 @@ def test_strong_shrinking_averages_instead_of_aliasing() -> None:
     assert np.abs(crop.astype(int) - 127.5).max() <= 1
 
 
-def test_a_person_who_was_packed_looks_as_sharp_as_in_the_picture() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
-    affine = crop_affine((299.5, 299.5), 280, 32, rotation=20)
-    packed, reduce = reduce_by_area(picture, 280 / (SHARPEST * 32))
+@pytest.mark.parametrize("side", [130, 200, 280, 340])
+def test_a_person_who_was_packed_looks_about_as_sharp_as_in_the_picture(side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    picture = cv2.GaussianBlur(noise, (0, 0), 2)
+    affine = crop_affine((299.5, 299.5), side, 32, rotation=20)
+    packed, reduce = reduce_by_area(picture, side / (SHARPEST * 32))
     trained = extract_crop(packed, compose_affines(affine, invert_affine(reduce)), 32)
     used = extract_crop(picture, affine, 32)
-    assert used.std() == pytest.approx(trained.std(), rel=0.1)
+    assert used.std() == pytest.approx(trained.std(), rel=0.35)
+    aliased = cv2.warpAffine(picture, affine, (32, 32), flags=cv2.INTER_LINEAR)
+    assert side < 280 or aliased.std() > 1.4 * trained.std()
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_smaller_picture_gives_nearly_the_crop_of_the_whole(factor: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    picture = cv2.GaussianBlur(noise, (0, 0), 1)
+    affine = crop_affine((300, 290), 200, 20, rotation=20)
+    smaller, reduce = reduce_by_area(picture, factor)
+    from_smaller = extract_crop(smaller, compose_affines(affine, invert_affine(reduce)), 20)
+    assert np.abs(from_smaller.astype(int) - extract_crop(picture, affine, 20)).max() <= 2
 
 
 @pytest.mark.parametrize("factor", [2.5, 4, 7.3])

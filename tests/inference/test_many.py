@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spcnet.data.images import read_image
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.inference import estimator as estimator_module
@@ -93,7 +94,7 @@ def jpegs(folder: Path, count: int, *, side: int) -> list[str]:
     return paths
 
 
-def test_pictures_that_are_not_kept_are_read_as_small_as_their_crops_allow(
+def test_pictures_are_predicted_from_no_more_pixels_than_their_crops_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
@@ -107,19 +108,19 @@ def test_pictures_that_are_not_kept_are_read_as_small_as_their_crops_allow(
     default = PoseEstimator(device="cpu")
     path, small = jpegs(tmp_path, 2, side=1600)
     boxes = {path: [[100, 0, 1599, 1599]], small: [[500, 500, 1100, 900], [0, 0, 1599, 1599]]}
-    kept, _ = predict_files(default, [path, small], boxes.get)
-    assert sizes == [1600, 1600, 1600]
     reduced, both = predict_files(default, [path, small], boxes.get, keep=False)
-    assert sizes[3:] == [400, 800, 800]  # crops of 1874 and 750 pixels, and twice 160 are needed
-    assert isinstance(kept, Predicted) and kept.picture is not None
+    assert sizes == [400, 800, 800]  # crops of 1874 and 750 pixels, and twice 160 are needed
     assert isinstance(reduced, Predicted) and reduced.picture is None
-    assert isinstance(both, Predicted) and both.shape == kept.shape == (1600, 1600)
-    apart = np.linalg.norm(kept.poses[0].keypoints - reduced.poses[0].keypoints, axis=1)
-    assert np.median(apart) / 1874 * 160 < 0.3
+    assert isinstance(both, Predicted) and both.shape == reduced.shape == (1600, 1600)
     assert reduced.poses[0].box.tolist() == [100, 0, 1599, 1599]
-    (detected,) = predict_files(default, [path], detect=lambda picture: boxes[path], keep=False)
-    assert isinstance(detected, Predicted)
-    assert detected.poses[0].keypoints == pytest.approx(kept.poses[0].keypoints, abs=1e-3)
+    kept, _ = predict_files(default, [path, small], boxes.get)
+    assert isinstance(kept, Predicted) and kept.picture is not None
+    assert np.array_equal(kept.picture, read_image(path))
+    assert kept.poses[0].keypoints == pytest.approx(reduced.poses[0].keypoints, abs=1e-3)
+    (whole,) = predict_files(default, [path], detect=lambda picture: boxes[path])
+    assert isinstance(whole, Predicted) and sizes[-1] == 1600
+    apart = np.linalg.norm(whole.poses[0].keypoints - reduced.poses[0].keypoints, axis=1)
+    assert np.median(apart) / 1874 * 160 < 0.3
     with pytest.raises(ValueError, match="not both"):
         next(predict_files(default, [path], boxes.get, detect=lambda picture: WHOLE))
 

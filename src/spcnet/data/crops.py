@@ -21,9 +21,11 @@ OUTSIDE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 def extract_crop(image: Array, affine: Array, size: int) -> Array:
     """The square crop that an affine takes from a picture.
 
-    Where the crop shrinks the picture more than twofold, the picture is first reduced by area, a
-    whole number of times, to between its own size and twofold: plain bilinear sampling would
-    alias. Training does alike, whose persons are packed at no more than twice the input's side.
+    Where the crop shrinks the picture more than twofold, the picture is first reduced by area, by
+    2, 4, 8, ..., to between once and twice the crop's size: plain bilinear sampling would alias.
+    The averaged squares are those of a JPEG's blocks, so that one that was read smaller gives
+    nearly the same crop. Training does alike, whose persons are packed at no more than twice the
+    input's side.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -36,12 +38,13 @@ def extract_crop(image: Array, affine: Array, size: int) -> Array:
     corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]])
     reach = apply_affine(invert_affine(affine), corners)
     shrink = 1 / np.sqrt(abs(np.linalg.det(affine[:, :2])))
-    factor = max(1, math.ceil(shrink / SHARPEST - 1e-6))
+    factor = 2 ** max(0, math.ceil(math.log2(shrink / SHARPEST) - 1e-6))
     limit = np.array(image.shape[1::-1])
     x0, y0 = np.clip(np.floor(reach.min(axis=0)).astype(int) - 1, 0, limit)
     x1, y1 = np.clip(np.ceil(reach.max(axis=0)).astype(int) + 1 + factor, 0, limit)
     if x0 >= x1 or y0 >= y1:
         return np.full((size, size, 3), OUTSIDE, dtype=np.uint8)
+    x0, y0 = x0 - x0 % factor, y0 - y0 % factor
     to_region = np.array([[1.0, 0, -x0], [0, 1.0, -y0]])
     # Whole squares of pixels are averaged many times faster than parts of them.
     factor = min(factor, x1 - x0, y1 - y0)

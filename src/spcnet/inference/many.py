@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from spcnet.data.images import ReducedPicture, read_image
@@ -54,9 +53,18 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """A picture as it is predicted, and whole if it is kept."""
+
     path: str
     picture: Pixels
+    whole: Array | None
     boxes: Array | None
+
+    def held(self) -> int:
+        """Pixels in memory, about."""
+        shown = self.picture.pixels if isinstance(self.picture, ReducedPicture) else self.picture
+        also = [] if self.whole is None or self.whole is shown else [self.whole]
+        return sum(pixels.shape[0] * pixels.shape[1] for pixels in (shown, *also))
 
 
 def predict_files(
@@ -79,8 +87,9 @@ def predict_files(
         boxes_of: the boxes of a picture by its path; called in the reading thread. With neither
             this nor `detect`, each picture is taken as one person.
         detect: finds them in its pixels instead; called there too.
-        keep: give the pictures back. Where they are not, and the boxes are known by the paths,
-            JPEGs are decoded no larger than the crops need.
+        keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
+            larger than the crops need; to be given back they are decoded once more, so that
+            the poses are the same.
 
     Raises:
         ValueError: both `boxes_of` and `detect` are given.
@@ -94,30 +103,35 @@ def predict_files(
             if boxes_of is not None:
                 with _named(path):
                     boxes = boxes_of(path)
-            picture = read_image(path) if keep or boxes is None else estimator.read(path, boxes)
-            if detect is not None:
-                assert not isinstance(picture, ReducedPicture)
-                with _named(path):
-                    boxes = detect(picture)
-            if boxes is None:
-                return _Read(path, picture, None)
+            picture = estimator.read(path, boxes)
             with _named(path):
-                return _Read(path, picture, check_boxes(boxes, picture.shape))
+                if detect is not None:
+                    boxes = detect(_whole(path, picture))
+                if boxes is not None:
+                    boxes = check_boxes(boxes, picture.shape)
+            return _Read(path, picture, _whole(path, picture) if keep else None, boxes)
         except UserError as error:
             return Failed(path, str(error))
 
     for group in _one_ahead(_groups(map(read, paths), estimator.batch_size)):
-        whole = [item for item in group if isinstance(item, _Read)]
+        good = [item for item in group if isinstance(item, _Read)]
         poses = estimator.predict_many(
-            [item.picture for item in whole], [item.boxes for item in whole]
+            [item.picture for item in good], [item.boxes for item in good]
         )
         for ahead, item in zip(reversed(range(len(group))), group, strict=True):
             if isinstance(item, Failed):
                 yield replace(item, ahead=ahead)
                 continue
             height, width = item.picture.shape[:2]
-            picture = item.picture if keep and isinstance(item.picture, np.ndarray) else None
-            yield Predicted(item.path, (height, width), picture, next(poses), ahead)
+            yield Predicted(item.path, (height, width), item.whole, next(poses), ahead)
+
+
+def _whole(path: str, picture: Pixels) -> Array:
+    """All pixels of a picture that was read as it is predicted."""
+    if not isinstance(picture, ReducedPicture):
+        return picture
+    same = picture.pixels.shape[:2] == picture.shape
+    return picture.pixels if same else read_image(path)
 
 
 @contextmanager
@@ -135,9 +149,7 @@ def _groups(items: Iterable[_Read | Failed], size: int) -> Iterator[list[_Read |
     for item in items:
         group.append(item)
         if isinstance(item, _Read):
-            picture = item.picture
-            held = picture.pixels if isinstance(picture, ReducedPicture) else picture
-            pixels += held.shape[0] * held.shape[1]
+            pixels += item.held()
         if len(group) == size or pixels >= GROUP_PIXELS:
             yield group
             group, pixels = [], 0
