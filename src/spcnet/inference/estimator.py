@@ -52,10 +52,12 @@ Pixels: TypeAlias = Array | ReducedPicture  # of a picture that was read
 
 T = TypeVar("T")
 
-WINDOWS = (1.0, 0.6)  # sides of the windows that are looked at first, of the picture's longer side
+# Sides of the windows that are looked at first, of the picture's longer side.
+WINDOWS = (1.0, 0.75, 0.5)
 LOCATING_ROUNDS = 2
 LOCATING_FRACTION = 0.4  # of the highest peak: joints that say where the person is
 LOCATING_JOINTS = 4
+LOCATING_TRUST = 0.75  # of the confidence of the look before: less, and the person was lost
 
 NO_AUGMENTATION = "no test-time augmentation"
 
@@ -307,18 +309,20 @@ class PoseEstimator:
     def _locate(self, pictures: Sequence[Pixels]) -> list[Look]:
         """The one person in each picture, coarse to fine.
 
-        Windows over the picture first; then ever closer about the joints that the best look so
-        far was sure of. A look is as good as the mean peak of its joints.
+        Windows over the picture first, of which the best look is the one whose joints' mean peak
+        is highest; then ever closer about the joints that the last look was sure of. The closest
+        look counts, also where it is a little less sure: it sees the person as in training.
         """
         rows = [(n, window) for n, picture in enumerate(pictures) for window in _windows(picture)]
-        best: dict[int, Look] = {}
+        found: dict[int, Look] = {}
         for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
-            best[n] = max(best.get(n, look), look, key=Look.confidence)
+            found[n] = max(found.get(n, look), look, key=Look.confidence)
         for _ in range(LOCATING_ROUNDS):
-            rows = [(n, best[n].closer()) for n in range(len(pictures))]
+            rows = [(n, found[n].closer()) for n in range(len(pictures))]
             for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
-                best[n] = max(best[n], look, key=Look.confidence)
-        return [best[n] for n in range(len(pictures))]
+                if look.confidence() >= LOCATING_TRUST * found[n].confidence():
+                    found[n] = look
+        return [found[n] for n in range(len(pictures))]
 
     def _look_at_rows(
         self, pictures: Sequence[Pixels], rows: Sequence[tuple[int, Array]]
