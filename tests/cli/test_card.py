@@ -11,6 +11,7 @@ from PIL import Image
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.cli.card_page import _run
+from spcnet.cli.unseen import runs_of
 
 RUN = {
     "dataset": "synthetic", "images": "1-4", "persons": 4, "seed": 7, "epochs": 2.0,
@@ -67,6 +68,17 @@ def test_a_checkpoint_that_tells_little_has_a_card_too() -> None:
         "Run": "1. x", "Pictures": "not told", "Input": "not told", "Optimiser": "not told",
         "Epochs": "not told", "Minutes": "not told", "Seed": "3", "Machine": "not told",
     }  # fmt: skip
+
+
+def test_runs_that_led_to_a_model_in_two_ways_count_once() -> None:
+    first = {"recipe": {"name": "first"}}
+    second = {"recipe": {"name": "second"}, "began_with": first}
+    other = {"recipe": {"name": "other"}}
+    assert runs_of({"epochs": 3, "began_with": second, "teacher": second}) == [
+        {"epochs": 3, "began_with": second, "teacher": second}, second, first
+    ]  # fmt: skip
+    assert runs_of({"began_with": first, "teacher": other})[1:] == [first, other]
+    assert runs_of({}) == []
 
 
 def test_a_model_is_not_tested_on_what_it_learned_from(trained: Path, tmp_path: Path) -> None:

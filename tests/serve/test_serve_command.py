@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,15 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     # "Name or service not known" here, "nodename nor servname provided, or not known" there.
     assert "name" in str(refused.value).partition(":0: ")[2].partition(";")[0].lower()
     assert "Unknown error" not in str(refused.value)
+
+
+def test_the_body_of_an_answer_does_not_wait_for_its_head() -> None:
+    with (
+        listen("127.0.0.1", 0) as opened,
+        socket.create_connection(opened.getsockname()),
+        opened.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_an_ipv6_address_is_written_as_browsers_want_it() -> None:

@@ -205,7 +205,7 @@ def _scores(measured: Measured) -> str:
 
 def _training(measured: Measured) -> str:
     card = measured.estimator.card
-    runs = list(runs_of(card.training))
+    runs = runs_of(card.training)
     if not runs:
         return "## How it was trained\n\nThe checkpoint does not tell."
     rows = [_run(run, number) for number, run in enumerate(reversed(runs), start=1)]

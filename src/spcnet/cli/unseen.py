@@ -1,6 +1,5 @@
 """Whether pictures were learned from, as far as recipes and model cards tell."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spcnet.errors import UserError
@@ -61,10 +60,15 @@ def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> L
     return LearnedFrom(sorted(shared), known)
 
 
-def runs_of(training: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A model card's training run, those whose weights it began with, and its teachers' runs."""
-    if not training:
-        return
-    yield training
-    for earlier in ("began_with", "teacher"):
-        yield from runs_of(training.get(earlier) or {})
+def runs_of(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """A model card's training run, those whose weights it began with, its teachers'; each once."""
+    runs: list[dict[str, Any]] = []
+
+    def follow(run: dict[str, Any]) -> None:
+        if run and run not in runs:
+            runs.append(run)
+            for earlier in ("began_with", "teacher"):
+                follow(run.get(earlier) or {})
+
+    follow(training)
+    return runs
