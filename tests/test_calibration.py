@@ -95,3 +95,10 @@ def test_a_checkpoint_keeps_its_calibration_and_scores_follow_it(
     # Where no box is given, the person is looked for by the network's own peaks.
     whole = [PoseEstimator(str(p), device="cpu").predict(image)[0] for p in (tiny_checkpoint, path)]
     assert np.array_equal(whole[0].keypoints, whole[1].keypoints)
+
+
+def test_probabilities_tell_the_peaks_that_they_came_from() -> None:
+    curve = Calibration((0.0, 0.2, 0.7), (0.0, 0.5, 0.9))
+    peaks = np.array([0.0, 0.1, 0.2, 0.45, 0.7])
+    assert curve.peaks_of(curve(peaks)) == pytest.approx(peaks)
+    assert curve.peaks_of(curve(np.array([0.9]))) == pytest.approx([0.7])  # flat beyond its end

@@ -34,6 +34,11 @@ class Calibration:
         probabilities: Array = np.interp(peaks, self.peaks, self.shares).astype(np.float32)
         return probabilities
 
+    def peaks_of(self, probabilities: Array) -> Array:
+        """The peak values (float32) that probabilities came from, as far as the curve rises."""
+        peaks: Array = np.interp(probabilities, self.shares, self.peaks).astype(np.float32)
+        return peaks
+
 
 def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibration:
     """The curve that fits best among those that rise (isotonic regression), by some knots.

@@ -147,7 +147,6 @@ class PoseEstimator:
         if (self.refinement == "mass") != (self.card.refinement == "mass"):
             self.calibration = None  # it was fitted on values of the other sort
         if isinstance(self.backend, OnnxKeypoints):
-            self.calibration = None  # the file's scores are calibrated
             if self.testing() != NO_AUGMENTATION:
                 raise self.backend.without_heatmaps(self.testing())
             if self.refinement != self.card.refinement:
@@ -365,6 +364,8 @@ class PoseEstimator:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
         if isinstance(self.backend, OnnxKeypoints):
             pixels, peaks = self.backend.keypoints(self.crops(pictures, squares))
+            if self.calibration is not None:  # the file's scores are calibrated
+                peaks = self.calibration.peaks_of(peaks)
         else:
             heatmaps = self._averaged(pictures, squares)
             stride = self.card.input_size // heatmaps.shape[-1]
