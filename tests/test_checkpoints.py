@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from spcnet.checkpoints import (
 from spcnet.cli.unseen import runs_of
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
+from spcnet.files import remove_leftovers
 from spcnet.geometry import IMAGENET_MEAN
 from spcnet.skeletons import LSP14
 from spcnet.tensor_files import read_tensors, write_tensors
@@ -66,6 +69,31 @@ def test_a_failed_write_leaves_the_old_file(
         write_tensors(path, {"a": torch.zeros(3)}, {})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import torch
+from spcnet import tensor_files
+
+def save_file(tensors, path, metadata):
+    Path(path).with_name(".tmpAbCdEf").write_bytes(b"half")  # as safetensors begins
+    os._exit(9)
+
+tensor_files.save_file = save_file
+tensor_files.write_tensors(sys.argv[1], {"a": torch.zeros(3)}, {})
+"""
+
+
+def test_what_a_killed_write_leaves_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    write_tensors(path, {"a": torch.ones(3)}, {})
+    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_leftovers(tmp_path, older_than=0)
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_tensors(path)[0]["a"].tolist() == [1, 1, 1]
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,15 @@ def write_tensors(
 def _write_one(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     try:
         with whole_file(path) as partial:
-            save_file(dict(tensors), partial, metadata={"format": "pt", **metadata})
+            # In a folder of its own, for safetensors begins with a file of another name, which a
+            # killed process leaves: `remove_leftovers` knows the folder, not that name.
+            folder = partial.with_name(f"{partial.name}-folder")
+            folder.mkdir(exist_ok=True)
+            try:
+                save_file(dict(tensors), folder / path.name, metadata={"format": "pt", **metadata})
+                os.replace(folder / path.name, partial)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
             partial.chmod(0o644)  # safetensors makes files that only their owner can read
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_loop import recipe
 from torch import nn
 
 from spcnet.data.store import PackedStore
@@ -11,7 +12,6 @@ from spcnet.training.loop import Run, train
 from spcnet.training.recentring import free_convolutions, recentre
 from spcnet.training.run_dir import RunDirectory
 from spcnet.training.workers import Workers
-from tests.training.test_loop import recipe
 
 
 def drifted(**arguments: object) -> PoseNetwork:
