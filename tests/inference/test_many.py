@@ -87,6 +87,16 @@ def test_large_pictures_make_small_groups(
     assert [outcome.ahead for outcome in outcomes] == [0, 0, 0]
 
 
+class Finds:
+    """A `PersonDetector` that finds the same in every picture."""
+
+    def __init__(self, boxes: list[list[float]]) -> None:
+        self.boxes = np.array(boxes)
+
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.boxes, np.ones(len(self.boxes))
+
+
 def jpegs(folder: Path, count: int, *, side: int) -> list[str]:
     paths = [str(folder / f"{n}.jpg") for n in range(count)]
     for n, path in enumerate(paths):
@@ -117,12 +127,12 @@ def test_pictures_are_predicted_from_no_more_pixels_than_their_crops_need(
     assert isinstance(kept, Predicted) and kept.picture is not None
     assert np.array_equal(kept.picture, read_image(path))
     assert kept.poses[0].keypoints == pytest.approx(reduced.poses[0].keypoints, abs=1e-3)
-    (whole,) = predict_files(default, [path], detect=lambda picture: boxes[path])
+    (whole,) = predict_files(default, [path], detector=Finds(boxes[path]))
     assert isinstance(whole, Predicted) and sizes[-1] == 1600
     apart = np.linalg.norm(whole.poses[0].keypoints - reduced.poses[0].keypoints, axis=1)
     assert np.median(apart) / 1874 * 160 < 0.3
     with pytest.raises(ValueError, match="not both"):
-        next(predict_files(default, [path], boxes.get, detect=lambda picture: WHOLE))
+        next(predict_files(default, [path], boxes.get, detector=Finds(WHOLE)))
 
 
 def test_a_collection_is_one_document_of_all(tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
+    from spcnet.inference.detectors import PersonDetector
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.many import BoxesOf, Detect, Predicted
+    from spcnet.inference.many import BoxesOf, Predicted
     from spcnet.inference.pose import CocoCollection
     from spcnet.viz.skeletons import Style
 
@@ -203,7 +204,7 @@ class _People:
 
     told: str
     boxes_of: "BoxesOf | None" = None
-    detect: "Detect | None" = None
+    detector: "PersonDetector | None" = None
 
 
 def _people(
@@ -234,7 +235,7 @@ def _people(
         least = SCORE if score is None else score
         finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least, device=device)
         told = f"persons by {finder.describe()} from score {least:g}"
-        return _People(told, detect=lambda picture: finder.detect(picture)[0])
+        return _People(told, detector=finder)
     return _People("one person a picture")
 
 
@@ -298,7 +299,7 @@ class _Run:
             self.estimator,
             (job.path for job in jobs if job.name not in done),
             self.people.boxes_of,
-            detect=self.people.detect,
+            detector=self.people.detector,
             keep=self._looks_at_pixels(),
         )
         failures = finished = 0

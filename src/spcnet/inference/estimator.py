@@ -87,10 +87,11 @@ class PoseEstimator:
 
     Args:
         model: ``"default"``, another model with weights, a ``.safetensors`` file, or an ``.onnx``
-            of `spcnet export`, which onnxruntime runs on the CPU. One of keypoints (that is,
-            exported without ``--heatmaps``) has its refinement in it, and does neither `heatmaps`
-            nor what averages them: flip, scales and rotations.
-        device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
+            of `spcnet export`, which onnxruntime or OpenVINO runs on the CPU. One of keypoints
+            (that is, exported without ``--heatmaps``) has its refinement in it, and does neither
+            `heatmaps` nor what averages them: flip, scales and rotations.
+        device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...;
+            or ``"openvino"``, which runs an ``.onnx`` by OpenVINO.
         flip: average the heatmaps with those of the mirror image: a little better, twice the
             time.
         scales: average over crops of several sizes as well, fused at image resolution without

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from spcnet.data.images import ReducedPicture, read_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import Pixels, PoseEstimator, check_boxes
 from spcnet.inference.pose import Pose
 
@@ -18,9 +19,8 @@ GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted toge
 
 T = TypeVar("T")
 
-# The boxes of a picture (N, 4) from its path, or from its pixels; None for the whole of it.
+# The boxes of a picture (N, 4) from its path; None for the whole of it.
 BoxesOf: TypeAlias = Callable[[str], ArrayLike | None]
-Detect: TypeAlias = Callable[[Array], ArrayLike | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def predict_files(
     paths: Iterable[str],
     boxes_of: BoxesOf | None = None,
     *,
-    detect: Detect | None = None,
+    detector: PersonDetector | None = None,
     keep: bool = True,
 ) -> Iterator[Predicted | Failed]:
     """The poses in many picture files, in their order.
@@ -85,28 +85,28 @@ def predict_files(
         estimator: predicts.
         paths: of the pictures; read only as far as the groups need.
         boxes_of: the boxes of a picture by its path; called in the reading thread. With neither
-            this nor `detect`, each picture is taken as one person.
-        detect: finds them in its pixels instead; called there too.
+            this nor `detector`, each picture is taken as one person.
+        detector: finds them in its pixels instead; called there too.
         keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
 
     Raises:
-        ValueError: both `boxes_of` and `detect` are given.
+        ValueError: both `boxes_of` and `detector` are given.
     """
-    if boxes_of is not None and detect is not None:
+    if boxes_of is not None and detector is not None:
         raise ValueError("boxes are known by the path or found in the pixels, not both")
 
     def read(path: str) -> _Read | Failed:
         try:
-            boxes = None
+            boxes: ArrayLike | None = None
             if boxes_of is not None:
                 with _named(path):
                     boxes = boxes_of(path)
             picture = estimator.read(path, boxes)
             with _named(path):
-                if detect is not None:
-                    boxes = detect(_whole(path, picture))
+                if detector is not None:
+                    boxes, _ = detector.detect(_whole(path, picture))
                 if boxes is not None:
                     boxes = check_boxes(boxes, picture.shape)
             return _Read(path, picture, _whole(path, picture) if keep else None, boxes)
