@@ -46,12 +46,12 @@ class ReducedPicture:
     Attributes:
         pixels: (h, w, 3) RGB uint8.
         shape: (H, W) that the picture has in its file, upright.
-        to_pixels: (2, 3), the affine from points of the picture to those of `pixels`.
+        to_picture: (2, 3), the affine from points of `pixels` to those of the picture.
     """
 
     pixels: Array
     shape: tuple[int, int]
-    to_pixels: Array
+    to_picture: Array
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -100,7 +100,8 @@ def read_reduced(
     # The last pixels of the file's rows and columns stand for what there was left.
     beyond = np.array(pixels.shape[1::-1]) * factor - shape[::-1]
     begins = -beyond * [orientation in MIRRORED_X, orientation in MIRRORED_Y]
-    return ReducedPicture(pixels, shape, _shrinking(factor, begins))
+    middle = begins + (factor - 1) / 2  # of the first square of pixels
+    return ReducedPicture(pixels, shape, np.column_stack([factor * np.eye(2), middle]))
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
@@ -158,17 +159,6 @@ def _opened(
 
 def _shape(picture: Array) -> tuple[int, int]:
     return picture.shape[0], picture.shape[1]
-
-
-def _shrinking(factor: int, begins: Array) -> Array:
-    """The affine to pixels that are each the mean of a square of others.
-
-    Args:
-        factor: side of the square.
-        begins: (x, y) of the first one's corner, in pixels from that of the picture.
-    """
-    middle = begins + (factor - 1) / 2
-    return np.column_stack([np.eye(2), -middle]) / factor
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

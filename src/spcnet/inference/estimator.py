@@ -427,7 +427,7 @@ class PoseEstimator:
 
     def _crop(self, picture: Pixels, affine: Array) -> Array:
         if isinstance(picture, ReducedPicture):
-            affine = compose_affines(affine, invert_affine(picture.to_pixels))
+            affine = compose_affines(affine, picture.to_picture)
             picture = picture.pixels
         return extract_crop(picture, affine, self.card.input_size)
 
