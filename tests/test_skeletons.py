@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from spcnet.skeletons import COCO17, FLIC11, LSP14, MPII16, SKELETONS, Skeleton, mirror_name
+from spcnet.skeletons import (
+    BODY19,
+    COCO17,
+    FLIC11,
+    LSP14,
+    MPII16,
+    SKELETONS,
+    Skeleton,
+    mirror_name,
+)
 
 ORDERS = {
     "lsp14": "right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist "
@@ -15,18 +24,44 @@ ORDERS = {
     "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
     "right_ankle",
 }
+ORDERS["body19"] = f"{ORDERS['lsp14']} nose left_eye right_eye left_ear right_ear"
 FLIPS = {
     "lsp14": (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13),
     "mpii16": (5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10),
     "flic11": (3, 4, 5, 0, 1, 2, 7, 6, 9, 8, 10),
     "coco17": (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15),
+    "body19": (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13, 14, 16, 15, 18, 17),
 }
 
 every_skeleton = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
 
 
 def test_the_known_skeletons_are_listed_by_name() -> None:
-    assert SKELETONS == {"lsp14": LSP14, "mpii16": MPII16, "flic11": FLIC11, "coco17": COCO17}
+    assert list(SKELETONS.values()) == [LSP14, MPII16, FLIC11, COCO17, BODY19]
+    assert list(SKELETONS) == ["lsp14", "mpii16", "flic11", "coco17", "body19"]
+
+
+@pytest.mark.parametrize("wanted", [LSP14, COCO17, FLIC11], ids=lambda s: s.name)
+def test_body19_has_the_joints_of_other_skeletons_under_their_names(wanted: Skeleton) -> None:
+    channels = BODY19.view(wanted)
+    assert [[BODY19.joints[n] for n in of_joint] for of_joint in channels] == [
+        [joint] for joint in wanted.joints
+    ]
+
+
+def test_pelvis_and_thorax_are_middles_of_body19() -> None:
+    view = dict(zip(MPII16.joints, BODY19.view(MPII16), strict=True))
+    assert view["pelvis"] == (BODY19.index("left_hip"), BODY19.index("right_hip"))
+    assert view["thorax"] == (BODY19.index("left_shoulder"), BODY19.index("right_shoulder"))
+    assert view["head_top"] == (BODY19.index("head_top"),)
+
+
+def test_a_view_of_joints_that_are_not_there_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'lsp14' cannot be seen as 'coco17'.*'nose'"):
+        LSP14.view(COCO17)
+    with pytest.raises(ValueError, match="no joint 'thorax'"):
+        Skeleton(name="one", joints=("left_hip", "right_hip", "neck", "head_top"),
+                 limbs=()).view(Skeleton(name="p", joints=("pelvis", "thorax"), limbs=()))  # fmt: skip
 
 
 @every_skeleton

@@ -66,6 +66,26 @@ class Skeleton:
         """``flipped[k] = original[permutation[k]]`` swaps left and right."""
         return tuple(self.index(mirror_name(joint)) for joint in self.joints)
 
+    def view(self, wanted: "Skeleton") -> tuple[tuple[int, ...], ...]:
+        """Where the joints of another skeleton are in this one.
+
+        Returns:
+            For each joint of `wanted` the channels here whose mean it is: one channel for a joint
+            of the same name, two for a middle such as the pelvis (see `MIDDLES`).
+
+        Raises:
+            ValueError: a joint is neither here nor the middle of two that are.
+        """
+        return tuple(self._channels_of(joint, wanted.name) for joint in wanted.joints)
+
+    def _channels_of(self, joint: str, wanted: str) -> tuple[int, ...]:
+        names = (joint,) if joint in self.joints else MIDDLES.get(joint, ())
+        if not names or not set(names) <= set(self.joints):
+            raise ValueError(
+                f"skeleton {self.name!r} cannot be seen as {wanted!r}: it has no joint {joint!r}"
+            )
+        return tuple(self.index(name) for name in names)
+
     @cached_property
     def limb_indices(self) -> tuple[tuple[int, int], ...]:
         """The limbs as pairs of channels."""
@@ -120,6 +140,12 @@ def mirror_name(joint: str) -> str:
             return other + joint.removeprefix(side)
     return joint
 
+
+# Joints that are the middle of two others, in skeletons that do not have them.
+MIDDLES: Mapping[str, tuple[str, str]] = {
+    "pelvis": ("left_hip", "right_hip"),
+    "thorax": ("left_shoulder", "right_shoulder"),
+}
 
 _ARMS_AND_LEGS = tuple(
     (f"{side}_{near}", f"{side}_{far}")
@@ -195,4 +221,19 @@ COCO17 = Skeleton(
     torso=("left_shoulder", "right_hip"),
 )  # fmt: skip
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (LSP14, MPII16, FLIC11, COCO17)}
+_FACE = COCO17.joints[:5]
+
+# What one network can learn from all of these data sets; each of them is a view of it.
+BODY19 = Skeleton(
+    name="body19",
+    joints=(*LSP14.joints, *_FACE),
+    limbs=(
+        *LSP14.limbs,
+        ("neck", "nose"), ("nose", "left_eye"), ("nose", "right_eye"),
+        ("left_eye", "left_ear"), ("right_eye", "right_ear"),
+    ),
+    head=LSP14.head,
+    torso=LSP14.torso,
+)  # fmt: skip
+
+SKELETONS: dict[str, Skeleton] = {s.name: s for s in (LSP14, MPII16, FLIC11, COCO17, BODY19)}
