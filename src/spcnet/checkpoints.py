@@ -94,19 +94,35 @@ class ModelCard:
 def save_checkpoint(
     path: str | os.PathLike[str], network: Mapping[str, Tensor], card: ModelCard
 ) -> None:
-    """Write a network's state in fp16 with its card; above `LARGEST` bytes as shards.
+    """Write a network's state with its card; above `LARGEST` bytes as shards.
+
+    Kernels are written in fp16; norms and biases, whose values have no such bound, in fp32.
 
     Args:
         path: the ``.safetensors`` file.
         network: a `PoseNetwork.state_dict()`.
         card: what the file says of itself.
+
+    Raises:
+        UserError: a value is not finite, or a kernel's is too large for fp16.
     """
     halves = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
+        name: tensor.half() if tensor.ndim > 1 else tensor.to(_narrow(tensor))
         for name, tensor in network.items()
         if not name.endswith("num_batches_tracked")
     }
+    for name, tensor in halves.items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"{path}: not written: {name} holds values that are not finite or too large for "
+                "fp16; train with a lower learning rate, or go back to an earlier checkpoint"
+            )
     write_tensors(path, halves, {METADATA_KEY: card.to_json()}, largest=LARGEST)
+
+
+def _narrow(tensor: Tensor) -> torch.dtype:
+    """The number type that a norm's or bias's tensor is written in."""
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCard]:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +13,12 @@ import typer
 
 from spcnet.cli.console import StopWish, progress, say, stop_wish
 from spcnet.cli.options import DEVICE
-from spcnet.cli.unseen import shared_pictures
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
-    from spcnet.data.store import PackedStore
+    from spcnet.data.store import PackedStore, Store
     from spcnet.metrics.protocols import Score
     from spcnet.training.loop import Progress
     from spcnet.training.recipe import DataSection, MoreData, Recipe
@@ -101,6 +100,7 @@ def train_by(
     from spcnet.data.datasets import cached_store
     from spcnet.data.store import JoinedStores
     from spcnet.geometry import SHARPEST
+    from spcnet.skeletons import SKELETONS
     from spcnet.training.loop import (
         check_directory,
         check_parts,
@@ -137,17 +137,34 @@ def train_by(
             if workers.first == turn:
                 store = cached_store(
                     part.dataset, part.root, part.split,
-                    side=side, crop=part.crop, report=say_packing,
+                    side=side, crop=part.crop, opinions=part.opinions, report=say_packing,
                 )  # fmt: skip
                 store.expand()
             workers.any(False)
         return store
 
-    stores = [open_store(part) for part in data.parts]
-    store = JoinedStores(stores) if len(stores) > 1 else stores[0]
+    skeleton = None if data.skeleton is None else SKELETONS[data.skeleton]
+
+    def join(parts: "Sequence[MoreData]") -> "Store":
+        stores = [open_store(part) for part in parts]
+        if len(data.parts) == 1 and skeleton is None and not data.believes_opinions:
+            return stores[0]
+        return JoinedStores(
+            stores,
+            skeleton=skeleton or open_store(data.parts[0]).skeleton,
+            shares=[part.share for part in parts],
+            doubts=[part.doubt for part in parts],
+            titles=[part.title for part in parts],
+        )
+
+    store = join(data.parts)
     holdout = None
-    if data.holdout is not None:
-        holdout = open_store(data.parts[0].model_copy(update={"split": data.holdout}))
+    if held := [
+        part.model_copy(update={"split": part.holdout, "share": None, "opinions": None})
+        for part in data.parts
+        if part.holdout is not None
+    ]:
+        holdout = join(held)
         check_parts(store, holdout)
     if workers.first:
         several = f" x {workers.count} processes" if workers.count > 1 else ""
@@ -182,10 +199,12 @@ def _check_data(plan: "Recipe") -> None:
     data = plan.data
     persons, _ = count_persons(data)
     steps_per_epoch(plan, persons)
-    if data.holdout is None or data.dataset == "store":  # a store's pictures are compared later
-        return
-    held = open_dataset(data.dataset, data.root, data.holdout)
-    check_disjoint(shared_pictures(data, held))
+    for part in data.parts:
+        # A store's pictures are compared later.
+        if part.holdout is not None and part.dataset != "store":
+            held = open_dataset(part.dataset, part.root, part.holdout)
+            learned = open_dataset(part.dataset, part.root, part.split)
+            check_disjoint(sorted(learned.picture_names & held.picture_names))
 
 
 def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
@@ -240,13 +259,15 @@ def _describe_recipe(recipe: "Recipe") -> str:
 def count_persons(data: "DataSection") -> tuple[int, int]:
     """Persons to learn from, and joints."""
     from spcnet.data.datasets import split_size
+    from spcnet.skeletons import SKELETONS
 
     sizes = [split_size(part.dataset, part.root, part.split) for part in data.parts]
-    return sum(persons for persons, _ in sizes), sizes[0][1]
+    joints = sizes[0][1] if data.skeleton is None else len(SKELETONS[data.skeleton])
+    return sum(persons for persons, _ in sizes), joints
 
 
 def _describe_data(data: "DataSection") -> str:
-    return " + ".join(f"{part.dataset} {part.split}" for part in data.parts)
+    return " + ".join(f"{part.title} {part.split}" for part in data.parts)
 
 
 @contextmanager
@@ -259,6 +280,8 @@ def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
         if now.score is not None:
             latest = f" score {now.score.headline:.2f}"
             _say_score(now.epoch, now.score)
+            for title, score in now.sources.items():
+                say(f"  {title}: {score.headline:.2f} %, {score.persons} persons")
         return now.score is None
 
     def note(now: "Progress") -> str:

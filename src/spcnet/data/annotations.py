@@ -20,6 +20,7 @@ class JointState(IntEnum):
     MISSING = 0  # not annotated: its coordinates mean nothing
     OCCLUDED = 1  # annotated, but hidden in the picture
     VISIBLE = 2
+    ABSENT = 3  # known not to be in the picture: it has no coordinates; no data set's file has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Annotation:
         crowd: the record stands for a group of people.
         number: what the record is called in its file, such as COCO's annotation id.
         image_number: what the picture is called there, such as COCO's image id.
+        opinion: (17, 3) where another model sees COCO's joints, x, y in image pixels and how
+            probable it is that this is right; see `spcnet.data.opinions`.
     """
 
     image: str
@@ -54,6 +57,7 @@ class Annotation:
     crowd: bool = False
     number: int | None = None
     image_number: int | None = None
+    opinion: Array | None = None
 
     def __post_init__(self) -> None:
         if self.box.size == 0:
@@ -64,8 +68,13 @@ class Annotation:
     @property
     def annotated(self) -> Array:
         """(K,) bool: joints that are visible or occluded."""
-        known: Array = self.states != JointState.MISSING
-        return known
+        return has_place(self.states)
+
+
+def has_place(states: Array) -> Array:
+    """Which joints are visible or occluded, of states of any shape."""
+    known: Array = (states == JointState.OCCLUDED) | (states == JointState.VISIBLE)
+    return known
 
 
 class Dataset(Protocol):

@@ -1,8 +1,9 @@
 """Augmentation, batched on the training device.
 
-Geometry is one affine a person and colour is one affine of RGB a person, so that sampling,
+Geometry is one affine per person and colour is one affine of RGB per person, so that sampling,
 jittering and normalising commute with what lies outside the picture, which stays 0. Every draw
-is a function of (seed, epoch, person), never of the process, worker or batch.
+is a function of (seed, epoch, person), never of the process, worker or batch. What is done to the
+picture itself before that (cut off, worn, a neighbour pasted in) is in `spcnet.data.wear`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spcnet.data.annotations import JointState, has_place
+from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store, batch_of
+from spcnet.data.wear import Neighbour, blur, compress, cut_off, draw_neighbour, paste
 from spcnet.geometry import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -27,6 +31,11 @@ LUMA = np.array([0.299, 0.587, 0.114])
 # the person's whole crop.
 PART_PADDING = (1.25, 2.0)
 SMALLEST_PART = 0.35
+EDGE = 0.02  # of the crop's side
+DARK = (0.25, 0.7)  # what is left of the light
+WORN = (8, 40)  # quality of JPEG, from and below
+SOFT = (1.5, 4.0)  # times that a crop out of focus is reduced
+WINDOW = (0.35, 1.0)  # side of a crop of a picture without anybody, of the picture's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,11 @@ class Augmentation:
         contrast: deviations from grey are multiplied by a uniform of 1 +- this.
         tint: each channel is multiplied by its own uniform of 1 +- this.
         grey_probability: share of crops without colour.
+        dark_probability: share of underexposed crops, down to a fraction of `DARK`.
+        blur_probability: share of crops out of focus.
+        jpeg_probability: share of pictures worn by JPEG.
+        cut_probability: share of pictures that end in the middle of the person.
+        neighbour_probability: share of crops with a part of another person pasted in.
     """
 
     rotation: float = 60.0
@@ -61,6 +75,11 @@ class Augmentation:
     contrast: float = 0.0
     tint: float = 0.2
     grey_probability: float = 0.0
+    dark_probability: float = 0.0
+    blur_probability: float = 0.0
+    jpeg_probability: float = 0.0
+    cut_probability: float = 0.0
+    neighbour_probability: float = 0.0
 
 
 NO_AUGMENTATION = Augmentation(rotation_probability=0, scale=0, flip_probability=0, tint=0)
@@ -73,17 +92,26 @@ class Batch:
     Attributes:
         images: (B, 3, S, S) float32, normalised; 0 outside the picture.
         points: (B, K, 2) float32 crop pixels.
-        annotated: (B, K) bool, visible or occluded joints.
+        annotated: (B, K) bool, joints of which something is known: visible, occluded or absent,
+            or seen by another model where there is no label.
+        absent: (B, K) bool, those that are known not to be in the picture.
+        trust: (B, K) float32, how probable it is that this is right: 1 of a label.
+        seconds: (B, K, 3) float32, a second opinion on labels: a point in crop pixels, and how
+            probable it was, before anything was seen, that it is right in place of the label.
     """
 
     images: Tensor
     points: Tensor
     annotated: Tensor
+    absent: Tensor
+    trust: Tensor
+    seconds: Tensor
 
 
-def generator(*, seed: int, epoch: int, person: int) -> np.random.Generator:
-    """The random numbers of one person in one epoch."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, person, 0]))
+def generator(*, seed: int, epoch: int, person: int, stream: int = 0) -> np.random.Generator:
+    """The random numbers of one person in one epoch, for one of several purposes."""
+    counter = [0, stream, person, 0]
+    return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=counter))
 
 
 def make_batch(
@@ -107,36 +135,150 @@ def make_batch(
         epoch: from which, with the seed and the person, all draws follow.
         device: where the crops are made.
     """
-    canvas, filled = batch_of(store, indices)
-    persons = store.persons
-    permutation = list(store.skeleton.flip_permutation)
-    affines, colours, points, states = [], [], [], []
-    for index in indices:
-        random = generator(seed=seed, epoch=epoch, person=int(index))
-        square = persons.centres[index], float(persons.sides[index])
-        if augmentation.part_probability:
-            known = persons.points[index][persons.states[index] != 0]
-            square = _draw_part(random, augmentation, *square, known)
-        affine, flipped = _draw_affine(random, augmentation, *square, size)
-        colours.append(_draw_colour(random, augmentation))
-        moved = apply_affine(affine, persons.points[index])
-        state = persons.states[index]
-        if flipped:
-            moved, state = moved[permutation], state[permutation]
-        affines.append(affine)
-        points.append(moved)
-        states.append(state)
-    images = _sample(
+    rows = [
+        _draw(store, int(index), size=size, augmentation=augmentation, seed=seed, epoch=epoch)
+        for index in indices
+    ]
+    persons = np.array([row.person for row in rows])
+    canvas, _ = batch_of(store, persons)
+    for row, pixels in zip(rows, canvas, strict=True):
+        if row.quality:
+            height, width = store.persons.sizes[row.person]
+            pixels[:height, :width] = compress(pixels[:height, :width], row.quality)
+    samples = _sample(
         torch.from_numpy(canvas).to(device),
-        torch.from_numpy(filled).to(device),
-        np.stack(affines),
+        torch.from_numpy(np.stack([row.kept for row in rows])).to(device),
+        np.stack([row.affine for row in rows]),
         size,
     )
+    for sample, row in zip(samples, rows, strict=True):
+        if row.neighbour is not None:
+            paste(sample, _sample_neighbour(store, row.neighbour, size, samples.device))
+    images = _colour(samples, torch.from_numpy(np.stack([row.colour for row in rows])).to(samples))
+    for row, image in zip(rows, images, strict=True):
+        if row.blur:
+            blur(image, row.blur)
+
+    def stack(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(row, name) for row in rows])).to(images.device)
+
     return Batch(
-        images=_colour(images, torch.from_numpy(np.stack(colours)).to(images)),
-        points=torch.from_numpy(np.stack(points)).to(images),
-        annotated=torch.from_numpy(np.stack(states) != 0).to(device),
+        images=images,
+        points=stack("points").to(images),
+        annotated=stack("annotated"),
+        absent=stack("absent"),
+        trust=stack("trust").to(images),
+        seconds=stack("seconds").to(images),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One person of a batch: what was drawn, and where its joints come to lie.
+
+    Attributes:
+        person: its number in the store.
+        affine: (2, 3) from its region to the crop.
+        kept: (4,) x0, y0, x1, y1 of the region that is picture; the rest is outside.
+        colour: (3, 4) affine of RGB.
+        quality: of JPEG, or 0.
+        blur: how many times the crop is reduced and enlarged again, or 0.
+        neighbour: what is pasted in.
+        points, annotated, absent, trust, seconds: as of `Batch`.
+    """
+
+    person: int
+    affine: Array
+    kept: Array
+    colour: Array
+    quality: int
+    blur: float
+    neighbour: Neighbour | None
+    points: Array
+    annotated: Array
+    absent: Array
+    trust: Array
+    seconds: Array
+
+
+def _draw(
+    store: Store, index: int, *, size: int, augmentation: Augmentation, seed: int, epoch: int
+) -> _Row:
+    """Everything about one person of a batch but its pixels; `index` as of `JoinedStores.drawn`."""
+    person = index % len(store)
+    persons = store.persons
+    random = generator(seed=seed, epoch=epoch, person=index)
+    wear = generator(seed=seed, epoch=epoch, person=index, stream=1)
+    states, opinions = persons.states[person], persons.opinions[person]
+    labelled, absent = has_place(states), states == JointState.ABSENT
+    seen = ~labelled & ~absent & (opinions[:, 2] >= LEAST)  # by another model alone
+    points = np.where(seen[:, None], opinions[:, :2], persons.points[person])
+    known = labelled | seen
+    square = persons.centres[person], float(persons.sides[person])
+    height, width = persons.sizes[person]
+    kept = np.array([0, 0, width, height])
+    if absent.all():
+        square = _draw_window(wear, *square)
+    elif wear.random() < augmentation.cut_probability:
+        kept, square = cut_off(wear, points[known], kept, square)
+    # Labels on the picture's edge lie a little beyond it at times.
+    slack = EDGE * float(persons.sides[person])
+    beyond = ((points < kept[:2] - slack) | (points > kept[2:] - 1 + slack)).any(axis=1)
+    absent = absent | (known & beyond)
+    if augmentation.part_probability:
+        square = _draw_part(random, augmentation, *square, points[known & ~absent])
+    affine, flipped = _draw_affine(random, augmentation, *square, size)
+    colour = _draw_colour(random, augmentation)
+    if wear.random() < augmentation.dark_probability:
+        colour = colour * wear.uniform(*DARK)
+    quality = int(wear.integers(*WORN)) if wear.random() < augmentation.jpeg_probability else 0
+    soft = wear.uniform(*SOFT) if wear.random() < augmentation.blur_probability else 0.0
+    neighbour = None
+    if wear.random() < augmentation.neighbour_probability:
+        neighbour = draw_neighbour(wear, store, size)
+    seconds = np.concatenate(
+        [
+            apply_affine(affine, opinions[:, :2]),
+            np.where(labelled & (opinions[:, 2] >= LEAST), store.doubts[person], 0.0)[:, None]
+            * opinions[:, 2:],
+        ],
+        axis=1,
+    )
+    values = {
+        "points": apply_affine(affine, points),
+        "annotated": known | absent,
+        "absent": absent,
+        "trust": np.where(seen, opinions[:, 2], 1.0),
+        "seconds": seconds,
+    }
+    if flipped:
+        permutation = list(store.skeleton.flip_permutation)
+        values = {name: value[permutation] for name, value in values.items()}
+    return _Row(
+        person=person, affine=affine, kept=kept, colour=colour, quality=quality, blur=soft,
+        neighbour=neighbour, **values,
+    )  # fmt: skip
+
+
+def _draw_window(random: np.random.Generator, centre: Array, side: float) -> tuple[Array, float]:
+    """A square somewhere in a picture without anybody."""
+    share = random.uniform(*WINDOW)
+    return centre + random.uniform(-0.4, 0.4, size=2) * side * (1 - share), share * side
+
+
+def _sample_neighbour(
+    store: Store, neighbour: Neighbour, size: int, device: torch.device
+) -> Tensor:
+    """The crop (5, S, S) of a neighbour: RGB, the mask of the picture, and what is pasted of it."""
+    canvas, filled = batch_of(store, np.array([neighbour.person]))
+    kept = np.concatenate([np.zeros_like(filled), filled[:, ::-1]], axis=1)
+    sample = _sample(
+        torch.from_numpy(canvas).to(device),
+        torch.from_numpy(kept).to(device),
+        neighbour.affine[None],
+        size,
+    )
+    return torch.cat([sample[0], neighbour.cover(size).to(sample)[None]])
 
 
 def _draw_part(
@@ -177,18 +319,21 @@ def _draw_colour(random: np.random.Generator, aug: Augmentation) -> Array:
     return np.column_stack([linear, offset])
 
 
-def _sample(canvas: Tensor, filled: Tensor, affines: Array, size: int) -> Tensor:
+def _sample(canvas: Tensor, kept: Tensor, affines: Array, size: int) -> Tensor:
     """Bilinear crops (B, 4, S, S) of RGB in 0..1 times a mask, and the mask itself.
 
-    The mask is 1 inside the picture, 0 outside, and blends between them as the pixels do.
+    The mask is 1 inside the picture, whose corners x0, y0, x1, y1 are `kept` (B, 4), 0 outside,
+    and blends between them as the pixels do.
     """
     count, height, width, _ = canvas.shape
     device = canvas.device
-    inside_x = torch.arange(width, device=device) < filled[:, 1:2]  # (B, W)
-    inside_y = torch.arange(height, device=device) < filled[:, 0:1]  # (B, H)
+    xs, ys = (torch.arange(length, device=device) for length in (width, height))
+    inside_x = (xs >= kept[:, 0:1]) & (xs < kept[:, 2:3])  # (B, W)
+    inside_y = (ys >= kept[:, 1:2]) & (ys < kept[:, 3:4])  # (B, H)
     source = torch.empty(count, 4, height, width, device=device)
-    source[:, :3] = canvas.permute(0, 3, 1, 2)  # 0 where no region lies
     source[:, 3] = inside_y.unsqueeze(2) & inside_x.unsqueeze(1)
+    source[:, :3] = canvas.permute(0, 3, 1, 2)
+    source[:, :3] *= source[:, 3:]
     to_region = torch.from_numpy(invert_affine(affines)).to(device, torch.float32)
     steps = torch.arange(size, dtype=torch.float32, device=device)
     crop = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # (S, S, 2)

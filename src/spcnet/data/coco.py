@@ -19,7 +19,7 @@ from spcnet.data.label_files import load_json
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.geometry import box_of_points
-from spcnet.skeletons import SKELETONS, Skeleton
+from spcnet.skeletons import BODY19, SKELETONS, Skeleton
 
 WANTED = "a COCO keypoint file"
 
@@ -67,6 +67,40 @@ def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
     there = (f for f in folders if any((f / picture).is_file() for picture in pictures))
     images = next(there, folders[0])
     return replace(labels, images=images)
+
+
+def read_nobody(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
+    """The pictures of a COCO file that have no annotation at all: nobody is there.
+
+    Each is one record without a person, whose joints are absent and whose box is the picture.
+
+    Args:
+        root: folder with ``SPLIT.json``, whose images have `width` and `height`.
+        split: such as ``"train"``.
+
+    Raises:
+        UserError: the file is not there or not what it should be, or no picture is empty.
+    """
+    path = Path(root) / f"{split}.json"
+    content = load_json(path, wanted=WANTED)
+    try:
+        peopled = {row["image_id"] for row in content["annotations"]}
+        annotations = [
+            Annotation(
+                image=str(image["file_name"]),
+                points=np.zeros((len(BODY19), 2)),
+                states=np.full(len(BODY19), JointState.ABSENT, dtype=np.uint8),
+                box=np.array([0.0, 0.0, image["width"] - 1.0, image["height"] - 1.0]),
+            )
+            for image in content["images"]
+            if image["id"] not in peopled
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not {WANTED}: {type(error).__name__} {error}") from None
+    if not annotations:
+        raise UserError(f"{path}: every picture has an annotation; none shows nobody")
+    images = next(f for f in (path.parent / "images", path.parent) if f.is_dir())
+    return AnnotatedPictures("nobody", split, BODY19, annotations, images)
 
 
 def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:

@@ -6,19 +6,21 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
-from spcnet.data.coco import read_coco
+from spcnet.data.coco import read_coco, read_nobody
 from spcnet.data.flic import read_flic
 from spcnet.data.leeds import parse_numbers, read_lsp, read_lspet
 from spcnet.data.mpii import read_mpii
+from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
-from spcnet.data.store import VERSION, PackedStore
+from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
 from spcnet.data.synthetic import render_figure
+from spcnet.data.unlabelled import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import LSP14
@@ -109,6 +111,11 @@ DATASETS: Mapping[str, DatasetInfo] = {
         citation="COCO: Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
     ),
 }
+# Pictures that have no labels to be scored by, only something to learn from.
+UNSCORED: Mapping[str, Callable[[Path, str], AnnotatedPictures]] = {
+    "unlabelled": read_unlabelled,
+    "nobody": read_nobody,
+}
 SYNTHETIC_PROTOCOL = "lspet-pck"
 
 log = logging.getLogger(__name__)
@@ -167,7 +174,7 @@ def dataset_info(name: str) -> DatasetInfo:
 
 def default_crop(name: str) -> CropRule:
     """The crop rule that goes with a data set."""
-    return "box" if name == "synthetic" else dataset_info(name).crop
+    return "box" if name == "synthetic" or name in UNSCORED else dataset_info(name).crop
 
 
 def default_protocol(name: str) -> str:
@@ -201,12 +208,12 @@ def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) ->
     Raises:
         UserError: as `open_dataset`.
     """
-    info = dataset_info(name)
+    read = UNSCORED[name] if name in UNSCORED else dataset_info(name).read
     if root is None:
         raise UserError(
             f"data set {name!r} needs its folder: --root PATH, or data.root in a recipe"
         )
-    return info.read(Path(root).expanduser(), split)
+    return read(Path(root).expanduser(), split)
 
 
 def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tuple[int, int]:
@@ -247,6 +254,7 @@ def cached_store(
     *,
     side: int,
     crop: CropRule | None = None,
+    opinions: str | os.PathLike[str] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> PackedStore:
     """The packed store of a split, packed into the cache when it is not there yet.
@@ -257,6 +265,7 @@ def cached_store(
         split: which part of it.
         side: largest side of a person's crop, pixels.
         crop: rule of the crops; by default the data set's own.
+        opinions: a file of another model's points, which are packed too.
         report: called while packing with the number of persons done and of all.
 
     Raises:
@@ -267,9 +276,14 @@ def cached_store(
     if name == "store":
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
+    if isinstance(dataset, AnnotatedPictures):
+        if opinions is not None:
+            dataset = with_opinions(dataset, opinions)
+        dataset = _taught(dataset)
     crop = crop or default_crop(name)
     key = {
         "root": _identity(root), "split": split, "side": side, "crop": crop, "version": VERSION,
+        "opinions": _identity(opinions),
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{digest}"
@@ -289,6 +303,14 @@ def cached_store(
     return PackedStore(folder)
 
 
+def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
+    """Without crowds, and without persons of whom no joint is known."""
+    if labels.name == "unlabelled":
+        return labels
+    persons = [p for p in labels.annotations if p.states.any() and not p.crowd]
+    return replace(labels, annotations=persons)
+
+
 def _identity(root: str | os.PathLike[str] | None) -> list[list[str | int]] | None:
     """What tells one data folder from another, or from an older state of itself."""
     if root is None:
@@ -305,7 +327,20 @@ def _identity(root: str | os.PathLike[str] | None) -> list[list[str | int]] | No
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Array:
-    """The order of an epoch, a function of seed and epoch alone."""
+    """The numbers below `count` in an order that is a function of seed and epoch alone."""
+    return _of_epoch(seed, epoch).permutation(count)
+
+
+def epoch_order(store: Store, *, seed: int, epoch: int) -> Array:
+    """The persons of an epoch, in order: a function of seed and epoch alone.
+
+    See `JoinedStores.drawn` for persons that are drawn more than once.
+    """
+    if isinstance(store, JoinedStores):
+        return store.drawn(_of_epoch(seed, epoch))
+    return shuffled(len(store), seed=seed, epoch=epoch)
+
+
+def _of_epoch(seed: int, epoch: int) -> np.random.Generator:
     # Another counter than any person's, so that orders and augmentations share no numbers.
-    bits = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 1])
-    return np.random.Generator(bits).permutation(count)
+    return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, 1]))

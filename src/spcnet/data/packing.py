@@ -18,6 +18,7 @@ from spcnet.data.store import FORMAT, VERSION, Persons
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers
 from spcnet.geometry import Array, apply_affine, compose_affines
+from spcnet.skeletons import COCO17
 
 SHARD_BYTES = 56_000_000
 # The region is this many crop sides wide: what a crop of scale 1.25 turned by 45 degrees reaches.
@@ -101,7 +102,7 @@ def _write(
         raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
     close_shard()
 
-    keys, points, states, centres, sides, references, sizes = (
+    keys, points, states, centres, sides, references, sizes, opinions = (
         np.stack(column) for column in zip(*rows, strict=True)
     )
     persons = Persons(
@@ -112,6 +113,7 @@ def _write(
         sides=sides.astype(np.float32),
         references=references.astype(np.float32),
         sizes=sizes,
+        opinions=opinions.astype(np.float32),
         offsets=np.asarray(offsets),
     )
     np.savez(folder / "persons.npz", **vars(persons))
@@ -148,8 +150,16 @@ def _regions(
                 np.float64(crop_side * scale),
                 np.float64(scale * (annotation.reference or np.nan)),
                 np.array(region.shape[:2]),
+                _moved(annotation.opinion, to_region),
             ),
         )
+
+
+def _moved(opinion: Array | None, to_region: Array) -> Array:
+    """An opinion (17, 3) in pixels of the region; improbable everywhere where there is none."""
+    if opinion is None:
+        return np.zeros((len(COCO17), 3))
+    return np.column_stack([apply_affine(to_region, opinion[:, :2]), opinion[:, 2]])
 
 
 def _cut(image: Array, centre: Array, crop_side: float, *, side: int) -> tuple[Array, Array, float]:

@@ -21,10 +21,10 @@ from PIL import Image
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
 from spcnet.geometry import Array
-from spcnet.skeletons import Skeleton
+from spcnet.skeletons import COCO17, Skeleton
 
 FORMAT = "spcnet-store"
-VERSION = 2
+VERSION = 3
 EXPANDED = "expanded.u8"
 
 
@@ -40,6 +40,8 @@ class Persons:
         sides: (N,) its side.
         references: (N,) the length that the data set itself normalises errors by, or NaN.
         sizes: (N, 2) height and width of the region.
+        opinions: (N, K, 3) where another model sees the joints, and how probable it is that this
+            is right; 0 where it says nothing. In the file they are COCO's 17 joints.
         offsets: (N + 1,) where each JPEG begins, counted over all shards.
     """
 
@@ -50,13 +52,16 @@ class Persons:
     sides: Array
     references: Array
     sizes: Array
+    opinions: Array
     offsets: Array
 
 
 class Store(Protocol):
     """Packed persons, whether of one store or of several."""
 
-    persons: Persons
+    @property
+    def persons(self) -> Persons:
+        """With the joints of `skeleton`."""
 
     def __len__(self) -> int: ...
 
@@ -67,6 +72,10 @@ class Store(Protocol):
     @property
     def dataset(self) -> str:
         """Whose protocol the persons are scored by."""
+
+    @property
+    def doubts(self) -> Array:
+        """Of each person the share of labels believed to be wrong where an opinion differs."""
 
     @property
     def pictures(self) -> set[str]:
@@ -111,7 +120,7 @@ class PackedStore:
             if self.header.get("format") != FORMAT or self.header.get("version") != VERSION:
                 raise UserError(f"{header}: not a store of version {VERSION}; pack it again")
             with np.load(self.folder / "persons.npz", allow_pickle=False) as arrays:
-                self.persons = Persons(**{name: arrays[name] for name in arrays.files})
+                self._packed = Persons(**{name: arrays[name] for name in arrays.files})
         except (OSError, ValueError, TypeError, BadZipFile) as error:
             raise UserError(f"{self.folder}: a broken store ({error}); pack it again") from None
         for shard in self.header["shards"]:
@@ -120,7 +129,22 @@ class PackedStore:
                 raise UserError(f"{path}: missing or cut short; pack the store again")
 
     def __len__(self) -> int:
-        return len(self.persons.sides)
+        return len(self._packed.sides)
+
+    @cached_property
+    def persons(self) -> Persons:
+        """The persons with the joints of their annotations."""
+        return self.persons_as(self.skeleton)
+
+    def persons_as(self, skeleton: Skeleton) -> Persons:
+        """The persons with the joints of a skeleton, by their names; others are not annotated."""
+        packed = self._packed
+        return replace(
+            packed,
+            points=_in_order(packed.points, self.skeleton, skeleton),
+            states=_in_order(packed.states, self.skeleton, skeleton),
+            opinions=_in_order(packed.opinions, COCO17, skeleton),
+        )
 
     @cached_property
     def skeleton(self) -> Skeleton:
@@ -132,6 +156,11 @@ class PackedStore:
         """The name of the data set that was packed."""
         name: str = self.header["dataset"]
         return name
+
+    @property
+    def doubts(self) -> Array:
+        """Labels are believed, whatever another model says."""
+        return np.zeros(len(self))
 
     @property
     def pictures(self) -> set[str]:
@@ -190,29 +219,54 @@ class PackedStore:
 
 
 class JoinedStores:
-    """Several stores as one, one after the other, with the joints of the first.
+    """Several stores as one, one after the other, with the joints of one skeleton.
 
-    A joint that another store does not have is not annotated on its persons.
+    A joint that a store does not have is not annotated on its persons.
 
     Args:
         stores: at least one.
+        skeleton: whose joints; by default the first store's.
+        shares: for each store the share of an epoch that is drawn from it, or None for stores
+            that divide the rest by their numbers of persons; by default all do.
+        doubts: for each store the share of its labels that are believed to be wrong where an
+            opinion differs from them; by default none.
+        titles: what the stores are called; by default as their data sets.
 
     Raises:
-        UserError: a store has no joint of the first one's.
+        UserError: a store has no joint of the skeleton; or the shares are more than 1, or leave
+            nothing to the others.
     """
 
-    def __init__(self, stores: Sequence[PackedStore]) -> None:
+    def __init__(
+        self,
+        stores: Sequence[PackedStore],
+        *,
+        skeleton: Skeleton | None = None,
+        shares: Sequence[float | None] | None = None,
+        doubts: Sequence[float] | None = None,
+        titles: Sequence[str] | None = None,
+    ) -> None:
         self.stores = list(stores)
+        self.titles = list(titles or [store.dataset for store in self.stores])
         first = self.stores[0]
-        self.skeleton, self.dataset = first.skeleton, first.dataset
-        parts = [_with_joints(store, self.skeleton) for store in self.stores]
+        self.skeleton, self.dataset = skeleton or first.skeleton, first.dataset
+        for store in self.stores:
+            if not set(store.skeleton.joints) & set(self.skeleton.joints):
+                raise UserError(
+                    f"{store.folder}: its persons have none of the joints of "
+                    f"{self.skeleton.name!r}; they have {', '.join(store.skeleton.joints)}"
+                )
+        parts = [store.persons_as(self.skeleton) for store in self.stores]
         self.persons = Persons(
             **{
                 name: np.concatenate([getattr(part, name) for part in parts])
                 for name in (f.name for f in fields(Persons))
             }
         )
-        self._begins = np.cumsum([0, *map(len, self.stores)])
+        sizes = [len(store) for store in self.stores]
+        self.doubts = np.repeat(doubts or [0.0] * len(sizes), sizes)
+        self._begins = np.cumsum([0, *sizes])
+        self._draws = _draws(sizes, shares or [None] * len(sizes))
 
     def __len__(self) -> int:
         return int(self._begins[-1])
@@ -222,25 +276,58 @@ class JoinedStores:
         """The pictures' names, each with its data set's."""
         return set().union(*(store.pictures for store in self.stores))
 
+    @property
+    def sources(self) -> dict[str, slice]:
+        """Which persons are whose."""
+        ends = zip(self._begins[:-1].tolist(), self._begins[1:].tolist(), strict=True)
+        return {title: slice(*rows) for title, rows in zip(self.titles, ends, strict=True)}
+
     def region(self, index: int) -> Array:
         """The region of one person, RGB uint8 (H, W, 3)."""
         which = int(np.searchsorted(self._begins, index, side="right")) - 1
         return self.stores[which].region(index - self._begins[which])
 
+    def drawn(self, random: np.random.Generator) -> Array:
+        """The persons of an epoch (N,), in the stores' shares and in random order.
 
-def _with_joints(store: PackedStore, skeleton: Skeleton) -> Persons:
-    """A store's persons with the joints of a skeleton, by their names."""
-    persons, own = store.persons, store.skeleton.joints
-    if own == skeleton.joints:
-        return persons
-    shared = [joint for joint in skeleton.joints if joint in own]
-    if not shared:
+        A person that is drawn again in an epoch is counted on by N, so that each draw has a number
+        of its own; modulo N it is the person.
+        """
+        if all(draws == len(store) for draws, store in zip(self._draws, self.stores, strict=True)):
+            return random.permutation(len(self))
+        parts = []
+        for begin, store, draws in zip(self._begins, self.stores, self._draws, strict=False):
+            rounds = -(-draws // len(store))
+            order = [begin + random.permutation(len(store)) + n * len(self) for n in range(rounds)]
+            parts.append(np.concatenate(order)[:draws] if rounds else np.empty(0, dtype=int))
+        return random.permutation(np.concatenate(parts))
+
+
+def _draws(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:
+    """How many persons of each store an epoch has; in all as many as there are."""
+    total = sum(sizes)
+    fixed = sum(share for share in shares if share is not None)
+    rest = sum(size for size, share in zip(sizes, shares, strict=True) if share is None)
+    if fixed > 1 + 1e-9 or (rest and fixed > 1 - 1e-9) or (not rest and fixed < 1 - 1e-9):
         raise UserError(
-            f"{store.folder}: its persons have none of the joints of {skeleton.name!r}; they have "
-            f"{', '.join(own)}"
+            f"shares of the data sets add up to {fixed:g}; they must add up to 1, or to less "
+            "where a data set without a share takes the rest"
         )
-    points = np.zeros((len(store), len(skeleton), 2), dtype=persons.points.dtype)
-    states = np.zeros((len(store), len(skeleton)), dtype=persons.states.dtype)
-    to, source = [skeleton.index(j) for j in shared], [own.index(j) for j in shared]
-    points[:, to], states[:, to] = persons.points[:, source], persons.states[:, source]
-    return replace(persons, points=points, states=states)
+    wanted = [
+        total * (share if share is not None else (1 - fixed) * size / rest)
+        for size, share in zip(sizes, shares, strict=True)
+    ]
+    # Rounded so that they add up.
+    ends = np.round(np.cumsum([0.0, *wanted])).astype(int)
+    return [int(draws) for draws in np.diff(ends)]
+
+
+def _in_order(values: Array, own: Skeleton, wanted: Skeleton) -> Array:
+    """Values (N, K, ...) of joints in another skeleton's order; 0 where a joint is not there."""
+    if own.joints == wanted.joints:
+        return values
+    ordered = np.zeros((len(values), len(wanted), *values.shape[2:]), dtype=values.dtype)
+    for column, joint in enumerate(wanted.joints):
+        if joint in own.joints:
+            ordered[:, column] = values[:, own.index(joint)]
+    return ordered

@@ -421,6 +421,10 @@ def _longer_side(truth: GroundTruth) -> Array:
 
 
 _PELVIS_AND_THORAX = ("pelvis", "thorax")
+_NO_LIMBS = (
+    *_PELVIS_AND_THORAX, "neck", "head_top",
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+)  # fmt: skip
 _LSP = "PCK@0.2 of left shoulder - right hip; all 14 joints whatever their flag"
 
 PCK_RULES: Mapping[str, Rule] = {
@@ -489,6 +493,17 @@ PCK_RULES: Mapping[str, Rule] = {
             parts=HEAD_AND_NECK,
             left_out=_PELVIS_AND_THORAX,
             limbs=True,
+            also=(0.1,),
+        ),
+        Rule(
+            name="torso-pck",
+            data=None,
+            title="PCK@0.2 of left shoulder - right hip; labelled limb joints, persons with both "
+            "reference joints",
+            length=_labelled_torso,
+            threshold=0.2,
+            parts=LEFT_RIGHT,
+            left_out=_NO_LIMBS,
             also=(0.1,),
         ),
         Rule(

@@ -65,6 +65,14 @@ class InformationDistribution(nn.Module):
         return fused, weights
 
 
+def begin_squeeze_at_zero(network: nn.Module) -> None:
+    """Let SIM weigh all levels alike at first, everywhere."""
+    for module in network.modules():
+        if isinstance(module, InformationDistribution):
+            nn.init.zeros_(module.squeeze.weight)
+            nn.init.zeros_(module.squeeze.bias)
+
+
 class SumFusion(nn.Module):
     """Element-wise sum of the levels ("IC + Sum" of Table 2).
 

@@ -8,13 +8,15 @@ import torch
 
 from spcnet.data.augmentation import make_batch
 from spcnet.data.datasets import default_protocol
-from spcnet.data.store import Store
+from spcnet.data.store import JoinedStores, Store
 from spcnet.heatmaps import HeatmapKind, Refinement, activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.precision import autocast
 from spcnet.training.recipe import Recipe
 from spcnet.training.workers import Workers
+
+SEVERAL = "torso-pck"  # the protocol that persons of several data sets are scored by
 
 
 def refinement_of(kind: HeatmapKind) -> Refinement:
@@ -33,11 +35,11 @@ def score_store(
     *,
     workers: Workers,
     batch_size: int = 32,
-) -> Score:
-    """Score of a network over the plain crops of a store, by its data set's protocol.
+) -> tuple[Score, dict[str, Score]]:
+    """Score of a network over the plain crops of a store, and of each source where it has several.
 
-    Every process takes every so-manieth person, so that each is looked at once however many there
-    are; all of them get the score.
+    One data set is scored by its own protocol, several by `SEVERAL`. Every process takes every
+    n-th person, so that each is predicted once however many there are; all of them get the scores.
     """
     was_training = network.training
     network.eval()
@@ -55,7 +57,19 @@ def score_store(
             heatmaps, refinement=refinement_of(recipe.loss.kind), sigma=recipe.loss.sigma
         )
         found = cells_to_pixels(cells, PoseNetwork.stride)
-        parts.append((rows, *(t.cpu().numpy() for t in (found, batch.points, batch.annotated))))
+        parts.append(
+            (
+                rows,
+                *(
+                    t.cpu().numpy()
+                    for t in (
+                        found,
+                        batch.points,
+                        batch.annotated & ~batch.absent & (batch.trust == 1),
+                    )
+                ),
+            )
+        )
     network.train(was_training)
     everyone: list[tuple[Any, ...]] = [
         part for of_worker in workers.gather(parts) for part in of_worker
@@ -64,14 +78,24 @@ def score_store(
         np.concatenate(column) for column in zip(*everyone, strict=True)
     )
     rank = np.argsort(order)
-    labels = GroundTruth(
-        points=points[rank],
-        annotated=annotated[rank],
-        skeleton=store.skeleton,
-        boxes=_tight_boxes(points[rank], annotated[rank]),
-        references=store.persons.references * size / store.persons.sides,
-    )
-    return score(default_protocol(store.dataset), predicted[rank], labels)
+    predicted, points, annotated = predicted[rank], points[rank], annotated[rank]
+    references = store.persons.references * size / store.persons.sides
+    boxes = _tight_boxes(points, annotated)
+
+    def scored(protocol: str, rows: slice) -> Score:
+        labels = GroundTruth(
+            points=points[rows],
+            annotated=annotated[rows],
+            skeleton=store.skeleton,
+            boxes=boxes[rows],
+            references=references[rows],
+        )
+        return score(protocol, predicted[rows], labels)
+
+    if not isinstance(store, JoinedStores):
+        return scored(default_protocol(store.dataset), slice(None)), {}
+    sources = {title: scored(SEVERAL, rows) for title, rows in store.sources.items()}
+    return scored(SEVERAL, slice(None)), sources
 
 
 def _tight_boxes(points: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Any:

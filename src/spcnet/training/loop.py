@@ -34,7 +34,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from spcnet.checkpoints import ModelCard
 from spcnet.data.augmentation import Batch, make_batch
-from spcnet.data.datasets import shuffled
+from spcnet.data.datasets import epoch_order
 from spcnet.data.store import Store
 from spcnet.devices import memory_suffices
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.registry import create_model
+from spcnet.models.selective import begin_squeeze_at_zero
 from spcnet.tensor_files import read_metadata, read_tensors
 from spcnet.training.board import Board, writer_class
 from spcnet.training.evaluation import refinement_of, score_store
-from spcnet.training.losses import Taught, heatmap_loss
+from spcnet.training.losses import Doubts, Taught, heatmap_loss
 from spcnet.training.optimisation import (
     learning_rate,
     make_optimizer,
@@ -95,6 +96,7 @@ class Progress:
         images_per_second: over the last steps.
         seconds_left: estimate.
         score: of the held-out persons when this progress follows an evaluation.
+        sources: the same of each data set, where persons of several are held out.
     """
 
     step: int
@@ -106,6 +108,7 @@ class Progress:
     images_per_second: float
     seconds_left: float
     score: Score | None = None
+    sources: Mapping[str, Score] = field(default_factory=dict)
 
 
 def train(
@@ -193,6 +196,8 @@ class Run:
         network = create_model(
             recipe.model.variant, num_joints=len(store.skeleton), **recipe.model.arguments
         )
+        if recipe.model.squeeze == "zero":
+            begin_squeeze_at_zero(network)
         if plan.sync_batchnorm:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         if plan.precision == "fp64":
@@ -296,7 +301,7 @@ class Run:
         size = self.recipe.training.batch_size
         while self.step < self.steps:
             epoch, position = divmod(self.step, self.steps_per_epoch)
-            order = shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch + 1)
+            order = epoch_order(self.store, seed=self.recipe.seed, epoch=epoch + 1)
             for row in range(position, self.steps_per_epoch):
                 yield epoch + 1, order[row * size : (row + 1) * size]
 
@@ -311,7 +316,7 @@ class Run:
         plan = recipe.training
         lr = learning_rate(recipe, self.step, self.steps, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("rate", 1.0)
         if plan.frozen_batchnorm:
             freeze_statistics(self.network)
         self.optimizer.zero_grad(set_to_none=True)
@@ -387,6 +392,9 @@ class Run:
                 cells = images.shape[-1] // PoseNetwork.stride
                 taught = Taught(self.teacher.look(images, cells=cells), recipe.loss.teacher_share)
             outputs = self.forward(images)
+        doubts = None
+        if recipe.data.believes_opinions:
+            doubts = Doubts(batch.trust, batch.seconds[..., :2], batch.seconds[..., 2])
         return heatmap_loss(
             outputs,
             batch.points.double() if double else batch.points,
@@ -394,7 +402,9 @@ class Run:
             kind=recipe.loss.kind,
             sigma=recipe.loss.sigma,
             stride=PoseNetwork.stride,
+            absent=batch.absent,
             noise=recipe.loss.noise(self.store.skeleton),
+            doubts=doubts,
             taught=taught,
         )
 
@@ -467,19 +477,23 @@ class Run:
             return
         kept = self._kept()
         self.workers.take_over(kept)
-        score = score_store(kept, self.holdout, self.recipe, workers=self.workers)
+        score, sources = score_store(kept, self.holdout, self.recipe, workers=self.workers)
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
+        headline = score.headline
+        if sources:  # each counts alike, however many persons it holds out
+            entry["sources"] = {title: found.to_dict() for title, found in sources.items()}
+            headline = float(np.mean([found.headline for found in sources.values()]))
         best = max((before["headline"] for before in self.scores), default=-math.inf)
-        self.scores.append({**entry, "headline": score.headline})
+        self.scores.append({**entry, "headline": headline})
         if not self.workers.first:
             return
         self.directory.log(**entry)
-        if self.recipe.training.keep_best and score.headline > best:
+        if self.recipe.training.keep_best and headline > best:
             self.directory.save_model(BEST, kept.state_dict(), self._card())
         if self.board is not None:
             self.board.add_score(self.step, score)
             self.board.add_pictures(self.step, kept, self.holdout, self.recipe)
-        report(replace(progress, score=score))
+        report(replace(progress, score=score, sources=sources))
 
     def _plain_copy(self) -> PoseNetwork:
         """A copy of the average that normalises for itself, whatever the processes share."""
@@ -588,6 +602,14 @@ class Run:
             "joints": list(store.skeleton.joints),
         }
 
+    def _held_out(self, entry: Mapping[str, Any]) -> list[tuple[str, str | None, Any]]:
+        """Title, part and score of each source of an evaluation."""
+        data = self.recipe.data
+        if "sources" not in entry:
+            return [(data.dataset, data.holdout, entry["score"])]
+        parts = {part.title: part.holdout for part in data.parts if part.holdout is not None}
+        return [(title, parts.get(title), found) for title, found in entry["sources"].items()]
+
     def _card(self) -> ModelCard:
         from spcnet import __version__
 
@@ -604,7 +626,7 @@ class Run:
             training={
                 "dataset": recipe.data.dataset,
                 "images": " + ".join(
-                    [recipe.data.train, *(f"{p.dataset} {p.split}" for p in recipe.data.more)]
+                    [recipe.data.train, *(f"{p.title} {p.split}" for p in recipe.data.more)]
                 ),
                 "persons": len(self.store),
                 "seed": recipe.seed,
@@ -618,10 +640,13 @@ class Run:
             },
             scores=[
                 {
-                    "data": f"{recipe.data.dataset} {recipe.data.holdout}, held out",
-                    **{name: entry[name] for name in ("epoch", "step", "score")},
+                    "data": f"{title} {part}, held out",
+                    "epoch": entry["epoch"],
+                    "step": entry["step"],
+                    "score": found,
                 }
                 for entry in self.scores[-1:]
+                for title, part, found in self._held_out(entry)
             ],
             version=__version__,
             licence=LICENCE,

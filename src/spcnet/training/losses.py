@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,25 @@ class LabelNoise:
     mirror: Sequence[int]
 
 
+CERTAIN = LabelNoise(0.0, 0.0, ())
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What is believed of each label before the network has its say.
+
+    Attributes:
+        trust: (B, K) that the label is meant at all: 1 of an annotator's; of another model's point
+            its own probability, and what it lacks of 1 may be anywhere.
+        points: (B, K, 2) crop pixels, a second opinion.
+        second: (B, K) that the second opinion is right in place of the label.
+    """
+
+    trust: Tensor
+    points: Tensor
+    second: Tensor
+
+
 def heatmap_loss(
     outputs: Sequence[Tensor],
     points: Tensor,
@@ -48,7 +67,9 @@ def heatmap_loss(
     kind: HeatmapKind,
     sigma: float,
     stride: int,
+    absent: Tensor | None = None,
     noise: LabelNoise | None = None,
+    doubts: Doubts | None = None,
     taught: Taught | None = None,
 ) -> Tensor:
     """Loss (O,) of each supervised output; their sum is what is minimised (eq. 6).
@@ -57,44 +78,59 @@ def heatmap_loss(
         outputs: O = S (+ 1) raw outputs (B, K, H, W).
         points: (B, K, 2) crop pixels.
         annotated: (B, K) bool; other joints weigh 0.
+        absent: (B, K) bool, joints that are known not to be in the picture, wherever their point;
+            as if they lay outside the crop.
         kind: ``"gaussian"``, half the squared error over B*K*H*W, zero where a joint lies outside
             the crop; ``"softmax"``, cross-entropy over B*K of the joints inside;
             ``"softmax_absent"``, the same with one more place, which is right for those outside.
         sigma: of the target in cells.
         stride: of the heatmaps.
         noise: with a cross-entropy, what the labels are forgiven; see `_forgiving`.
+        doubts: with a cross-entropy, which labels are less than certain, and second opinions.
         taught: what another network saw, for a share of the loss.
     """
     raw = torch.stack([output.float() for output in outputs])  # (O, B, K, H, W)
     height, width = raw.shape[-2:]
     cells = pixels_to_cells(points, stride)
-    target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
+    gone = torch.zeros_like(annotated) if absent is None else absent
     if kind == "gaussian":
+        target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
+        target = target * (~gone)[..., None, None]
         losses = _squared_errors(raw, target, annotated)
         if taught is None:
             return losses
         lesson = taught.places * (2 * math.pi * sigma**2)
         lessons = _squared_errors(raw, lesson, torch.ones_like(annotated))
         return torch.lerp(losses, lessons.to(losses), taught.share)
-    absent = kind == "softmax_absent"
-    inside = ((cells > -0.5) & (cells < cells.new_tensor([width, height]) - 0.5)).all(-1)
-    share = target.flatten(-2)
-    share = share / share.sum(-1, keepdim=True).clamp_min(1e-6)  # (B, K, H*W)
-    if absent:
-        share = F.pad(share * inside.unsqueeze(-1), (0, 1))
-        share[..., -1] = (~inside).to(share)
+    knows_absent = kind == "softmax_absent"
+
+    def shares(of: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each place (B, K, P), for points in cells; and whether these lie inside."""
+        inside = ((of > -0.5) & (of < of.new_tensor([width, height]) - 0.5)).all(-1) & ~gone
+        share = gaussian_heatmaps(of, (height, width), sigma=sigma).flatten(-2)
+        share = share / share.sum(-1, keepdim=True).clamp_min(1e-6)  # (B, K, H*W)
+        if knows_absent:
+            share = F.pad(share * inside.unsqueeze(-1), (0, 1))
+            share[..., -1] = (~inside).to(share)
+        return share, inside
+
+    share, inside = shares(cells, gone)
     # Without a place for absent joints, one outside the crop has none to be found at.
-    known = annotated & (inside | absent)  # (B, K)
-    places = log_places(raw, absent=absent)  # (O, B, K, P)
-    if noise is None:
+    known = annotated & (inside | knows_absent)  # (B, K)
+    places = log_places(raw, absent=knows_absent)  # (O, B, K, P)
+    if noise is None and doubts is None:
         entropies = -(share * places).sum(-1)  # (O, B, K)
     else:
-        entropies = _forgiving(places, share, known, noise)
+        second = None
+        if doubts is not None:
+            second, there = shares(pixels_to_cells(doubts.points, stride), gone)
+            doubts = replace(doubts, second=doubts.second * (there | knows_absent))
+        entropies = _forgiving(places, share, known, noise or CERTAIN, doubts, second)
     losses = (known * entropies).sum((-1, -2)) / known.numel()  # (O,)
     if taught is None:
         return losses
     lesson = taught.places.flatten(-2).to(places)
-    if absent:
+    if knows_absent:
         lesson = torch.cat([lesson, 1 - lesson.sum(-1, keepdim=True)], dim=-1).clamp_min(0)
     lessons = -(lesson * places).sum((-1, -2, -3)) / known.numel()
     return torch.lerp(losses, lessons.to(losses), taught.share)
@@ -106,24 +142,39 @@ def _squared_errors(raw: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     return 0.5 * (weight * (raw - target) ** 2).sum((-1, -2, -3, -4)) / target.numel()
 
 
-def _forgiving(places: Tensor, share: Tensor, known: Tensor, noise: LabelNoise) -> Tensor:
-    """Cross-entropies (O, B, K) of a mixture: labels are right, or anywhere, or swapped.
+def _forgiving(
+    places: Tensor,
+    share: Tensor,
+    known: Tensor,
+    noise: LabelNoise,
+    doubts: Doubts | None = None,
+    second: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropies (O, B, K) of a mixture: labels are right, or anywhere, swapped, or others'.
 
     A label of which the network is sure that it is wrong pulls ever less, as its likelihood comes
-    to be that of the other ways in which it may have come about. Where the labels agree with the
-    network, it is the plain cross-entropy but for a constant.
+    to be that of the other ways in which it may have come about. So the network itself decides
+    between a label and a second opinion, by which of the two it finds likelier. Where the labels
+    agree with the network, it is the plain cross-entropy but for a constant.
 
     Args:
         places: (O, B, K, P) logarithms of the probabilities of the places.
         share: (B, K, P) of the target.
         known: (B, K) bool, joints that count.
         noise: how often labels are wrong.
+        doubts: what is believed of each label.
+        second: (B, K, P) of the second opinions.
     """
     entropy: Tensor = -torch.xlogy(share, share).sum(-1)  # (B, K): the least there is to pay
     excess = -(share * places).sum(-1) - entropy
-    if noise.astray:
-        anywhere = math.log(share.shape[-1]) - entropy
-        excess = _mixed(excess, anywhere.expand_as(excess), noise.astray)
+    if doubts is not None and second is not None:
+        least = -torch.xlogy(second, second).sum(-1)
+        other = -(second * places).sum(-1) - least
+        excess = _mixed(excess, other, doubts.second)
+    astray = noise.astray if doubts is None else 1 - (1 - noise.astray) * doubts.trust
+    anywhere = math.log(share.shape[-1]) - entropy
+    if doubts is not None or noise.astray:
+        excess = _mixed(excess, anywhere.expand_as(excess), astray)
     if noise.swapped:
         mirror = list(noise.mirror)
         swapped = -(share[:, mirror] * places).sum(-1) - entropy[:, mirror]
@@ -133,7 +184,11 @@ def _forgiving(places: Tensor, share: Tensor, known: Tensor, noise: LabelNoise) 
     return excess + entropy
 
 
-def _mixed(usual: Tensor, other: Tensor, share: float) -> Tensor:
-    """Negative log-likelihood where a share is explained otherwise."""
-    mixed: Tensor = -torch.logaddexp(math.log1p(-share) - usual, math.log(share) - other)
-    return mixed
+def _mixed(usual: Tensor, other: Tensor, share: float | Tensor) -> Tensor:
+    """Negative log-likelihood where a share, or a share (B, K) each, is explained otherwise."""
+    if isinstance(share, Tensor):
+        # Where the share is 0 the logarithm's gradient would be no number.
+        there = share.clamp(1e-6, 1 - 1e-6)
+        mixed = -torch.logaddexp(torch.log1p(-there) - usual, there.log() - other)
+        return torch.where(share > 0, mixed, usual)
+    return -torch.logaddexp(math.log1p(-share) - usual, math.log(share) - other)

@@ -2,22 +2,38 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spcnet.models.selective import InformationDistribution
 from spcnet.training.muon import Muon
 from spcnet.training.recipe import Recipe
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser; norms and biases are not decayed."""
+    """The recipe's optimiser; norms and biases are not decayed, and SIM's squeeze goes slowly.
+
+    Every channel's gradient on the squeeze agrees in sign, since it reads a sum of ReLUs: a step
+    of one size for each weight moves a logit by up to the channels' number of them, which
+    saturates the softmax within 50 steps, and levels that weigh nothing learn nothing.
+    """
     plan = recipe.optimizer
-    parameters = list(network.parameters())
-    groups = [
+    squeeze: list[nn.Parameter] = []
+    rate = 1.0
+    for module in network.modules():
+        if isinstance(module, InformationDistribution):
+            squeeze += module.squeeze.parameters()
+            rate = plan.squeeze_rate or 2 / module.squeeze.in_channels
+    slow = set(squeeze)
+    parameters = [p for p in network.parameters() if p not in slow]
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if squeeze:
+        groups.append({"params": squeeze, "weight_decay": 0.0, "rate": rate})
     if plan.name == "muon":
         return Muon(groups, lr=plan.lr, eps=plan.eps)
     if plan.name == "adamw":

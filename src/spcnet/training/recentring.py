@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from spcnet.models.bottlenecks import Bottleneck
 from spcnet.models.network import Feedback, PoseNetwork
 
+REACH = 8  # deviations from its mean within which all values of a normalised channel lie
+
 
 def free_convolutions(network: nn.Module) -> list[nn.Conv2d]:
     """The convolutions whose bias the batch norms behind them take away again."""
@@ -53,6 +55,7 @@ def recentre(network: PoseNetwork, images: Tensor) -> None:
         convolution.bias -= mean.to(convolution.bias)
         return output - mean.to(output)[:, None, None]
 
+    _recentre_stem(network)
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     with ExitStack() as hooks:
         for norm in norms:
@@ -64,6 +67,23 @@ def recentre(network: PoseNetwork, images: Tensor) -> None:
         for convolution in free_convolutions(network):
             hooks.callback(convolution.register_forward_hook(centre).remove)
         network(images)
+
+
+def _recentre_stem(network: PoseNetwork) -> None:
+    """Bring down channels of the stem that its first ReLU never cuts.
+
+    A channel whose smallest value, by its norm, lies above 0 passes the ReLU as it is, so that a
+    constant taken from it reaches the first block's norm and shortcut, and no further than that.
+    """
+    first, block = network.stem[1], network.stem[3]
+    assert isinstance(first, nn.BatchNorm2d) and isinstance(block, Bottleneck)
+    norm, shortcut = block.norm1, block.shortcut
+    excess = (first.bias - REACH * first.weight.abs()).clamp_min(0)
+    first.bias -= excess
+    assert norm.running_mean is not None
+    norm.running_mean -= excess.to(norm.running_mean)
+    if isinstance(shortcut, nn.Conv2d) and shortcut.bias is not None:
+        shortcut.bias += shortcut.weight.flatten(1) @ excess
 
 
 def _mean(x: Tensor) -> Tensor:

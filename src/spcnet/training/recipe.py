@@ -25,7 +25,7 @@ from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.heatmaps import HeatmapKind
 from spcnet.models.network import FusionKind, ModuleKind
-from spcnet.skeletons import Skeleton
+from spcnet.skeletons import SKELETONS, Skeleton
 from spcnet.training.losses import LabelNoise
 
 
@@ -72,9 +72,19 @@ class ModelSection(Section):
     weights: str | None = Field(
         None, description="a model or .safetensors whose weights the run begins with"
     )
+    anew: list[str] = Field(
+        [], description="modules that begin anew all the same, such as `distribute.squeeze`"
+    )
+    squeeze: Literal["zero", "literal"] = Field(
+        "zero",
+        description="how SIM's squeeze begins: at zero, which weighs all levels alike, or as any "
+        "other convolution",
+    )
 
 
-DatasetName = Literal["mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store"]
+DatasetName = Literal[
+    "mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store", "unlabelled", "nobody"
+]
 
 
 class MoreData(Section):
@@ -83,14 +93,28 @@ class MoreData(Section):
     dataset: DatasetName = Field(description="as `data.dataset`")
     root: str | None = Field(None, description="as `data.root`; --set data.more.0.root=PATH")
     split: str = Field("train", description="as `data.train`")
+    holdout: str | None = Field(None, description="as `data.holdout`")
     crop: CropRule | None = Field(None, description="as `data.crop`")
+    share: float | None = Field(None, gt=0, le=1, description="as `data.share`")
+    opinions: str | None = Field(None, description="as `data.opinions`")
+    doubt: float = Field(0, ge=0, lt=1, description="as `data.doubt`")
+
+    @property
+    def title(self) -> str:
+        """What the source is called: the data set, and its folder where it may be any."""
+        if self.dataset == "coco" and self.root is not None:
+            return Path(self.root).stem
+        return self.dataset
 
 
 class DataSection(Section):
     """Which persons to learn from."""
 
     dataset: DatasetName = Field(
-        "lspet", description="a data set, or `store` for one that `spcnet data pack` wrote"
+        "lspet",
+        description="a data set; `store` for one that `spcnet data pack` wrote; `unlabelled`, a "
+        "folder of pictures of one person each; `nobody`, the pictures of a COCO file that have no "
+        "annotation",
     )
     root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
     train: str = Field(
@@ -102,18 +126,61 @@ class DataSection(Section):
     crop: CropRule | None = Field(
         None, description="rule of the crops; by default the data set's own"
     )
+    skeleton: str | None = Field(
+        None, description="whose joints are learned, such as body19; by default `dataset`'s"
+    )
+    share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of an epoch that is drawn from this data set; data "
+        "sets without one divide the rest by their sizes",
+    )
+    opinions: str | None = Field(
+        None,
+        description="a JSON of another model's points (person -> 17 x [x, y, probability]), "
+        "which teach joints without a label",
+    )
+    doubt: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="share of labels believed to be wrong where an opinion differs; "
+        "for the softmax kinds",
+    )
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
     more: list[MoreData] = Field(
         [],
         description="further data sets to learn from, each with `dataset`, `root`, `split`, "
-        "`crop`; the joints are those of `dataset`",
+        "`holdout`, `crop`, `share`, `opinions`, `doubt`",
     )
 
     @property
     def parts(self) -> list[MoreData]:
         """Everything to learn from, the first data set included."""
-        first = MoreData(dataset=self.dataset, root=self.root, split=self.train, crop=self.crop)
+        first = MoreData(
+            dataset=self.dataset,
+            root=self.root,
+            split=self.train,
+            holdout=self.holdout,
+            crop=self.crop,
+            share=self.share,
+            opinions=self.opinions,
+            doubt=self.doubt,
+        )
         return [first, *self.more]
+
+    @property
+    def believes_opinions(self) -> bool:
+        """Whether another model's points are learned from."""
+        return any(part.opinions is not None for part in self.parts)
+
+    @field_validator("skeleton")
+    @classmethod
+    def _check_skeleton(cls, name: str | None) -> str | None:
+        if name is not None and name not in SKELETONS:
+            raise ValueError(f"unknown skeleton {name!r}; there are {', '.join(SKELETONS)}")
+        return name
 
 
 class AugmentationSection(Section):
@@ -142,6 +209,19 @@ class AugmentationSection(Section):
     contrast: float = Field(0, ge=0, le=1, description="deviations from grey times 1 +- this")
     tint: float = Field(0.2, ge=0, le=1, description="each channel times its own 1 +- this")
     grey_probability: float = Field(0, ge=0, le=1, description="share of crops without colour")
+    dark_probability: float = Field(0, ge=0, le=1, description="share of underexposed crops")
+    blur_probability: float = Field(0, ge=0, le=1, description="share of crops out of focus")
+    jpeg_probability: float = Field(0, ge=0, le=1, description="share of crops worn by JPEG")
+    cut_probability: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="share of pictures that end in the middle of the person; what "
+        "lies beyond is absent",
+    )
+    neighbour_probability: float = Field(
+        0, ge=0, le=1, description="share of crops with a part of another person pasted in"
+    )
 
     def build(self) -> Augmentation:
         """The augmentation these fields describe."""
@@ -200,6 +280,11 @@ class OptimizerSection(Section):
     alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0, ge=0, description="of kernels; norms and biases have none")
+    squeeze_rate: float | None = Field(
+        None,
+        gt=0,
+        description="learning rate of SIM's squeeze over that of the rest; by default 2 / channels",
+    )
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     schedule: Literal["step", "cosine"] = Field(
         "step", description="divided by 10 at `milestones`, or a cosine to 0 over the whole run"
@@ -264,7 +349,9 @@ class Recipe(Section):
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: all fields, wherever the data lies."""
-        places: dict[str, Any] = {"root": True, "more": {"__all__": {"root"}}}
+        places: dict[str, Any] = {
+            "root": True, "opinions": True, "more": {"__all__": {"root", "opinions"}},
+        }  # fmt: skip
         if self.data.dataset == "store":  # whose splits are folders
             places |= {"train": True, "holdout": True}
         return self.model_dump(mode="json", exclude={"data": places})

@@ -1,10 +1,12 @@
 """Trained weights that a run begins with or learns from."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from spcnet.checkpoints import find_weights, load_checkpoint
 from spcnet.errors import UserError
@@ -40,13 +42,22 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
     """
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
-    if card.skeleton.joints != skeleton.joints:
+    if not set(card.skeleton.joints) & set(skeleton.joints):
         raise UserError(
-            f"model.weights: {name} predicts {card.skeleton.name!r}, and the data are annotated "
-            f"with {skeleton.name!r}"
+            f"model.weights: {name} predicts {card.skeleton.name!r}, which shares no joint with "
+            f"{skeleton.name!r} of the data"
+        )
+    anew = recipe.model.anew
+    if unknown := [part for part in anew if not _within(network.state_dict(), part)]:
+        raise UserError(
+            f"model.anew: the network has no module {unknown[0]!r}; it has "
+            f"{', '.join(name for name, _ in network.named_children())} and their parts"
         )
     try:
-        network.load_state_dict(trained.state_dict())
+        fitted = _fitted(trained.state_dict(), network, card.skeleton, skeleton)
+        for part in anew:
+            fitted |= {key: network.state_dict()[key] for key in _within(fitted, part)}
+        network.load_state_dict(fitted)
     except RuntimeError:
         raise UserError(
             f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
@@ -55,3 +66,35 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
             f"{json.dumps(card.arguments)}'"
         ) from None
     return card.training
+
+
+def _within(names: Iterable[str], part: str) -> list[str]:
+    """The names of tensors that belong to a module."""
+    return [name for name in names if name.startswith(part + ".")]
+
+
+def _fitted(
+    trained: Mapping[str, Tensor], network: nn.Module, own: Skeleton, wanted: Skeleton
+) -> dict[str, Tensor]:
+    """Trained tensors for a network of other joints: heads and feedback by the joints' names.
+
+    A joint that the trained network does not know has the fresh weights of its head, and feeds
+    nothing back yet.
+    """
+    fresh = network.state_dict()
+    if own.joints == wanted.joints:
+        return {**trained}
+    both = [joint for joint in wanted.joints if joint in own.joints]
+    to, source = [wanted.index(joint) for joint in both], [own.index(joint) for joint in both]
+    fitted: dict[str, Tensor] = {}
+    for name, tensor in trained.items():
+        module = name.rpartition(".")[0].rpartition(".")[2]
+        if module == "head":  # (K, C, 1, 1) or (K,)
+            fitted[name] = fresh[name].clone()
+            fitted[name][to] = tensor[source].to(fresh[name])
+        elif module == "of_heatmaps" and tensor.ndim > 1:  # (C, K, 1, 1)
+            fitted[name] = torch.zeros_like(fresh[name])
+            fitted[name][:, to] = tensor[:, source].to(fresh[name])
+        else:
+            fitted[name] = tensor
+    return fitted

@@ -1,0 +1,74 @@
+"""Another model's points: a second opinion on labels, and the first on pictures without any.
+
+A file of opinions is one JSON object: a person's key -> 17 x [x, y, probability], COCO's joints in
+COCO's order, image pixels; null or [] for a person of whom the model says nothing. The key is the
+annotation's id (COCO, own data), the picture's number (Leeds) or the picture's name. The
+probability is that of the point being right: where a model's score means something else, calibrate
+it first.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.label_files import load_json
+from spcnet.errors import UserError
+from spcnet.geometry import box_of_points
+from spcnet.skeletons import COCO17
+
+LEAST = 0.3  # a point that is less probable says nothing
+FEWEST = 4  # points of a person whom nobody labelled
+
+
+def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> AnnotatedPictures:
+    """Labels with another model's opinion of each person; a person without any keeps None.
+
+    A person without joints or a box of its own (one of `read_unlabelled`) gets the box of the
+    probable points, a tenth larger, and is left out where they are fewer than `FEWEST`.
+
+    Raises:
+        UserError: the file cannot be read, is not a file of opinions, or has none of the persons.
+    """
+    path = Path(path).expanduser()
+    content = load_json(path, wanted="a file of opinions")
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: opinions must be one JSON object: person -> 17 x [x, y, p]")
+    matched = 0
+    persons: list[Annotation] = []
+    for person in labels.annotations:
+        keys = (str(person.number), person.image)
+        rows = next((content[key] for key in keys if key in content), None)
+        if rows:
+            matched += 1
+            person = replace(person, opinion=_opinion(path, person, rows))
+        if labels.name == "unlabelled":
+            if person.opinion is None:
+                continue
+            probable = person.opinion[person.opinion[:, 2] >= LEAST, :2]
+            if len(probable) < FEWEST:
+                continue
+            low, high = box_of_points(probable).reshape(2, 2)
+            grown = 0.05 * (high - low)
+            person = replace(person, box=np.concatenate([low - grown, high + grown]))
+        persons.append(person)
+    if not matched:
+        raise UserError(
+            f"{path}: has none of the {len(labels)} persons of {labels.name} {labels.split}; its "
+            f"keys must be annotation ids or picture names, and are like {next(iter(content), '')}"
+        )
+    return replace(labels, annotations=persons)
+
+
+def _opinion(path: Path, person: Annotation, rows: object) -> np.ndarray:  # type: ignore[type-arg]
+    try:
+        opinion = np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        opinion = np.empty(0)
+    if opinion.shape != (len(COCO17), 3) or not np.isfinite(opinion).all():
+        raise UserError(f"{path}: the opinion on {person.image} is not 17 x [x, y, probability]")
+    if opinion[:, 2].min() < 0 or opinion[:, 2].max() > 1:
+        raise UserError(f"{path}: the opinion on {person.image} has probabilities beyond 0 and 1")
+    return opinion
