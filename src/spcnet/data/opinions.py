@@ -16,7 +16,7 @@ import numpy as np
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.label_files import load_json
 from spcnet.errors import UserError
-from spcnet.geometry import box_of_points
+from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import COCO17
 
 LEAST = 0.3  # a point that is less probable says nothing
@@ -62,7 +62,7 @@ def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> An
     return replace(labels, annotations=persons)
 
 
-def _opinion(path: Path, person: Annotation, rows: object) -> np.ndarray:  # type: ignore[type-arg]
+def _opinion(path: Path, person: Annotation, rows: object) -> Array:
     try:
         opinion = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Pictures of one person each that nobody labelled, to be learned from by another model's points."""
+"""Pictures of one person each that nobody labelled: only another model says where joints are."""
 
 import os
 from pathlib import Path

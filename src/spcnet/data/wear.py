@@ -100,14 +100,16 @@ class Neighbour:
         steps = torch.arange(size, dtype=torch.float32)
         if not len(self.segments):
             x0, y0, x1, y1 = self.patch.tolist()
-            return ((steps >= y0) & (steps < y1))[:, None] * ((steps >= x0) & (steps < x1)).float()
+            rows, columns = (steps >= y0) & (steps < y1), (steps >= x0) & (steps < x1)
+            return (rows[:, None] & columns).float()
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # (S, S, 2)
         ends = torch.from_numpy(self.segments).float()
         start, along = ends[:, 0], ends[:, 1] - ends[:, 0]  # (L, 2)
         away = grid[:, :, None] - start  # (S, S, L, 2)
         share = (away * along).sum(-1) / along.square().sum(-1).clamp_min(1e-6)
         gap = (away - share.clamp(0, 1).unsqueeze(-1) * along).norm(dim=-1).amin(-1)
-        return ((self.radius - gap) / 2 + 0.5).clamp(0, 1)
+        covered: Tensor = ((self.radius - gap) / 2 + 0.5).clamp(0, 1)
+        return covered
 
 
 def draw_neighbour(random: np.random.Generator, store: Store, size: int) -> Neighbour | None:

@@ -69,8 +69,8 @@ def begin_squeeze_at_zero(network: nn.Module) -> None:
     """Let SIM weigh all levels alike at first, everywhere."""
     for module in network.modules():
         if isinstance(module, InformationDistribution):
-            nn.init.zeros_(module.squeeze.weight)
-            nn.init.zeros_(module.squeeze.bias)
+            for parameter in module.squeeze.parameters():
+                nn.init.zeros_(parameter)
 
 
 class SumFusion(nn.Module):

@@ -78,12 +78,12 @@ def _recentre_stem(network: PoseNetwork) -> None:
     first, block = network.stem[1], network.stem[3]
     assert isinstance(first, nn.BatchNorm2d) and isinstance(block, Bottleneck)
     norm, shortcut = block.norm1, block.shortcut
-    excess = (first.bias - REACH * first.weight.abs()).clamp_min(0)
-    first.bias -= excess
+    excess: Tensor = (first.bias - REACH * first.weight.abs()).clamp_min(0)
+    first.bias.sub_(excess)
     assert norm.running_mean is not None
-    norm.running_mean -= excess.to(norm.running_mean)
+    norm.running_mean.sub_(excess.to(norm.running_mean))
     if isinstance(shortcut, nn.Conv2d) and shortcut.bias is not None:
-        shortcut.bias += shortcut.weight.flatten(1) @ excess
+        shortcut.bias.add_(shortcut.weight.flatten(1) @ excess)
 
 
 def _mean(x: Tensor) -> Tensor:
