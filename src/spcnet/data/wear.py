@@ -101,7 +101,7 @@ class Neighbour:
         if not len(self.segments):
             x0, y0, x1, y1 = self.patch.tolist()
             rows, columns = (steps >= y0) & (steps < y1), (steps >= x0) & (steps < x1)
-            return (rows[:, None] & columns).float()
+            return torch.outer(rows.float(), columns.float())
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # (S, S, 2)
         ends = torch.from_numpy(self.segments).float()
         start, along = ends[:, 0], ends[:, 1] - ends[:, 0]  # (L, 2)
