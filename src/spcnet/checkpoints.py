@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from spcnet.boxmaps import CHANNELS
 from spcnet.bundled import weights_folder, weights_names
 from spcnet.calibration import Calibration
 from spcnet.errors import UserError
@@ -29,6 +30,7 @@ from spcnet.skeletons import Skeleton
 from spcnet.tensor_files import read_tensors, tensor_files, write_tensors
 
 METADATA_KEY = "spcnet"
+FINDER_KEY = "spcnet-finder"
 LARGEST = 25_000_000  # bytes of a checkpoint in one file
 
 
@@ -69,6 +71,8 @@ class ModelCard:
     version: str = ""
     licence: str = ""
 
+    key = METADATA_KEY
+
     def to_json(self) -> str:
         """The card as JSON text."""
         values = asdict(self) | {"skeleton": self.skeleton.to_dict()}
@@ -81,9 +85,7 @@ class ModelCard:
         values["skeleton"] = Skeleton.from_dict(values["skeleton"])
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         if curve := values.get("calibration"):
-            values["calibration"] = Calibration(
-                tuple(curve["peaks"]), tuple(curve["shares"]), curve["told"]
-            )
+            values["calibration"] = _calibration(curve)
         return cls(**values)
 
     def build(self) -> PoseNetwork:
@@ -91,8 +93,61 @@ class ModelCard:
         return create_model(self.variant, num_joints=len(self.skeleton), **self.arguments)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FinderCard:
+    """All that is needed to rebuild, use and judge a network that finds persons.
+
+    Attributes:
+        variant: registered architecture, of the maps of `spcnet.boxmaps`.
+        arguments: overrides of the variant's arguments.
+        input_size: longer side of a picture as the network takes it, pixels.
+        threshold: least score of a person.
+        presence: from the score of the surest box to the probability that somebody is there.
+        mean, std: of the normalised input, RGB in 0..1.
+        training, scores, version, licence: as of `ModelCard`.
+    """
+
+    variant: str
+    arguments: dict[str, Any]
+    input_size: int
+    threshold: float
+    presence: Calibration | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    version: str = ""
+    licence: str = ""
+
+    key = FINDER_KEY
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "FinderCard":
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        if curve := values.get("presence"):
+            values["presence"] = _calibration(curve)
+        return cls(**values)
+
+    def build(self) -> PoseNetwork:
+        """The network of this card with fresh weights."""
+        return create_model(self.variant, num_joints=CHANNELS, **self.arguments)
+
+
+def _calibration(curve: Mapping[str, Any]) -> Calibration:
+    return Calibration(tuple(curve["peaks"]), tuple(curve["shares"]), curve["told"])
+
+
+Card = TypeVar("Card", ModelCard, FinderCard)
+
+
 def save_checkpoint(
-    path: str | os.PathLike[str], network: Mapping[str, Tensor], card: ModelCard
+    path: str | os.PathLike[str], network: Mapping[str, Tensor], card: ModelCard | FinderCard
 ) -> None:
     """Write a network's state with its card; above `LARGEST` bytes as shards.
 
@@ -117,7 +172,7 @@ def save_checkpoint(
                 f"{path}: not written: {name} holds values that are not finite or too large for "
                 "fp16; train with a lower learning rate, or go back to an earlier checkpoint"
             )
-    write_tensors(path, halves, {METADATA_KEY: card.to_json()}, largest=LARGEST)
+    write_tensors(path, halves, {card.key: card.to_json()}, largest=LARGEST)
 
 
 def _narrow(tensor: Tensor) -> torch.dtype:
@@ -137,11 +192,26 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
         )
     if shard_of(Path(path).name):
         raise UserError(f"{path}: one part of a model; name the .safetensors without its number")
+    return _load(path, ModelCard)
+
+
+def load_finder(path: str | os.PathLike[str]) -> tuple[PoseNetwork, FinderCard]:
+    """Rebuild a network that finds persons, in float32 and evaluation mode.
+
+    Raises:
+        UserError: the file is missing, broken, or holds no finder.
+    """
+    return _load(path, FinderCard)
+
+
+def _load(path: str | os.PathLike[str], kind: type[Card]) -> tuple[PoseNetwork, Card]:
     tensors, metadata = read_tensors(path)
-    if METADATA_KEY not in metadata:
-        raise UserError(f"{path}: holds no {METADATA_KEY} model card; not a checkpoint of ours")
+    if kind.key not in metadata:
+        others = {METADATA_KEY: "a model of poses", FINDER_KEY: "a finder of persons"}
+        held = next((f", but {what}" for key, what in others.items() if key in metadata), "")
+        raise UserError(f"{path}: holds no {kind.key} model card{held}; not a checkpoint of ours")
     try:
-        card = ModelCard.from_json(metadata[METADATA_KEY])
+        card = kind.from_json(metadata[kind.key])
         with torch.device("meta"):  # its weights are those of the file, and no others
             network = card.build()
         weights: dict[str, Tensor] = {

@@ -18,6 +18,7 @@ from spcnet.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from spcnet.data.scenes import Scenes
     from spcnet.data.store import PackedStore, Store
     from spcnet.metrics.protocols import Score
     from spcnet.training.loop import Progress
@@ -116,11 +117,13 @@ def train_by(
     run = RunDirectory(directory, writes=workers.first)
     try:
         check_directory(run, plan, resume=run.holds_run if resume is None else resume)
-        if workers.first:
+        if workers.first and plan.task == "pose":
             _check_data(plan)
     except UserError as error:
         problem = error
     workers.agree(problem)
+    if plan.task == "finder":
+        return _train_finder(plan, directory, workers, resume=resume, stop=stop, finish=finish)
     data = plan.data
     # Packed larger than that, persons would alias when they are sampled.
     side = min(data.side, SHARPEST * plan.model.input_size)
@@ -185,6 +188,58 @@ def train_by(
             report=report,
             finish=finish,
         )
+
+
+def _train_finder(
+    plan: "Recipe",
+    directory: Path,
+    workers: "Workers",
+    *,
+    resume: bool | None,
+    stop: StopWish,
+    finish: Callable[[Path], None],
+) -> Path:
+    """The same for a network that finds persons in whole pictures."""
+    from spcnet.data.datasets import cached_scenes, identity_of, open_pictures
+    from spcnet.data.opinions import with_opinions
+    from spcnet.training.finding import FinderRun
+    from spcnet.training.loop import steps_per_epoch, train
+
+    def say_packing(done: int) -> None:
+        if done % 1000 == 0:
+            say(f"packed {done} pictures")
+        if stop.asked:
+            raise UserError("stopped while the data were packed; nothing has begun, start again")
+
+    def pack(splits: "list[tuple[MoreData, str]]") -> "Scenes":
+        parts = []
+        for part, split in splits:
+            labels = open_pictures(part.dataset, part.root, split)
+            if part.dataset == "unlabelled" and part.opinions is not None:
+                labels = with_opinions(labels, part.opinions)
+            parts.append((labels, part.complete, identity_of(part.root)))
+        return cached_scenes(parts, report=say_packing)
+
+    data, held = plan.data, [(p, p.holdout) for p in plan.data.parts if p.holdout is not None]
+    scenes, holdout = None, None
+    for turn in (True, False):  # the first process packs, and the others find it done
+        if workers.first == turn:
+            scenes = pack([(part, part.split) for part in data.parts])
+            holdout = pack(held) if held else None
+        workers.any(False)
+    assert scenes is not None
+    if workers.first:
+        say(
+            f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(scenes)} "
+            f"pictures of {_describe_data(data)}, on {workers.device}, into {directory}"
+        )
+    steps = plan.training.epochs * steps_per_epoch(plan, len(scenes))
+    with _reporter(steps) if workers.first else nullcontext(lambda now: None) as report:
+        return train(
+            plan, scenes, directory,
+            holdout=holdout, resume=resume, workers=workers, stop=stop, report=report,
+            finish=finish, kind=FinderRun,
+        )  # fmt: skip
 
 
 def _check_data(plan: "Recipe") -> None:

@@ -154,7 +154,8 @@ def make_batch(
     for sample, row in zip(samples, rows, strict=True):
         if row.neighbour is not None:
             paste(sample, _sample_neighbour(store, row.neighbour, size, samples.device))
-    images = _colour(samples, torch.from_numpy(np.stack([row.colour for row in rows])).to(samples))
+    colours = torch.from_numpy(np.stack([row.colour for row in rows]))
+    images = colour_crops(samples, colours.to(samples))
     for row, image in zip(rows, images, strict=True):
         if row.blur:
             blur(image, row.blur)
@@ -228,7 +229,7 @@ def _draw(
     if augmentation.part_probability:
         square = _draw_part(random, augmentation, *square, points[known & ~absent])
     affine, flipped = _draw_affine(random, augmentation, *square, size)
-    colour = _draw_colour(random, augmentation)
+    colour = draw_colour(random, augmentation)
     if wear.random() < augmentation.dark_probability:
         colour = colour * wear.uniform(*DARK)
     quality = int(wear.integers(*WORN)) if wear.random() < augmentation.jpeg_probability else 0
@@ -307,7 +308,7 @@ def _draw_affine(
     return crop_affine(centre + shift, side * scale, size, rotation=rotation, flip=flip), flip
 
 
-def _draw_colour(random: np.random.Generator, aug: Augmentation) -> Array:
+def draw_colour(random: np.random.Generator, aug: Augmentation) -> Array:
     """An affine of RGB in 0..1, (3, 4): tint, then grey or not, then contrast and brightness."""
     tint = 1 + aug.tint * random.uniform(-1, 1, size=3)
     contrast = 1 + aug.contrast * random.uniform(-1, 1)
@@ -345,7 +346,7 @@ def _sample(canvas: Tensor, kept: Tensor, affines: Array, size: int) -> Tensor:
     return samples
 
 
-def _colour(samples: Tensor, colours: Tensor) -> Tensor:
+def colour_crops(samples: Tensor, colours: Tensor) -> Tensor:
     """Jitter and normalise: (B, 4, S, S) RGB and mask, (B, 3, 4) -> (B, 3, S, S)."""
     mean = torch.tensor(IMAGENET_MEAN).to(samples)
     std = torch.tensor(IMAGENET_STD).to(samples)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from spcnet.data.leeds import parse_numbers, read_lsp, read_lspet
 from spcnet.data.mpii import read_mpii
 from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
+from spcnet.data.scenes import VERSION as SCENES_VERSION
+from spcnet.data.scenes import Scenes, pack_scenes
 from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
 from spcnet.data.synthetic import render_figure
 from spcnet.data.unlabelled import read_unlabelled
@@ -282,8 +284,8 @@ def cached_store(
         dataset = _taught(dataset)
     crop = crop or default_crop(name)
     key = {
-        "root": _identity(root), "split": split, "side": side, "crop": crop, "version": VERSION,
-        "opinions": _identity(opinions),
+        "root": identity_of(root), "split": split, "side": side, "crop": crop, "version": VERSION,
+        "opinions": identity_of(opinions),
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{digest}"
@@ -303,6 +305,29 @@ def cached_store(
     return PackedStore(folder)
 
 
+def cached_scenes(
+    parts: Sequence[tuple[AnnotatedPictures, bool, object]],
+    *,
+    report: Callable[[int], None] = lambda done: None,
+) -> Scenes:
+    """Packed whole pictures of several data sets, packed into the cache when not there yet.
+
+    Args:
+        parts: data sets, each with whether all persons in its pictures have boxes, and with what
+            tells its state from another.
+        report: called while packing with the number of pictures done.
+
+    Raises:
+        UserError: as `pack_scenes` and `Scenes`.
+    """
+    key = [[labels.name, labels.split, done, state] for labels, done, state in parts]
+    digest = hashlib.sha256(json.dumps([key, SCENES_VERSION]).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"scenes-{digest}"
+    if not folder.exists():
+        pack_scenes([(labels, complete) for labels, complete, _ in parts], folder, report=report)
+    return Scenes(folder)
+
+
 def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
     """Without crowds, and without persons of whom no joint is known."""
     if labels.name == "unlabelled":
@@ -311,7 +336,7 @@ def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
     return replace(labels, annotations=persons)
 
 
-def _identity(root: str | os.PathLike[str] | None) -> list[list[str | int]] | None:
+def identity_of(root: str | os.PathLike[str] | None) -> list[list[str | int]] | None:
     """What tells one data folder from another, or from an older state of itself."""
     if root is None:
         return None

@@ -44,7 +44,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from spcnet.checkpoints import ModelCard
+from spcnet.checkpoints import FinderCard, ModelCard
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import epoch_order
 from spcnet.data.store import Store
@@ -113,16 +113,17 @@ class Progress:
 
 def train(
     recipe: Recipe,
-    store: Store,
+    store: Any,
     run_dir: Path,
     *,
-    holdout: Store | None = None,
+    holdout: Any = None,
     resume: bool | None = False,
     device: torch.device | str = "cpu",
     workers: Workers | None = None,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
     finish: Callable[[Path], None] = lambda checkpoint: None,
+    kind: "type[Run] | None" = None,
 ) -> Path:
     """Train a network by a recipe.
 
@@ -140,6 +141,7 @@ def train(
         report: called every few steps and after every evaluation, in the first process.
         finish: called with the checkpoint in the first process when the last step is taken, while
             the directory is still held.
+        kind: of run; by default one of poses, whose `store` and `holdout` are `Store`s.
 
     Returns:
         The trained checkpoint, ``model.safetensors``.
@@ -165,7 +167,7 @@ def train(
         except UserError as error:
             problem = error
         workers.agree(problem)
-        run = Run(recipe, store, directory, holdout=holdout, workers=workers)
+        run = (kind or Run)(recipe, store, directory, holdout=holdout, workers=workers)
         run.open(resume=workers.of_first(resume))
         if run.finished and workers.first:
             log.info("finished already: all %d steps are taken", run.steps)
@@ -177,15 +179,18 @@ def train(
 
 
 class Run:
-    """One training run and its directory."""
+    """One training run and its directory; of poses, unless a subclass says otherwise."""
+
+    store: Any
+    holdout: Any
 
     def __init__(
         self,
         recipe: Recipe,
-        store: Store,
+        store: Any,
         directory: RunDirectory,
         *,
-        holdout: Store | None,
+        holdout: Any,
         workers: Workers,
     ) -> None:
         check_processes(recipe, workers)
@@ -194,7 +199,7 @@ class Run:
         plan = recipe.training
         torch.manual_seed(recipe.seed)
         network = create_model(
-            recipe.model.variant, num_joints=len(store.skeleton), **recipe.model.arguments
+            recipe.model.variant, num_joints=self.channels, **recipe.model.arguments
         )
         if recipe.model.squeeze == "zero":
             begin_squeeze_at_zero(network)
@@ -233,6 +238,11 @@ class Run:
         self.scores: list[dict[str, Any]] = []
         self.window: list[list[float]] = []  # the losses that the log has not told yet
         self.skipped = 0  # steps in a row that fp16's gradients were too large for
+
+    @property
+    def channels(self) -> int:
+        """Maps that the network predicts."""
+        return len(self.store.skeleton)
 
     @property
     def finished(self) -> bool:
@@ -301,9 +311,13 @@ class Run:
         size = self.recipe.training.batch_size
         while self.step < self.steps:
             epoch, position = divmod(self.step, self.steps_per_epoch)
-            order = epoch_order(self.store, seed=self.recipe.seed, epoch=epoch + 1)
+            order = self._order(epoch + 1)
             for row in range(position, self.steps_per_epoch):
                 yield epoch + 1, order[row * size : (row + 1) * size]
+
+    def _order(self, epoch: int) -> np.ndarray[Any, Any]:
+        """The persons of an epoch, from 1, in order."""
+        return epoch_order(self.store, seed=self.recipe.seed, epoch=epoch)
 
     def take_step(
         self,
@@ -477,7 +491,7 @@ class Run:
             return
         kept = self._kept()
         self.workers.take_over(kept)
-        score, sources = score_store(kept, self.holdout, self.recipe, workers=self.workers)
+        score, sources = self._score(kept)
         entry = {"epoch": progress.epoch, "step": self.step, "score": score.to_dict()}
         headline = score.headline
         if sources:  # each counts alike, however many persons it holds out
@@ -495,12 +509,17 @@ class Run:
             self.board.add_pictures(self.step, kept, self.holdout, self.recipe)
         report(replace(progress, score=score, sources=sources))
 
+    def _score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
+        """Of the held-out persons, all and by source."""
+        assert self.holdout is not None
+        return score_store(network, self.holdout, self.recipe, workers=self.workers)
+
     def _plain_copy(self) -> PoseNetwork:
         """A copy of the average that normalises for itself, whatever the processes share."""
         with torch.random.fork_rng(devices=[]):
             network = create_model(
                 self.recipe.model.variant,
-                num_joints=len(self.store.skeleton),
+                num_joints=self.channels,
                 **self.recipe.model.arguments,
             )
         weights = self.average.state_dict()
@@ -610,11 +629,30 @@ class Run:
         parts = {part.title: part.holdout for part in data.parts if part.holdout is not None}
         return [(title, parts.get(title), found) for title, found in entry["sources"].items()]
 
-    def _card(self) -> ModelCard:
+    def _training(self, **counts: int) -> dict[str, Any]:
+        """What a card says of the training."""
+        recipe = self.recipe
+        several = f", {self.workers.count} processes" if self.workers.count > 1 else ""
+        return {
+            "dataset": recipe.data.dataset,
+            "images": " + ".join(
+                [recipe.data.train, *(f"{p.title} {p.split}" for p in recipe.data.more)]
+            ),
+            **counts,
+            "seed": recipe.seed,
+            "epochs": round(self.step / self.steps_per_epoch, 2),
+            "minutes": round(self.seconds / 60, 1),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+            f"{self.device.type}, torch {torch.__version__}{several}",
+            "recipe": recipe.identity(),
+            **({"began_with": self.began_with} if self.began_with else {}),
+            **({"teacher": self.teacher.card.training} if self.teacher else {}),
+        }
+
+    def _card(self) -> ModelCard | FinderCard:
         from spcnet import __version__
 
         recipe = self.recipe
-        several = f", {self.workers.count} processes" if self.workers.count > 1 else ""
         return ModelCard(
             variant=recipe.model.variant,
             arguments=dict(recipe.model.arguments),
@@ -623,21 +661,7 @@ class Run:
             heatmap=recipe.loss.kind,
             sigma=recipe.loss.sigma,
             refinement=refinement_of(recipe.loss.kind),
-            training={
-                "dataset": recipe.data.dataset,
-                "images": " + ".join(
-                    [recipe.data.train, *(f"{p.title} {p.split}" for p in recipe.data.more)]
-                ),
-                "persons": len(self.store),
-                "seed": recipe.seed,
-                "epochs": round(self.step / self.steps_per_epoch, 2),
-                "minutes": round(self.seconds / 60, 1),
-                "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-                f"{self.device.type}, torch {torch.__version__}{several}",
-                "recipe": recipe.identity(),
-                **({"began_with": self.began_with} if self.began_with else {}),
-                **({"teacher": self.teacher.card.training} if self.teacher else {}),
-            },
+            training=self._training(persons=len(self.store)),
             scores=[
                 {
                     "data": f"{title} {part}, held out",

@@ -98,6 +98,7 @@ class MoreData(Section):
     share: float | None = Field(None, gt=0, le=1, description="as `data.share`")
     opinions: str | None = Field(None, description="as `data.opinions`")
     doubt: float = Field(0, ge=0, lt=1, description="as `data.doubt`")
+    complete: bool = Field(False, description="as `data.complete`")
 
     @property
     def title(self) -> str:
@@ -148,11 +149,14 @@ class DataSection(Section):
         description="share of labels believed to be wrong where an opinion differs; "
         "for the softmax kinds",
     )
+    complete: bool = Field(
+        False, description="whether every person in its pictures has a box, for `task: finder`"
+    )
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
     more: list[MoreData] = Field(
         [],
         description="further data sets to learn from, each with `dataset`, `root`, `split`, "
-        "`holdout`, `crop`, `share`, `opinions`, `doubt`",
+        "`holdout`, `crop`, `share`, `opinions`, `doubt`, `complete`",
     )
 
     @property
@@ -167,6 +171,7 @@ class DataSection(Section):
             share=self.share,
             opinions=self.opinions,
             doubt=self.doubt,
+            complete=self.complete,
         )
         return [first, *self.more]
 
@@ -339,6 +344,9 @@ class Recipe(Section):
         description="what the run is called; its directory is runs/NAME",
     )
     description: str = Field("", description="for people")
+    task: Literal["pose", "finder"] = Field(
+        "pose", description="joints in crops of persons, or persons' boxes in whole pictures"
+    )
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()

@@ -12,7 +12,7 @@ from typing import IO, Any
 import yaml
 from torch import Tensor
 
-from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.checkpoints import FinderCard, ModelCard, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
 from spcnet.tensor_files import tensor_files, write_tensors
@@ -171,7 +171,9 @@ class RunDirectory:
         with self.writing(), whole_file(path) as partial:
             partial.write_text("".join(line + "\n" for line in lines if _step_of(line) <= step))
 
-    def save_model(self, name: str, network: Mapping[str, Tensor], card: ModelCard) -> None:
+    def save_model(
+        self, name: str, network: Mapping[str, Tensor], card: ModelCard | FinderCard
+    ) -> None:
         """Write a checkpoint that is ready for use; the file is never half written.
 
         Raises:

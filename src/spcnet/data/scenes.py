@@ -1,0 +1,318 @@
+"""Whole pictures and the persons' boxes in them, ready for training a finder.
+
+A `Scenes` is made once from data sets (`pack_scenes`): every picture reduced to `LONGEST` pixels,
+as raw uint8 in one memory-mapped file, beside the boxes. `make_scene_batch` places pictures at
+random sizes on a canvas, one or four of them, and gives the boxes that are left. Every draw is a
+function of (seed, epoch, picture).
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spcnet.data.annotations import AnnotatedPictures
+from spcnet.data.augmentation import Augmentation, colour_crops, draw_colour, generator
+from spcnet.data.crops import reduce_by_area
+from spcnet.errors import UserError
+from spcnet.files import remove_leftovers
+from spcnet.geometry import Array, apply_affine, invert_affine
+
+FORMAT = "spcnet-scenes"
+VERSION = 1
+LONGEST = 320  # pixels of a packed picture's longer side
+SIZES = (0.6, 1.3)  # a picture's longer side on the canvas, of the canvas's
+MOSAIC = 0.4  # share of canvases of four pictures
+TURNED = 0.08  # share of pictures that lie on a side or stand on their head
+LEFT = 0.35  # of a box's area: with less of it on the canvas a person is passed over
+SMALLEST = 8.0  # pixels of a box's longer side: smaller ones are passed over
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture's boxes.
+
+    Attributes:
+        boxes: (N, 4) persons, x0, y0, x1, y1 in pixels of the packed picture.
+        crowds: (M, 4) regions about which nothing is known.
+        complete: every person in the picture has a box or is in a crowd.
+    """
+
+    boxes: Array
+    crowds: Array
+    complete: bool
+
+
+def pack_scenes(
+    sources: Sequence[tuple[AnnotatedPictures, bool]],
+    folder: str | os.PathLike[str],
+    *,
+    report: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write pictures and boxes into a new folder.
+
+    Args:
+        sources: data sets, each with whether all persons in its pictures have boxes.
+        folder: where to; must not exist yet.
+        report: called with the number of pictures done.
+
+    Raises:
+        UserError: the folder exists or cannot be written, or a picture cannot be read.
+    """
+    from spcnet.data.images import read_image
+
+    folder = Path(folder)
+    if folder.exists():
+        raise UserError(f"{folder}: already exists; name a new folder or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    rows: list[dict[str, Any]] = []
+    try:
+        with (partial / "pictures.u8").open("wb") as stream:
+            for labels, complete in sources:
+                ordered = sorted(labels.annotations, key=lambda person: person.image)
+                for name, persons in groupby(ordered, key=lambda person: person.image):
+                    everyone = list(persons)
+                    image = read_image(labels.picture(everyone[0]))
+                    times = max(image.shape[:2]) / LONGEST
+                    affine = np.eye(2, 3)
+                    if times > 1:
+                        image, affine = reduce_by_area(image, times)
+                    stream.write(np.ascontiguousarray(image).tobytes())
+                    there = [p for p in everyone if labels.name != "nobody"]
+
+                    def moved(boxes: list[Array], affine: Array = affine) -> list[list[float]]:
+                        corners = np.reshape(boxes, (-1, 2, 2))
+                        found: list[list[float]] = apply_affine(affine, corners).reshape(-1, 4)
+                        return np.round(found, 2).tolist()  # type: ignore[no-any-return]
+
+                    rows.append(
+                        {
+                            "name": name,
+                            "size": image.shape[:2],
+                            "boxes": moved([p.box for p in there if not p.crowd]),
+                            "crowds": moved([p.box for p in there if p.crowd]),
+                            "complete": complete,
+                            "source": f"{labels.name} {labels.split}",
+                        }
+                    )
+                    report(len(rows))
+        header = {"format": FORMAT, "version": VERSION, "pictures": rows}
+        (partial / "scenes.json").write_text(json.dumps(header))
+        partial.chmod(0o755)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class Scenes:
+    """Random access to packed pictures and their boxes.
+
+    Raises:
+        UserError: the folder was not written by `pack_scenes`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        try:
+            header = json.loads((self.folder / "scenes.json").read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder}: no packed pictures here ({error})") from None
+        if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
+            raise UserError(f"{self.folder}: packed by another version; pack it again")
+        self.rows: list[Mapping[str, Any]] = header["pictures"]
+        self.sizes = np.array([row["size"] for row in self.rows])
+        counts = self.sizes.astype(np.int64).prod(axis=1) * 3
+        self._offsets = np.concatenate([[0], np.cumsum(counts)])
+        self._pixels = np.memmap(self.folder / "pictures.u8", dtype=np.uint8, mode="r")
+        if len(self._pixels) != self._offsets[-1]:
+            raise UserError(f"{self.folder}: cut short; pack it again")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pixels(self, index: int) -> Array:
+        """RGB uint8 (H, W, 3)."""
+        begin, end = self._offsets[index : index + 2]
+        return self._pixels[begin:end].reshape(*self.sizes[index], 3)
+
+    def picture(self, index: int) -> Picture:
+        """The boxes of one picture."""
+        row = self.rows[index]
+        return Picture(
+            np.reshape(np.array(row["boxes"], dtype=np.float64), (-1, 4)),
+            np.reshape(np.array(row["crowds"], dtype=np.float64), (-1, 4)),
+            bool(row["complete"]),
+        )
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """Canvases on the device.
+
+    Attributes:
+        images: (B, 3, S, S) float32, normalised; 0 outside the pictures.
+        boxes: of each canvas (N, 4) float32 pixels.
+        passed: of each canvas (M, 4): regions in which nothing is asked.
+        known: (B, S, S) bool: pixels of pictures in which every person has a box, and of none.
+    """
+
+    images: Tensor
+    boxes: list[Tensor]
+    passed: list[Tensor]
+    known: Tensor
+
+
+def make_scene_batch(
+    scenes: Scenes,
+    indices: Array,
+    *,
+    size: int,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+    device: torch.device | str = "cpu",
+) -> SceneBatch:
+    """Canvases of some pictures, each with others drawn to it.
+
+    Args:
+        scenes: where the pictures are.
+        indices: (B,) which ones.
+        size: side of the canvases.
+        augmentation: how colours stray; None places each picture whole and plain.
+        seed: of the run.
+        epoch: from which, with the seed and the picture, all draws follow.
+        device: where the canvases are.
+    """
+    images, boxes, passed, known, colours = [], [], [], [], []
+    for index in indices:
+        random = generator(seed=seed, epoch=epoch, person=int(index), stream=2)
+        canvas = torch.zeros(4, size, size)
+        sure = np.ones((size, size), dtype=bool)
+        there: list[Array] = []
+        gone: list[Array] = []
+        for number, window in _windows(random, scenes, int(index), size, augmentation is not None):
+            affine = _draw_placing(random, scenes.sizes[number], window, augmentation is not None)
+            x0, y0, x1, y1 = window
+            canvas[:, y0:y1, x0:x1] = _placed(scenes.pixels(number), affine, window)
+            picture = scenes.picture(number)
+            extent = _moved_boxes(affine, np.array([[0, 0, *scenes.sizes[number][::-1]]]))[0]
+            visible = _clipped(extent, np.array(window))
+            boxes_here = _moved_boxes(affine, picture.boxes)
+            for box in boxes_here:
+                left = _clipped(box, visible)
+                share = _area(left) / max(_area(box), 1e-6)
+                longer = max(left[2] - left[0], left[3] - left[1])
+                if share >= LEFT and longer >= SMALLEST:
+                    there.append(left)
+                elif _area(left) > 0:
+                    gone.append(left)
+            gone += [_clipped(crowd, visible) for crowd in _moved_boxes(affine, picture.crowds)]
+            if not picture.complete:
+                a, b, c, d = np.round(visible).astype(int).clip(0, size)
+                sure[b:d, a:c] = False
+        images.append(canvas)
+        boxes.append(torch.tensor(np.reshape(there, (-1, 4)), dtype=torch.float32, device=device))
+        passed.append(torch.tensor(np.reshape(gone, (-1, 4)), dtype=torch.float32, device=device))
+        known.append(torch.from_numpy(sure))
+        colours.append(draw_colour(random, augmentation) if augmentation else np.eye(3, 4))
+    samples = torch.stack(images).to(device)
+    return SceneBatch(
+        colour_crops(samples, torch.from_numpy(np.stack(colours)).to(samples)),
+        boxes,
+        passed,
+        torch.stack(known).to(device),
+    )
+
+
+def _windows(
+    random: np.random.Generator, scenes: Scenes, index: int, size: int, strays: bool
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Pictures of a canvas and the windows x0, y0, x1, y1 that they fill: one, or four."""
+    four = strays and random.random() < MOSAIC
+    if not four:
+        return [(index, (0, 0, size, size))]
+    x, y = random.integers(size // 3, 2 * size // 3, size=2).tolist()
+    corners = [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
+    others = random.integers(len(scenes), size=3).tolist()
+    return list(zip([index, *others], corners, strict=True))
+
+
+def _draw_placing(
+    random: np.random.Generator, shape: Array, window: tuple[int, int, int, int], strays: bool
+) -> Array:
+    """The affine (2, 3) from a picture's pixels to the canvas, somewhere about its window."""
+    height, width = (float(side) for side in shape)
+    x0, y0, x1, y1 = window
+    room = max(x1 - x0, y1 - y0)
+    scale = room / max(height, width)
+    turns, flip = 0, False
+    slack = np.zeros(2)
+    if strays:
+        scale *= float(np.exp(random.uniform(*np.log(SIZES))))
+        flip = bool(random.random() < 0.5)
+        turns = int(random.integers(1, 4)) if random.random() < TURNED else 0
+        slack = random.uniform(-0.5, 0.5, size=2)
+    angle = np.pi / 2 * turns
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if flip:
+        linear = linear @ np.diag([-1.0, 1.0])
+    extent = np.abs(linear) @ [width, height]
+    middle = np.array([x0 + x1 - 1, y0 + y1 - 1]) / 2
+    # A smaller picture strays within its window, a larger one so far that it still fills it.
+    middle = middle + slack * np.abs(np.array([x1 - x0, y1 - y0]) - extent)
+    own = np.array([(width - 1) / 2, (height - 1) / 2])
+    return np.column_stack([linear, middle - linear @ own])
+
+
+def _placed(pixels: Array, affine: Array, window: tuple[int, int, int, int]) -> Tensor:
+    """What of a picture is in a window of the canvas: (4, h, w) RGB in 0..1, and its mask."""
+    scale = float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
+    if scale < 0.5:
+        pixels, reduce = reduce_by_area(np.ascontiguousarray(pixels), 0.7 / scale)
+        affine = _after(affine, reduce)
+    height, width = pixels.shape[:2]
+    source = torch.ones(1, 4, height, width)
+    source[0, :3] = torch.from_numpy(np.array(pixels)).permute(2, 0, 1) / 255
+    back = torch.from_numpy(invert_affine(affine)).float()
+    x0, y0, x1, y1 = window
+    xs, ys = (torch.arange(*ends, dtype=torch.float32) for ends in ((x0, x1), (y0, y1)))
+    grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
+    grid = grid @ back[:, :2].T + back[:, 2]
+    extent = torch.tensor([width, height])
+    return F.grid_sample(source, ((2 * grid + 1) / extent - 1)[None], align_corners=False)[0]
+
+
+def _after(affine: Array, reduce: Array) -> Array:
+    """The affine from the reduced picture, given that from the picture."""
+    back = np.vstack([invert_affine(reduce), [0, 0, 1]])
+    combined: Array = (np.vstack([affine, [0, 0, 1]]) @ back)[:2]
+    return combined
+
+
+def _moved_boxes(affine: Array, boxes: Array) -> Array:
+    """Boxes (N, 4) under an affine of quarter turns: (N, 4)."""
+    corners = apply_affine(affine, np.reshape(boxes, (-1, 2, 2)))
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def _clipped(box: Array, window: Array) -> Array:
+    low, high = np.maximum(box[:2], window[:2]), np.minimum(box[2:], window[2:])
+    return np.concatenate([low, np.maximum(low, high)])
+
+
+def _area(box: Array) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))

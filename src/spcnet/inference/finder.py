@@ -1,0 +1,143 @@
+"""The bundled finder: where the persons of a picture are, and whether anybody is there."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from spcnet.boxmaps import find_peaks
+from spcnet.bundled import weights_folder
+from spcnet.checkpoints import load_finder
+from spcnet.data.crops import OUTSIDE
+from spcnet.devices import find_device
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.inference.detectors import nms
+from spcnet.inference.programs import make_program
+from spcnet.models.network import PoseNetwork, channels_last
+
+OVERLAP = 0.55  # intersection over union above which two boxes are of one person
+MOST = 100  # persons of a picture
+LEAST = 0.01  # score of what is considered at all
+
+
+class Finder:
+    """Finds the persons of pictures; a `PersonDetector`.
+
+    Args:
+        path: a ``.safetensors`` that ``spcnet train`` wrote by a recipe of `task: finder`; by
+            default the bundled one.
+        threshold: least score of a person, in [0, 1]; by default the file's own.
+        device: as for `spcnet.devices.find_device`.
+
+    Raises:
+        UserError: the file holds no finder, the device is not there, or the threshold lies beyond
+            0 and 1.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        threshold: float | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.path = bundled_finder() if path is None else Path(path)
+        network, self.card = load_finder(self.path)
+        self.threshold = self.card.threshold if threshold is None else threshold
+        if not 0 <= self.threshold <= 1:
+            raise UserError(f"threshold must lie between 0 and 1, got {self.threshold:g}")
+        self.device = find_device(device)
+        self._divisor = network.divisor
+        self._run = make_program(
+            channels_last(network.to(self.device)), "fp32", lambda: torch.empty(0), consume=True
+        )
+
+    def detect(self, picture: Array) -> tuple[Array, Array]:
+        """See `PersonDetector`: boxes (N, 4) in image pixels, surest first, and scores (N,)."""
+        return self.detect_many([picture])[0]
+
+    def presence(self, scores: Array) -> float:
+        """How probable it is that somebody is in a picture, by the scores of its boxes (N,)."""
+        best = float(np.max(scores, initial=0.0))
+        return best if self.card.presence is None else float(self.card.presence(np.array(best)))
+
+    @torch.inference_mode()
+    def detect_many(
+        self, pictures: Sequence[Array], *, least: float | None = None
+    ) -> list[tuple[Array, Array]]:
+        """The same for several pictures.
+
+        Args:
+            pictures: RGB uint8 (H, W, 3) each, of any sizes.
+            least: another threshold than the finder's own.
+        """
+        least = self.threshold if least is None else least
+        found = []
+        for picture in pictures:
+            canvas, scale = self._canvas(picture)
+            maps, _ = self._run(self._normalised(canvas))
+            boxes, scores = find_peaks(
+                maps[0], stride=PoseNetwork.stride, most=MOST, least=max(least, LEAST)
+            )
+            height, width = picture.shape[:2]
+            # From pixels of the reduced picture, whose centres lie elsewhere.
+            corners = (boxes.cpu().double().numpy() + 0.5) / scale - 0.5
+            corners = corners.clip(-0.5, [width - 0.5, height - 0.5] * 2)
+            values = scores.cpu().numpy()
+            kept = nms(corners, values, overlap=OVERLAP)
+            kept = kept[(corners[kept, 2:] - corners[kept, :2] > 1).all(axis=1)]
+            found.append((corners[kept], values[kept]))
+        return found
+
+    def _canvas(self, picture: Array) -> tuple[Array, Array]:
+        """A picture as the network takes it, and its scale in x, y, x, y."""
+        height, width = picture.shape[:2]
+        times = self.card.input_size / max(height, width)
+        size = max(1, round(width * times)), max(1, round(height * times))
+        how = cv2.INTER_AREA if times < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(np.ascontiguousarray(picture), size, interpolation=how)
+        right, below = (-side % self._divisor for side in size)
+        canvas: Array = cv2.copyMakeBorder(
+            small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=OUTSIDE
+        )
+        return canvas, np.array([size[0] / width, size[1] / height] * 2)
+
+    def _normalised(self, canvas: Array) -> Tensor:
+        """uint8 (H, W, 3) -> (1, 3, H, W) float32, channels last."""
+        image = torch.from_numpy(canvas).to(self.device).permute(2, 0, 1)[None].float() / 255
+        mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).view(3, 1, 1)
+        return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def bundled_finder() -> Path:
+    """The finder that comes with the package.
+
+    Raises:
+        UserError: it is not there.
+    """
+    path = weights_folder() / "finder" / "finder.safetensors"
+    if not path.is_file():
+        raise UserError(f"{path}: the bundled finder is missing; install spcnet again")
+    return path
+
+
+def main_person(boxes: Array, scores: Array, shape: Sequence[int]) -> int:
+    """Which of several persons (N >= 1) a picture is of: sure, large, and near the middle.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1 in image pixels.
+        scores: (N,).
+        shape: of the picture, its height and width first.
+    """
+    height, width = shape[:2]
+    sides = boxes[:, 2:] - boxes[:, :2]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    away = (middles - np.array([width - 1, height - 1]) / 2) / max(width, height)
+    near = np.exp(-2 * (away**2).sum(axis=1))
+    return int(np.argmax(scores * np.sqrt(sides.prod(axis=1)) * near))

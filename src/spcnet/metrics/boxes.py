@@ -1,0 +1,112 @@
+"""How well persons are found, and how often where there is nobody.
+
+`person-boxes`: a person counts as found by a box whose intersection over union with the labelled
+one is at least 0.5, each box for one person at most. The headline is the recall of persons at
+least a quarter of the picture high at the score above which 2 % of the pictures without anybody
+get a box.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spcnet.geometry import Array
+from spcnet.metrics.protocols import Score
+
+PROTOCOL = "person-boxes"
+OVERLAP = 0.5
+TALL = 0.25  # of the picture's height: persons that the headline is about
+ALARMS = 0.02  # share of pictures without anybody that may get a box
+
+
+@dataclass(frozen=True)
+class FoundPersons:
+    """One picture's boxes, found and labelled.
+
+    Attributes:
+        boxes: (N, 4) found, x0, y0, x1, y1, surest first.
+        scores: (N,) theirs.
+        truth: (M, 4) labelled persons.
+        passed: (P, 4) regions about which nothing is known.
+        complete: every person in the picture is labelled or in such a region.
+        height: of the picture in the boxes' pixels.
+    """
+
+    boxes: Array
+    scores: Array
+    truth: Array
+    passed: Array
+    complete: bool
+    height: float
+
+    @property
+    def empty(self) -> bool:
+        """Nobody is in the picture."""
+        return self.complete and not len(self.truth) and not len(self.passed)
+
+    @property
+    def best(self) -> float:
+        """Score of the surest box; 0 without any."""
+        return float(self.scores.max(initial=0.0))
+
+
+def overlaps(one: Array, other: Array) -> Array:
+    """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
+    one, other = np.reshape(one, (-1, 1, 4)), np.reshape(other, (1, -1, 4))
+    low = np.maximum(one[..., :2], other[..., :2])
+    high = np.minimum(one[..., 2:], other[..., 2:])
+    shared = (high - low).clip(0).prod(axis=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
+    found: Array = shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
+    return found
+
+
+def matched(found: FoundPersons) -> Array:
+    """The score (M,) at which each labelled person is found; 0 where none of the boxes is it."""
+    scores = np.zeros(len(found.truth))
+    shared = overlaps(found.boxes, found.truth)
+    for row in np.argsort(-found.scores, kind="stable"):
+        free = np.where(scores == 0, shared[row], 0.0) if len(scores) else scores
+        if len(free) and free.max() >= OVERLAP:
+            scores[int(free.argmax())] = found.scores[row]
+    return scores
+
+
+def threshold_at(found: Sequence[FoundPersons], alarms: float = ALARMS) -> float:
+    """The lowest score above which at most this share of pictures without anybody get a box.
+
+    NaN where there is no such picture.
+    """
+    best = np.sort([picture.best for picture in found if picture.empty])[::-1]
+    if not len(best):
+        return float("nan")
+    return float(best[min(len(best) - 1, int(alarms * len(best)))])
+
+
+def score_boxes(found: Sequence[FoundPersons]) -> Score:
+    """See the module."""
+    scores = [matched(picture) for picture in found]
+    heights = [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
+    at, tall = np.concatenate(scores), np.concatenate(heights) >= TALL
+    threshold = threshold_at(found)
+    limit = 0.3 if np.isnan(threshold) else threshold
+    single = [s.max() for s, p in zip(scores, found, strict=True) if len(p.truth)]
+
+    def share(values: Array) -> float:
+        return float(100 * np.mean(values)) if len(values) else float("nan")
+
+    return Score(
+        protocol=PROTOCOL,
+        mean=share(at[tall] > limit),
+        parts={
+            "Tall": share(at[tall] > limit),
+            "Small": share(at[~tall] > limit),
+            "Any": share(np.array(single) > limit),
+            "Tall@0.3": share(at[tall] > 0.3),
+            "Alarms@0.3": share(np.array([p.best for p in found if p.empty]) > 0.3),
+        },
+        joints={},
+        persons=len(at),
+        threshold=limit,
+    )

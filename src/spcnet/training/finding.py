@@ -1,0 +1,176 @@
+"""Training a finder: whole pictures in, person boxes out (see `spcnet.boxmaps`)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spcnet.boxmaps import CHANNELS, boxes_of, find_peaks, target_maps
+from spcnet.checkpoints import FinderCard
+from spcnet.data.datasets import shuffled
+from spcnet.data.scenes import SceneBatch, Scenes, make_scene_batch
+from spcnet.geometry import Array
+from spcnet.metrics.boxes import FoundPersons, score_boxes
+from spcnet.metrics.protocols import Score
+from spcnet.models.network import PoseNetwork
+from spcnet.training.loop import LICENCE, Run
+
+MOST = 50  # persons of a picture that are scored
+LEAST = 0.05
+SURE = 0.3  # of an output: in a picture that may hold persons without a box it may be right
+BOX_WEIGHT = 1.0  # of the boxes' loss beside that of the middles
+
+
+def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
+    """Loss (O,) of each supervised output (B, 5, H, W).
+
+    The focal loss of CornerNet (Law and Deng, ECCV 2018) for the middles, over the number of
+    persons, and the logarithm of the boxes' intersection over union, weighted by the target's
+    Gaussian. Nothing is asked where a person may be that has no box: in crowds, and in pictures
+    that are not complete wherever the network itself is inclined to see someone.
+    """
+    stride = PoseNetwork.stride
+    raw = torch.stack([output.float() for output in outputs])  # (O, B, 5, H, W)
+    size = (raw.shape[-2], raw.shape[-1])
+    heats, counted, wanted, weights = [], [], [], []
+    for boxes, passed, known in zip(batch.boxes, batch.passed, batch.known, strict=True):
+        heat, asked = target_maps(boxes, size, stride=stride)
+        there = asked >= 0
+        box = boxes.new_zeros(*size, 4)
+        box[there] = boxes[asked[there]]
+        heats.append(heat)
+        wanted.append(box)
+        weights.append(heat * there)
+        counted.append(_asked(passed, known, size) | there)
+    heat, weight = torch.stack(heats), torch.stack(weights)  # (B, H, W)
+    target = torch.stack(wanted).permute(0, 3, 1, 2)  # (B, 4, H, W)
+    sure = torch.stack(counted)
+    logits = raw[:, :, 0]
+    chance = logits.sigmoid()
+    # In pictures that are not complete a firm sighting far from every box is left alone.
+    quiet = sure | ((chance.detach() < SURE) & ~_crowded(batch, size))
+    peak = heat >= 1 - 1e-4
+    right = -((1 - chance) ** 2) * F.logsigmoid(logits) * peak
+    wrong = -((1 - heat) ** 4) * chance**2 * F.logsigmoid(-logits) * ~peak * quiet
+    persons = max(1, int(peak.sum()))
+    middles = (right + wrong).sum((-1, -2, -3)) / persons
+    found = boxes_of(raw[:, :, 1:], stride=stride)
+    overlap = intersection_over_union(found, target.expand_as(found))
+    sides = (-(overlap.clamp_min(1e-3).log()) * weight).sum((-1, -2, -3))
+    return middles + BOX_WEIGHT * sides / weight.sum().clamp_min(1.0)
+
+
+def _asked(passed: Tensor, known: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cells (H, W) of which everything is known: the picture is complete, and no crowd is there."""
+    stride = PoseNetwork.stride
+    cells = known[stride // 2 :: stride, stride // 2 :: stride].clone()
+    return cells & ~_covered(passed, size)
+
+
+def _crowded(batch: SceneBatch, size: tuple[int, int]) -> Tensor:
+    return torch.stack([_covered(passed, size) for passed in batch.passed])
+
+
+def _covered(regions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cells (H, W) that lie in some region (N, 4) of pixels."""
+    covered = torch.zeros(size, dtype=torch.bool, device=regions.device)
+    for x0, y0, x1, y1 in (regions / PoseNetwork.stride).round().int().tolist():
+        covered[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1] = True
+    return covered
+
+
+def intersection_over_union(one: Tensor, other: Tensor) -> Tensor:
+    """Of boxes (..., 4, H, W) x0, y0, x1, y1, cell by cell: (..., H, W)."""
+    low = torch.maximum(one[..., :2, :, :], other[..., :2, :, :])
+    high = torch.minimum(one[..., 2:, :, :], other[..., 2:, :, :])
+    shared = (high - low).clamp_min(0).prod(-3)
+    areas = [(box[..., 2:, :, :] - box[..., :2, :, :]).prod(-3) for box in (one, other)]
+    union: Tensor = shared / (areas[0] + areas[1] - shared).clamp_min(1e-6)
+    return union
+
+
+class FinderRun(Run):
+    """A run whose store is `Scenes`, and whose network says boxes."""
+
+    store: Scenes
+    holdout: Scenes | None
+
+    @property
+    def channels(self) -> int:
+        """The maps of `spcnet.boxmaps`."""
+        return CHANNELS
+
+    def _order(self, epoch: int) -> Array:
+        return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)
+
+    def _batch(self, epoch: int, rows: Array) -> Any:
+        return make_scene_batch(
+            self.store,
+            rows,
+            size=self.recipe.model.input_size,
+            augmentation=self.recipe.augmentation.build(),
+            seed=self.recipe.seed,
+            epoch=epoch,
+            device=self.device,
+        )
+
+    def _losses(self, batch: Any) -> Tensor:
+        outputs = self.forward(self._images(batch))
+        return finder_losses(outputs, batch)
+
+    def _score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
+        assert self.holdout is not None
+        found = predict_scenes(network, self.holdout, size=self.recipe.model.input_size)
+        return score_boxes(found), {}
+
+    def _card(self) -> FinderCard:
+        from spcnet import __version__
+
+        recipe = self.recipe
+        return FinderCard(
+            variant=recipe.model.variant,
+            arguments=dict(recipe.model.arguments),
+            input_size=recipe.model.input_size,
+            threshold=self.scores[-1]["score"]["threshold"] if self.scores else 0.3,
+            training=self._training(pictures=len(self.store)),
+            scores=[{"data": "held out", **entry} for entry in self.scores[-1:]],
+            version=__version__,
+            licence=LICENCE,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        return {"recipe": self.recipe.identity(), "persons": len(self.store), "joints": []}
+
+
+@torch.no_grad()
+def predict_scenes(
+    network: PoseNetwork, scenes: Scenes, *, size: int, batch_size: int = 16
+) -> list[FoundPersons]:
+    """What a finder says of whole pictures, each placed plainly on a canvas of this size."""
+    was_training = network.training
+    network.eval()
+    found = []
+    for begin in range(0, len(scenes), batch_size):
+        rows = np.arange(begin, min(begin + batch_size, len(scenes)))
+        batch = make_scene_batch(scenes, rows, size=size)
+        maps = network(batch.images.contiguous(memory_format=torch.channels_last))
+        for of_picture, boxes, passed, row in zip(
+            maps, batch.boxes, batch.passed, rows, strict=True
+        ):
+            seen, scores = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
+            picture = scenes.picture(int(row))
+            height = size * scenes.sizes[row][0] / scenes.sizes[row].max()
+            found.append(
+                FoundPersons(
+                    boxes=seen.numpy(),
+                    scores=scores.numpy(),
+                    truth=boxes.numpy(),
+                    passed=passed.numpy(),
+                    complete=picture.complete,
+                    height=float(height),
+                )
+            )
+    network.train(was_training)
+    return found

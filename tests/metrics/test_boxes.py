@@ -1,0 +1,62 @@
+import math
+
+import numpy as np
+import pytest
+
+from spcnet.geometry import Array
+from spcnet.metrics.boxes import FoundPersons, matched, overlaps, score_boxes, threshold_at
+
+PERSON = [0.0, 0.0, 10.0, 50.0]
+NONE = np.empty((0, 4))
+
+
+def found(
+    boxes: list[list[float]],
+    scores: list[float],
+    truth: list[list[float]] | Array = NONE,
+    *,
+    complete: bool = True,
+) -> FoundPersons:
+    return FoundPersons(
+        np.reshape(boxes, (-1, 4)), np.array(scores), np.reshape(truth, (-1, 4)), NONE,
+        complete, height=100.0,
+    )  # fmt: skip
+
+
+def test_overlaps_are_shared_area_over_the_union() -> None:
+    shared = overlaps(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 10], [5, 0, 15, 10.0]]))
+    assert shared.tolist() == [[1.0, pytest.approx(50 / 150)]]
+    assert overlaps(NONE, np.array([[0, 0, 1, 1.0]])).shape == (0, 1)
+
+
+def test_each_box_finds_one_person_and_each_person_is_found_once() -> None:
+    both = [PERSON, [0.0, 0.0, 10.0, 48.0]]
+    assert matched(found(both, [0.9, 0.8], [PERSON])).tolist() == [0.9]
+    assert matched(found([PERSON], [0.9], both)).tolist() == [0.9, 0.0]
+    assert matched(found([[0, 60, 10, 90]], [0.9], [PERSON])).tolist() == [0.0]
+    assert matched(found([], [], [PERSON])).tolist() == [0.0]
+
+
+def test_the_threshold_lets_so_many_alarms_through() -> None:
+    empty = [found([PERSON], [score]) for score in (0.1, 0.2, 0.3, 0.4)]
+    assert threshold_at(empty, 0.0) == 0.4
+    assert threshold_at(empty, 0.25) == pytest.approx(0.3)
+    assert threshold_at([*empty, found([PERSON], [0.99], complete=False)], 0.0) == 0.4
+    assert math.isnan(threshold_at([found([PERSON], [0.5], [PERSON])]))
+
+
+def test_tall_persons_count_in_the_headline_and_small_ones_apart() -> None:
+    small = [0.0, 0.0, 10.0, 20.0]
+    pictures = [
+        found([PERSON], [0.9], [PERSON]),
+        found([PERSON], [0.2], [PERSON]),
+        found([], [], [small]),
+        found([PERSON], [0.5]),  # nobody is there
+        found([], []),
+    ]
+    score = score_boxes(pictures)
+    assert (score.protocol, score.persons, score.threshold) == ("person-boxes", 3, 0.5)
+    assert score.mean == score.headline == 50  # 0.9 is above the alarm, 0.2 below
+    assert score.parts["Small"] == 0
+    assert score.parts["Any"] == pytest.approx(100 / 3)
+    assert (score.parts["Tall@0.3"], score.parts["Alarms@0.3"]) == (50, 50)
