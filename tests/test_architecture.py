@@ -17,6 +17,7 @@ ROOT = Path(spcnet.__file__).parent
 VOCABULARY = {
     "skeletons",
     "geometry",
+    "boxmaps",
     "heatmaps",
     "errors",
     "devices",

@@ -14,12 +14,14 @@ SIGNATURES = {
         "model='default', *, device='auto', flip=False, scales=None, rotations=None, "
         "refinement=None, batch_size=16, precision='fp32'"
     ),
-    PoseEstimator.predict: "self, image, boxes=None",
-    PoseEstimator.predict_many: "self, images, boxes=None",
+    PoseEstimator.predict: "self, image, boxes=None, *, skeleton=None",
+    PoseEstimator.predict_many: "self, images, boxes=None, *, skeleton=None",
     PoseEstimator.heatmaps: "self, image, box",
     PoseEstimator.attention: "self, image, box",
     PoseEstimator.describe: "self",
     Pose: "keypoints, scores, box, skeleton",
+    PoseEstimator.view: "self, skeleton",
+    Pose.seen_as: "self, skeleton",
     Pose.to_coco: "self, *, image_id=1, annotation_id=1",
     create_model: "name, *, num_joints=16, **overrides",
     list_models: "pattern='*', *, pretrained=False",

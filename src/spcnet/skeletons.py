@@ -5,6 +5,7 @@ A skeleton is data. The flip permutation is derived from the joints' names (``le
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,6 +66,15 @@ class Skeleton:
     def flip_permutation(self) -> tuple[int, ...]:
         """``flipped[k] = original[permutation[k]]`` swaps left and right."""
         return tuple(self.index(mirror_name(joint)) for joint in self.joints)
+
+    def views(self) -> tuple[str, ...]:
+        """The names of the known skeletons that this one can be seen as."""
+        found = []
+        for name, skeleton in SKELETONS.items():
+            with suppress(ValueError):
+                self.view(skeleton)
+                found.append(name)
+        return tuple(found)
 
     def view(self, wanted: "Skeleton") -> tuple[tuple[int, ...], ...]:
         """Where the joints of another skeleton are in this one.
@@ -221,15 +231,15 @@ COCO17 = Skeleton(
     torso=("left_shoulder", "right_hip"),
 )  # fmt: skip
 
-_FACE = COCO17.joints[:5]
+FACE = COCO17.joints[:5]
 
 # What one network can learn from all of these data sets; each of them is a view of it.
 BODY19 = Skeleton(
     name="body19",
-    joints=(*LSP14.joints, *_FACE),
+    joints=(*LSP14.joints, *FACE),
     limbs=(
         *LSP14.limbs,
-        ("neck", "nose"), ("nose", "left_eye"), ("nose", "right_eye"),
+        ("nose", "left_eye"), ("nose", "right_eye"),
         ("left_eye", "left_ear"), ("right_eye", "right_ear"),
     ),
     head=LSP14.head,

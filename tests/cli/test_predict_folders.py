@@ -442,3 +442,27 @@ def test_from_a_shell(photos: Path, tiny_checkpoint: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "4 pictures predicted -> poses\n"), done.stderr
     assert "pictures: 4 of 4" in done.stderr and "one person a picture" in done.stderr
     assert "x/y/a.pose.jpg" in files(photos.parent / "poses")
+
+
+def test_results_have_the_joints_that_are_asked_for(predict: Command, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.full((60, 40, 3), 120, np.uint8)).save(photo)
+    done = predict(photo, "-o", tmp_path / "out", "--skeleton", "mpii16", "--box", "0,0,39,59",
+                   "--save", "overlay,json,heatmaps")  # fmt: skip
+    assert done.code == 0, done.err
+    document = json.loads((tmp_path / "out" / "photo.pose.json").read_text())
+    assert document["categories"][0]["keypoints"][6:8] == ["pelvis", "thorax"]
+    assert len(document["annotations"][0]["keypoints"]) == 48
+    assert "joints of mpii16" in document["info"]["method"]
+    refused = predict(photo, "-o", tmp_path / "more", "--skeleton", "coco17")
+    assert refused.code == 1
+    assert "skeleton 'coco17'" in refused.errors[0]
+
+
+def test_other_joints_are_another_run(predict: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((60, 40, 3), 120, np.uint8)).save(tmp_path / "in" / "a.png")
+    assert predict(tmp_path / "in", "-o", tmp_path / "out").code == 0
+    again = predict(tmp_path / "in", "-o", tmp_path / "out", "--skeleton", "mpii16")
+    assert again.code == 1
+    assert "was predicted otherwise" in again.errors[0]

@@ -4,16 +4,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import EXAMPLES, Blobs, dot_picture
 from PIL import Image
 
 from spcnet.calibration import Calibration
-from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
+from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.pose import CONFIDENT, Pose, coco_document
-from spcnet.skeletons import LSP14, Skeleton
+from spcnet.models.registry import create_model
+from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
 DOTS = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))
 
@@ -247,3 +249,53 @@ def test_a_calibration_of_other_values_is_not_applied(tmp_path: Path) -> None:
         assert estimator.calibration is None
     (kept,) = PoseEstimator(str(path), device="cpu", refinement="mass").predict(picture)
     assert np.array_equal(kept.scores, own.scores)
+
+
+@pytest.fixture
+def body(tmp_path: Path) -> PoseEstimator:
+    """An untrained network of the 19 joints."""
+    torch.manual_seed(1)
+    arguments = {"stacks": 1, "channels": 16}
+    network = create_model("spcnet_s1_w64", num_joints=19, **arguments)
+    card = ModelCard(
+        variant="spcnet_s1_w64", arguments=arguments, skeleton=BODY19, input_size=64,
+        heatmap="softmax", sigma=1.0,
+    )  # fmt: skip
+    save_checkpoint(tmp_path / "body.safetensors", network.state_dict(), card)
+    return PoseEstimator(str(tmp_path / "body.safetensors"), device="cpu")
+
+
+def test_poses_are_seen_in_the_joints_that_are_asked_for(body: PoseEstimator) -> None:
+    image = np.random.default_rng(0).integers(0, 255, size=(90, 70, 3), dtype=np.uint8)
+    boxes = [[5, 5, 50, 80], [10, 20, 60, 70]]
+    own = body.predict(image, boxes)
+    assert own[0].skeleton == BODY19
+    for wanted in (LSP14, COCO17):
+        seen = body.predict(image, boxes, skeleton=wanted.name)
+        for pose, whole in zip(seen, own, strict=True):
+            there = [BODY19.index(joint) for joint in wanted.joints]
+            assert pose.skeleton == wanted
+            assert np.array_equal(pose.keypoints, whole.keypoints[there])
+            assert np.array_equal(pose.scores, whole.scores[there])
+            assert len(pose.to_coco()["keypoints"]) == 3 * len(wanted)
+    (batch,) = body.predict_many([image], [boxes], skeleton=COCO17)
+    assert [pose.skeleton for pose in batch] == [COCO17, COCO17]
+
+
+def test_pelvis_and_thorax_are_middles_with_the_lower_score() -> None:
+    points = np.arange(38, dtype=np.float32).reshape(19, 2)
+    scores = np.linspace(0.1, 1, 19, dtype=np.float32)
+    pose = Pose(points, scores, np.zeros(4, np.float32), BODY19).seen_as(MPII16)
+    left, right = BODY19.index("left_hip"), BODY19.index("right_hip")
+    pelvis = MPII16.index("pelvis")
+    assert pose.keypoints[pelvis].tolist() == ((points[left] + points[right]) / 2).tolist()
+    assert pose.scores[pelvis] == min(scores[left], scores[right])
+    assert pose.keypoints.shape == (16, 2)
+
+
+@pytest.mark.parametrize("asked", ["coco18", "coco17", "mpii-16"])
+def test_joints_that_the_model_lacks_are_refused_with_those_it_has(
+    tiny: PoseEstimator, asked: str
+) -> None:
+    with pytest.raises(UserError, match=rf"skeleton '{asked}': .*'lsp14'.* lsp14, mpii16$"):
+        tiny.predict(np.zeros((20, 20, 3), np.uint8), [[0, 0, 9, 9]], skeleton=asked)

@@ -17,6 +17,7 @@ from serving import DOTS, POISON, Stub, app_of, picture
 from spcnet.serve.limits import Limits
 from spcnet.serve.refusals import Refusal
 from spcnet.serve.uploads import parse
+from spcnet.skeletons import SKELETONS, Skeleton
 
 Serve = Callable[..., TestClient]
 
@@ -310,3 +311,31 @@ def test_the_service_describes_itself(serve: Serve) -> None:
         "megabytes": 3.0, "megapixels": 50.0, "boxes": 7, "maps": 16, "seconds": 30.0,
     }  # fmt: skip
     assert about["model"]["levels"] == 4
+
+
+def test_joints_are_answered_as_the_skeleton_that_is_asked_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped = Skeleton("swapped", ("right_dot", "left_dot"), (("left_dot", "right_dot"),))
+    monkeypatch.setitem(SKELETONS, "swapped", swapped)
+    client = serve()
+    content = picture(at=(7, 5))
+    for response in (
+        post(client, content, skeleton="swapped", heatmaps="true"),
+        client.post("/v1/poses", json=as_json(content, skeleton="swapped", heatmaps=True)),
+    ):
+        answer = response.json()
+        (person,) = answer["poses"]
+        assert [joint["name"] for joint in person["keypoints"]] == ["right_dot", "left_dot"]
+        assert person["keypoints"][1]["x"] == 7
+        assert answer["skeleton"]["name"] == "swapped"
+        assert answer["skeleton"]["limbs"] == [[1, 0]]
+        maps = Image.open(BytesIO(base64.b64decode(person["heatmaps"]["png"].partition(",")[2])))
+        assert [maps.getpixel((0, row)) for row in (0, 4)] == [0, 255]  # the left one's is second
+
+
+def test_a_skeleton_that_the_model_lacks_is_refused_by_name(serve: Serve) -> None:
+    refused(post(serve(), picture(), skeleton="coco17"), 422, "no_such_skeleton", "'coco17'")
+    refused(post(serve(), picture(), skeleton="x" * 500), 422, "no_such_skeleton", "xxx")
+    long = serve().post("/v1/poses", json=as_json(picture(), skeleton="x" * 500))
+    refused(long, 422, "bad_request", "skeleton")

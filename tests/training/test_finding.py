@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from making_boxmaps import maps_of
 from PIL import Image
 
 from spcnet.boxmaps import CHANNELS
@@ -16,7 +17,6 @@ from spcnet.skeletons import COCO17
 from spcnet.training.finding import FinderRun, finder_losses, intersection_over_union
 from spcnet.training.loop import train
 from spcnet.training.recipe import parse_recipe
-from tests.test_boxmaps import maps_of
 
 
 @pytest.fixture(scope="module")

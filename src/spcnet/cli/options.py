@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from spcnet.cli.completion import dataset_names, device_kinds, model_names
+from spcnet.cli.completion import dataset_names, device_kinds, model_names, skeleton_names
 from spcnet.errors import UserError
 
 
@@ -67,6 +67,11 @@ REFINEMENT = typer.Option(
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
     "Without boxes the whole picture is taken as one person."
+)
+SKELETON = typer.Option(
+    help="Joints of the results: lsp14, coco17, mpii16, ... as far as the model predicts them; by "
+    "default all that it does.",
+    autocompletion=skeleton_names,
 )
 BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
 DEVICE = typer.Option(help="auto, cpu, cuda, cuda:1, ...", autocompletion=device_kinds)

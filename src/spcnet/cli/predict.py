@@ -29,6 +29,7 @@ from spcnet.cli.options import (
     ROTATIONS,
     RUNNER,
     SCALES,
+    SKELETON,
     parse_box,
 )
 from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.many import BoxesOf, Predicted
     from spcnet.inference.pose import CocoCollection
+    from spcnet.skeletons import Skeleton
     from spcnet.viz.skeletons import Style
 
 COLLECTION = "poses.json"
@@ -81,6 +83,7 @@ def predict(
         ),
     ] = None,
     model: Annotated[str, MODEL] = "default",
+    skeleton: Annotated[str | None, SKELETON] = None,
     device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
@@ -144,11 +147,13 @@ def predict(
         there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
         refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)
     with nullcontext() if results is None else output_folder(results.folder):
+        view = estimator.view(skeleton)
         say(f"model {estimator.describe()}; {people.told}")
-        info = _info(estimator, people)
+        info = _info(estimator, people, view)
         run = _Run(
             estimator=estimator,
             people=people,
+            view=view,
             info=info,
             results=results,
             record=None
@@ -239,14 +244,15 @@ def _people(
     return _People("one person a picture")
 
 
-def _info(estimator: "PoseEstimator", people: _People) -> dict[str, str]:
+def _info(estimator: "PoseEstimator", people: _People, view: "Skeleton") -> dict[str, str]:
     """What documents say of how they came about; the method is the same on any device."""
     from spcnet import __version__
 
     described, numbers = estimator.describe(), estimator.backend.numbers
+    joints = "" if view == estimator.skeleton else f"; joints of {view.name}"
     return {
-        "description": f"spcnet {__version__}, model {described}; {people.told}",
-        "method": f"{described.rpartition(', on ')[0]}, in {numbers}; {people.told}",
+        "description": f"spcnet {__version__}, model {described}; {people.told}{joints}",
+        "method": f"{described.rpartition(', on ')[0]}, in {numbers}; {people.told}{joints}",
     }
 
 
@@ -259,6 +265,7 @@ class _Run:
 
     estimator: "PoseEstimator"
     people: _People
+    view: "Skeleton"
     info: dict[str, str]
     results: Results | None
     record: RunRecord | None
@@ -301,6 +308,7 @@ class _Run:
             self.people.boxes_of,
             detector=self.people.detector,
             keep=self._looks_at_pixels(),
+            skeleton=self.view,
         )
         failures = finished = 0
         with self._told_of_stop(), self._progress(len(jobs) - len(done)) as report:
@@ -383,7 +391,7 @@ class _Run:
 
         document = {
             "info": self.info,
-            **coco_document([(job.shown, outcome.shape, outcome.poses)], self.estimator.skeleton),
+            **coco_document([(job.shown, outcome.shape, outcome.poses)], self.view),
         }
         if self.results is not None:
             kinds = self._missing(job, self.results.kinds)
@@ -425,7 +433,7 @@ class _Run:
                 raise UserError(f"{target}: cannot be read: {error.strerror}") from None
             if not ours or self.record is None or not self.record.is_known:
                 raise UserError(f"{target}: is in the way; --force overwrites it")
-        return CocoCollection({"info": self.info}, self.estimator.skeleton)
+        return CocoCollection({"info": self.info}, self.view)
 
     def _collection_path(self) -> Path | None:
         if not self.in_folder or self.results is None or "json" not in self.results.kinds:

@@ -19,7 +19,7 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
-from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SMOOTH, parse_box
+from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SKELETON, SMOOTH, parse_box
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.video import FramePoses
     from spcnet.inference.video_files import VideoReader, VideoWriter
+    from spcnet.skeletons import Skeleton
 
 OUTPUT = typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
 JSON = typer.Option(
@@ -49,6 +50,7 @@ def video(
     box: Annotated[list[str] | None, BOX] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
+    skeleton: Annotated[str | None, SKELETON] = None,
     device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
@@ -74,15 +76,16 @@ def video(
         from spcnet.inference.video import follow
 
         estimator = PoseEstimator(model, device=device, precision=precision, flip=flip)
+        view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         tally = Tally(len(boxes or [None]))
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
-            head = _document_head(reader, estimator, smooth=smooth)
+            head = _document_head(reader, estimator, view, smooth=smooth)
             record = stack.enter_context(_json_record(json_path, head))
             writer = _open_writer(stack, output, reader)
             frames = reader.frames(writer.copy_sound if writer else None)
-            for frame in follow(estimator, frames, boxes=boxes, smooth=smooth):
+            for frame in follow(estimator, frames, boxes=boxes, smooth=smooth, skeleton=view):
                 record(frame.to_record())
                 if writer:
                     writer.write(overlay(frame), frame.time)
@@ -165,7 +168,7 @@ def _targets(
 
 
 def _document_head(
-    reader: "VideoReader", estimator: "PoseEstimator", *, smooth: bool
+    reader: "VideoReader", estimator: "PoseEstimator", view: "Skeleton", *, smooth: bool
 ) -> dict[str, Any]:
     """What the JSON says before its frames."""
     from spcnet import __version__
@@ -175,7 +178,7 @@ def _document_head(
     return {
         "info": {"description": f"spcnet {__version__}, model {estimator.describe()}, {smoothing}"},
         "video": {"file_name": reader.path.name, "width": width, "height": height},
-        "skeleton": estimator.skeleton.to_dict(),
+        "skeleton": view.to_dict(),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
-from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SMOOTH
+from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SKELETON, SMOOTH
 from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
@@ -34,6 +34,7 @@ def webcam(
     port: Annotated[int, PORT] = 8700,
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
+    skeleton: Annotated[str | None, SKELETON] = None,
     device: Annotated[str, RUNNER] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
@@ -63,12 +64,13 @@ def webcam(
         page = stack.enter_context(LivePage(port))
         stop = stack.enter_context(stop_wish("stopping"))
         estimator = PoseEstimator(model, device=device, precision=precision, flip=flip)
+        view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         writer: VideoWriter | None = None
         tally = Tally(1)
         faults: list[UserError] = []
-        frames = follow(estimator, newest(pictures, stop), smooth=smooth)
+        frames = follow(estimator, newest(pictures, stop), smooth=smooth, skeleton=view)
         for frame in _until_fault(frames, faults):
             picture = overlay(frame)
             page.show(picture)

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.augmentation import Augmentation, colour_crops, draw_colour, generator
-from spcnet.data.crops import reduce_by_area
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers
 from spcnet.geometry import Array, apply_affine, invert_affine
@@ -69,6 +68,7 @@ def pack_scenes(
     Raises:
         UserError: the folder exists or cannot be written, or a picture cannot be read.
     """
+    from spcnet.data.crops import reduce_by_area
     from spcnet.data.images import read_image
 
     folder = Path(folder)
@@ -94,7 +94,7 @@ def pack_scenes(
 
                     def moved(boxes: list[Array], affine: Array = affine) -> list[list[float]]:
                         corners = np.reshape(boxes, (-1, 2, 2))
-                        found: list[list[float]] = apply_affine(affine, corners).reshape(-1, 4)
+                        found = apply_affine(affine, corners).reshape(-1, 4)
                         return np.round(found, 2).tolist()  # type: ignore[no-any-return]
 
                     rows.append(
@@ -282,6 +282,8 @@ def _placed(pixels: Array, affine: Array, window: tuple[int, int, int, int]) -> 
     """What of a picture is in a window of the canvas: (4, h, w) RGB in 0..1, and its mask."""
     scale = float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
     if scale < 0.5:
+        from spcnet.data.crops import reduce_by_area  # the one place where training needs OpenCV
+
         pixels, reduce = reduce_by_area(np.ascontiguousarray(pixels), 0.7 / scale)
         affine = _after(affine, reduce)
     height, width = pixels.shape[:2]

@@ -46,6 +46,7 @@ from spcnet.inference.pose import Pose
 from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
 from spcnet.models.network import PoseNetwork
+from spcnet.skeletons import SKELETONS, Skeleton
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
 Pixels: TypeAlias = Array | ReducedPicture  # of a picture that was read
@@ -193,7 +194,35 @@ class PoseEstimator:
             parts.append("flip")
         return " and ".join(parts) or NO_AUGMENTATION
 
-    def predict(self, image: Picture, boxes: ArrayLike | None = None) -> list[Pose]:
+    def view(self, skeleton: str | Skeleton | None) -> Skeleton:
+        """The skeleton that poses are asked for in: by its name, itself, or the model's own.
+
+        Raises:
+            UserError: the name is unknown, or the model does not predict all of its joints.
+        """
+        if skeleton is None:
+            return self.skeleton
+        wanted = SKELETONS.get(skeleton) if isinstance(skeleton, str) else skeleton
+        if wanted is not None:
+            try:
+                self.skeleton.view(wanted)
+            except ValueError:
+                wanted = None
+        if wanted is None:
+            name = skeleton if isinstance(skeleton, str) else skeleton.name
+            raise UserError(
+                f"skeleton {name!r}: model {self.path.stem!r} predicts {self.skeleton.name!r}, "
+                f"which can be seen as {', '.join(self.skeleton.views()) or 'no other'}"
+            )
+        return wanted
+
+    def predict(
+        self,
+        image: Picture,
+        boxes: ArrayLike | None = None,
+        *,
+        skeleton: str | Skeleton | None = None,
+    ) -> list[Pose]:
         """The poses in one picture.
 
         Args:
@@ -201,25 +230,31 @@ class PoseEstimator:
                 PIL image. EXIF orientation is honoured for paths and PIL images.
             boxes: (N, 4) tight person boxes x0, y0, x1, y1 in pixels of the upright picture. With
                 none, the whole picture is taken as one person, located coarse to fine.
+            skeleton: whose joints the poses have, such as ``"coco17"``; by default the model's.
 
         Returns:
-            One pose a box, in the order of the boxes.
+            One pose per box, in the order of the boxes.
 
         Raises:
-            UserError: the picture cannot be read, or a box is not one.
+            UserError: the picture cannot be read, a box is not one, or the model does not predict
+                the skeleton's joints.
         """
-        return next(self.predict_many([image], None if boxes is None else [boxes]))
+        of_picture = None if boxes is None else [boxes]
+        return next(self.predict_many([image], of_picture, skeleton=skeleton))
 
     def predict_many(
         self,
         images: Iterable[Picture | ReducedPicture],
         boxes: Iterable[ArrayLike | None] | None = None,
+        *,
+        skeleton: str | Skeleton | None = None,
     ) -> Iterator[list[Pose]]:
         """The poses of many pictures, lazily and in batches across pictures.
 
         Args:
             images: as for `predict`, or what `read` gave; read only as far as the batches need.
             boxes: for each picture its boxes, or None for the whole picture.
+            skeleton: as for `predict`.
 
         Yields:
             One list of poses a picture, in order.
@@ -228,6 +263,7 @@ class PoseEstimator:
             UserError: as for `predict`, when the group of `batch_size` pictures that the faulty
                 one is in is reached; and where there are more or fewer boxes than pictures.
         """
+        view = self.view(skeleton)
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
@@ -236,7 +272,8 @@ class PoseEstimator:
                 None if of_image is None else check_boxes(of_image, picture.shape)
                 for picture, (_, of_image) in zip(pictures, group, strict=True)
             ]
-            yield from self._predict_group(pictures, given)
+            for poses in self._predict_group(pictures, given):
+                yield [pose.seen_as(view) for pose in poses]
 
     def read(self, image: Picture | ReducedPicture, boxes: ArrayLike | None = None) -> Pixels:
         """A picture as `predict` looks at it.

@@ -14,6 +14,7 @@ from spcnet.geometry import Array
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import Pixels, PoseEstimator, check_boxes
 from spcnet.inference.pose import Pose
+from spcnet.skeletons import Skeleton
 
 GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted together, about
 
@@ -74,6 +75,7 @@ def predict_files(
     *,
     detector: PersonDetector | None = None,
     keep: bool = True,
+    skeleton: str | Skeleton | None = None,
 ) -> Iterator[Predicted | Failed]:
     """The poses in many picture files, in their order.
 
@@ -90,6 +92,7 @@ def predict_files(
         keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
+        skeleton: as for `PoseEstimator.predict`.
 
     Raises:
         ValueError: both `boxes_of` and `detector` are given.
@@ -116,7 +119,7 @@ def predict_files(
     for group in _one_ahead(_groups(map(read, paths), estimator.batch_size)):
         good = [item for item in group if isinstance(item, _Read)]
         poses = estimator.predict_many(
-            [item.picture for item in good], [item.boxes for item in good]
+            [item.picture for item in good], [item.boxes for item in good], skeleton=skeleton
         )
         for ahead, item in zip(reversed(range(len(group))), group, strict=True):
             if isinstance(item, Failed):

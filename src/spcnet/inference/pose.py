@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import Any, TextIO
 
@@ -32,6 +32,24 @@ class Pose:
     box: Array
     skeleton: Skeleton
 
+    def seen_as(self, skeleton: Skeleton) -> "Pose":
+        """The same person in the joints of another skeleton.
+
+        A joint that is the middle of two, such as the pelvis, has the lower of their scores.
+
+        Raises:
+            ValueError: a joint is not here.
+        """
+        if skeleton == self.skeleton:
+            return self
+        channels = [list(of_joint) for of_joint in self.skeleton.view(skeleton)]
+        return replace(
+            self,
+            keypoints=np.stack([self.keypoints[of_joint].mean(axis=0) for of_joint in channels]),
+            scores=np.stack([self.scores[of_joint].min() for of_joint in channels]),
+            skeleton=skeleton,
+        )
+
     def to_coco(self, *, image_id: int = 1, annotation_id: int = 1) -> dict[str, Any]:
         """One annotation in COCO's keypoint format.
 
@@ -57,6 +75,15 @@ class Pose:
             "score": round(float(self.scores.mean()), 4),
             "keypoint_scores": [round(score, 4) for score in self.scores.tolist()],
         }
+
+
+def maps_seen_as(maps: Array, own: Skeleton, wanted: Skeleton) -> Array:
+    """Heatmaps (K, h, w) of one skeleton's joints as those of another's.
+
+    Raises:
+        ValueError: a joint is not here.
+    """
+    return np.stack([maps[list(of_joint)].mean(axis=0) for of_joint in own.view(wanted)])
 
 
 def coco_document(

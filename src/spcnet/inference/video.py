@@ -12,6 +12,7 @@ from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.pose import Pose
 from spcnet.inference.smoothing import OneEuroFilter
 from spcnet.inference.tracking import Tracker
+from spcnet.skeletons import Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def follow(
     *,
     boxes: ArrayLike | None = None,
     smooth: bool = False,
+    skeleton: str | Skeleton | None = None,
 ) -> Iterator[FramePoses]:
     """Follow persons through frames, lazily and one at a time.
 
@@ -70,20 +72,24 @@ def follow(
             followed as one person. Without boxes it is the one person in the picture.
         smooth: pass each person's joints through a one-euro filter, which starts anew where the
             person was lost.
+        skeleton: as for `PoseEstimator.predict`; persons are followed by the model's own joints.
 
     Yields:
-        One `FramePoses` a frame.
+        One `FramePoses` per frame.
 
     Raises:
-        UserError: a box is not one, or lies outside the first frame.
+        UserError: a box is not one, or lies outside the first frame; or the model does not predict
+            the skeleton's joints.
     """
+    view = estimator.view(skeleton)
     tracker = Tracker(estimator, boxes)
     filters: dict[int, OneEuroFilter] = {}
     for index, (time, image) in enumerate(frames):
         persons = tracker(image)
         if smooth:
             persons = _smoothed(persons, time, filters)
-        yield FramePoses(index, time, image, persons)
+        seen = [None if pose is None else pose.seen_as(view) for pose in persons]
+        yield FramePoses(index, time, image, seen)
 
 
 def _smoothed(

@@ -5,7 +5,7 @@ import numpy as np
 from spcnet.data.crops import extract_crop
 from spcnet.geometry import Array, apply_affine, crop_affine, square_of_box
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.pose import Pose
+from spcnet.inference.pose import Pose, maps_seen_as
 from spcnet.viz.panels import PANEL, LevelView, View
 
 
@@ -28,9 +28,10 @@ def view(estimator: PoseEstimator, picture: Array, pose: Pose) -> View:
     """A pose and its heatmaps in the pixels of a panel."""
     box = solid_box(pose.box)
     crop, affine = cut_out(estimator, picture, box, PANEL)
+    heatmaps = estimator.heatmaps(picture, box)
     return View(
         crop=crop,
-        heatmaps=estimator.heatmaps(picture, box),
+        heatmaps=maps_seen_as(heatmaps, estimator.skeleton, pose.skeleton),
         keypoints=apply_affine(affine, pose.keypoints),
         scores=pose.scores,
         skeleton=pose.skeleton,

@@ -27,6 +27,12 @@ class Question(BaseModel):
         description="A tight box a person. Without boxes the picture is taken to show one person, "
         "who is located in it.",
     )
+    skeleton: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Whose joints are answered, such as coco17; by default all of the model's.",
+        examples=["coco17"],
+    )
     heatmaps: bool = Field(default=False, description="Answer the heatmaps of each person too.")
     attention: bool = Field(
         default=False, description="Answer how much each level is taken where, too."

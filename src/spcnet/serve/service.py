@@ -16,6 +16,7 @@ from spcnet.data.images import NotAPicture, count_pixels, decode_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import check_boxes
+from spcnet.inference.pose import maps_seen_as
 from spcnet.serve.budget import Budget
 from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
 from spcnet.serve.maps import encode_maps
@@ -33,6 +34,7 @@ from spcnet.serve.schema import (
 )
 from spcnet.serve.uploads import Body, Upload, parse
 from spcnet.serve.worker import Found, Job, Worker
+from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -55,6 +57,7 @@ class PoseService:
     def __init__(self, estimator: "PoseEstimator", limits: Limits) -> None:
         self.limits = limits
         self.card = estimator.card
+        self._view = estimator.view
         self.about = _about(estimator, limits)
         self.taken = 0
         self.metrics = Metrics(
@@ -132,6 +135,10 @@ class PoseService:
             raise Refusal(
                 422, "no_attention", f"model {self.about.model.name} has no attention to answer"
             )
+        try:
+            self._view(upload.skeleton)
+        except UserError as error:
+            raise Refusal(422, "no_such_skeleton", str(error)) from None
         with _refused():
             return upload, count_pixels(upload.picture, max_pixels=self.limits.pixels)
 
@@ -143,22 +150,28 @@ class PoseService:
         except UserError as error:
             raise Refusal(422, "bad_boxes", str(error)) from None
         return Job(
-            picture=picture, boxes=boxes, heatmaps=upload.heatmaps, attention=upload.attention
+            picture=picture,
+            boxes=boxes,
+            skeleton=self._view(upload.skeleton),
+            heatmaps=upload.heatmaps,
+            attention=upload.attention,
         )
 
     def _answer(self, job: Job, found: Found) -> Answer:
         height, width = job.picture.shape[:2]
-        people = [_person(pose) for pose in found.poses]
+        skeleton = job.skeleton or self._view(None)
+        people = [_person(pose.seen_as(skeleton)) for pose in found.poses]
         padding = self.card.box_padding
         for n, (person, pose) in enumerate(zip(people, found.poses, strict=True)):
             if found.heatmaps is not None:
-                person.heatmaps = encode_maps(found.heatmaps[n], pose.box, padding=padding)
+                maps = maps_seen_as(found.heatmaps[n], pose.skeleton, skeleton)
+                person.heatmaps = encode_maps(maps, pose.box, padding=padding)
             if found.attention is not None:
                 person.attention = encode_maps(found.attention[n], pose.box, padding=padding)
         return Answer(
             image=Size(width=width, height=height),
             poses=people,
-            skeleton=self.about.skeleton,
+            skeleton=_described(skeleton),
             model=self.about.model,
         )
 
@@ -229,12 +242,11 @@ def _person(pose: "Pose") -> Person:
 def _about(estimator: "PoseEstimator", limits: Limits) -> Service:
     """What the service is; also the network's first run, which is slower than the others."""
     blank: Array = np.zeros((64, 64, 3), dtype=np.uint8)
-    (pose,) = estimator.predict(blank)
+    estimator.predict(blank)
     try:
         levels = len(estimator.attention(blank, [0, 0, 63, 63]))
     except UserError:
         levels = 0
-    skeleton = pose.skeleton
     return Service(
         model=ModelAnswer(
             name=estimator.path.stem,
@@ -242,12 +254,7 @@ def _about(estimator: "PoseEstimator", limits: Limits) -> Service:
             version=__version__,
             levels=levels,
         ),
-        skeleton=SkeletonAnswer(
-            name=skeleton.name,
-            joints=list(skeleton.joints),
-            sides=[skeleton.side(joint) for joint in range(len(skeleton))],
-            limbs=list(skeleton.limb_indices),
-        ),
+        skeleton=_described(estimator.skeleton),
         limits=LimitsAnswer(
             megabytes=limits.picture_bytes / 1e6,
             megapixels=limits.pixels / 1e6,
@@ -255,4 +262,13 @@ def _about(estimator: "PoseEstimator", limits: Limits) -> Service:
             maps=MAPS_PERSONS,
             seconds=limits.timeout,
         ),
+    )
+
+
+def _described(skeleton: Skeleton) -> SkeletonAnswer:
+    return SkeletonAnswer(
+        name=skeleton.name,
+        joints=list(skeleton.joints),
+        sides=[skeleton.side(joint) for joint in range(len(skeleton))],
+        limbs=list(skeleton.limb_indices),
     )

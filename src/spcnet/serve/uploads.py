@@ -27,6 +27,7 @@ class Upload:
 
     picture: bytes
     boxes: list[tuple[float, float, float, float]] | None = None
+    skeleton: str | None = None
     heatmaps: bool = False
     attention: bool = False
 
@@ -132,6 +133,7 @@ def _from_json(body: bytes) -> Upload:
     return Upload(
         picture=picture,
         boxes=question.boxes,
+        skeleton=question.skeleton,
         heatmaps=question.heatmaps,
         attention=question.attention,
     )
@@ -151,14 +153,15 @@ def _from_form(body: bytes, kind: str) -> Upload:
             flags[name] = _FLAG.validate_python(parts.get(name, b"false").decode(errors="replace"))
         except ValidationError:
             raise Refusal(422, "bad_request", f"{name}: must be true or false") from None
-    return Upload(picture=parts["image"], boxes=boxes, **flags)
+    skeleton = parts.get("skeleton", b"")[:LONGEST_ECHO].decode(errors="replace") or None
+    return Upload(picture=parts["image"], boxes=boxes, skeleton=skeleton, **flags)
 
 
 def _not_the_form(told: str) -> Refusal:
     return Refusal(
         422,
         "bad_request",
-        f"the form has a file image and may have boxes, heatmaps and attention; {told}",
+        f"the form has a file image and may have boxes, skeleton, heatmaps and attention; {told}",
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spcnet.geometry import Array
 from spcnet.inference.pose import Pose
+from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -36,11 +37,14 @@ class Found:
 class Job:
     """One request's picture, with the future of what is found in it.
 
+    The poses have all of the model's joints; `skeleton` is what they are to be seen as.
+
     A cancelled future is a job that nobody waits for: the queue drops it at once.
     """
 
     picture: Array
     boxes: Array | None = None
+    skeleton: Skeleton | None = None
     heatmaps: bool = False
     attention: bool = False
     future: "Future[Found]" = field(default_factory=Future)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.skeletons import Skeleton
+from spcnet.skeletons import FACE, Skeleton
 
 Colour = tuple[int, int, int]
 
@@ -34,6 +34,7 @@ class Style:
         thickness: of a limb, as a share of the person's size, within what the picture can show.
         line_width: of a limb in pixels, instead.
         dot: width of a joint over that of a limb.
+        face: widths in the face, whose joints lie close together, over those elsewhere.
         faint: least opacity, of a joint with score 0.
         sure: score from which a joint is drawn at full opacity.
         least: score below which a joint is left out, and the limbs that end in it.
@@ -47,6 +48,7 @@ class Style:
     thickness: float = 0.014
     line_width: float | None = None
     dot: float = 1.9
+    face: float = 0.5
     faint: float = 0.12
     sure: float = 0.5
     least: float = 0.0
@@ -95,16 +97,18 @@ def draw_skeleton(
         if not (shown[a] and shown[b]):
             continue
         colour = style.of_side(_limb_side(skeleton, a, b))
+        narrow = style.face if skeleton.joints[a] in FACE and skeleton.joints[b] in FACE else 1.0
         _blend_line(
-            canvas, keypoints[a], keypoints[b], colour, style.outline, thickness,
+            canvas, keypoints[a], keypoints[b], colour, style.outline, narrow * thickness,
             style.opacity(float(min(scores[a], scores[b]))),
         )  # fmt: skip
     drawn = [int(joint) for joint in np.argsort(scores) if shown[joint]]
     for joint in drawn:
         colour = style.of_side(skeleton.side(joint))
+        narrow = style.face if skeleton.joints[joint] in FACE else 1.0
         _blend_line(
             canvas, keypoints[joint], keypoints[joint], colour, style.outline,
-            style.dot * thickness, style.opacity(float(scores[joint])),
+            narrow * style.dot * thickness, style.opacity(float(scores[joint])),
         )  # fmt: skip
     return (
         _with_names(canvas, keypoints, drawn, skeleton, style, thickness)
