@@ -35,14 +35,32 @@ def test_a_network_comes_back_with_its_card(tiny_checkpoint: Path) -> None:
         assert torch.allclose(network(images), original(images), atol=0.02)
     for name, tensor in original.state_dict().items():
         if tensor.is_floating_point():
-            assert torch.equal(network.state_dict()[name], tensor.half().float()), name
+            kept = tensor.half().float() if tensor.ndim > 1 else tensor
+            assert torch.equal(network.state_dict()[name], kept), name
 
 
-def test_files_are_fp16_and_readable_by_everyone(tiny_checkpoint: Path) -> None:
+def test_kernels_are_fp16_norms_fp32_and_files_readable_by_everyone(tiny_checkpoint: Path) -> None:
     tensors, metadata = read_tensors(tiny_checkpoint)
-    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert {tensor.dtype for tensor in tensors.values() if tensor.ndim > 1} == {torch.float16}
+    assert {tensor.dtype for tensor in tensors.values() if tensor.ndim <= 1} == {torch.float32}
     assert metadata["format"] == "pt"
     assert tiny_checkpoint.stat().st_mode & 0o444 == 0o444
+
+
+def test_norms_beyond_fp16_come_back_and_what_is_not_finite_is_not_written(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    network, card = load_checkpoint(tiny_checkpoint)
+    state = dict(network.state_dict())
+    state["stem.1.running_var"] = torch.full_like(state["stem.1.running_var"], 1e5)
+    save_checkpoint(tmp_path / "large.safetensors", state, card)
+    again, _ = load_checkpoint(tmp_path / "large.safetensors")
+    assert (again.state_dict()["stem.1.running_var"] == 1e5).all()
+    for name, value in (("stem.0.weight", 1e5), ("stem.1.bias", float("nan"))):
+        broken = {**state, name: torch.full_like(state[name], value)}
+        with pytest.raises(UserError, match=rf"not written: {name} holds values that are not"):
+            save_checkpoint(tmp_path / "broken.safetensors", broken, card)
+    assert not (tmp_path / "broken.safetensors").exists()
 
 
 def test_a_card_survives_json() -> None:

@@ -170,7 +170,7 @@ def save_checkpoint(
         if not tensor.isfinite().all():
             raise UserError(
                 f"{path}: not written: {name} holds values that are not finite or too large for "
-                "fp16; train with a lower learning rate, or go back to an earlier checkpoint"
+                "fp16; train with a lower optimizer.lr, or with optimizer.clip"
             )
     write_tensors(path, halves, {card.key: card.to_json()}, largest=LARGEST)
 

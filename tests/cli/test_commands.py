@@ -314,3 +314,77 @@ def test_threads_that_wait_fall_asleep_unless_it_is_set_how(
         [sys.executable, "-c", code], env=clean | given, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == expected
+
+
+def test_many_sources_teach_one_network_of_nineteen_joints(tmp_path: Path) -> None:
+    """Figures, own pictures with another model's points, and pictures without anybody."""
+    figures = tmp_path / "figures"
+    assert spcnet("data", "synth", "-o", figures, "--count", 12).returncode == 0
+    document = json.loads((figures / "annotations.json").read_text())
+    own = tmp_path / "own"
+    (own / "images").mkdir(parents=True)
+    for image in document["images"]:
+        (own / "images" / image["file_name"]).write_bytes(
+            (figures / image["file_name"]).read_bytes()
+        )
+    empty = {"id": 99, "file_name": "empty.png", "width": 90, "height": 60}
+    Image.new("RGB", (90, 60), (90, 120, 60)).save(own / "images" / "empty.png")
+    for split, ids in (("train", range(1, 9)), ("val", range(9, 13))):
+        chosen = {
+            **document,
+            "images": [image for image in document["images"] if image["id"] in ids] + [empty],
+            "annotations": [row for row in document["annotations"] if row["image_id"] in ids],
+        }
+        (own / f"{split}.json").write_text(json.dumps(chosen))
+    points = {
+        str(row["id"]): [[60.0 + n, 70.0, 0.9] for n in range(17)]
+        for row in document["annotations"]
+    }
+    (tmp_path / "opinions.json").write_text(json.dumps(points))
+    names = {
+        image["file_name"]: points[str(row["id"])]
+        for image, row in zip(document["images"], document["annotations"], strict=True)
+    }
+    (tmp_path / "seen.json").write_text(json.dumps(names))
+    recipe = {
+        "name": "many",
+        "model": {"variant": "spcnet_s1_w64", "arguments": {"channels": 16}, "input_size": 64},
+        "data": {
+            "skeleton": "body19",
+            "dataset": "synthetic", "train": "1-8", "holdout": "9-12", "share": 0.4,
+            "more": [
+                {"dataset": "coco", "root": str(own), "holdout": "val", "doubt": 0.1,
+                 "opinions": str(tmp_path / "opinions.json")},
+                {"dataset": "unlabelled", "root": str(own), "split": "all",
+                 "opinions": str(tmp_path / "seen.json")},
+                {"dataset": "nobody", "root": str(own), "share": 0.1},
+            ],
+        },
+        "augmentation": {"cut_probability": 0.3, "neighbour_probability": 0.3},
+        "loss": {"kind": "softmax_absent", "astray": 0.05},
+        "training": {"epochs": 1, "batch_size": 8},
+    }  # fmt: skip
+    (tmp_path / "many.yaml").write_text(json.dumps(recipe))
+    cache = {"SPCNET_CACHE": str(tmp_path / "cache")}
+    run = tmp_path / "run"
+    done = spcnet("train", tmp_path / "many.yaml", "--run-dir", run, "--device", "cpu", **cache)
+    assert done.returncode == 0, done.stderr
+    assert "29 persons of synthetic 1-8 + own train + unlabelled all + nobody train" in done.stderr
+    assert "own: " in done.stderr
+    (entry,) = [
+        json.loads(line)
+        for line in (run / "log.jsonl").read_text().splitlines()
+        if "sources" in line
+    ]
+    assert {title: found["persons"] for title, found in entry["sources"].items()} == {
+        "synthetic": 4, "own": 4,
+    }  # fmt: skip
+    shown = spcnet("predict", EXAMPLES / "lunge.jpg", "--model", run / "model.safetensors",
+                   "--json", "--skeleton", "coco17")  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    document = json.loads(shown.stdout)
+    assert document["categories"][0]["keypoints"][0] == "nose"
+    broken = spcnet("train", tmp_path / "many.yaml", "--run-dir", tmp_path / "two",
+                    "--set", "data.skeleton=body20", **cache)  # fmt: skip
+    assert broken.returncode == 1
+    assert "unknown skeleton 'body20'" in broken.stderr

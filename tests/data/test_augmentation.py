@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from spcnet.data.annotations import Annotation, JointState
 from spcnet.data.augmentation import (
     NO_AUGMENTATION,
     SMALLEST_PART,
@@ -14,8 +15,9 @@ from spcnet.data.crops import extract_crop
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.leeds import read_lspet
 from spcnet.data.packing import pack
-from spcnet.data.store import PackedStore
+from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD, crop_affine, square_of_box
+from spcnet.skeletons import BODY19
 
 WILD = Augmentation(full_circle_probability=0.5, shift=0.1, brightness=0.2, contrast=0.3)
 
@@ -153,3 +155,98 @@ def test_close_ups_hold_two_joints_and_leave_the_other_draws_alone(figures: Pack
     assert torch.equal(mixed.points[0], mixed.points[1])  # a function of seed, epoch, person
     same = make_batch(figures, rows, size=64, augmentation=NO_AUGMENTATION, epoch=5)
     assert torch.equal(same.points, plain.points)
+
+
+ROUGH = Augmentation(
+    full_circle_probability=0.3, shift=0.1, brightness=0.2, contrast=0.3, part_probability=0.2,
+    dark_probability=0.5, blur_probability=0.5, jpeg_probability=0.5, cut_probability=0.5,
+    neighbour_probability=0.7,
+)  # fmt: skip
+CUT = Augmentation(rotation_probability=0, scale=0, tint=0, flip_probability=0, cut_probability=1.0)
+
+
+def test_whatever_is_done_to_a_person_hangs_on_no_other(figures: PackedStore) -> None:
+    rows = np.array([5, 0, 7, 11, 2, 3])
+    together = make_batch(figures, rows, size=64, augmentation=ROUGH, seed=1, epoch=2)
+    for n, row in enumerate(rows):
+        alone = make_batch(figures, rows[n : n + 1], size=64, augmentation=ROUGH, seed=1, epoch=2)
+        assert torch.allclose(alone.images[0], together.images[n], atol=1e-4), row
+        assert torch.equal(alone.points[0], together.points[n])
+        assert torch.equal(alone.absent[0], together.absent[n])
+
+
+def test_a_person_that_is_drawn_again_in_an_epoch_looks_otherwise(figures: PackedStore) -> None:
+    batch = make_batch(figures, np.array([4, 4 + 12, 4]), size=64, augmentation=WILD, epoch=1)
+    assert torch.equal(batch.images[0], batch.images[2])
+    assert not torch.equal(batch.points[0], batch.points[1])
+
+
+def test_what_lies_beyond_the_end_of_a_picture_is_absent_and_dark(figures: PackedStore) -> None:
+    whole = make_batch(figures, np.arange(12), size=64)
+    assert not whole.absent.any()
+    batch = make_batch(figures, np.arange(12), size=64, augmentation=CUT, epoch=3)
+    assert batch.absent.any(dim=1).sum() >= 9
+    assert (batch.annotated == whole.annotated).all()
+    for image, points, absent in zip(batch.images, batch.points, batch.absent, strict=True):
+        x, y = points[absent].round().long().unbind(-1)
+        there = (x >= 0) & (x < 64) & (y >= 0) & (y < 64)
+        beyond = image[:, y[there], x[there]]
+        assert (beyond == 0).all(dim=0).float().mean() > 0.8 or not there.any()
+        inside = points[~absent]
+        assert ((inside > -1) & (inside < 64)).all()
+
+
+def test_opinions_teach_joints_without_a_label_and_stand_beside_labels(
+    figures: PackedStore,
+) -> None:
+    joined = JoinedStores([figures], skeleton=BODY19, doubts=[0.1])
+    opinions = joined.persons.opinions
+    nose, ear, hip = (BODY19.index(name) for name in ("nose", "left_ear", "left_hip"))
+    opinions[3, nose] = [50, 60, 0.8]
+    opinions[3, ear] = [50, 60, 0.2]  # too unsure
+    opinions[3, hip] = [70, 80, 0.5]
+    flip = Augmentation(rotation_probability=0, scale=0, tint=0, flip_probability=1)
+    plain = make_batch(joined, np.array([3, 4]), size=64)
+    mirrored = make_batch(joined, np.array([3, 4]), size=64, augmentation=flip)
+    assert plain.annotated[0, nose] and not plain.annotated[0, ear]
+    assert plain.trust[0, nose] == pytest.approx(0.8)
+    assert plain.trust[0, hip] == 1
+    assert plain.seconds[0, hip, 2] == pytest.approx(0.05)
+    assert plain.seconds[0, nose, 2] == 0
+    assert (plain.seconds[1, :, 2] == 0).all()
+    square = joined.persons.centres[3], float(joined.persons.sides[3])
+    affine = crop_affine(*square, 64)
+    assert plain.points[0, nose].numpy() == pytest.approx(affine @ [50, 60, 1], abs=1e-3)
+    assert plain.seconds[0, hip, :2].numpy() == pytest.approx(affine @ [70, 80, 1], abs=1e-3)
+    right_hip = BODY19.index("right_hip")
+    assert mirrored.seconds[0, right_hip, 2] == pytest.approx(0.05)
+    opposite = 63 - float(plain.seconds[0, hip, 0])
+    assert mirrored.seconds[0, right_hip, 0] == pytest.approx(opposite, abs=1e-3)
+    assert mirrored.trust[0, nose] == pytest.approx(0.8)
+
+
+def test_where_nobody_is_every_joint_is_absent(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, size=(80, 120, 3), dtype=np.uint8)
+    record = Annotation(
+        "empty.png", np.zeros((19, 2)), np.full(19, JointState.ABSENT, np.uint8),
+        box=np.array([0.0, 0, 119, 79]),
+    )  # fmt: skip
+
+    class Empty:
+        name, split, skeleton = "nobody", "all", BODY19
+        picture_names = frozenset({"empty.png"})
+
+        def __len__(self) -> int:
+            return 1
+
+        def samples(self) -> list[tuple[np.ndarray, Annotation]]:
+            return [(picture, record)]
+
+    pack(Empty(), tmp_path / "store")  # type: ignore[arg-type]
+    store = PackedStore(tmp_path / "store")
+    sides = set()
+    for epoch in range(4):
+        batch = make_batch(store, np.array([0]), size=32, augmentation=WILD, epoch=epoch)
+        assert batch.absent.all() and batch.annotated.all()
+        sides.add(float(batch.images.std()))
+    assert len(sides) == 4

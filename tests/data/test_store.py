@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from spcnet.data.annotations import Annotation
+from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore, batch_of
 from spcnet.errors import UserError
@@ -170,3 +171,37 @@ def test_stores_without_a_common_joint_are_not_joined(tmp_path: Path, figures: P
     pack(OnePerson(skeleton=dots), tmp_path / "dots")
     with pytest.raises(UserError, match="none of the joints of 'lsp14'; they have left_dot"):
         JoinedStores([figures, PackedStore(tmp_path / "dots")])
+
+
+def test_sources_are_drawn_by_their_shares(tmp_path: Path, figures: PackedStore) -> None:
+    pack(SyntheticFigures("13-15"), tmp_path / "few")
+    few = PackedStore(tmp_path / "few")
+    both = JoinedStores([figures, few], shares=[None, 0.6], titles=["many", "few"])
+    drawn = both.drawn(np.random.default_rng(0))
+    assert len(drawn) == len(np.unique(drawn)) == 15
+    persons = drawn % 15
+    assert (persons >= 12).sum() == 9  # three persons, three times each
+    assert np.bincount(persons[persons >= 12] - 12).tolist() == [3, 3, 3]
+    assert sorted(drawn[persons == 12] // 15) == [0, 1, 2]
+    assert len(np.unique(persons[persons < 12])) == 6
+    assert both.sources == {"many": slice(0, 12), "few": slice(12, 15)}
+    again = JoinedStores([figures, few])
+    assert np.array_equal(
+        again.drawn(np.random.default_rng(3)), np.random.default_rng(3).permutation(15)
+    )
+
+
+@pytest.mark.parametrize("shares", [[0.6, 0.6], [None, 1.0], [0.3, 0.3]])
+def test_shares_that_do_not_add_up_are_refused(
+    tmp_path: Path, figures: PackedStore, shares: list[float | None]
+) -> None:
+    with pytest.raises(UserError, match="shares of the data sets add up to"):
+        JoinedStores([figures, figures], shares=shares)
+
+
+def test_doubts_are_of_the_sources_persons(figures: PackedStore) -> None:
+    assert (
+        JoinedStores([figures, figures], doubts=[0.1, 0.0]).doubts.tolist()
+        == [0.1] * 12 + [0.0] * 12
+    )
+    assert (figures.doubts == 0).all()

@@ -18,7 +18,7 @@ from spcnet.metrics.protocols import (
     score,
     score_curves,
 )
-from spcnet.skeletons import COCO17, FLIC11, LSP14, MPII16, Skeleton
+from spcnet.skeletons import BODY19, COCO17, FLIC11, LSP14, MPII16, Skeleton
 
 LEFT_SHOULDER, RIGHT_HIP, NECK, HEAD_TOP = (
     LSP14.index(j) for j in ("left_shoulder", "right_hip", "neck", "head_top")
@@ -322,7 +322,7 @@ def test_every_rule_has_a_test_case_and_a_name() -> None:
     assert {name: rule.threshold for name, rule in PCK_RULES.items()} == {
         "mpii-tompson": 0.5, "mpii-official": 0.5, "mpii-msra": 0.5,
         "lsp-pc": 0.2, "lsp-oc": 0.2, "lsp-pc-corrected": 0.2,
-        "lspet-pck": 0.2, "flic": 0.2, "pck-box": 0.05,
+        "lspet-pck": 0.2, "torso-pck": 0.2, "flic": 0.2, "pck-box": 0.05,
     }  # fmt: skip
 
 
@@ -506,3 +506,31 @@ def test_annotations_are_stacked() -> None:
     assert math.isnan(truth.references[1])
     with pytest.raises(UserError, match="no labelled persons"):
         GroundTruth.of([], LSP14)
+
+
+# --- torso-pck
+
+
+@pytest.mark.parametrize("skeleton", [LSP14, MPII16, COCO17, BODY19], ids=lambda s: s.name)
+def test_torso_pck_is_of_the_twelve_limb_joints_in_any_skeleton(skeleton: Skeleton) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.uniform(0, 300, (6, len(skeleton), 2))
+    left, right = skeleton.index("left_shoulder"), skeleton.index("right_hip")
+    truth[:, right] = truth[:, left] + [60, 80]  # 100 long
+    predicted = truth.copy()
+    predicted[0, skeleton.index("left_wrist")] += [20.1, 0]
+    predicted[1, skeleton.index("left_wrist")] += [19.9, 0]
+    for other in set(skeleton.joints) & {"neck", "head_top", "nose", "pelvis", "left_ear"}:
+        predicted[:, skeleton.index(other)] += 1000
+    result = score("torso-pck", predicted, labels(truth, skeleton=skeleton))
+    assert len(result.joints) == 12
+    assert result.joints["left_wrist"] == pytest.approx(100 * 5 / 6)
+    assert result.mean == result.headline == pytest.approx(100 * (11 + 5 / 6) / 12)
+
+
+def test_torso_pck_is_the_limbs_mean_of_lspet_pck() -> None:
+    truth = truth_for(PCK_RULES["lspet-pck"], 40)
+    predicted = off(truth)
+    both = [score(name, predicted, truth) for name in ("torso-pck", "lspet-pck")]
+    assert both[0].mean == both[1].mean_limbs
+    assert both[0].persons == both[1].persons

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from spcnet.devices import has_bfloat16
 from spcnet.models import fused
 from spcnet.models.fused import FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork
@@ -73,6 +74,7 @@ def test_batches_in_parts_and_other_layouts_change_nothing(
         torch.testing.assert_close(attention, expected.attention, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this CPU multiplies no bfloat16")
 def test_in_bfloat16_it_is_the_same_to_three_digits() -> None:
     network = trained("spcnet_s2_w96")
     images = torch.randn(2, 3, 64, 64)

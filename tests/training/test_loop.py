@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import RECIPES
 
 from spcnet.checkpoints import load_checkpoint
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
+from spcnet.skeletons import BODY19, LSP14
 from spcnet.tensor_files import read_tensors, write_tensors
 from spcnet.training.loop import MOST_SKIPPED, Progress, Run, check_parts, check_recipe, train
 from spcnet.training.optimisation import learning_rate, measure_statistics, update_average
-from spcnet.training.recipe import Recipe
+from spcnet.training.recipe import Recipe, load_recipe
 from spcnet.training.run_dir import RunDirectory, RunInUseError
 from spcnet.training.workers import Workers
 
@@ -177,7 +179,11 @@ def test_a_finished_run_resumes_to_nothing(figures: PackedStore, tmp_path: Path)
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(
     figures: PackedStore, tmp_path: Path
 ) -> None:
-    plan = recipe(optimizer={"lr": 1e30, "clip": None}, loss={"kind": "gaussian"})
+    plan = recipe(
+        optimizer={"lr": 1e30, "clip": None},
+        loss={"kind": "gaussian"},
+        training={"save_minutes": 5},
+    )
     with pytest.raises(UserError, match=r"optimizer\.lr") as raised:
         train(plan, figures, tmp_path / "run")
     (kept,) = (tmp_path / "run").glob("not-finite-step*.safetensors")
@@ -262,7 +268,7 @@ def test_the_best_model_is_kept(
     def scored(*arguments: Any, **options: Any) -> Any:
         from spcnet.metrics.protocols import Score
 
-        return Score("lspet-pck", next(means), {}, {}, 12)
+        return Score("lspet-pck", next(means), {}, {}, 12), {}
 
     monkeypatch.setattr(loop, "score_store", scored)
     train(recipe(training={"epochs": 3}), figures, tmp_path / "run", holdout=figures)
@@ -611,3 +617,67 @@ def test_what_comes_after_the_last_step_happens_while_the_directory_is_held(
     assert seen == []
     train(recipe(), figures, run, resume=True, finish=finish)
     assert seen == [run / "model.safetensors"]
+
+
+def test_the_squeeze_begins_at_zero_and_goes_slowly(figures: PackedStore, tmp_path: Path) -> None:
+    run = begun(recipe(optimizer={"weight_decay": 0.1}), figures, tmp_path / "ours")
+    squeeze = dict(run.network.named_parameters())["distribute.squeeze.weight"]
+    assert (squeeze == 0).all()
+    *_, slow = run.optimizer.param_groups
+    assert [parameter is squeeze for parameter in slow["params"]] == [True, False]
+    assert (slow["rate"], slow["weight_decay"]) == (2 / 16, 0)
+    run.take_step(*next(run.batches()))
+    rates = [group["lr"] for group in run.optimizer.param_groups]
+    assert rates[0] == rates[1] == pytest.approx(1e-3)
+    assert rates[2] == pytest.approx(1e-3 / 8)
+    assert 0 < squeeze.abs().max() <= 1e-3 / 8 * 1.01
+
+    plan = recipe(model={"squeeze": "literal"}, optimizer={"squeeze_rate": 1.0})
+    literal = begun(plan, figures, tmp_path / "literal")
+    assert dict(literal.network.named_parameters())["distribute.squeeze.weight"].abs().max() > 0.01
+    assert literal.optimizer.param_groups[2]["rate"] == 1
+
+
+@pytest.mark.parametrize("name", ["mpii_paper", "lsp_paper", "lspet_paper", "flic_paper"])
+def test_the_papers_recipes_have_the_squeeze_as_it_is_written(name: str) -> None:
+    plan = load_recipe(RECIPES / f"{name}.yaml")
+    assert (plan.model.squeeze, plan.optimizer.squeeze_rate) == ("literal", 1)
+
+
+def test_weights_of_other_joints_are_taken_over_by_name(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    old = recipe(model={"arguments": {"stacks": 2, "channels": 16}}, training={"ema": None})
+    train(old, figures, tmp_path / "old")
+    before, _ = load_checkpoint(tmp_path / "old" / "model.safetensors")
+    joined = JoinedStores([figures], skeleton=BODY19)
+    model = {**old.model.model_dump(), "weights": str(tmp_path / "old" / "model.safetensors")}
+    anew = ["distribute.squeeze"]
+    run = begun(recipe(model={**model, "anew": anew}), joined, tmp_path / "new")
+    assert (dict(run.network.named_parameters())["distribute.squeeze.weight"] == 0).all()
+    run = begun(recipe(model=model), joined, tmp_path / "whole")
+    images = torch.randn(2, 3, 64, 64)
+    shared = [BODY19.index(joint) for joint in LSP14.joints]
+    found = run.network.eval().forward_all(images).heatmaps
+    for mine, theirs in zip(found, before.forward_all(images).heatmaps, strict=True):
+        assert mine.shape[1] == 19
+        torch.testing.assert_close(mine[:, shared], theirs, rtol=1e-4, atol=1e-4)
+    with pytest.raises(UserError, match=r"model\.anew: .* no module 'neck'; it has stem"):
+        begun(recipe(model={**model, "anew": ["neck"]}), joined, tmp_path / "wrong")
+
+
+def test_several_sources_are_scored_each_and_the_best_goes_by_their_mean(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    held = JoinedStores([figures, figures], titles=["one", "other"])
+    train(recipe(), figures, tmp_path / "run", holdout=held)
+    lines = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    entries = [line for line in lines if "score" in line]
+    assert len(entries) == 2
+    for entry in entries:
+        assert list(entry["sources"]) == ["one", "other"]
+        assert entry["sources"]["one"] == entry["sources"]["other"]
+        assert entry["score"]["protocol"] == "torso-pck"
+        assert entry["score"]["persons"] == 2 * entry["sources"]["one"]["persons"]
+    _, card = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert [score["data"].split()[0] for score in card.scores] == ["one", "other"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spcnet.heatmaps import cells_to_pixels, gaussian_heatmaps
-from spcnet.training.losses import LabelNoise, Taught, heatmap_loss
+from spcnet.training.losses import Doubts, LabelNoise, Taught, heatmap_loss
 
 CELLS = torch.tensor([[[3.0, 4.0], [6.5, 2.25]]], dtype=torch.float64)  # (1, 2, 2)
 POINTS = cells_to_pixels(CELLS, 4)
@@ -210,3 +210,80 @@ def test_a_lesson_is_the_cross_entropy_to_what_the_teacher_saw() -> None:
 
 FAR_SHARE = gaussian_heatmaps(FAR, (8, 8), sigma=1.0)
 FAR_SHARE = FAR_SHARE / FAR_SHARE.sum((-1, -2), keepdim=True)
+
+
+def doubted(
+    logits: torch.Tensor, *, second: float, trust: float = 1.0, to: torch.Tensor = POINTS
+) -> torch.Tensor:
+    """The losses (1,) with a second opinion at the points `to`."""
+    options = {"kind": "softmax", "sigma": 1.0, "stride": 4}
+    shape = torch.ones(1, 2, dtype=torch.float64)
+    doubts = Doubts(trust * shape, to, second * shape)
+    return heatmap_loss([logits], POINTS, BOTH, doubts=doubts, **options)  # type: ignore[arg-type]
+
+
+OTHERS = cells_to_pixels(torch.tensor([[[6.0, 6.0], [1.0, 6.0]]], dtype=torch.float64), 4)
+
+
+def test_certain_labels_cost_what_they_cost_without_doubts() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1, 2, 8, 8, dtype=torch.float64)
+    plain = loss([logits], kind="softmax")
+    assert doubted(logits, second=0.0, to=OTHERS).item() == pytest.approx(plain, rel=1e-4)
+
+
+def test_a_second_opinion_is_another_way_in_which_a_label_came_about() -> None:
+    """By hand: one joint, four cells, targets that are single cells."""
+    places = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    logits = places.log().view(1, 1, 2, 2)
+    label, other = (cells_to_pixels(torch.tensor([[c]], dtype=torch.float64), 4)
+                    for c in ([0.0, 0.0], [1.0, 1.0]))  # fmt: skip
+    one = torch.ones(1, 1, dtype=torch.float64)
+    found = heatmap_loss(
+        [logits], label, torch.ones(1, 1, dtype=torch.bool), kind="softmax", sigma=0.01, stride=4,
+        doubts=Doubts(one, other, 0.25 * one),
+    )  # fmt: skip
+    assert found.item() == pytest.approx(-math.log(0.75 * 0.1 + 0.25 * 0.4), rel=1e-4)
+    trusted = heatmap_loss(
+        [logits], label, torch.ones(1, 1, dtype=torch.bool), kind="softmax", sigma=0.01, stride=4,
+        doubts=Doubts(0.6 * one, other, 0 * one),
+    )  # fmt: skip
+    assert trusted.item() == pytest.approx(-math.log(0.6 * 0.1 + 0.4 * 0.25), rel=1e-3)
+
+
+def test_the_network_decides_between_a_label_and_a_second_opinion() -> None:
+    def pull(second: float) -> float:
+        there = gaussian_heatmaps((OTHERS - 1.5) / 4, (8, 8), sigma=1.0)
+        logits = (12 * there).requires_grad_()
+        doubted(logits, second=second, to=OTHERS).sum().backward()
+        assert logits.grad is not None
+        return float(-logits.grad[0, 0, 4, 3])  # towards the label's cell
+
+    assert pull(0.0) > 0.05
+    assert 0 <= pull(0.1) < 0.05 * pull(0.0)
+
+
+def test_losses_with_doubts_are_finite_whatever_the_network_says() -> None:
+    for sharp in (1.0, 1e2, 1e4):
+        logits = (torch.randn(1, 2, 8, 8) * sharp).requires_grad_()
+        for share in (0.0, 0.1, 1.0):
+            second = torch.full((1, 2), share)
+            value = heatmap_loss(
+                [logits], POINTS.float(), BOTH, kind="softmax_absent", sigma=1.0, stride=4,
+                noise=LabelNoise(0.04, 0.03, (1, 0)),
+                doubts=Doubts(torch.tensor([[0.4, 1.0]]), OTHERS.float(), second),
+            )  # fmt: skip
+            assert value.isfinite().all()
+            (gradient,) = torch.autograd.grad(value.sum(), logits)
+            assert gradient.isfinite().all()
+
+
+def test_a_joint_that_is_known_to_be_absent_is_so_wherever_its_point_lies() -> None:
+    gone = torch.tensor([[True, False]])
+    logits = torch.zeros(1, 2, 8, 8, dtype=torch.float64)
+    logits[:, 0] = -20  # of the first joint all is left for the last place
+    first = torch.tensor([[True, False]])
+    assert loss([logits], first, kind="softmax_absent", absent=gone) < 1e-6
+    assert loss([logits], first, kind="softmax_absent") > 9
+    assert loss([0 * TARGET], first, absent=gone) == 0
+    assert loss([logits], first, kind="softmax", absent=gone) == 0  # it has no place for it

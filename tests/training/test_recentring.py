@@ -104,3 +104,19 @@ def test_a_stopped_run_recentres_as_one_that_was_not(figures: PackedStore, tmp_p
     train(plan, figures, tmp_path / "again", stop=lambda: next(stopped))
     again = train(plan, figures, tmp_path / "again", resume=True)
     assert whole.read_bytes()[-4096:] == again.read_bytes()[-4096:]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_channels_of_the_stem_that_no_relu_cuts_come_down(training: bool) -> None:
+    network = drifted().double().train(training)
+    norm = network.stem[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    with torch.no_grad():
+        norm.bias[:3] = torch.tensor([300.0, -5.0, 2.0])
+        norm.weight[:3] = torch.tensor([1.0, 1.0, 0.5])
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    before = [maps.detach() for maps in network.forward_all(images).heatmaps]
+    recentre(network, images)
+    assert norm.bias[:3].tolist() == [8, -5, 2]
+    for old, new in zip(before, network.forward_all(images).heatmaps, strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-8, atol=1e-8)

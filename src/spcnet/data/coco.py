@@ -22,6 +22,7 @@ from spcnet.geometry import box_of_points
 from spcnet.skeletons import BODY19, SKELETONS, Skeleton
 
 WANTED = "a COCO keypoint file"
+FLAGS = (JointState.MISSING, JointState.OCCLUDED, JointState.VISIBLE)
 
 
 def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
@@ -172,7 +173,7 @@ def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int)
         if values.size != 3 * joints:
             raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
         points, flags = values.reshape(joints, 3)[:, :2], values.reshape(joints, 3)[:, 2]
-        if not np.isin(flags, [state.value for state in JointState]).all():
+        if not np.isin(flags, FLAGS).all():
             raise ValueError("a visibility flag is none of 0, 1, 2")
         if not np.isfinite(points[flags > 0]).all():
             raise ValueError("a labelled joint's coordinates are not finite")
