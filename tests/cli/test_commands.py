@@ -384,6 +384,15 @@ def test_many_sources_teach_one_network_of_nineteen_joints(tmp_path: Path) -> No
     assert shown.returncode == 0, shown.stderr
     document = json.loads(shown.stdout)
     assert document["categories"][0]["keypoints"][0] == "nose"
+    scored = spcnet("evaluate", "--model", run / "model.safetensors", "--json",
+                    "--source", f"coco:{own}:val", "--source", f"coco:{figures}:all")  # fmt: skip
+    assert scored.returncode == 0, scored.stderr
+    found = json.loads(scored.stdout)
+    assert found["protocol"] == "torso-pck"
+    assert {name: row["persons"] for name, row in found["sources"].items()} == {
+        "own val": 4, "figures all": 12, "mean": 16,
+    }  # fmt: skip
+    fails("evaluate", "--source", f"coco:{own}", told="write a source as DATASET:ROOT:SPLIT")
     broken = spcnet("train", tmp_path / "many.yaml", "--run-dir", tmp_path / "two",
                     "--set", "data.skeleton=body20", **cache)  # fmt: skip
     assert broken.returncode == 1

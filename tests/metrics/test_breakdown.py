@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spcnet.errors import UserError
-from spcnet.metrics.breakdown import score_by_torso, torso_angles
+from spcnet.metrics.breakdown import score_by_torso, score_sources, torso_angles
 from spcnet.metrics.protocols import PCK_RULES, GroundTruth, score
 from spcnet.skeletons import LSP14, Skeleton
 
@@ -75,3 +75,27 @@ def test_a_skeleton_without_hips_has_no_torso() -> None:
         torso_angles(
             GroundTruth(truth.points, truth.annotated, dots, truth.boxes, truth.references)
         )
+
+
+def test_sources_have_a_score_each_and_a_mean_in_which_they_count_alike() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 300, (30, 14, 2))
+    truth[:, LSP14.index("right_hip")] = truth[:, LSP14.index("left_shoulder")] + [60, 80]
+    labels = GroundTruth(truth, np.ones((30, 14), bool), LSP14)
+    few = GroundTruth(truth[:3], np.ones((3, 14), bool), LSP14)
+    wrong = truth.copy()
+    wrong[:, LSP14.index("left_knee")] += 500
+    groups = score_sources(
+        PCK_RULES["torso-pck"], {"right": (truth, labels), "off": (wrong[:3], few)}, repeats=200
+    )
+    assert [(group.name, group.persons) for group in groups] == [
+        ("right", 30), ("off", 3), ("mean", 33),
+    ]  # fmt: skip
+    assert [group.score for group in groups] == pytest.approx([100, 100 * 11 / 12, 100 * 23 / 24])
+    assert groups[0].interval == (100, 100)
+    half = wrong.copy()
+    half[::2] = truth[::2]
+    (spread, _) = score_sources(PCK_RULES["torso-pck"], {"half": (half, labels)}, repeats=500)
+    assert spread.score == pytest.approx(100 * 11.5 / 12)
+    low, high = spread.interval
+    assert 100 * 11 / 12 < low < spread.score < high < 100

@@ -41,6 +41,13 @@ def evaluate(
     model: Annotated[str, MODEL] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score on several data sets by torso-pck, or another --protocol: "
+            "DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated.",
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(help="A split, or image numbers such as 1-500; by default val or test."),
@@ -96,7 +103,18 @@ def evaluate(
     """Score a model by a named protocol.
 
     Example: spcnet evaluate --model default --dataset lspet --root PATH/lspet --split val
+
+    Example: spcnet evaluate --source lspet:PATH/lspet:val --source coco:PATH/mpii:val
     """
+    if source:
+        if root or split or ground_truth or predictions or submission or compare or by_torso:
+            raise typer.BadParameter("--source goes without options of a single data set")
+        options = {"device": device, "precision": precision, "flip": flip, "scales": scales,
+                   "rotations": rotations, "refinement": refinement}  # fmt: skip
+        _score_sources(
+            source, model, options, protocol=protocol, boxes=not no_boxes, as_json=as_json
+        )
+        return
     style = check_style(style, compare=compare, as_json=as_json)
     if no_boxes and (crop or submission):
         raise typer.BadParameter("--no-boxes goes without --crop and --submission")
@@ -199,6 +217,50 @@ def evaluate(
             if group.persons
         ]
         print("\n" + table(rows, right=list(rows[0])[1:], style=style))
+
+
+def _score_sources(
+    texts: list[str],
+    model: str,
+    options: dict[str, Any],
+    *,
+    protocol: str | None,
+    boxes: bool,
+    as_json: bool,
+) -> None:
+    """Print a line for each data set, and their mean."""
+    import json
+
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.sources import PROTOCOL, evaluate_sources, parse_source
+
+    sources = [parse_source(text) for text in texts]
+    estimator = PoseEstimator(model, **options)
+    protocol = protocol or PROTOCOL
+    say(f"model {estimator.describe()}; {'boxes' if boxes else 'no boxes'}, protocol {protocol}")
+    for source in sources:
+        if shared := learned_from(estimator.card.training, source.open(), source.root).shared:
+            say(f"warning: the model learned from {len(shared)} pictures of {source.title}")
+    with progress("persons", None) as report:
+        groups = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
+    if as_json:
+        rows = {group.name: asdict(group) for group in groups}
+        print(json.dumps({"protocol": protocol, "model": model, "boxes": boxes, "sources": rows}))
+        return
+    print(
+        table(
+            [
+                {
+                    "Data": group.name,
+                    "Persons": group.persons,
+                    "PCK": f"{group.score:.1f}",
+                    "95 % interval": "{:.1f} to {:.1f}".format(*group.interval),
+                }
+                for group in groups
+            ],
+            right=["Persons", "PCK", "95 % interval"],
+        )
+    )
 
 
 def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator") -> None:

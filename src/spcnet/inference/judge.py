@@ -33,9 +33,7 @@ def judge(found: Evaluation, joints: tuple[str, ...]) -> tuple[Array, Array]:
     """
     rule = find_rule(found.score.protocol)
     skeleton = found.labels.skeleton
-    points, scores = (
-        _in_order(values, joints, skeleton) for values in (found.points, found.scores)
-    )
+    points, scores = (in_order(values, joints, skeleton) for values in (found.points, found.scores))
     truth = GroundTruth.of(found.labels.annotations, skeleton)
     errors = joint_errors(rule, points, truth)
     limit = found.score.threshold or rule.threshold
@@ -55,7 +53,7 @@ def by_torso(found: Evaluation, joints: tuple[str, ...]) -> list[Group]:
     if found.score.threshold is not None:
         rule = replace(rule, threshold=found.score.threshold)
     truth = GroundTruth.of(labels.annotations, labels.skeleton)
-    return score_by_torso(rule, _in_order(found.points, joints, labels.skeleton), truth)
+    return score_by_torso(rule, in_order(found.points, joints, labels.skeleton), truth)
 
 
 def presence(
@@ -91,7 +89,7 @@ def presence(
         squares = [square_of_box(box_of_points(cut.points[cut.inside]), padding=padding)
                    for cut in group]  # fmt: skip
         _, scores = estimator.look([cut.image for cut in group], squares)
-        scores = _in_order(scores, estimator.skeleton.joints, skeleton)
+        scores = in_order(scores, estimator.skeleton.joints, skeleton)
         counted = np.stack([cut.labelled for cut in group]) & np.isfinite(scores)
         counted[:, hips] = False
         found.append((scores[counted], np.stack([cut.inside for cut in group])[counted]))
@@ -136,7 +134,7 @@ def _cut_at_hips(dataset: Dataset, report: Callable[[int], None]) -> Iterator[_C
             yield _Cut(image[low[1] : high[1], low[0] : high[0]], points, person.annotated, inside)
 
 
-def _in_order(values: Array, joints: tuple[str, ...], skeleton: Skeleton) -> Array:
+def in_order(values: Array, joints: tuple[str, ...], skeleton: Skeleton) -> Array:
     """Values (N, K, ...) of the estimator's joints in a skeleton's order; NaN of others."""
     columns = [joints.index(joint) if joint in joints else -1 for joint in skeleton.joints]
     ordered: Array = values[:, columns].copy()

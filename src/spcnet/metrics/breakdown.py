@@ -1,6 +1,6 @@
-"""Scores of groups of persons, with intervals: how a model does on people who are not upright."""
+"""Scores of groups of persons, with intervals: by how upright they are, or where they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -91,15 +91,7 @@ def score_by_torso(
     Raises:
         UserError: as `joint_errors` and `torso_angles`.
     """
-    found = joint_errors(rule, predicted, truth)
-    limit = rule.threshold
-    right = found.errors < limit if rule.strict else found.errors <= limit
-    columns = [
-        n
-        for n, joint in enumerate(found.joints)
-        if not rule.limbs or joint not in HEAD_AND_NECK["Head"]
-    ]
-    right, counted = right[:, columns], found.counted[:, columns]
+    right, counted = _right(rule, predicted, truth)
     angles = torso_angles(truth)
     seen = counted.any(axis=1)
     groups = []
@@ -113,10 +105,59 @@ def score_by_torso(
     return groups
 
 
+def score_sources(
+    rule: Rule,
+    sources: Mapping[str, tuple[Array, GroundTruth]],
+    *,
+    repeats: int = 1000,
+    seed: int = 0,
+) -> list[Group]:
+    """The scores of persons of several data sets, and at last their mean, each counting alike.
+
+    Args:
+        rule: a variant of PCK.
+        sources: by name the predictions (N, K, 2), in pixels of the labels, and the labels.
+        repeats: of the bootstrap.
+        seed: of the bootstrap; persons are resampled within their data set.
+
+    Raises:
+        UserError: as `joint_errors`.
+    """
+    groups, all_scores = [], []
+    for number, (name, (predicted, truth)) in enumerate(sources.items()):
+        right, counted = _right(rule, predicted, truth)
+        rows = np.flatnonzero(counted.any(axis=1))
+        scores = _resampled(right[rows], counted[rows], repeats, seed + number)
+        groups.append(Group(name, len(rows), float(scores[0]), _interval(scores)))
+        all_scores.append(scores)
+    total = np.mean(all_scores, axis=0)
+    persons = sum(group.persons for group in groups)
+    return [*groups, Group("mean", persons, float(total[0]), _interval(total))]
+
+
+def _right(rule: Rule, predicted: Array, truth: GroundTruth) -> tuple[Array, Array]:
+    """Which joints (N, J) are right, and which count: the limbs' where the rule reports these."""
+    found = joint_errors(rule, predicted, truth)
+    right = found.errors < rule.threshold if rule.strict else found.errors <= rule.threshold
+    columns = [
+        n
+        for n, joint in enumerate(found.joints)
+        if not rule.limbs or joint not in HEAD_AND_NECK["Head"]
+    ]
+    return right[:, columns], found.counted[:, columns]
+
+
 def _group(name: str, right: Array, counted: Array, repeats: int, seed: int) -> Group:
     persons = len(right)
     if not persons:
         return Group(name, 0, float("nan"), (float("nan"), float("nan")))
+    scores = _resampled(right, counted, repeats, seed)
+    return Group(name, persons, float(scores[0]), _interval(scores))
+
+
+def _resampled(right: Array, counted: Array, repeats: int, seed: int) -> Array:
+    """Scores (1 + repeats,) of the persons, and of as many drawn from them with replacement."""
+    persons = len(right)
     random = np.random.default_rng(seed)
     # How often each person is drawn: the first row takes everyone once.
     times = np.vstack(
@@ -125,6 +166,10 @@ def _group(name: str, right: Array, counted: Array, repeats: int, seed: int) -> 
     hits, chances = times @ (right & counted), times @ counted  # (1 + repeats, J)
     with np.errstate(invalid="ignore"):
         joints = np.where(chances > 0, 100 * hits / chances, np.nan)
-    scores = np.nanmean(joints, axis=1)
+    means: Array = np.nanmean(joints, axis=1)
+    return means
+
+
+def _interval(scores: Array) -> tuple[float, float]:
     low, high = np.quantile(scores[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Group(name, persons, float(scores[0]), (float(low), float(high)))
+    return float(low), float(high)

@@ -1,0 +1,96 @@
+"""Scoring a model on several data sets at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spcnet.data.annotations import AnnotatedPictures
+from spcnet.data.datasets import default_crop, open_pictures
+from spcnet.errors import UserError
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.evaluate import predict_dataset
+from spcnet.inference.judge import in_order
+from spcnet.metrics.breakdown import Group, score_sources
+from spcnet.metrics.protocols import GroundTruth, find_rule
+
+PROTOCOL = "torso-pck"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A part of a data set.
+
+    Attributes:
+        dataset: its name, such as ``"lspet"`` or ``"coco"``.
+        root: its folder.
+        split: such as ``"val"``.
+    """
+
+    dataset: str
+    root: str
+    split: str
+
+    @property
+    def title(self) -> str:
+        """The data set's name, or for own data its folder's, and the split."""
+        name = Path(self.root).name if self.dataset == "coco" else self.dataset
+        return f"{name} {self.split}"
+
+    def open(self) -> AnnotatedPictures:
+        """The persons who can be scored: crowds and those without a labelled joint cannot.
+
+        Raises:
+            UserError: as `open_pictures`, or there is nobody.
+        """
+        from dataclasses import replace
+
+        labels = open_pictures(self.dataset, self.root, self.split)
+        persons = [p for p in labels.annotations if p.annotated.any() and not p.crowd]
+        if not persons:
+            raise UserError(f"{self.root} {self.split}: no person with a labelled joint")
+        return replace(labels, annotations=persons)
+
+
+def parse_source(text: str) -> Source:
+    """``DATASET:ROOT:SPLIT``.
+
+    Raises:
+        UserError: it is not of this form.
+    """
+    dataset, _, rest = text.partition(":")
+    root, _, split = rest.rpartition(":")
+    if not (dataset and root and split):
+        raise UserError(f"{text}: write a source as DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val")
+    return Source(dataset, root, split)
+
+
+def evaluate_sources(
+    estimator: PoseEstimator,
+    sources: Sequence[Source],
+    *,
+    protocol: str = PROTOCOL,
+    boxes: bool = True,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Group]:
+    """Scores with intervals of each source, and at last the mean, in which each counts alike.
+
+    Args:
+        estimator: what to score.
+        sources: what to score on.
+        protocol: a variant of PCK.
+        boxes: crop persons by their boxes; otherwise the estimator finds the one person of each
+            picture.
+        report: called with the number of persons done of each source in turn.
+
+    Raises:
+        UserError: as `Source.open` and `predict_dataset`.
+    """
+    rule = find_rule(protocol)
+    found = {}
+    for source in sources:
+        labels = source.open()
+        crop = default_crop(source.dataset) if boxes else None
+        points, _, persons = predict_dataset(estimator, labels, crop=crop, report=report)
+        truth = GroundTruth.of(persons, labels.skeleton)
+        found[source.title] = (in_order(points, estimator.skeleton.joints, labels.skeleton), truth)
+    return score_sources(rule, found)
