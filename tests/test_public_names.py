@@ -12,10 +12,10 @@ from spcnet import Pose, PoseEstimator, Skeleton, create_model, list_models
 SIGNATURES = {
     PoseEstimator: (
         "model='default', *, device='auto', flip=False, scales=None, rotations=None, "
-        "refinement=None, batch_size=16, precision='fp32'"
+        "refinement=None, batch_size=16, precision='fp32', finder=None"
     ),
-    PoseEstimator.predict: "self, image, boxes=None, *, skeleton=None",
-    PoseEstimator.predict_many: "self, images, boxes=None, *, skeleton=None",
+    PoseEstimator.predict: "self, image, boxes=None, *, people='one', skeleton=None",
+    PoseEstimator.predict_many: "self, images, boxes=None, *, people='one', skeleton=None",
     PoseEstimator.heatmaps: "self, image, box",
     PoseEstimator.attention: "self, image, box",
     PoseEstimator.describe: "self",

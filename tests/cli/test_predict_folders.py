@@ -11,9 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from spcnet.boxmaps import CHANNELS
+from spcnet.checkpoints import FinderCard, save_checkpoint
 from spcnet.cli import main
 from spcnet.cli.results import is_result, mirrored_names, result_names
 from spcnet.devices import has_bfloat16
+from spcnet.models.registry import create_model
 
 
 @dataclass(frozen=True)
@@ -381,7 +384,7 @@ def test_persons_by_a_detector(predict: Command, tmp_path: Path) -> None:
     again = predict(photos, "-o", out, *everything)
     assert again.out.startswith("0 pictures predicted")
     single = predict(photos / "nobody.png", "-o", tmp_path / "two", "--detector", detector)
-    assert (single.code, "(no person)" in single.out) == (0, True)
+    assert (single.code, "no person found" in single.out) == (0, True)
     wrong = predict(photos, "-o", out, "--detector", photos / "one.png")
     assert "not an ONNX model" in wrong.errors[0]
 
@@ -466,3 +469,60 @@ def test_other_joints_are_another_run(predict: Command, tmp_path: Path) -> None:
     again = predict(tmp_path / "in", "-o", tmp_path / "out", "--skeleton", "mpii16")
     assert again.code == 1
     assert "was predicted otherwise" in again.errors[0]
+
+
+@pytest.fixture
+def finders(tmp_path: Path) -> dict[str, Path]:
+    """Two untrained finders: one that sees people everywhere, one that never does."""
+    torch.manual_seed(0)
+    arguments = {"channels": 16}
+    network = create_model("spcnet_s1_w64", num_joints=CHANNELS, **arguments)
+    paths = {}
+    for name, threshold in (("keen", 0.0), ("shy", 1.0)):
+        card = FinderCard(
+            variant="spcnet_s1_w64", arguments=arguments, input_size=64, threshold=threshold
+        )
+        paths[name] = tmp_path / f"{name}.safetensors"
+        save_checkpoint(paths[name], network.state_dict(), card)
+    return paths
+
+
+def test_nobody_is_an_answer(predict: Command, photos: Path, finders: dict[str, Path]) -> None:
+    out = photos.parent / "out"
+    done = predict(photos, "-r", "-o", out, "--finder", finders["shy"])
+    assert done.code == 0, done.err
+    assert done.out.strip().endswith("no person found in 4")
+    document = json.loads((out / "poses.json").read_text())
+    assert len(document["images"]) == 4
+    assert document["annotations"] == []
+    assert not list(out.rglob("*.pose.jpg"))
+    again = predict(photos, "-r", "-o", out, "--finder", finders["shy"], "--strict")
+    assert "4 were there already" in again.out
+    single = next(photos.rglob("*.png"))
+    shown = predict(single, "-o", out / "one", "--finder", finders["shy"])
+    assert (shown.code, "no person found" in shown.out) == (0, True)
+    strict = predict(single, "-o", out / "two", "--finder", finders["shy"], "--strict")
+    assert strict.code == 1
+
+
+def test_all_people_or_the_main_one(
+    predict: Command, photos: Path, finders: dict[str, Path]
+) -> None:
+    single = next(photos.rglob("*.png"))
+    counts = {}
+    for whom in ("one", "all"):
+        done = predict(single, "--json", "--finder", finders["keen"], "--people", whom)
+        assert done.code == 0, done.err
+        counts[whom] = len(json.loads(done.out)["annotations"])
+    assert counts["one"] == 1
+    assert counts["all"] > 1
+    wrong = predict(single, "--people", "all")
+    assert wrong.code == 2
+    assert "goes with --finder" in wrong.err
+
+
+def test_a_model_of_poses_is_no_finder(predict: Command, photos: Path) -> None:
+    single = next(photos.rglob("*.png"))
+    done = predict(single, "--json", "--finder", predict.model)
+    assert done.code == 1
+    assert "holds no spcnet-finder model card, but a model of poses" in done.errors[0]

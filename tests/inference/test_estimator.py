@@ -299,3 +299,36 @@ def test_joints_that_the_model_lacks_are_refused_with_those_it_has(
 ) -> None:
     with pytest.raises(UserError, match=rf"skeleton '{asked}': .*'lsp14'.* lsp14, mpii16$"):
         tiny.predict(np.zeros((20, 20, 3), np.uint8), [[0, 0, 9, 9]], skeleton=asked)
+
+
+class Finds:
+    """A finder that says these boxes and scores of every picture."""
+
+    def __init__(self, *found: tuple[list[float], float]) -> None:
+        self.boxes = np.reshape([box for box, _ in found], (-1, 4))
+        self.scores = np.array([score for _, score in found])
+
+    def detect(self, picture: Array) -> tuple[Array, Array]:
+        return self.boxes, self.scores
+
+
+def test_a_finder_says_where_people_are_or_that_nobody_is(dots: PoseEstimator) -> None:
+    near, far = ((60.0, 60.0), (90.0, 90.0)), ((250.0, 60.0), (280.0, 90.0))
+    image = dot_picture((340, 340), *near, radius=3)
+    other = dot_picture((340, 340), *far, radius=3)
+    image = np.where(other != 128, other, image)
+    assert len(dots.predict(image)) == 1  # without a finder a picture shows one person
+    with pytest.raises(UserError, match="people='all' needs a finder"):
+        dots.predict(image, people="all")
+    dots.finder = Finds((box_about(*far), 0.9), (box_about(*near), 0.8))
+    found = np.stack([pose.keypoints for pose in dots.predict(image, people="all")])
+    assert found == pytest.approx(np.array([far, near]), abs=1.0)
+    (main,) = dots.predict(image)
+    assert main.keypoints == pytest.approx(np.array(far), abs=1.0)  # surer, and as large
+    dots.finder = Finds()
+    assert dots.predict(image) == dots.predict(image, people="all") == []
+    (given,) = dots.predict(image, [box_about(*near)])  # boxes that are given need no finder
+    assert given.keypoints == pytest.approx(np.array(near), abs=1.0)
+    assert next(dots.predict_many([image, image], [None, [box_about(*near)]])) == []
+    with pytest.raises(UserError, match="people must be one of one, all, got 'two'"):
+        dots.predict(image, people="two")  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ from spcnet.checkpoints import load_checkpoint, load_finder
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.scenes import SceneBatch, Scenes, make_scene_batch, pack_scenes
 from spcnet.errors import UserError
-from spcnet.inference.finder import Finder, main_person
+from spcnet.inference.detectors import main_person
+from spcnet.inference.finder import Finder
 from spcnet.metrics.boxes import overlaps
 from spcnet.skeletons import COCO17
 from spcnet.training.finding import FinderRun, finder_losses, intersection_over_union

@@ -68,6 +68,11 @@ BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
     "Without boxes the whole picture is taken as one person."
 )
+FINDER = typer.Option(
+    help="Look for persons with this .safetensors, which spcnet train wrote by a recipe of "
+    "task: finder; nobody is an answer.",
+)
+PEOPLE = typer.Option(help="Whom of the finder's persons: the main one, or all.")
 SKELETON = typer.Option(
     help="Joints of the results: lsp14, coco17, mpii16, ... as far as the model predicts them; by "
     "default all that it does.",

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,9 +22,11 @@ from spcnet.cli.console import (
 from spcnet.cli.options import (
     BOX,
     BOXES,
+    FINDER,
     FLIP,
     FORCE,
     MODEL,
+    PEOPLE,
     PRECISION,
     ROTATIONS,
     RUNNER,
@@ -74,6 +76,11 @@ def predict(
     detector_kind: Annotated[
         Literal["auto", "yolov8", "yolox"], typer.Option(help="Of what kind the detector is.")
     ] = "auto",
+    finder: Annotated[Path | None, FINDER] = None,
+    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where no person is found in a picture.")
+    ] = False,
     box_score: Annotated[
         float | None,
         typer.Option(
@@ -116,8 +123,10 @@ def predict(
 
     Example: spcnet predict photos --recursive --detector yolox_s.onnx -o poses
     """
-    if sum(map(bool, (box, boxes, detector))) > 1:
-        raise typer.BadParameter("use one of --box, --boxes and --detector")
+    if sum(map(bool, (box, boxes, detector, finder))) > 1:
+        raise typer.BadParameter("use one of --box, --boxes, --detector and --finder")
+    if people == "all" and not finder:
+        raise typer.BadParameter("--people all goes with --finder")
     if box_score is not None and not (boxes or detector):
         raise typer.BadParameter("--box-score goes with --boxes or --detector")
     kinds = parse_kinds(save)
@@ -135,24 +144,27 @@ def predict(
         jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
     if len(jobs) == 1 and source is None and not os.path.lexists(jobs[0].path):
         raise UserError(f"{jobs[0].path}: no such file")
-    people = _people(given, boxes, detector, detector_kind, box_score, device)
+    origin = _people(given, boxes, detector, detector_kind, box_score, device)
+    if finder:
+        origin = _found_by(Path(expanded(str(finder))), people, device)
 
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.skeletons import Style
 
     estimator = PoseEstimator(
-        model, device=device, precision=precision, flip=flip, scales=scales, rotations=rotations
-    )
+        model, device=device, precision=precision, flip=flip, scales=scales, rotations=rotations,
+        finder=origin.finder,
+    )  # fmt: skip
     if results is not None and source is None and not force:
         there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
         refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)
     with nullcontext() if results is None else output_folder(results.folder):
         view = estimator.view(skeleton)
-        say(f"model {estimator.describe()}; {people.told}")
-        info = _info(estimator, people, view)
+        say(f"model {estimator.describe()}; {origin.told}")
+        info = _info(estimator, origin, view)
         run = _Run(
             estimator=estimator,
-            people=people,
+            people=origin,
             view=view,
             info=info,
             results=results,
@@ -170,7 +182,7 @@ def predict(
         say(f"spcnet: error: {line}")
     if failures:
         say(f"{failures} of {len(jobs)} pictures failed")
-    if failures or unreadable:
+    if failures or unreadable or (strict and run.empty):
         raise typer.Exit(1)
 
 
@@ -210,6 +222,8 @@ class _People:
     told: str
     boxes_of: "BoxesOf | None" = None
     detector: "PersonDetector | None" = None
+    finder: "PersonDetector | None" = None
+    whom: Literal["one", "all"] = "one"
 
 
 def _people(
@@ -244,6 +258,19 @@ def _people(
     return _People("one person a picture")
 
 
+def _found_by(path: Path, whom: Literal["one", "all"], device: str) -> _People:
+    """Persons that a finder of ours looks for.
+
+    Raises:
+        UserError: it is none.
+    """
+    from spcnet.inference.finder import Finder
+
+    finder = Finder(path, device=device)
+    told = f"{'the main person' if whom == 'one' else 'all people'} by {finder.describe()}"
+    return _People(told, finder=finder, whom=whom)
+
+
 def _info(estimator: "PoseEstimator", people: _People, view: "Skeleton") -> dict[str, str]:
     """What documents say of how they came about; the method is the same on any device."""
     from spcnet import __version__
@@ -272,6 +299,7 @@ class _Run:
     style: "Style"
     in_folder: bool
     as_json: bool
+    empty: list[str] = field(default_factory=list)  # paths of pictures in which nobody was found
 
     def check_saved(self, kinds: Collection[str]) -> None:
         """See to it that the model has the heatmaps or the attention that are to be saved.
@@ -308,6 +336,7 @@ class _Run:
             self.people.boxes_of,
             detector=self.people.detector,
             keep=self._looks_at_pixels(),
+            people=self.people.whom,
             skeleton=self.view,
         )
         failures = finished = 0
@@ -322,6 +351,8 @@ class _Run:
                     if isinstance(outcome, Failed):
                         raise UserError(outcome.reason)
                     document = self._keep(job, outcome)
+                    if not outcome.poses:
+                        self.empty.append(job.path)
                     if collection is not None:
                         collection.add(document)
                 except UserError as error:
@@ -407,8 +438,9 @@ class _Run:
                 self.record.finish(job.name, kinds, len(outcome.poses))
             if not self.in_folder:
                 scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in outcome.poses)
-                told = f"mean joint score {scores}" if scores else "no person"
-                line = f"{job.path} -> {target} ({told})"
+                told = f" (mean joint score {scores})" if scores else ""
+                there = f"{job.path} -> {target}{told}" if target else job.path
+                line = there if scores else f"{there}: no person found"
                 say(line) if self.as_json else print(line)
         return document
 
@@ -451,7 +483,8 @@ class _Run:
     def _sum_up(self, predicted: int, passed_over: int) -> None:
         where = "" if self.results is None else f" -> {self.results.folder}"
         there = f", {passed_over} were there already" if passed_over else ""
-        line = f"{predicted} pictures predicted{where}{there}"
+        nobody = f", no person found in {len(self.empty)}" if self.empty else ""
+        line = f"{predicted} pictures predicted{where}{there}{nobody}"
         say(line) if self.as_json else print(line)
         self._tell_stale()
 

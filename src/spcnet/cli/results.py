@@ -129,7 +129,9 @@ class Results:
 
     def are_there(self, name: str, kind: str, persons: int) -> bool:
         """Whether a picture's results of a kind lie there, all those of its persons."""
-        numbers = (1,) if kind in OF_PICTURE else range(1, persons + 1)
+        numbers = (1,) if kind == "json" else range(1, persons + 1)
+        if kind == "overlay":  # one of all persons, and none of nobody
+            numbers = range(1, min(persons, 1) + 1)
         return all(self.path(name, kind, number).exists() for number in numbers)
 
     def write(
@@ -142,12 +144,14 @@ class Results:
         *,
         estimator: "PoseEstimator",
         style: "Style",
-    ) -> Path:
-        """Write some kinds of results of one picture; give the path of its first result.
+    ) -> Path | None:
+        """Write some kinds of results of one picture; give the path of the first, if there is any.
 
-        JSON alone does without the picture.
+        JSON alone does without the picture. Where nobody was found only the JSON is written.
         """
         first = self.path(name, self.kinds[0])
+        if not poses:
+            first = self.path(name, "json")
         try:
             first.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -158,6 +162,9 @@ class Results:
                     partial.write_text(json.dumps(document, indent=1) + "\n")
                 continue
             assert picture is not None
+            if kind == "overlay" and not poses:
+                self.path(name, kind).unlink(missing_ok=True)
+                continue
             if kind not in OF_PICTURE:
                 self._remove_persons(name, kind, beyond=len(poses))
                 for number, pose in enumerate(poses, start=1):
@@ -165,7 +172,7 @@ class Results:
                 continue
             with replacing(self.path(name, kind)) as partial:
                 _save_overlay(partial, picture, poses, style)
-        return first
+        return first if poses or "json" in self.kinds else None
 
     def _remove_persons(self, name: str, kind: str, *, beyond: int) -> None:
         """Remove the files of persons who are no longer found."""

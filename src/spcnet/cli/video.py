@@ -19,12 +19,23 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
-from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SKELETON, SMOOTH, parse_box
+from spcnet.cli.options import (
+    FINDER,
+    FLIP,
+    FORCE,
+    MODEL,
+    PRECISION,
+    RUNNER,
+    SKELETON,
+    SMOOTH,
+    parse_box,
+)
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
+    from spcnet.inference.detectors import PersonDetector
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.video import FramePoses
     from spcnet.inference.video_files import VideoReader, VideoWriter
@@ -48,6 +59,7 @@ def video(
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
+    finder: Annotated[Path | None, FINDER] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
     skeleton: Annotated[str | None, SKELETON] = None,
@@ -68,6 +80,8 @@ def video(
 
     output, json_path = _targets(source, output, json_path)
     boxes = [parse_box(text) for text in box or []] or None
+    if boxes and finder:
+        raise typer.BadParameter("use one of --box and --finder")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [path for path in (output, json_path) if path not in (None, STDOUT)]
         prepare_output(written, force=force)
@@ -75,7 +89,9 @@ def video(
         from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.video import follow
 
-        estimator = PoseEstimator(model, device=device, precision=precision, flip=flip)
+        estimator = PoseEstimator(
+            model, device=device, precision=precision, flip=flip, finder=open_finder(finder, device)
+        )
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         tally = Tally(len(boxes or [None]))
@@ -106,6 +122,19 @@ def video(
         raise UserError(f"{source}: stopped after {tally.frames} frames, which the results hold")
     if reader.fault:
         raise UserError(f"{source}: {reader.fault}; the results hold {tally.frames} frames")
+
+
+def open_finder(path: Path | None, device: str) -> "PersonDetector | None":
+    """The finder of a file, if one is named.
+
+    Raises:
+        UserError: it is none.
+    """
+    if path is None:
+        return None
+    from spcnet.inference.finder import Finder
+
+    return Finder(path, device=device)
 
 
 def overlay(frame: "FramePoses") -> "Array":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
-from spcnet.cli.options import FLIP, FORCE, MODEL, PRECISION, RUNNER, SKELETON, SMOOTH
-from spcnet.cli.video import Tally, overlay
+from spcnet.cli.options import FINDER, FLIP, FORCE, MODEL, PRECISION, RUNNER, SKELETON, SMOOTH
+from spcnet.cli.video import Tally, open_finder, overlay
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
 
@@ -32,6 +32,7 @@ def webcam(
     source: Annotated[Path | None, SOURCE] = None,
     output: Annotated[Path | None, OUTPUT] = None,
     port: Annotated[int, PORT] = 8700,
+    finder: Annotated[Path | None, FINDER] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
     skeleton: Annotated[str | None, SKELETON] = None,
@@ -63,7 +64,9 @@ def webcam(
 
         page = stack.enter_context(LivePage(port))
         stop = stack.enter_context(stop_wish("stopping"))
-        estimator = PoseEstimator(model, device=device, precision=precision, flip=flip)
+        estimator = PoseEstimator(
+            model, device=device, precision=precision, flip=flip, finder=open_finder(finder, device)
+        )
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)

@@ -6,6 +6,7 @@ poses = estimator.predict(picture, boxes)
 """
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,6 +69,22 @@ def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
         union = areas[best] + areas[waiting] - shared
         waiting = waiting[shared <= overlap * union]
     return np.array(kept, dtype=np.int64)
+
+
+def main_person(boxes: Array, scores: Array, shape: Sequence[int]) -> int:
+    """Which of several persons (N >= 1) a picture is of: sure, large, and near the middle.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1 in image pixels.
+        scores: (N,).
+        shape: of the picture, its height and width first.
+    """
+    height, width = shape[:2]
+    sides = boxes[:, 2:] - boxes[:, :2]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    away = (middles - np.array([width - 1, height - 1]) / 2) / max(width, height)
+    near = np.exp(-2 * (away**2).sum(axis=1))
+    return int(np.argmax(scores * np.sqrt(sides.prod(axis=1)) * near))
 
 
 def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:

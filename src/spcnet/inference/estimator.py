@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ from spcnet.heatmaps import (
     turn_heatmaps,
 )
 from spcnet.inference.backends import OnnxKeypoints, TorchBackend, open_backend
+from spcnet.inference.detectors import PersonDetector, main_person
 from spcnet.inference.pose import Pose
 from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
@@ -50,6 +51,8 @@ from spcnet.skeletons import SKELETONS, Skeleton
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array
 Pixels: TypeAlias = Array | ReducedPicture  # of a picture that was read
+
+People: TypeAlias = Literal["one", "all"]
 
 T = TypeVar("T")
 
@@ -104,6 +107,8 @@ class PoseEstimator:
             Values of ``"mass"`` and of the others differ, so that where only one of this and the
             checkpoint's is ``"mass"`` (with scales too) scores are plain peaks, not calibrated.
         batch_size: most crops that go through the network at once.
+        finder: looks for persons where no boxes are given; a `PersonDetector`, such as
+            `spcnet.inference.finder.Finder`. Without one the picture is taken to show one person.
         precision: ``"fp32"``; ``"bf16"``, on devices that multiply it in hardware nearly twice as
             fast; ``"int8"``, on CPUs with VNNI, fitted to rendered figures, for large networks;
             or ``"auto"``: bf16 where there is such hardware and the keypoints of rendered figures
@@ -125,6 +130,7 @@ class PoseEstimator:
         refinement: Refinement | None = None,
         batch_size: int = 16,
         precision: Precision = "fp32",
+        finder: PersonDetector | None = None,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
@@ -146,6 +152,7 @@ class PoseEstimator:
             )
         self.refinement: Refinement = "none" if self.scales else refinement or self.card.refinement
         self.batch_size = batch_size
+        self.finder = finder
         if (self.refinement == "mass") != (self.card.refinement == "mass"):
             self.calibration = None  # it was fitted on values of the other sort
         if isinstance(self.backend, OnnxKeypoints):
@@ -221,6 +228,7 @@ class PoseEstimator:
         image: Picture,
         boxes: ArrayLike | None = None,
         *,
+        people: People = "one",
         skeleton: str | Skeleton | None = None,
     ) -> list[Pose]:
         """The poses in one picture.
@@ -229,31 +237,36 @@ class PoseEstimator:
             image: a path, an RGB array (H, W, 3) (also grey, RGBA, uint16, float in 0..1), or a
                 PIL image. EXIF orientation is honoured for paths and PIL images.
             boxes: (N, 4) tight person boxes x0, y0, x1, y1 in pixels of the upright picture. With
-                none, the whole picture is taken as one person, located coarse to fine.
+                none, the finder looks for persons; without a finder, the whole picture is taken as
+                one person, located coarse to fine.
+            people: whom of the finder's persons: ``"one"``, the main one, or ``"all"``.
             skeleton: whose joints the poses have, such as ``"coco17"``; by default the model's.
 
         Returns:
-            One pose per box, in the order of the boxes.
+            One pose per box, in the order of the boxes; without boxes one per person that is found,
+            surest first, and none where nobody is.
 
         Raises:
-            UserError: the picture cannot be read, a box is not one, or the model does not predict
-                the skeleton's joints.
+            UserError: the picture cannot be read, a box is not one, the model does not predict
+                the skeleton's joints, or all people are asked for without a finder.
         """
         of_picture = None if boxes is None else [boxes]
-        return next(self.predict_many([image], of_picture, skeleton=skeleton))
+        return next(self.predict_many([image], of_picture, people=people, skeleton=skeleton))
 
     def predict_many(
         self,
         images: Iterable[Picture | ReducedPicture],
         boxes: Iterable[ArrayLike | None] | None = None,
         *,
+        people: People = "one",
         skeleton: str | Skeleton | None = None,
     ) -> Iterator[list[Pose]]:
         """The poses of many pictures, lazily and in batches across pictures.
 
         Args:
             images: as for `predict`, or what `read` gave; read only as far as the batches need.
-            boxes: for each picture its boxes, or None for the whole picture.
+            boxes: for each picture its boxes, or None where there are none.
+            people: as for `predict`.
             skeleton: as for `predict`.
 
         Yields:
@@ -264,6 +277,9 @@ class PoseEstimator:
                 one is in is reached; and where there are more or fewer boxes than pictures.
         """
         view = self.view(skeleton)
+        check_people(people)
+        if people == "all" and self.finder is None:
+            raise UserError("people='all' needs a finder; without one a picture shows one person")
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
@@ -272,6 +288,11 @@ class PoseEstimator:
                 None if of_image is None else check_boxes(of_image, picture.shape)
                 for picture, (_, of_image) in zip(pictures, group, strict=True)
             ]
+            if self.finder is not None:
+                given = [
+                    self._found(self.finder, picture, people) if of_image is None else of_image
+                    for picture, of_image in zip(pictures, given, strict=True)
+                ]
             for poses in self._predict_group(pictures, given):
                 yield [pose.seen_as(view) for pose in poses]
 
@@ -338,6 +359,15 @@ class PoseEstimator:
         for (n, box), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
             poses[n].append(self._pose(look, box))
         yield from poses
+
+    @staticmethod
+    def _found(finder: PersonDetector, picture: Pixels, people: People) -> Array:
+        """The boxes (N, 4) of the persons that a finder sees: the main one's, or all."""
+        pixels = picture.pixels if isinstance(picture, ReducedPicture) else picture
+        boxes, scores = finder.detect(pixels)
+        if people == "one" and len(boxes) > 1:
+            boxes = boxes[[main_person(boxes, scores, pixels.shape)]]
+        return boxes
 
     def _pose(self, look: "Look", box: Array) -> Pose:
         scores = self._scores(look.peaks)
@@ -510,6 +540,16 @@ def load_picture(image: Picture) -> Array:
     raise UserError(
         f"image must be a path, an RGB array or a PIL image, got {type(image).__name__}"
     )
+
+
+def check_people(people: str) -> None:
+    """Check that it says whom of several persons is meant.
+
+    Raises:
+        UserError: it does not.
+    """
+    if people not in get_args(People):
+        raise UserError(f"people must be one of {', '.join(get_args(People))}, got {people!r}")
 
 
 def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:

@@ -119,5 +119,9 @@ def _cropped(estimator: PoseEstimator, dataset: Dataset, crop: CropRule) -> Batc
 def _located(estimator: PoseEstimator, dataset: Dataset) -> Batches:
     """Persons in whole pictures, of which nobody tells where they are."""
     for image, person in dataset.samples():
-        (pose,) = estimator.predict(image)
-        yield pose.keypoints[None], pose.scores[None], [person]
+        poses = estimator.predict(image)
+        if not poses:  # joints that were not found are wrong, not left out
+            joints = len(estimator.skeleton)
+            yield np.full((1, joints, 2), np.nan), np.zeros((1, joints)), [person]
+            continue
+        yield poses[0].keypoints[None], poses[0].scores[None], [person]

@@ -57,6 +57,13 @@ class Finder:
             channels_last(network.to(self.device)), "fp32", lambda: torch.empty(0), consume=True
         )
 
+    def describe(self) -> str:
+        """What finds the persons, in words: network, input, threshold."""
+        return (
+            f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px) "
+            f"from score {self.threshold:.2f}"
+        )
+
     def detect(self, picture: Array) -> tuple[Array, Array]:
         """See `PersonDetector`: boxes (N, 4) in image pixels, surest first, and scores (N,)."""
         return self.detect_many([picture])[0]
@@ -125,19 +132,3 @@ def bundled_finder() -> Path:
     if not path.is_file():
         raise UserError(f"{path}: the bundled finder is missing; install spcnet again")
     return path
-
-
-def main_person(boxes: Array, scores: Array, shape: Sequence[int]) -> int:
-    """Which of several persons (N >= 1) a picture is of: sure, large, and near the middle.
-
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1 in image pixels.
-        scores: (N,).
-        shape: of the picture, its height and width first.
-    """
-    height, width = shape[:2]
-    sides = boxes[:, 2:] - boxes[:, :2]
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    away = (middles - np.array([width - 1, height - 1]) / 2) / max(width, height)
-    near = np.exp(-2 * (away**2).sum(axis=1))
-    return int(np.argmax(scores * np.sqrt(sides.prod(axis=1)) * near))

@@ -12,7 +12,7 @@ from spcnet.data.images import ReducedPicture, read_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import PersonDetector
-from spcnet.inference.estimator import Pixels, PoseEstimator, check_boxes
+from spcnet.inference.estimator import People, Pixels, PoseEstimator, check_boxes
 from spcnet.inference.pose import Pose
 from spcnet.skeletons import Skeleton
 
@@ -75,6 +75,7 @@ def predict_files(
     *,
     detector: PersonDetector | None = None,
     keep: bool = True,
+    people: People = "one",
     skeleton: str | Skeleton | None = None,
 ) -> Iterator[Predicted | Failed]:
     """The poses in many picture files, in their order.
@@ -87,11 +88,12 @@ def predict_files(
         estimator: predicts.
         paths: of the pictures; read only as far as the groups need.
         boxes_of: the boxes of a picture by its path; called in the reading thread. With neither
-            this nor `detector`, each picture is taken as one person.
+            this nor `detector`, the estimator looks for them.
         detector: finds them in its pixels instead; called there too.
         keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
+        people: as for `PoseEstimator.predict`.
         skeleton: as for `PoseEstimator.predict`.
 
     Raises:
@@ -119,7 +121,10 @@ def predict_files(
     for group in _one_ahead(_groups(map(read, paths), estimator.batch_size)):
         good = [item for item in group if isinstance(item, _Read)]
         poses = estimator.predict_many(
-            [item.picture for item in good], [item.boxes for item in good], skeleton=skeleton
+            [item.picture for item in good],
+            [item.boxes for item in good],
+            people=people,
+            skeleton=skeleton,
         )
         for ahead, item in zip(reversed(range(len(group))), group, strict=True):
             if isinstance(item, Failed):

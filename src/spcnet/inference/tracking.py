@@ -73,8 +73,8 @@ class Tracker:
             return None
         self._waited = 0
         self._pause = min(max(1, 2 * self._pause), LONGEST_PAUSE)
-        (pose,) = self._estimator.predict(image)
-        return person.take(pose, image.shape[:2])
+        poses = self._estimator.predict(image)
+        return person.take(poses[0], image.shape[:2]) if poses else None
 
 
 @dataclass
