@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import fails, spcnet
 from PIL import Image
 
 from spcnet.bench.training import PHASES
+from spcnet.devices import has_bfloat16
 
 
 def test_the_commands_print_ratios_and_json() -> None:
@@ -60,8 +62,9 @@ def test_memory_shrinks_by_checkpointing() -> None:
     ]  # fmt: skip
     added = [float(row["Peak, GB"]) - float(row["Before the step, GB"]) for row in rows]
     assert 0 < added[1] < 0.8 * added[0]
-    assert 0 < added[3] < 0.9 * added[2]
-    assert added[2] < added[0]
+    if has_bfloat16(torch.device("cpu")):  # where it is emulated that takes memory of its own
+        assert 0 < added[3] < 0.9 * added[2]
+        assert added[2] < added[0]
 
 
 def test_the_steps_to_a_pose_are_timed(tiny_checkpoint: Path) -> None:

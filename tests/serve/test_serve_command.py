@@ -77,7 +77,9 @@ def test_the_command_answers_with_right_joints_and_stops_when_told() -> None:
     content = (EXAMPLES / "standing.jpg").read_bytes()
     with command("--max-megabytes", "1") as (process, address):
         for sent in (content, upside(content)):
-            answer = httpx.post(f"{address}/v1/poses", files={"image": sent}, timeout=60).json()
+            answer = httpx.post(
+                f"{address}/v1/poses", files={"image": sent}, data={"skeleton": "lsp14"}, timeout=60
+            ).json()
             assert answer["image"] == {"width": 672, "height": 896}
             found = np.array([[k["x"], k["y"]] for k in answer["poses"][0]["keypoints"]])
             torso = np.linalg.norm(joints[9] - joints[2])

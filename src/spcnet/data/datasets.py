@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,6 @@ from spcnet.data.leeds import parse_numbers, read_lsp, read_lspet
 from spcnet.data.mpii import read_mpii
 from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
-from spcnet.data.scenes import VERSION as SCENES_VERSION
-from spcnet.data.scenes import Scenes, pack_scenes
 from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
 from spcnet.data.synthetic import render_figure
 from spcnet.data.unlabelled import read_unlabelled
@@ -119,6 +118,9 @@ UNSCORED: Mapping[str, Callable[[Path, str], AnnotatedPictures]] = {
     "nobody": read_nobody,
 }
 SYNTHETIC_PROTOCOL = "lspet-pck"
+
+if TYPE_CHECKING:
+    from spcnet.data.scenes import Scenes
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +311,7 @@ def cached_scenes(
     parts: Sequence[tuple[AnnotatedPictures, bool, object]],
     *,
     report: Callable[[int], None] = lambda done: None,
-) -> Scenes:
+) -> "Scenes":
     """Packed whole pictures of several data sets, packed into the cache when not there yet.
 
     Args:
@@ -320,6 +322,9 @@ def cached_scenes(
     Raises:
         UserError: as `pack_scenes` and `Scenes`.
     """
+    from spcnet.data.scenes import VERSION as SCENES_VERSION
+    from spcnet.data.scenes import Scenes, pack_scenes
+
     key = [[labels.name, labels.split, done, state] for labels, done, state in parts]
     digest = hashlib.sha256(json.dumps([key, SCENES_VERSION]).encode()).hexdigest()[:12]
     folder = cache_folder() / f"scenes-{digest}"
