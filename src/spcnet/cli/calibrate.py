@@ -16,8 +16,15 @@ def calibrate(
         Path, typer.Option("--output", "-o", help="The calibrated model, a .safetensors.")
     ],
     split: Annotated[
-        str, typer.Option(help="Persons that the model did not learn from, such as 7761-8060.")
-    ],
+        str | None,
+        typer.Option(help="Persons that the model did not learn from, such as 7761-8060."),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fit on several data sets, by torso-pck: DATASET:ROOT:SPLIT; may be repeated."
+        ),
+    ] = None,
     model: Annotated[str, TRAINED] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
@@ -32,28 +39,40 @@ def calibrate(
     Example: spcnet calibrate --model runs/mine/best.safetensors --root PATH/lspet --split 7761-8060
     -o mine.safetensors
     """
+    if bool(source) == bool(split):
+        raise typer.BadParameter("name the persons by --split, or by --source")
     from dataclasses import replace
 
     from spcnet.calibration import reliability
     from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
+    from spcnet.data.annotations import Dataset
     from spcnet.data.datasets import default_crop, default_protocol, open_dataset
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.judge import calibrate as fit
+    from spcnet.inference.sources import PROTOCOL, parse_source
 
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: a model's name ends in .safetensors")
     prepare_output([output], force=force)
     network, card = load_checkpoint(find_weights(model))
-    opened = open_dataset(dataset, root, split)
+    parts: dict[str, tuple[Dataset, str, object]]  # persons, their data set's name, its folder
+    if split is not None:
+        parts = {f"{dataset} {split}": (open_dataset(dataset, root, split), dataset, root)}
+        protocol = default_protocol(dataset)
+    else:
+        named = [parse_source(text) for text in source or []]
+        parts = {part.title: (part.open(), part.dataset, part.root) for part in named}
+        protocol = PROTOCOL
     estimator = PoseEstimator(model, device=device)
-    if shared := learned_from(estimator.card.training, opened, root).shared:
-        raise UserError(
-            f"--split {split}: the model learned from {len(shared)} of its pictures, such as "
-            f"{shared[0]}, and is surer of those than of others; name pictures that are new to it"
-        )
-    found, peaks, right = fit(
-        estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset)
-    )
+    for title, (opened, _, folder) in parts.items():
+        if shared := learned_from(estimator.card.training, opened, folder).shared:
+            raise UserError(
+                f"{title}: the model learned from {len(shared)} of its "
+                f"pictures, such as {shared[0]}, and is surer of those than of others; name "
+                "pictures that are new to it"
+            )
+    persons = {title: (opened, default_crop(name)) for title, (opened, name, _) in parts.items()}
+    found, peaks, right = fit(estimator, persons, protocol=protocol)
     try:
         save_checkpoint(output, network.state_dict(), replace(card, calibration=found))
     except OSError as error:

@@ -34,6 +34,12 @@ def card(
         str | None,
         typer.Option(help="Persons the model never saw; by default val or test."),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score on these persons too, a line each: DATASET:ROOT:SPLIT; may be repeated."
+        ),
+    ] = None,
     rotations: Annotated[
         str, typer.Option(help="The turned crops of the strongest test (degrees).")
     ] = "-15,15",
@@ -87,6 +93,13 @@ def card(
     tests: list[Tested] = []
     for estimator in (plain, mirrored, turned):
         tests.append(_test(estimator, dataset, root, split, protocol))
+    from spcnet.inference.sources import evaluate_sources, parse_source
+
+    sources = {
+        estimator.testing(): evaluate_sources(estimator, [parse_source(text) for text in source])
+        for estimator in (plain, mirrored)
+        if source
+    }
     scores, right = judge(tests[0].found, plain.skeleton.joints)
     bins = reliability(scores, right)
     with progress("persons, their pictures cut at the hips", len(opened)) as report:
@@ -104,6 +117,7 @@ def card(
         name=name,
         estimator=plain,
         tests=tests,
+        sources=sources,
         unseen=seen.known,
         milliseconds=_latency(plain, turns),
         reliability_error=bins.error,

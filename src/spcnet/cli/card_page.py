@@ -54,6 +54,7 @@ class Measured:
         name: of the model.
         estimator: without test-time augmentation.
         tests: without it first.
+        sources: by the test-time augmentation, the scores on several data sets and their mean.
         unseen: whether the model is known to have learned from none of the pictures.
         milliseconds: an image, by what was timed.
         reliability_error: how far scores and shares of right joints are apart, in [0, 1].
@@ -64,6 +65,7 @@ class Measured:
     name: str
     estimator: PoseEstimator
     tests: Sequence[Tested]
+    sources: Mapping[str, Sequence[Group]]
     unseen: bool
     milliseconds: Mapping[str, float]
     reliability_error: float
@@ -77,6 +79,7 @@ def write_page(measured: Measured) -> str:
         f"# Model card: `{measured.name}`",
         "Written by `spcnet card`, which tested the model for it.",
         _network(measured),
+        _sources(measured),
         _accuracy(measured),
         _scores(measured),
         _training(measured),
@@ -124,6 +127,29 @@ def _device(estimator: PoseEstimator) -> str:
     return torch.cuda.get_device_name(estimator.device)
 
 
+def _sources(measured: Measured) -> str:
+    if not measured.sources:
+        return ""
+    first = next(iter(measured.sources.values()))
+    rows = [
+        {
+            "Data": group.name,
+            "Persons": group.persons,
+            **{name: _interval(groups[n]) for name, groups in measured.sources.items()},
+        }
+        for n, group in enumerate(first)
+    ]
+    return "\n\n".join(
+        [
+            "## How good it is, by kind of picture",
+            "`torso-pck`, the mean of the 12 limb joints, percent, with 95 % intervals from "
+            "resampled persons; tight person boxes. In the mean each kind counts alike. None of "
+            "these persons was learned from.",
+            table(rows, right=list(rows[0])[1:], style="markdown"),
+        ]
+    )
+
+
 def _accuracy(measured: Measured) -> str:
     first = measured.tests[0].found
     labels = first.labels
@@ -157,7 +183,7 @@ def _accuracy(measured: Measured) -> str:
         else "The checkpoint does not tell whether the model learned from these pictures."
     )
     parts = [
-        "## How good it is",
+        f"## How good it is on {labels.name}",
         f"`{first.score.protocol}` on {labels.name} {labels.split}, {first.score.persons} persons "
         f"with a reference length, percent. {unseen}",
         table(summary, right=list(summary[0])[1:], style="markdown"),

@@ -1,6 +1,6 @@
 """Whether joints were right, and what their scores said: for calibration and its plots."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -143,15 +143,17 @@ def in_order(values: Array, joints: tuple[str, ...], skeleton: Skeleton) -> Arra
 
 
 def calibrate(
-    estimator: PoseEstimator, dataset: Dataset, *, protocol: str, crop: CropRule
+    estimator: PoseEstimator,
+    datasets: Mapping[str, tuple[Dataset, CropRule]],
+    *,
+    protocol: str,
 ) -> tuple[Calibration, Array, Array]:
     """Fit an estimator's scores on persons that its network did not learn from.
 
     Args:
         estimator: gives its network's peak values from here on.
-        dataset: the persons.
+        datasets: the persons: by their title a data set and the rule of its crops.
         protocol: by which a joint is right.
-        crop: the rule of the crops.
 
     Returns:
         The calibration, and what it was fitted on: (M,) peak values, (M,) bool.
@@ -160,10 +162,15 @@ def calibrate(
         UserError: as `evaluate`.
     """
     estimator.calibration = None
-    found = evaluate(estimator, dataset, protocol=protocol, crop=crop)
-    peaks, right = judge(found, estimator.skeleton.joints)
+    parts, names = [], []
+    for title, (dataset, crop) in datasets.items():
+        found = evaluate(estimator, dataset, protocol=protocol, crop=crop)
+        parts.append(judge(found, estimator.skeleton.joints))
+        names.append(f"{title}, {found.score.persons} persons")
+    peaks, right = (np.concatenate(column) for column in zip(*parts, strict=True))
     told = (
-        f"{dataset.name} {dataset.split}, {found.score.persons} persons, {protocol} at "
-        f"{found.score.threshold:g}, {estimator.testing()}"
+        f"{'; '.join(names)}; {protocol} at {found.score.threshold:g}, {estimator.testing()}"
+        if len(names) > 1
+        else f"{names[0]}, {protocol} at {found.score.threshold:g}, {estimator.testing()}"
     )
-    return fit_calibration(peaks, np.asarray(right), told=told), peaks, right
+    return fit_calibration(peaks, right, told=told), peaks, right

@@ -1,7 +1,7 @@
 """Scoring a model on several data sets at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spcnet.data.annotations import AnnotatedPictures
@@ -42,8 +42,6 @@ class Source:
         Raises:
             UserError: as `open_pictures`, or there is nobody.
         """
-        from dataclasses import replace
-
         labels = open_pictures(self.dataset, self.root, self.split)
         persons = [p for p in labels.annotations if p.annotated.any() and not p.crowd]
         if not persons:
