@@ -1,23 +1,25 @@
-"""Make a finished run's model one that comes with the package.
+"""Make a calibrated model one that comes with the package.
 
-    python tools/install_weights.py runs/lspet_cpu/model.safetensors default --root PATH/lspet
+    python tools/install_weights.py MODEL.safetensors default --root PATH/lspet \
+        --source coco:PATH/mpii:val --source coco:PATH/studio:val
 
-Scores the model on the validation images of LSP extended, with and without flip, writes the
-scores into its model card and saves it as src/spcnet/weights/NAME.safetensors. A network that the
-recipe described as a variant with other arguments, and that is registered, gets its own name.
+Scores the model on the validation images of LSP extended by lspet-pck and on all sources by
+torso-pck, with and without flip, writes the scores into its model card and saves it as
+src/spcnet/weights/NAME.safetensors. A network that the recipe described as a variant with other
+arguments, and that is registered, gets its own name.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.leeds import read_lspet
-from spcnet.heatmaps import Refinement
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import evaluate
+from spcnet.inference.sources import PROTOCOL, Source, evaluate_sources, parse_source
 from spcnet.models.registry import create_model, variant_names
 
 
@@ -27,29 +29,42 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("name")
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--refinement", choices=get_args(Refinement), help="by default the run's")
+    parser.add_argument("--source", type=parse_source, action="append", default=[])
     arguments = parser.parse_args()
 
-    scores = []
+    sources = [Source("lspet", str(arguments.root), "val"), *arguments.source]
+    scores: list[dict[str, Any]] = []
     for flip in (False, True):
-        estimator = PoseEstimator(
-            str(arguments.model), device="cpu", flip=flip, refinement=arguments.refinement
-        )
-        dataset = read_lspet(arguments.root, "val")
-        score = evaluate(estimator, dataset, protocol="lspet-pck").score
-        print(f"flip {flip}: {score.mean_limbs:.2f} over the limbs, {score.mean:.2f} over all")
+        estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
+        command = f"spcnet evaluate --model {arguments.name}{' --flip' if flip else ''}"
+        how = {"flip": flip, "refinement": estimator.refinement}
+        score = evaluate(estimator, read_lspet(arguments.root, "val"), protocol="lspet-pck").score
+        print(f"flip {flip}: lspet-pck {score.mean_limbs:.2f} limbs, {score.mean:.2f} all")
         scores.append(
             {
                 "data": "lspet val (images 8061-8860)",
-                "flip": flip,
-                "refinement": estimator.refinement,
-                "command": f"spcnet evaluate --model {arguments.name} --dataset lspet "
-                "--root PATH/lspet --split val" + (" --flip" if flip else ""),
+                **how,
+                "command": f"{command} --dataset lspet --root PATH/lspet --split val",
                 "score": score.to_dict(),
             }
         )
+        for group, source in zip(evaluate_sources(estimator, sources), sources, strict=False):
+            print(f"  {group.name}: {group.score:.2f} {group.interval}, {group.persons} persons")
+            folder = f"PATH/{Path(source.root).name}"
+            scores.append(
+                {
+                    "data": group.name,
+                    **how,
+                    "command": f"{command} --source {source.dataset}:{folder}:{source.split}",
+                    "score": {
+                        "protocol": PROTOCOL,
+                        "mean": group.score,
+                        "interval": list(group.interval),
+                        "persons": group.persons,
+                    },
+                }
+            )
     network, card = load_checkpoint(arguments.model)
-    card = replace(card, refinement=arguments.refinement or card.refinement)
     for variant in variant_names():
         if str(create_model(variant, num_joints=len(card.skeleton))) == str(network):
             card = replace(card, variant=variant, arguments={})
