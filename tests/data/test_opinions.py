@@ -1,198 +1,124 @@
+"""Another model's points beside the labels."""
+
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
-from spcnet.data.coco import read_nobody
-from spcnet.data.datasets import cached_store, open_dataset
-from spcnet.data.opinions import FEWEST, with_opinions
-from spcnet.data.packing import pack
-from spcnet.data.store import PackedStore
-from spcnet.data.unlabelled import read_unlabelled
+from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.opinions import FEWEST, LEAST, with_opinions
 from spcnet.errors import UserError
-from spcnet.geometry import Array
-from spcnet.skeletons import BODY19, COCO17, LSP14
+from spcnet.skeletons import COCO17, LSP14
 
-ROWS = [[10.0 + n, 20.0 + 2 * n, 0.9] for n in range(17)]
-
-
-def labels(*, number: int | None = 7) -> AnnotatedPictures:
-    person = Annotation(
-        "a.png", np.full((14, 2), 30.0) + np.arange(14)[:, None], np.full(14, 2, np.uint8),
-        number=number,
-    )  # fmt: skip
-    return AnnotatedPictures("lspet", "train", LSP14, [person])
+ROWS = np.column_stack([np.arange(17) * 10, np.arange(17) * 20 + 5, np.full(17, 0.75)])
 
 
-def written(folder: Path, content: object) -> Path:
-    path = folder / "opinions.json"
+def labels(*numbers: int | None, name: str = "lspet") -> AnnotatedPictures:
+    """Persons of one picture each: a.jpg, b.jpg and so on."""
+    persons = [
+        Annotation(
+            f"{letter}.jpg", np.ones((14, 2)), np.full(14, 2, np.uint8), number=number
+        )
+        for letter, number in zip("abcdef", numbers, strict=False)
+    ]  # fmt: skip
+    return AnnotatedPictures(name, "train", LSP14, persons)
+
+
+def unlabelled(*images: str) -> AnnotatedPictures:
+    persons = [
+        Annotation(image, np.zeros((17, 2)), np.zeros(17, np.uint8), box=np.array([0, 0, 99, 99.0]))
+        for image in images
+    ]
+    return AnnotatedPictures("unlabelled", "all", COCO17, persons)
+
+
+def write(path: Path, content: Any) -> Path:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
 
-@pytest.mark.parametrize("key", ["7", "a.png"])
-def test_an_opinion_belongs_to_a_number_or_a_picture(tmp_path: Path, key: str) -> None:
-    (person,) = with_opinions(labels(), written(tmp_path, {key: ROWS})).annotations
-    assert person.opinion is not None
-    assert person.opinion.tolist() == ROWS
+def test_persons_are_found_by_their_number_and_by_their_pictures_name(tmp_path: Path) -> None:
+    other = ROWS + [1000, 0, 0]
+    content = {"7": ROWS.tolist(), "b.jpg": other.tolist(), "99": other.tolist()}
+    found = with_opinions(labels(7, None, 8), write(tmp_path / "o.json", content))
+    by_number, by_name, neither = found.annotations
+    assert np.array_equal(by_number.opinion, ROWS)
+    assert np.array_equal(by_name.opinion, other)
+    assert neither.opinion is None
+    before = labels(7, None, 8)
+    assert replace(found, annotations=[]) == replace(before, annotations=[])
+    for person, plain in zip(found.annotations, before.annotations, strict=True):
+        assert np.array_equal(person.points, plain.points)  # labels stay what they were
+        assert np.array_equal(person.box, plain.box)
 
 
-def test_a_person_whom_the_model_did_not_see_has_none(tmp_path: Path) -> None:
-    both = labels().annotations + labels(number=8).annotations
-    both[1] = Annotation("b.png", both[1].points, both[1].states, number=8)
-    path = written(tmp_path, {"7": ROWS, "8": None})
-    found = with_opinions(AnnotatedPictures("lspet", "train", LSP14, both), path).annotations
-    assert [person.opinion is None for person in found] == [False, True]
+def test_a_number_goes_before_a_name(tmp_path: Path) -> None:
+    content = {"a.jpg": (ROWS + [1000, 0, 0]).tolist(), "7": ROWS.tolist()}
+    (person,) = with_opinions(labels(7), write(tmp_path / "o.json", content)).annotations
+    assert np.array_equal(person.opinion, ROWS)
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_a_person_of_whom_the_model_says_nothing_keeps_the_labels_alone(
+    tmp_path: Path, nothing: Any
+) -> None:
+    path = write(tmp_path / "o.json", {"1": nothing, "2": ROWS.tolist()})
+    first, second = with_opinions(labels(1, 2), path).annotations
+    assert first.opinion is None
+    assert second.opinion is not None
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("{", "not a file of opinions"),
-        ([ROWS], "must be one JSON object"),
-        ({"9": ROWS}, r"has none of the 1 persons of lspet train.* are like 9"),
-        ({"7": ROWS[:5]}, r"opinion on a\.png is not 17 x \[x, y, probability\]"),
-        ({"7": [["x", 0, 0]] * 17}, "is not 17 x"),
-        ({"7": [[1, 2, 1.5]] * 17}, "probabilities beyond 0 and 1"),
+        ({"1": ROWS[:16].tolist()}, r"the opinion on a\.jpg is not 17 x \[x, y, probability\]"),
+        ({"1": ROWS[:, :2].tolist()}, r"the opinion on a\.jpg is not 17 x"),
+        ({"1": [[1, 2, 0.5]] * 16 + [[1, 2]]}, r"the opinion on a\.jpg is not 17 x"),
+        ({"1": [["x", 2, 0.5]] * 17}, r"the opinion on a\.jpg is not 17 x"),
+        ({"1": [[float("nan"), 2, 0.5]] * 17}, r"the opinion on a\.jpg is not 17 x"),
+        ({"1": {"nose": 3}}, r"the opinion on a\.jpg is not 17 x"),
+        ({"1": [[1, 2, 1.01]] * 17}, "probabilities beyond 0 and 1"),
+        ({"1": [[1, 2, -0.01]] * 17}, "probabilities beyond 0 and 1"),
+        ({"c.jpg": ROWS.tolist()}, r"none of the 2 persons of lspet train; .* like c\.jpg"),
+        ({}, "none of the 2 persons"),
+        ({"1": None}, "none of the 2 persons"),
+        ([ROWS.tolist()], "opinions must be one JSON object"),
+        ("{", "not a file of opinions, or half a download"),
     ],
 )
-def test_files_that_hold_no_opinions_are_refused(
-    tmp_path: Path, content: object, told: str
+def test_files_that_are_not_opinions_are_refused(tmp_path: Path, content: Any, told: str) -> None:
+    path = write(tmp_path / "o.json", content)
+    with pytest.raises(UserError, match=told) as caught:
+        with_opinions(labels(1, 2), path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.json: no such file"):
+        with_opinions(labels(1), tmp_path / "gone.json")
+
+
+def test_an_unlabelled_person_gets_the_box_of_the_probable_points_grown_by_a_tenth(
+    tmp_path: Path,
 ) -> None:
-    with pytest.raises(UserError, match=told):
-        with_opinions(labels(), written(tmp_path, content))
+    rows = np.column_stack([np.full((17, 2), -500.0), np.full(17, LEAST - 0.01)])
+    rows[3] = [100, 40, LEAST]
+    rows[[5, 9, 16]] = [[300, 200, 0.9], [150, 440, 0.5], [200, 100, 1.0]]
+    path = write(tmp_path / "o.json", {"a.jpg": rows.tolist()})
+    (person,) = with_opinions(unlabelled("a.jpg", "b.jpg"), path).annotations  # b is not known
+    assert person.box.tolist() == [90, 20, 310, 460]  # 200 and 400 px, 5 % of them on each side
+    assert np.array_equal(person.opinion, rows)
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    (folder / "images").mkdir(parents=True)
-    for name in ("a.png", "b.png", "c.png"):
-        Image.fromarray(np.zeros((100, 80, 3), np.uint8)).save(folder / "images" / name)
-    (folder / "images" / "notes.txt").write_text("no picture")
-    return folder
-
-
-def test_unlabelled_pictures_are_cut_about_what_another_model_sees(
-    pictures: Path, tmp_path: Path
-) -> None:
-    unsure = [[1.0, 1.0, 0.1]] * (17 - FEWEST + 1) + ROWS[: FEWEST - 1]
-    some = [[x, y, 0.9 if n < 5 else 0.1] for n, (x, y, _) in enumerate(ROWS)]
-    path = written(tmp_path, {"a.png": some, "b.png": unsure})
-    plain = read_unlabelled(pictures, "all")
-    assert [person.box.tolist() for person in plain.annotations] == [[0, 0, 79, 99]] * 3
-    (person,) = with_opinions(plain, path).annotations  # b is unsure, c was not seen
-    assert person.image == "a.png"
-    assert person.box.tolist() == pytest.approx([9.8, 19.6, 14.2, 28.4])  # 5 % to each side
-    assert not person.annotated.any()
-
-
-def test_folders_of_unlabelled_pictures_are_read_in_order_and_parts(pictures: Path) -> None:
-    assert [p.image for p in read_unlabelled(pictures / "images", "2-3").annotations] == [
-        "b.png", "c.png",
-    ]  # fmt: skip
-    with pytest.raises(UserError, match="not a folder"):
-        read_unlabelled(pictures / "none", "all")
-    with pytest.raises(UserError, match="no picture here"):
-        read_unlabelled(_empty(pictures), "all")
-    (pictures / "images" / "d.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"d\.png: cannot be read"):
-        read_unlabelled(pictures, "all")
-
-
-def _empty(folder: Path) -> Path:
-    (folder / "empty").mkdir()
-    return folder / "empty"
-
-
-def person_row(number: int, image: int, **changes: object) -> dict[str, object]:
-    keypoints = [v for n in range(17) for v in (20 + n, 30 + n, 2)]
-    return {
-        "id": number, "image_id": image, "category_id": 1, "bbox": [10, 10, 60, 80],
-        "keypoints": keypoints, "iscrowd": 0, **changes,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def coco(pictures: Path) -> Path:
-    """A person and a crowd in a, one without joints in b, nobody in c."""
-    rows = [
-        person_row(1, 1),
-        person_row(2, 1, iscrowd=1),
-        person_row(3, 2, keypoints=[0] * 51),
-    ]
-    names = ("a.png", "b.png", "c.png")
-    (pictures / "train.json").write_text(
-        json.dumps(
-            {
-                "images": [
-                    {"id": n, "file_name": name, "width": 80, "height": 100}
-                    for n, name in enumerate(names, start=1)
-                ],
-                "annotations": rows,
-                "categories": [COCO17.to_coco_category()],
-            }
-        )
-    )
-    return pictures
-
-
-def test_pictures_without_an_annotation_show_nobody(coco: Path) -> None:
-    (record,) = read_nobody(coco, "train").annotations
-    assert record.image == "c.png"
-    assert (record.states == JointState.ABSENT).all()
-    assert record.box.tolist() == [0, 0, 79, 99]
-    assert len(open_dataset("nobody", coco, "train")) == 1
-    assert len(open_dataset("unlabelled", coco, "all")) == 3
-    content = json.loads((coco / "train.json").read_text())
-    content["annotations"].append(person_row(4, 3))
-    (coco / "train.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="every picture has an annotation"):
-        read_nobody(coco, "train")
-    (coco / "train.json").write_text("[]")
-    with pytest.raises(UserError, match="not a COCO keypoint file"):
-        read_nobody(coco, "train")
-
-
-def test_crowds_and_persons_without_a_joint_are_not_learned_from(
-    coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPCNET_CACHE", str(tmp_path / "cache"))
-    path = written(tmp_path, {"1": ROWS, "3": ROWS})
-    store = cached_store("coco", coco, "train", side=64, opinions=path)
-    assert store.persons.keys.tolist() == ["a.png"]
-    assert cached_store("coco", coco, "train", side=64).folder != store.folder
-
-
-def test_opinions_are_packed_in_pixels_of_the_region(tmp_path: Path) -> None:
-    image = np.zeros((400, 400, 3), np.uint8)
-    states = np.full(14, 2, np.uint8)
-    points = np.linspace([100, 100], [300, 300], 14)
-    opinion = np.concatenate([np.linspace([120, 90], [280, 310], 17), np.full((17, 1), 0.8)], 1)
-
-    class One:
-        name, split, skeleton = "one", "all", LSP14
-        picture_names = frozenset({"one.png"})
-
-        def __len__(self) -> int:
-            return 1
-
-        def samples(self) -> list[tuple[Array, Annotation]]:
-            return [(image, Annotation("one.png", points, states, opinion=opinion))]
-
-    pack(One(), tmp_path / "store", side=125)  # type: ignore[arg-type]
-    store = PackedStore(tmp_path / "store")
-    body = store.persons_as(BODY19)
-    # A person of 250 padded pixels is halved; the region begins at the same place for both.
-    offset = points[0] / 2 - store.persons.points[0, 0]
-    nose = body.opinions[0, BODY19.index("nose")]
-    assert nose[:2] == pytest.approx(opinion[0, :2] / 2 - offset, abs=0.02)
-    assert nose[2] == pytest.approx(0.8)
-    assert (body.opinions[0, BODY19.index("neck")] == 0).all()  # COCO has none
-    assert (body.states[0, 14:] == JointState.MISSING).all()
-    hip = BODY19.index("left_hip")
-    assert body.points[0, hip] == pytest.approx(store.persons.points[0, LSP14.index("left_hip")])
-    assert store.persons.opinions.shape == (1, 14, 3)
+def test_an_unlabelled_person_with_too_few_probable_points_is_left_out(tmp_path: Path) -> None:
+    few = ROWS.copy()
+    few[FEWEST - 1 :, 2] = LEAST - 0.01
+    path = write(tmp_path / "o.json", {"a.jpg": few.tolist(), "b.jpg": ROWS.tolist()})
+    kept = with_opinions(unlabelled("a.jpg", "b.jpg"), path).annotations
+    assert [person.image for person in kept] == ["b.jpg"]
+    # With labels, a person stays however little the model sees.
+    path = write(tmp_path / "few.json", {"a.jpg": few.tolist()})
+    assert len(with_opinions(labels(None), path)) == 1

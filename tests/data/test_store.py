@@ -6,29 +6,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from spcnet.data.annotations import Annotation
-from spcnet.data.datasets import SyntheticFigures
+from spcnet.data.datasets import epoch_order, shuffled
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore, batch_of
 from spcnet.errors import UserError
-from spcnet.skeletons import FLIC11, LSP14, Skeleton
+from spcnet.skeletons import BODY19, COCO17, FLIC11, LSP14, Skeleton
 
 
 class OnePerson:
     """A person of 100 px in a big picture, whose joints lie on a diagonal."""
 
-    name, split = "one", "all"
+    split = "all"
 
-    def __init__(self, *, scale: float = 1.0, skeleton: Skeleton = LSP14) -> None:
+    def __init__(
+        self,
+        *,
+        scale: float = 1.0,
+        skeleton: Skeleton = LSP14,
+        opinion: np.ndarray | None = None,
+        name: str = "one",
+    ) -> None:
+        self.name = name
         self.skeleton = skeleton
         size = round(600 * scale)
         ramp = np.linspace(0, 255, size)
         self.image = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 128), -1).astype(np.uint8)
         points = np.linspace([250, 200], [350, 300], len(skeleton)) * scale
         states = np.full(len(skeleton), 2, np.uint8)
-        self.annotation = Annotation("folder/one.jpg", points, states, reference=30 * scale)
+        self.annotation = Annotation(
+            "folder/one.jpg", points, states, reference=30 * scale, opinion=opinion
+        )
 
     def __len__(self) -> int:
         return 1
@@ -173,35 +185,201 @@ def test_stores_without_a_common_joint_are_not_joined(tmp_path: Path, figures: P
         JoinedStores([figures, PackedStore(tmp_path / "dots")])
 
 
-def test_sources_are_drawn_by_their_shares(tmp_path: Path, figures: PackedStore) -> None:
-    pack(SyntheticFigures("13-15"), tmp_path / "few")
-    few = PackedStore(tmp_path / "few")
-    both = JoinedStores([figures, few], shares=[None, 0.6], titles=["many", "few"])
-    drawn = both.drawn(np.random.default_rng(0))
-    assert len(drawn) == len(np.unique(drawn)) == 15
-    persons = drawn % 15
-    assert (persons >= 12).sum() == 9  # three persons, three times each
-    assert np.bincount(persons[persons >= 12] - 12).tolist() == [3, 3, 3]
-    assert sorted(drawn[persons == 12] // 15) == [0, 1, 2]
-    assert len(np.unique(persons[persons < 12])) == 6
-    assert both.sources == {"many": slice(0, 12), "few": slice(12, 15)}
-    again = JoinedStores([figures, few])
-    assert np.array_equal(
-        again.drawn(np.random.default_rng(3)), np.random.default_rng(3).permutation(15)
-    )
+# --- opinions
 
 
-@pytest.mark.parametrize("shares", [[0.6, 0.6], [None, 1.0], [0.3, 0.3]])
-def test_shares_that_do_not_add_up_are_refused(
-    tmp_path: Path, figures: PackedStore, shares: list[float | None]
+def opinion_in(scale: float = 1.0) -> np.ndarray:
+    """Points of COCO's joints, some beyond the region, each as probable as its number says."""
+    points = np.linspace([220, 210], [380, 290], 17) * scale
+    points[0] = [0, 590 * scale]
+    return np.column_stack([points, np.arange(17) / 20])
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_opinions_are_packed_in_pixels_of_the_region(tmp_path: Path, scale: int) -> None:
+    opinion = opinion_in(scale)
+    person = OnePerson(scale=scale, opinion=opinion)
+    pack(person, tmp_path / "store", side=200)
+    persons = PackedStore(tmp_path / "store").persons_as(COCO17)
+    # The labels tell how the region lies in the picture: the first and the last are opposite ends.
+    low, high = PackedStore(tmp_path / "store").persons.points[0][[0, -1]]
+    first, last = person.annotation.points[[0, -1]]
+    expected = (opinion[:, :2] - first) / (last - first) * (high - low) + low
+    assert persons.opinions.shape == (1, 17, 3)
+    assert persons.opinions[0, :, :2] == pytest.approx(expected, abs=1e-2)
+    assert persons.opinions[0, :, 2] == pytest.approx(opinion[:, 2])
+
+
+def test_a_person_without_an_opinion_has_one_of_no_probability(figures: PackedStore) -> None:
+    assert figures.persons.opinions.shape == (12, 14, 3)
+    assert not figures.persons.opinions.any()
+
+
+def test_labels_and_opinions_are_seen_in_other_joints_by_their_names(tmp_path: Path) -> None:
+    pack(OnePerson(opinion=opinion_in()), tmp_path / "store")
+    store = PackedStore(tmp_path / "store")
+    own, opinions = store.persons, store.persons_as(COCO17).opinions
+    seen = store.persons_as(BODY19)
+    assert (seen.points.shape, seen.opinions.shape) == ((1, 19, 2), (1, 19, 3))
+    for channel, joint in enumerate(BODY19.joints):
+        labelled = joint in LSP14.joints
+        assert (seen.states[0, channel] == 2) == labelled, joint
+        if labelled:
+            expected = own.points[0, LSP14.index(joint)]
+            assert np.array_equal(seen.points[0, channel], expected), joint
+        else:
+            assert not seen.points[0, channel].any(), joint
+        known = joint in COCO17.joints  # neck and head top are not
+        expected = opinions[0, COCO17.index(joint)] if known else np.zeros(3)
+        assert np.array_equal(seen.opinions[0, channel], expected), joint
+    for name in ("keys", "centres", "sides", "references", "sizes", "offsets"):
+        assert np.array_equal(getattr(seen, name), getattr(own, name)), name
+
+
+# --- several stores
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[PackedStore]:
+    """Six, three and one figures."""
+    from spcnet.data.datasets import SyntheticFigures
+
+    folder = tmp_path_factory.mktemp("several")
+    for split in ("1-6", "7-9", "10"):
+        pack(SyntheticFigures(split), folder / split, side=32)
+    return [PackedStore(folder / split) for split in ("1-6", "7-9", "10")]
+
+
+def drawn(store: JoinedStores, epoch: int = 1) -> np.ndarray:
+    order: np.ndarray = epoch_order(store, seed=3, epoch=epoch)
+    return order
+
+
+def counts(store: JoinedStores, order: np.ndarray) -> list[int]:
+    """How many draws are of each store."""
+    persons = order % len(store)
+    return [int(((persons >= s.start) & (persons < s.stop)).sum()) for s in store.sources.values()]
+
+
+def test_an_epoch_without_shares_is_a_plain_permutation(stores: list[PackedStore]) -> None:
+    for shares in (None, [None, None, None], [0.6, 0.3, 0.1]):  # the last are those of the sizes
+        store = JoinedStores(stores, shares=shares)
+        for epoch in (1, 2):
+            assert np.array_equal(drawn(store, epoch), shuffled(10, seed=3, epoch=epoch))
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.2, 0.2, 0.6], [2, 2, 6]),
+        ([None, None, 0.1], [6, 3, 1]),
+        ([None, None, 0.4], [4, 2, 4]),
+        ([0.5, None, None], [5, 4, 1]),  # 3.75 and 1.25 persons of the rest
+        ([1e-9, None, None], [0, 8, 2]),  # 7.5 and 2.5
+        ([0.05, 0.0501, 0.8999], [0, 1, 9]),
+    ],
+)
+def test_an_epoch_has_as_many_of_each_store_as_its_share_says(
+    stores: list[PackedStore], shares: list[float | None], expected: list[int]
 ) -> None:
-    with pytest.raises(UserError, match="shares of the data sets add up to"):
-        JoinedStores([figures, figures], shares=shares)
+    store = JoinedStores(stores, shares=shares)
+    for epoch in range(1, 6):
+        order = drawn(store, epoch)
+        assert len(order) == len(store)
+        assert counts(store, order) == expected
+        assert len(set(order.tolist())) == len(order)
 
 
-def test_doubts_are_of_the_sources_persons(figures: PackedStore) -> None:
-    assert (
-        JoinedStores([figures, figures], doubts=[0.1, 0.0]).doubts.tolist()
-        == [0.1] * 12 + [0.0] * 12
-    )
-    assert (figures.doubts == 0).all()
+def test_a_person_that_is_drawn_again_has_a_number_of_its_own(stores: list[PackedStore]) -> None:
+    store = JoinedStores(stores, shares=[0.1, 0.5, 0.4])
+    order = drawn(store)
+    # Five draws of three persons (6, 7, 8): each once, and two of them once more.
+    middle = sorted(n for n in order.tolist() if n % 10 in (6, 7, 8))
+    assert middle[:3] == [6, 7, 8]
+    assert len(middle) == 5 and set(middle[3:]) < {16, 17, 18}
+    # Four draws of the one person.
+    assert sorted(n for n in order.tolist() if n % 10 == 9) == [9, 19, 29, 39]
+    assert not np.array_equal(order, drawn(store, 2))
+    assert np.array_equal(order, drawn(store))
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_shares_are_kept_to_whatever_they_are(
+    stores: list[PackedStore], data: st.DataObject
+) -> None:
+    weights = data.draw(st.lists(st.integers(1, 50), min_size=3, max_size=3))
+    shares = [weight / sum(weights) for weight in weights]
+    store = JoinedStores(stores, shares=shares)
+    order = drawn(store)
+    assert len(order) == len(set(order.tolist())) == 10
+    for count, share in zip(counts(store, order), shares, strict=True):
+        assert abs(count - 10 * share) < 1 + 1e-6
+    # Nobody is drawn once more before everybody of the store was.
+    persons, rounds = order % 10, order // 10
+    for rows in store.sources.values():
+        mine = (persons >= rows.start) & (persons < rows.stop)
+        full = [np.sum(rounds[mine] == n) for n in range(rounds[mine].max(initial=0))]
+        assert all(count == rows.stop - rows.start for count in full)
+
+
+@pytest.mark.parametrize(
+    ("shares", "total"),
+    [
+        ([0.5, 0.4, 0.2], "1.1"),
+        ([0.5, 0.3, 0.1], "0.9"),
+        ([0.7, 0.3, None], "1"),  # nothing is left for the third
+        ([0.7, 0.6, None], "1.3"),
+    ],
+)
+def test_shares_that_do_not_add_up_are_refused(
+    stores: list[PackedStore], shares: list[float | None], total: str
+) -> None:
+    with pytest.raises(UserError, match=rf"add up to {total}; they must add up to 1, or to less"):
+        JoinedStores(stores, shares=shares)
+
+
+def test_stores_have_titles_and_doubts_of_their_own(stores: list[PackedStore]) -> None:
+    store = JoinedStores(stores, titles=["first", "second", "third"], doubts=[0.1, 0.0, 0.25])
+    assert store.sources == {
+        "first": slice(0, 6), "second": slice(6, 9), "third": slice(9, 10)
+    }  # fmt: skip
+    assert store.doubts.tolist() == [0.1] * 6 + [0.0] * 3 + [0.25]
+    assert not JoinedStores(stores).doubts.any()
+    assert not stores[0].doubts.any()
+
+
+def test_a_title_that_stands_twice_is_counted_on(stores: list[PackedStore]) -> None:
+    assert list(JoinedStores(stores).sources) == ["synthetic", "synthetic 2", "synthetic 3"]
+    titles = ["coco 2", "coco", "coco"]
+    assert list(JoinedStores(stores, titles=titles).sources) == ["coco 2", "coco", "coco 3"]
+
+
+def test_stores_are_joined_with_the_joints_of_any_skeleton(
+    tmp_path: Path, stores: list[PackedStore]
+) -> None:
+    pack(OnePerson(skeleton=COCO17, opinion=opinion_in()), tmp_path / "coco")
+    other = PackedStore(tmp_path / "coco")
+    store = JoinedStores([stores[0], other], skeleton=BODY19)
+    assert store.skeleton is BODY19
+    for name in ("points", "states", "opinions"):
+        values = getattr(store.persons, name)
+        assert np.array_equal(values[:6], getattr(stores[0].persons_as(BODY19), name)), name
+        assert np.array_equal(values[6:], getattr(other.persons_as(BODY19), name)), name
+    dots = Skeleton("dots", ("left_dot", "right_dot"), ())
+    with pytest.raises(UserError, match="none of the joints of 'dots'"):
+        JoinedStores([other], skeleton=dots)
+
+
+def test_pictures_of_own_data_are_told_apart_by_the_titles(tmp_path: Path) -> None:
+    """Two folders may have pictures of the same names."""
+    pack(OnePerson(name="coco"), tmp_path / "own")
+    pack(OnePerson(name="lspet"), tmp_path / "lspet")
+    own, lspet = PackedStore(tmp_path / "own"), PackedStore(tmp_path / "lspet")
+    store = JoinedStores([own, own, lspet], titles=["studio", "street", "sports"])
+    assert store.pictures == {
+        "studio/folder/one.jpg", "street/folder/one.jpg", "lspet/folder/one.jpg"
+    }  # fmt: skip
+    # One folder's two parts, such as those to learn from and those held out, share its name.
+    again = JoinedStores([own, own], titles=["studio", "studio"])
+    assert again.pictures == {"studio/folder/one.jpg"}

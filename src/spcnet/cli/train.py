@@ -102,6 +102,7 @@ def train_by(
     from spcnet.data.store import JoinedStores
     from spcnet.geometry import SHARPEST
     from spcnet.skeletons import SKELETONS
+    from spcnet.training.evaluation import check_holdout
     from spcnet.training.loop import (
         check_directory,
         check_parts,
@@ -169,6 +170,7 @@ def train_by(
     ]:
         holdout = join(held)
         check_parts(store, holdout)
+        check_holdout(holdout)
     if workers.first:
         several = f" x {workers.count} processes" if workers.count > 1 else ""
         say(

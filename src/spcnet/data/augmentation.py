@@ -218,7 +218,7 @@ def _draw(
     square = persons.centres[person], float(persons.sides[person])
     height, width = persons.sizes[person]
     kept = np.array([0, 0, width, height])
-    if absent.all():
+    if absent.any() and not known.any():
         square = _draw_window(wear, *square)
     elif wear.random() < augmentation.cut_probability:
         kept, square = cut_off(wear, points[known], kept, square)

@@ -229,7 +229,7 @@ def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tu
     if name == "store":
         store = PackedStore(Path(split).expanduser())
         return len(store), len(store.skeleton)
-    if name == "synthetic" or root is not None:
+    if name == "synthetic" or name in UNSCORED or root is not None:
         dataset = open_dataset(name, root, split)
         return len(dataset), len(dataset.skeleton)
     info = dataset_info(name)
@@ -273,10 +273,20 @@ def cached_store(
         report: called while packing with the number of persons done and of all.
 
     Raises:
-        UserError: as `open_dataset`, `pack` and `PackedStore`.
+        UserError: as `open_dataset`, `pack` and `PackedStore`; there are opinions on a data set
+            that takes none, or none on pictures without labels.
     """
     from spcnet.data.packing import pack
 
+    if opinions is not None and name in ("store", "synthetic"):
+        raise UserError(
+            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
+        )
+    if opinions is None and name == "unlabelled":
+        raise UserError(
+            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
+            "--set data.more.N.opinions=PATH"
+        )
     if name == "store":
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
@@ -285,10 +295,15 @@ def cached_store(
             dataset = with_opinions(dataset, opinions)
         dataset = _taught(dataset)
     crop = crop or default_crop(name)
-    key = {
+    key: dict[str, object] = {
         "root": identity_of(root), "split": split, "side": side, "crop": crop, "version": VERSION,
         "opinions": identity_of(opinions),
     }  # fmt: skip
+    if name == "unlabelled":  # a folder without a file of labels is told by its pictures
+        key["pictures"] = [
+            str(Path(root or "").expanduser().resolve()),
+            *sorted(dataset.picture_names),
+        ]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{name}-{digest}"
     if not folder.exists():

@@ -6,6 +6,7 @@ the same regions as raw uint8 in one memory-mapped file. Reading needs numpy and
 """
 
 import io
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -230,7 +231,8 @@ class JoinedStores:
             that divide the rest by their numbers of persons; by default all do.
         doubts: for each store the share of its labels that are believed to be wrong where an
             opinion differs from them; by default none.
-        titles: what the stores are called; by default as their data sets.
+        titles: what the stores are called; by default as their data sets. One that stands twice
+            is counted on: "coco", "coco 2".
 
     Raises:
         UserError: a store has no joint of the skeleton; or the shares are more than 1, or leave
@@ -247,7 +249,8 @@ class JoinedStores:
         titles: Sequence[str] | None = None,
     ) -> None:
         self.stores = list(stores)
-        self.titles = list(titles or [store.dataset for store in self.stores])
+        self._names = list(titles or [store.dataset for store in self.stores])
+        self.titles = distinct(self._names)
         first = self.stores[0]
         self.skeleton, self.dataset = skeleton or first.skeleton, first.dataset
         for store in self.stores:
@@ -273,8 +276,18 @@ class JoinedStores:
 
     @property
     def pictures(self) -> set[str]:
-        """The pictures' names, each with its data set's."""
-        return set().union(*(store.pictures for store in self.stores))
+        """The pictures' names, each with its data set's; of own data, with its title.
+
+        Two folders of own data may well have pictures of the same names.
+        """
+        return set().union(
+            *(
+                {f"{name}/{key}" for key in store.persons.keys.tolist()}
+                if store.dataset == "coco"
+                else store.pictures
+                for name, store in zip(self._names, self.stores, strict=True)
+            )
+        )
 
     @property
     def sources(self) -> dict[str, slice]:
@@ -301,6 +314,15 @@ class JoinedStores:
             order = [begin + random.permutation(len(store)) + n * len(self) for n in range(rounds)]
             parts.append(np.concatenate(order)[:draws] if rounds else np.empty(0, dtype=int))
         return random.permutation(np.concatenate(parts))
+
+
+def distinct(titles: Sequence[str]) -> list[str]:
+    """Titles of which none is another's: one that stands twice is counted on."""
+    told: list[str] = []
+    for title in titles:
+        others = (f"{title} {n}" for n in itertools.count(2))
+        told.append(title if title not in told else next(o for o in others if o not in told))
+    return told
 
 
 def _draws(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:

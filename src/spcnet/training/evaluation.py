@@ -6,17 +6,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from spcnet.data.annotations import has_place
 from spcnet.data.augmentation import make_batch
 from spcnet.data.datasets import default_protocol
 from spcnet.data.store import JoinedStores, Store
+from spcnet.errors import UserError
 from spcnet.heatmaps import HeatmapKind, Refinement, activate, cells_to_pixels, decode
-from spcnet.metrics.protocols import GroundTruth, Score, score
+from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
+from spcnet.skeletons import Skeleton
 from spcnet.training.precision import autocast
 from spcnet.training.recipe import Recipe
 from spcnet.training.workers import Workers
 
-SEVERAL = "torso-pck"  # the protocol that persons of several data sets are scored by
+# The protocols that persons of several data sets are scored by.
+SEVERAL = "torso-pck"
+OF_ANY_JOINTS = "pck-box"
 
 
 def refinement_of(kind: HeatmapKind) -> Refinement:
@@ -38,8 +43,9 @@ def score_store(
 ) -> tuple[Score, dict[str, Score]]:
     """Score of a network over the plain crops of a store, and of each source where it has several.
 
-    One data set is scored by its own protocol, several by `SEVERAL`. Every process takes every
-    n-th person, so that each is predicted once however many there are; all of them get the scores.
+    One data set is scored by its own protocol, several by `SEVERAL`, or by `OF_ANY_JOINTS` where
+    their skeleton lacks what that needs. Every process takes every n-th person, so that each is
+    predicted once however many there are; all of them get the scores.
     """
     was_training = network.training
     network.eval()
@@ -57,32 +63,40 @@ def score_store(
             heatmaps, refinement=refinement_of(recipe.loss.kind), sigma=recipe.loss.sigma
         )
         found = cells_to_pixels(cells, PoseNetwork.stride)
-        parts.append(
-            (
-                rows,
-                *(
-                    t.cpu().numpy()
-                    for t in (
-                        found,
-                        batch.points,
-                        batch.annotated & ~batch.absent & (batch.trust == 1),
-                    )
-                ),
-            )
-        )
+        parts.append((rows, *(t.cpu().numpy() for t in (found, batch.points))))
     network.train(was_training)
     everyone: list[tuple[Any, ...]] = [
         part for of_worker in workers.gather(parts) for part in of_worker
     ]
-    order, predicted, points, annotated = (
-        np.concatenate(column) for column in zip(*everyone, strict=True)
-    )
+    order, predicted, points = (np.concatenate(column) for column in zip(*everyone, strict=True))
     rank = np.argsort(order)
-    predicted, points, annotated = predicted[rank], points[rank], annotated[rank]
-    references = store.persons.references * size / store.persons.sides
+    return _scores(store, predicted[rank], points[rank], scale=size / store.persons.sides)
+
+
+def check_holdout(store: Store) -> None:
+    """Find out before a run begins whether its held-out persons can be scored.
+
+    Raises:
+        UserError: those of a data set have no label that their protocol needs.
+    """
+    points = store.persons.points
+    _scores(store, points, points, scale=np.ones(len(store)))
+
+
+def _scores(
+    store: Store,
+    predicted: np.ndarray[Any, Any],
+    points: np.ndarray[Any, Any],
+    *,
+    scale: np.ndarray[Any, Any],
+) -> tuple[Score, dict[str, Score]]:
+    """Scores of predictions and labels (N, K, 2) in crops, `scale` (N,) times the regions' size."""
+    # Whatever the crop holds: a label outside the picture is one that cannot be found.
+    annotated = has_place(store.persons.states)
+    references = store.persons.references * scale
     boxes = _tight_boxes(points, annotated)
 
-    def scored(protocol: str, rows: slice) -> Score:
+    def scored(protocol: str, rows: slice, title: str) -> Score:
         labels = GroundTruth(
             points=points[rows],
             annotated=annotated[rows],
@@ -90,12 +104,24 @@ def score_store(
             boxes=boxes[rows],
             references=references[rows],
         )
-        return score(protocol, predicted[rows], labels)
+        try:
+            return score(protocol, predicted[rows], labels)
+        except UserError as error:
+            raise UserError(f"the held-out persons of {title} cannot be scored: {error}") from None
 
+    everyone = slice(None)
     if not isinstance(store, JoinedStores):
-        return scored(default_protocol(store.dataset), slice(None)), {}
-    sources = {title: scored(SEVERAL, rows) for title, rows in store.sources.items()}
-    return scored(SEVERAL, slice(None)), sources
+        return scored(default_protocol(store.dataset), everyone, store.dataset), {}
+    protocol = _of_several(store.skeleton)
+    sources = {title: scored(protocol, rows, title) for title, rows in store.sources.items()}
+    return scored(protocol, everyone, "all data sets"), sources
+
+
+def _of_several(skeleton: Skeleton) -> str:
+    """The protocol that persons of several data sets are scored by."""
+    limbs = {joint for part in LEFT_RIGHT.values() for joint in part}
+    fits = skeleton.torso is not None and limbs <= set(skeleton.joints)
+    return SEVERAL if fits else OF_ANY_JOINTS
 
 
 def _tight_boxes(points: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Any:

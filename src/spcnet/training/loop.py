@@ -47,7 +47,7 @@ from torch.nn.parallel import DistributedDataParallel
 from spcnet.checkpoints import FinderCard, ModelCard
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import epoch_order
-from spcnet.data.store import Store
+from spcnet.data.store import Store, distinct
 from spcnet.devices import memory_suffices
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
@@ -445,7 +445,7 @@ class Run:
             "images": batch.images,
             "points": batch.points,
             "annotated": batch.annotated,
-            "persons": torch.from_numpy(np.ascontiguousarray(rows)),
+            "persons": torch.from_numpy(rows % len(self.store)),
         }
         tensors |= {f"network.{name}": t for name, t in self.network.state_dict().items()}
         path = self.directory.path / name
@@ -626,7 +626,9 @@ class Run:
         data = self.recipe.data
         if "sources" not in entry:
             return [(data.dataset, data.holdout, entry["score"])]
-        parts = {part.title: part.holdout for part in data.parts if part.holdout is not None}
+        held = [part for part in data.parts if part.holdout is not None]
+        titles = distinct([part.title for part in held])
+        parts = {title: part.holdout for title, part in zip(titles, held, strict=True)}
         return [(title, parts.get(title), found) for title, found in entry["sources"].items()]
 
     def _training(self, **counts: int) -> dict[str, Any]:

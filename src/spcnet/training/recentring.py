@@ -82,10 +82,10 @@ def _recentre_stem(network: PoseNetwork) -> None:
     first.bias.sub_(excess)
     assert norm.running_mean is not None
     norm.running_mean.sub_(excess.to(norm.running_mean))
-    # What the block's sum lacks by it, a bias of the sum gives back.
     if isinstance(shortcut, nn.Conv2d):
         assert shortcut.bias is not None
-        shortcut.bias.add_(shortcut.weight.flatten(1) @ excess)
+        with torch.autocast(excess.device.type, enabled=False):  # not in half precision
+            shortcut.bias.add_(shortcut.weight.flatten(1) @ excess)
     else:
         assert block.conv3.bias is not None
         block.conv3.bias.add_(excess)

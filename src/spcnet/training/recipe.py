@@ -21,6 +21,7 @@ from pydantic import (
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from spcnet.data.augmentation import Augmentation
+from spcnet.data.datasets import UNSCORED
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.heatmaps import HeatmapKind
@@ -104,7 +105,7 @@ class MoreData(Section):
     def title(self) -> str:
         """What the source is called: the data set, and its folder where it may be any."""
         if self.dataset == "coco" and self.root is not None:
-            return Path(self.root).stem
+            return Path(self.root).name.split(".json")[0] or self.dataset
         return self.dataset
 
 
@@ -354,6 +355,15 @@ class Recipe(Section):
     loss: LossSection = LossSection()
     optimizer: OptimizerSection = OptimizerSection()
     training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="after")
+    def _check_holdouts(self) -> "Recipe":
+        for part in self.data.parts:
+            if self.task == "pose" and part.holdout is not None and part.dataset in UNSCORED:
+                raise ValueError(
+                    f"holdout: {part.dataset!r} has no joints to be scored by; leave it out"
+                )
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: all fields, wherever the data lies."""

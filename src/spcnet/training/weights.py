@@ -58,7 +58,7 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
         for part in anew:
             fitted |= {key: network.state_dict()[key] for key in _within(fitted, part)}
         network.load_state_dict(fitted)
-    except RuntimeError:
+    except (KeyError, RuntimeError):
         raise UserError(
             f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
             f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}; take over the "
