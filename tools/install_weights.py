@@ -48,7 +48,8 @@ def main() -> None:
                 "score": score.to_dict(),
             }
         )
-        for group, source in zip(evaluate_sources(estimator, sources), sources, strict=False):
+        for scored, source in zip(evaluate_sources(estimator, sources), sources, strict=False):
+            group = scored.group
             print(f"  {group.name}: {group.score:.2f} {group.interval}, {group.persons} persons")
             folder = f"PATH/{Path(source.root).name}"
             scores.append(

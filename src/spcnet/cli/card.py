@@ -96,7 +96,10 @@ def card(
     from spcnet.inference.sources import evaluate_sources, parse_source
 
     sources = {
-        estimator.testing(): evaluate_sources(estimator, [parse_source(text) for text in source])
+        estimator.testing(): [
+            scored.group
+            for scored in evaluate_sources(estimator, [parse_source(text) for text in source])
+        ]
         for estimator in (plain, mirrored)
         if source
     }

@@ -233,7 +233,9 @@ def _score_sources(
 
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.sources import PROTOCOL, evaluate_sources, parse_source
+    from spcnet.metrics.kinds import KINDS
 
+    wrong = KINDS[1:]
     sources = [parse_source(text) for text in texts]
     estimator = PoseEstimator(model, **options)
     protocol = protocol or PROTOCOL
@@ -242,23 +244,24 @@ def _score_sources(
         if shared := learned_from(estimator.card.training, source.open(), source.root).shared:
             say(f"warning: the model learned from {len(shared)} pictures of {source.title}")
     with progress("persons", None) as report:
-        groups = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
+        scored = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
     if as_json:
-        rows = {group.name: asdict(group) for group in groups}
+        rows = {found.group.name: {**asdict(found.group), "kinds": found.kinds} for found in scored}
         print(json.dumps({"protocol": protocol, "model": model, "boxes": boxes, "sources": rows}))
         return
     print(
         table(
             [
                 {
-                    "Data": group.name,
-                    "Persons": group.persons,
-                    "PCK": f"{group.score:.1f}",
-                    "95 % interval": "{:.1f} to {:.1f}".format(*group.interval),
+                    "Data": found.group.name,
+                    "Persons": found.group.persons,
+                    "PCK": f"{found.group.score:.1f}",
+                    "95 % interval": "{:.1f} to {:.1f}".format(*found.group.interval),
+                    **{kind.capitalize(): f"{found.kinds[kind]:.1f}" for kind in wrong},
                 }
-                for group in groups
+                for found in scored
             ],
-            right=["Persons", "PCK", "95 % interval"],
+            right=["Persons", "PCK", "95 % interval", *(kind.capitalize() for kind in wrong)],
         )
     )
 

@@ -11,6 +11,7 @@ from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import predict_dataset
 from spcnet.inference.judge import in_order
 from spcnet.metrics.breakdown import Group, score_sources
+from spcnet.metrics.kinds import KINDS, kinds_of
 from spcnet.metrics.protocols import GroundTruth, find_rule
 
 PROTOCOL = "torso-pck"
@@ -62,6 +63,19 @@ def parse_source(text: str) -> Source:
     return Source(dataset, root, split)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a model got right of a source's persons, or of all sources'.
+
+    Attributes:
+        group: the score, with its interval.
+        kinds: percent of the joints by `spcnet.metrics.kinds`.
+    """
+
+    group: Group
+    kinds: dict[str, float]
+
+
 def evaluate_sources(
     estimator: PoseEstimator,
     sources: Sequence[Source],
@@ -69,8 +83,8 @@ def evaluate_sources(
     protocol: str = PROTOCOL,
     boxes: bool = True,
     report: Callable[[int], None] = lambda done: None,
-) -> list[Group]:
-    """Scores with intervals of each source, and at last the mean, in which each counts alike.
+) -> list[Scored]:
+    """Scores and kinds of errors of each source, and at last their mean.
 
     Args:
         estimator: what to score.
@@ -84,11 +98,15 @@ def evaluate_sources(
         UserError: as `Source.open` and `predict_dataset`.
     """
     rule = find_rule(protocol)
-    found = {}
+    found, kinds = {}, []
     for source in sources:
         labels = source.open()
         crop = default_crop(source.dataset) if boxes else None
         points, _, persons = predict_dataset(estimator, labels, crop=crop, report=report)
         truth = GroundTruth.of(persons, labels.skeleton)
-        found[source.title] = (in_order(points, estimator.skeleton.joints, labels.skeleton), truth)
-    return score_sources(rule, found)
+        predicted = in_order(points, estimator.skeleton.joints, labels.skeleton)
+        found[source.title] = (predicted, truth)
+        kinds.append(kinds_of(rule, predicted, truth, [p.image for p in persons]).shares())
+    kinds.append({kind: sum(row[kind] for row in kinds) / len(kinds) for kind in KINDS})
+    groups = score_sources(rule, found)
+    return [Scored(*pair) for pair in zip(groups, kinds, strict=True)]
