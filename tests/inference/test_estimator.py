@@ -10,6 +10,7 @@ from PIL import Image
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, save_checkpoint
+from spcnet.data.images import read_reduced
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
@@ -332,3 +333,43 @@ def test_a_finder_says_where_people_are_or_that_nobody_is(dots: PoseEstimator) -
     assert next(dots.predict_many([image, image], [None, [box_about(*near)]])) == []
     with pytest.raises(UserError, match="people must be one of one, all, got 'two'"):
         dots.predict(image, people="two")  # type: ignore[arg-type]
+
+
+class Bright:
+    """A finder that boxes what is bright, and notes how large the pictures were."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def detect(self, picture: Array) -> tuple[Array, Array]:
+        self.sizes.append((picture.shape[1], picture.shape[0]))
+        ys, xs = np.nonzero(picture.max(axis=2) > 150)
+        if not len(xs):
+            return np.empty((0, 4)), np.empty(0)
+        return np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], dtype=float), np.array([0.9])
+
+
+@pytest.mark.parametrize(("apart", "again"), [(900, False), (60, True)])
+def test_a_jpeg_is_decoded_no_larger_than_finder_and_crops_need(
+    dots: PoseEstimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int, again: bool
+) -> None:
+    left, right = (1200.0, 900.0), (1200.0 + apart, 900.0 + apart)
+    picture = dot_picture((2000, 2600), left, right, radius=apart / 20)
+    Image.fromarray(picture).save(tmp_path / "large.jpg", quality=98)
+    factors = []
+    from spcnet.inference import estimator as module
+
+    def counted(*arguments: object) -> object:
+        found = read_reduced(*arguments)  # type: ignore[arg-type]
+        factors.append(int(found.to_picture[0, 0]))
+        return found
+
+    monkeypatch.setattr(module, "read_reduced", counted)
+    dots.finder = Bright()
+    (of_file,) = dots.predict(tmp_path / "large.jpg")
+    assert dots.finder.sizes == [(650, 500)]
+    assert factors[0] == 4
+    assert (len(factors) == 2 and factors[1] < 4) == again
+    (of_array,) = dots.predict(picture)
+    assert of_file.keypoints == pytest.approx(of_array.keypoints, abs=apart / 20)
+    assert of_file.box == pytest.approx(of_array.box, abs=6)

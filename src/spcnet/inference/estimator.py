@@ -58,6 +58,7 @@ T = TypeVar("T")
 
 # Sides of the windows that are looked at first, of the picture's longer side.
 WINDOWS = (1.0, 0.75, 0.5)
+FINDING = 640  # pixels of a picture's longer side, at least, in which a finder looks for persons
 LOCATING_ROUNDS = 2
 LOCATING_FRACTION = 0.4  # of the highest peak: joints that say where the person is
 LOCATING_JOINTS = 4
@@ -283,16 +284,14 @@ class PoseEstimator:
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
-            pictures = [self.read(image, of_image) for image, of_image in group]
-            given = [
-                None if of_image is None else check_boxes(of_image, picture.shape)
-                for picture, (_, of_image) in zip(pictures, group, strict=True)
-            ]
-            if self.finder is not None:
-                given = [
-                    self._found(self.finder, picture, people) if of_image is None else of_image
-                    for picture, of_image in zip(pictures, given, strict=True)
-                ]
+            pictures, given = [], []
+            for image, of_image in group:
+                if of_image is None and self.finder is not None:
+                    picture, of_image = self.find(image, people)
+                else:
+                    picture = self.read(image, of_image)
+                pictures.append(picture)
+                given.append(None if of_image is None else check_boxes(of_image, picture.shape))
             for poses in self._predict_group(pictures, given):
                 yield [pose.seen_as(view) for pose in poses]
 
@@ -315,13 +314,53 @@ class PoseEstimator:
 
         def spare(shape: tuple[int, int]) -> float:
             try:
-                squares = self._squares(list(check_boxes(boxes, shape)))
+                return min(self._spare(check_boxes(boxes, shape)), max(shape))
             except UserError as error:
                 raise UserError(f"{os.fspath(image)}: {error}") from None
-            smallest = min((side for _, side in squares), default=1.0)
-            return smallest / (SHARPEST * self.card.input_size)
 
         return read_reduced(image, spare)
+
+    def find(self, image: Picture | ReducedPicture, people: People = "one") -> tuple[Pixels, Array]:
+        """A picture as `predict` sees it, and the boxes of the persons whom the finder sees.
+
+        The file of a JPEG is decoded no larger than the finder needs, and once more only where
+        persons are so small that their crops need more.
+
+        Args:
+            image: as for `predict`; what was read already stays as it is.
+            people: ``"one"``, the main person, or ``"all"``.
+
+        Returns:
+            The picture, and boxes (N, 4) in pixels of the upright picture, surest first.
+
+        Raises:
+            UserError: there is no finder, or the picture cannot be read.
+        """
+        if self.finder is None:
+            raise UserError("the estimator has no finder; make it with finder=Finder()")
+        from_file = isinstance(image, str | os.PathLike) and self.scales is None
+        picture = (
+            read_reduced(image, lambda shape: max(shape) / FINDING)  # type: ignore[arg-type]
+            if from_file
+            else self.read(image)
+        )
+        pixels, factor = picture, 1.0
+        if isinstance(picture, ReducedPicture):
+            pixels, factor = picture.pixels, float(picture.to_picture[0, 0])
+        boxes, scores = self.finder.detect(pixels)
+        if people == "one" and len(boxes) > 1:
+            boxes = boxes[[main_person(boxes, scores, pixels.shape)]]
+        if isinstance(picture, ReducedPicture):
+            corners = np.reshape(boxes, (-1, 2, 2))
+            boxes = apply_affine(picture.to_picture, corners).reshape(-1, 4)
+            if from_file and factor > self._spare(boxes):
+                picture = self.read(image, boxes)
+        return picture, boxes
+
+    def _spare(self, boxes: ArrayLike) -> float:
+        """How many times smaller a picture may be read for the crops of some boxes (N, 4)."""
+        smallest = min((side for _, side in self._squares(list(np.asarray(boxes)))), default=np.inf)
+        return float(smallest / (SHARPEST * self.card.input_size))
 
     def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
         """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1.
@@ -359,15 +398,6 @@ class PoseEstimator:
         for (n, box), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
             poses[n].append(self._pose(look, box))
         yield from poses
-
-    @staticmethod
-    def _found(finder: PersonDetector, picture: Pixels, people: People) -> Array:
-        """The boxes (N, 4) of the persons that a finder sees: the main one's, or all."""
-        pixels = picture.pixels if isinstance(picture, ReducedPicture) else picture
-        boxes, scores = finder.detect(pixels)
-        if people == "one" and len(boxes) > 1:
-            boxes = boxes[[main_person(boxes, scores, pixels.shape)]]
-        return boxes
 
     def _pose(self, look: "Look", box: Array) -> Pose:
         scores = self._scores(look.peaks)

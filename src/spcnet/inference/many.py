@@ -108,7 +108,10 @@ def predict_files(
             if boxes_of is not None:
                 with _named(path):
                     boxes = boxes_of(path)
-            picture = estimator.read(path, boxes)
+            if boxes is None and detector is None and estimator.finder is not None:
+                picture, boxes = estimator.find(path, people)
+            else:
+                picture = estimator.read(path, boxes)
             with _named(path):
                 if detector is not None:
                     boxes, _ = detector.detect(_whole(path, picture))
