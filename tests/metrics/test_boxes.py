@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from spcnet.geometry import Array
-from spcnet.metrics.boxes import FoundPersons, matched, overlaps, score_boxes, threshold_at
+from spcnet.metrics.boxes import (
+    FoundPersons,
+    matched,
+    overlaps,
+    recall_by_height,
+    score_boxes,
+    threshold_at,
+    tradeoff,
+)
 
 PERSON = [0.0, 0.0, 10.0, 50.0]
 NONE = np.empty((0, 4))
@@ -60,3 +68,30 @@ def test_tall_persons_count_in_the_headline_and_small_ones_apart() -> None:
     assert score.parts["Small"] == 0
     assert score.parts["Any"] == pytest.approx(100 / 3)
     assert (score.parts["Tall@0.3"], score.parts["Alarms@0.3"]) == (50, 50)
+
+
+def test_persons_are_counted_by_their_height_in_the_picture() -> None:
+    small, tall = [0.0, 0.0, 10.0, 20.0], [0.0, 0.0, 30.0, 80.0]
+    pictures = [
+        found([tall, small], [0.9, 0.2], [tall, small]),
+        found([tall], [0.4], [tall]),
+        found([], [], [PERSON]),
+    ]
+    assert recall_by_height(pictures, 0.3) == {
+        "10% to 25% of the picture's": (1, 0.0),
+        "50% to 100% of the picture's": (3, pytest.approx(200 / 3)),
+        "at least 25%": (3, pytest.approx(200 / 3)),
+    }
+
+
+def test_a_higher_threshold_trades_alarms_for_misses() -> None:
+    pictures = [
+        found([PERSON], [0.8], [PERSON]), found([PERSON], [0.3], [PERSON]),
+        found([PERSON], [0.5]), found([], []),
+    ]  # fmt: skip
+    curve = tradeoff(pictures, steps=10)
+    assert (np.diff(curve.alarms) <= 0).all()
+    assert (np.diff(curve.misses) >= 0).all()
+    assert curve.alarms[4] == 0.5 and curve.alarms[6] == 0
+    assert curve.misses[2] == 0 and curve.misses[4] == 0.5 and curve.misses[9] == 1
+    assert list(curve.to_dict()) == ["thresholds", "alarms", "misses"]

@@ -21,6 +21,7 @@ from spcnet.cli import (
     evaluate,
     export,
     figure,
+    finder,
     models,
     predict,
     score,
@@ -58,6 +59,7 @@ app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)
+app.command("finder")(finder.finder)
 app.command("card")(card.card)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)

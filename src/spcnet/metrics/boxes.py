@@ -17,6 +17,7 @@ from spcnet.metrics.protocols import Score
 PROTOCOL = "person-boxes"
 OVERLAP = 0.5
 TALL = 0.25  # of the picture's height: persons that the headline is about
+HEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.01)  # of the picture's: groups of persons
 ALARMS = 0.02  # share of pictures without anybody that may get a box
 
 
@@ -110,3 +111,68 @@ def score_boxes(found: Sequence[FoundPersons]) -> Score:
         persons=len(at),
         threshold=limit,
     )
+
+
+def recall_by_height(
+    found: Sequence[FoundPersons], threshold: float
+) -> dict[str, tuple[int, float]]:
+    """How many persons of some height there are, and the share that is found, percent.
+
+    Args:
+        found: pictures.
+        threshold: score that a box needs more than.
+    """
+    at = np.concatenate([matched(picture) for picture in found])
+    heights = np.concatenate(
+        [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
+    )
+    groups = {}
+    for low, high in zip(HEIGHTS, HEIGHTS[1:], strict=False):
+        rows = (heights >= low) & (heights < high)
+        if rows.any():
+            name = f"{low:.0%} to {min(high, 1):.0%} of the picture's"
+            groups[name] = (int(rows.sum()), float(100 * np.mean(at[rows] > threshold)))
+    tall = heights >= TALL
+    if tall.any():
+        groups[f"at least {TALL:.0%}"] = (
+            int(tall.sum()),
+            float(100 * np.mean(at[tall] > threshold)),
+        )
+    return groups
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """What thresholds cost; arrays of T.
+
+    Attributes:
+        thresholds: ascending.
+        alarms: share of pictures without anybody that get a box.
+        misses: share of the tall persons that are not found.
+    """
+
+    thresholds: Array
+    alarms: Array
+    misses: Array
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Plain values for JSON."""
+        return {name: np.round(values, 4).tolist() for name, values in vars(self).items()}
+
+
+def tradeoff(found: Sequence[FoundPersons], steps: int = 100) -> Tradeoff:
+    """False alarms and missed tall persons over the threshold, 0 to 1; NaN where there are none."""
+    at = np.concatenate([matched(picture) for picture in found])
+    heights = np.concatenate(
+        [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
+    )
+    tall = at[heights >= TALL]
+    best = np.array([picture.best for picture in found if picture.empty])
+    thresholds = np.linspace(0, 1, steps + 1)
+
+    def shares(values: Array, above: bool) -> Array:
+        if not len(values):
+            return np.full(len(thresholds), np.nan)
+        return np.array([np.mean((values > step) == above) for step in thresholds])
+
+    return Tradeoff(thresholds, shares(best, True), shares(tall, False))

@@ -48,6 +48,32 @@ def draw_threshold_curves(
     return figure
 
 
+def draw_tradeoff(
+    thresholds: Array, alarms: Array, misses: Array, *, at: float, title: str
+) -> Figure:
+    """False alarms of a finder over the persons that it misses, one point per threshold.
+
+    Args:
+        thresholds: (T,) ascending.
+        alarms: (T,) share of the pictures without anybody that get a box.
+        misses: (T,) share of the persons that are not found.
+        at: the finder's own threshold, which is marked.
+        title: names the finder and the pictures.
+    """
+    figure, axes = _axes("missed persons (%)", "pictures without anybody that get a box (%)", title)
+    axes.plot(100 * misses, 100 * alarms, **_look(0))
+    n = int(np.abs(thresholds - at).argmin())
+    x, y = 100 * float(misses[n]), 100 * float(alarms[n])
+    axes.plot([x], [y], "o", color=INK, markersize=4)
+    axes.annotate(
+        f"threshold {at:.2f}", (x, y), xytext=(5, 5), textcoords="offset points", fontsize=FONT,
+        color=INK,
+    )  # fmt: skip
+    axes.set_xlim(0, max(20.0, 1.5 * x))
+    axes.set_ylim(0, max(10.0, 2 * y))
+    return figure
+
+
 def draw_epoch_curves(
     runs: Mapping[str, tuple[Array, Array]], *, ylabel: str, title: str
 ) -> Figure:

@@ -1,0 +1,89 @@
+"""How well a finder finds persons, and the threshold at which it says that somebody is there."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+
+from spcnet.calibration import Calibration, fit_calibration
+from spcnet.checkpoints import FinderCard
+from spcnet.data.annotations import AnnotatedPictures
+from spcnet.data.images import read_image
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.inference.finder import LEAST, Finder
+from spcnet.metrics.boxes import FoundPersons, threshold_at
+
+EMPTY = np.empty((0, 4))
+
+
+def find_in(
+    finder: Finder,
+    sources: Sequence[tuple[AnnotatedPictures, bool]],
+    *,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[FoundPersons]:
+    """What a finder sees in every picture of some data sets, down to the least score.
+
+    Args:
+        finder: sees.
+        sources: data sets, each with whether every person in its pictures has a box.
+        report: called with the number of pictures done.
+
+    Raises:
+        UserError: a picture cannot be read.
+    """
+    found: list[FoundPersons] = []
+    for labels, complete in sources:
+        ordered = sorted(labels.annotations, key=lambda person: person.image)
+        for _, persons in groupby(ordered, key=lambda person: person.image):
+            everyone = list(persons)
+            picture = read_image(labels.picture(everyone[0]))
+            ((boxes, scores),) = finder.detect_many([picture], least=LEAST)
+            there = [] if labels.name == "nobody" else everyone
+            found.append(
+                FoundPersons(
+                    boxes=boxes,
+                    scores=scores,
+                    truth=_stacked([p.box for p in there if not p.crowd]),
+                    passed=_stacked([p.box for p in there if p.crowd]),
+                    complete=complete,
+                    height=float(picture.shape[0]),
+                )
+            )
+            report(len(found))
+    return found
+
+
+def _stacked(boxes: Sequence[Array]) -> Array:
+    return np.stack(boxes) if boxes else EMPTY
+
+
+def fit_presence(card: FinderCard, found: Sequence[FoundPersons], *, alarms: float) -> FinderCard:
+    """A finder's card with the threshold and the curve that pictures give.
+
+    Args:
+        card: of the finder.
+        found: pictures that it did not learn from, some of them without anybody.
+        alarms: share of the pictures without anybody that may get a box.
+
+    Raises:
+        UserError: nobody is in any of them, or somebody in all.
+    """
+    empty = [picture for picture in found if picture.empty]
+    peopled = [picture for picture in found if len(picture.truth)]
+    if not empty or not peopled:
+        raise UserError(
+            f"{len(peopled)} pictures with a person and {len(empty)} without anybody: a threshold "
+            "needs both; name a source nobody:PATH:SPLIT too"
+        )
+    best = np.array([picture.best for picture in (*peopled, *empty)])
+    somebody = np.arange(len(best)) < len(peopled)
+    curve: Calibration = fit_calibration(
+        best, somebody, told=f"{len(peopled)} pictures with a person, {len(empty)} without"
+    )
+    # The next of four decimals: what has the very score of an alarm is none.
+    threshold = min(1.0, math.floor(threshold_at(found, alarms) * 1e4 + 1) / 1e4)
+    return replace(card, threshold=threshold, presence=curve)

@@ -1,0 +1,68 @@
+"""``spcnet finder``, on pictures made for it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import fails, spcnet
+from PIL import Image
+
+from spcnet.boxmaps import CHANNELS
+from spcnet.checkpoints import FinderCard, load_finder, save_checkpoint
+from spcnet.models.registry import create_model
+from spcnet.skeletons import COCO17
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures, two of them without anybody, and an untrained finder."""
+    folder = tmp_path_factory.mktemp("finding")
+    (folder / "images").mkdir()
+    random = np.random.default_rng(0)
+    images, rows = [], []
+    for n in range(1, 7):
+        pixels = random.integers(0, 255, size=(60, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{n}.png")
+        images.append({"id": n, "file_name": f"{n}.png", "width": 80, "height": 60})
+        if n <= 4:
+            rows.append({"id": n, "image_id": n, "category_id": 1, "bbox": [10, 5, 30, 50],
+                         "keypoints": [0] * 51, "iscrowd": 0})  # fmt: skip
+    (folder / "val.json").write_text(
+        json.dumps(
+            {"images": images, "annotations": rows, "categories": [COCO17.to_coco_category()]}
+        )
+    )
+    torch.manual_seed(0)
+    arguments = {"channels": 16}
+    network = create_model("spcnet_s1_w64", num_joints=CHANNELS, **arguments)
+    card = FinderCard(variant="spcnet_s1_w64", arguments=arguments, input_size=64, threshold=0.4)
+    save_checkpoint(folder / "finder.safetensors", network.state_dict(), card)
+    return folder
+
+
+def test_a_finder_is_scored_and_its_threshold_fitted(folder: Path, tmp_path: Path) -> None:
+    sources = ["--source", f"+coco:{folder}:val", "--source", f"nobody:{folder}:val"]
+    done = spcnet("finder", folder / "finder.safetensors", *sources, "--alarms", 0,
+                  "-o", tmp_path / "fitted.safetensors", "--figure", tmp_path / "curve.png")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "0 of 2 pictures without anybody get a box" in done.stdout
+    assert "at least 25%" in done.stdout
+    with Image.open(tmp_path / "curve.png") as drawn:
+        assert drawn.width > 300
+    _, card = load_finder(tmp_path / "fitted.safetensors")
+    assert card.presence is not None
+    assert card.presence.told == "4 pictures with a person, 2 without"
+    again = spcnet("finder", tmp_path / "fitted.safetensors", *sources, "--json")
+    found = json.loads(again.stdout)
+    assert found["threshold"] == card.threshold
+    assert found["recall"]["at least 25%"][0] == 4
+    assert found["curve"]["alarms"][0] == 1
+
+
+def test_a_threshold_needs_pictures_with_and_without_people(folder: Path, tmp_path: Path) -> None:
+    fails("finder", folder / "finder.safetensors", "--source", f"+coco:{folder}:val",
+          "-o", tmp_path / "fitted.safetensors", told="a threshold needs both")  # fmt: skip
+    fails("finder", folder / "none.safetensors", "--source", f"+coco:{folder}:val", told="no such")
+    fails("finder", folder / "finder.safetensors", "--source", "coco", told="DATASET:ROOT:SPLIT")
