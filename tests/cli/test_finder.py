@@ -44,8 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finder_is_scored_and_its_threshold_fitted(folder: Path, tmp_path: Path) -> None:
     sources = ["--source", f"+coco:{folder}:val", "--source", f"nobody:{folder}:val"]
-    done = spcnet("finder", folder / "finder.safetensors", *sources, "--alarms", 0,
-                  "-o", tmp_path / "fitted.safetensors", "--figure", tmp_path / "curve.png")  # fmt: skip
+    written = ["-o", tmp_path / "fitted.safetensors", "--figure", tmp_path / "curve.png"]
+    done = spcnet("finder", folder / "finder.safetensors", *sources, "--alarms", 0, *written)
     assert done.returncode == 0, done.stderr
     assert "0 of 2 pictures without anybody get a box" in done.stdout
     assert "at least 25%" in done.stdout

@@ -8,6 +8,7 @@ get a box.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def recall_by_height(
         [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
     )
     groups = {}
-    for low, high in zip(HEIGHTS, HEIGHTS[1:], strict=False):
+    for low, high in pairwise(HEIGHTS):
         rows = (heights >= low) & (heights < high)
         if rows.any():
             name = f"{low:.0%} to {min(high, 1):.0%} of the picture's"
