@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spcnet.errors import UserError
-from spcnet.skeletons import LSP14
+from spcnet.skeletons import BODY19, LSP14
 from spcnet.viz.skeletons import Style, _free_height, draw_skeleton
 
 GREY = np.full((200, 200, 3), 100, dtype=np.uint8)
@@ -114,3 +114,20 @@ def test_names_stand_beside_their_joints_within_the_picture(factor: float) -> No
     # Names of the picture's left half stand left of the person, the others right.
     assert xs.min() < 55 * factor and xs.max() > 145 * factor
     assert ys.min() > 0 and ys.max() < side - 1
+
+
+def test_the_face_is_drawn_at_half_the_width() -> None:
+    """Of two lines of one length the one between face joints covers about half as much."""
+    image = np.zeros((300, 300, 3), np.uint8)
+
+    def covered(first: str, second: str) -> int:
+        points = np.full((19, 2), -1000.0)
+        points[BODY19.index(first)], points[BODY19.index(second)] = [60, 150], [240, 150]
+        style = Style(least=0.5, line_width=12, dot=1.0)
+        scores = np.zeros(19)
+        scores[[BODY19.index(first), BODY19.index(second)]] = 1
+        drawn = draw_skeleton(image, points, scores, BODY19, style=style)
+        return int((drawn[:, 150].max(axis=1) > 100).sum())
+
+    assert covered("left_eye", "left_ear") == pytest.approx(6, abs=1)
+    assert covered("left_hip", "left_knee") == pytest.approx(12, abs=1)

@@ -338,24 +338,26 @@ class PoseEstimator:
         """
         if self.finder is None:
             raise UserError("the estimator has no finder; make it with finder=Finder()")
-        from_file = isinstance(image, str | os.PathLike) and self.scales is None
-        picture = (
-            read_reduced(image, lambda shape: max(shape) / FINDING)  # type: ignore[arg-type]
-            if from_file
-            else self.read(image)
-        )
-        pixels, factor = picture, 1.0
-        if isinstance(picture, ReducedPicture):
-            pixels, factor = picture.pixels, float(picture.to_picture[0, 0])
-        boxes, scores = self.finder.detect(pixels)
+        picture: Pixels
+        if isinstance(image, str | os.PathLike) and self.scales is None:
+            picture = read_reduced(image, lambda shape: max(shape) / FINDING)
+        else:
+            picture = self.read(image)
+        if not isinstance(picture, ReducedPicture):
+            return picture, self._boxes_in(picture, self.finder, people)
+        corners = self._boxes_in(picture.pixels, self.finder, people).reshape(-1, 2, 2)
+        boxes = apply_affine(picture.to_picture, corners).reshape(-1, 4)
+        if not isinstance(image, ReducedPicture) and picture.to_picture[0, 0] > self._spare(boxes):
+            picture = self.read(image, boxes)
+        return picture, boxes
+
+    @staticmethod
+    def _boxes_in(pixels: Array, finder: PersonDetector, people: People) -> Array:
+        """The boxes (N, 4) of the main person, or of all, in RGB uint8 pixels (H, W, 3)."""
+        boxes, scores = finder.detect(pixels)
         if people == "one" and len(boxes) > 1:
             boxes = boxes[[main_person(boxes, scores, pixels.shape)]]
-        if isinstance(picture, ReducedPicture):
-            corners = np.reshape(boxes, (-1, 2, 2))
-            boxes = apply_affine(picture.to_picture, corners).reshape(-1, 4)
-            if from_file and factor > self._spare(boxes):
-                picture = self.read(image, boxes)
-        return picture, boxes
+        return boxes
 
     def _spare(self, boxes: ArrayLike) -> float:
         """How many times smaller a picture may be read for the crops of some boxes (N, 4)."""

@@ -11,6 +11,9 @@ const THINNEST_ON_PERSON = 0.03;
 const THICKEST_IN_PICTURE = 0.012;
 const DOT = 1.9; // width of a joint over that of a limb
 const EDGE = 0.25;
+// Their joints lie close together, and are drawn at half the width.
+const FACE = new Set(["nose", "left_eye", "right_eye", "left_ear", "right_ear"]);
+const FACE_WIDTH = 0.5;
 
 // Okabe and Ito's, without the two of the sides; coarsest level first.
 export const LEVEL_COLOURS = ["#d55e00", "#f0e442", "#009e73", "#0072b2", "#cc79a7"];
@@ -40,11 +43,12 @@ export function drawSkeleton(context, person, skeleton, size, chosen = null) {
   const { keypoints } = person;
   const wide = thickness(keypoints, size.width, size.height);
   const edge = Math.max(1, EDGE * wide);
+  const narrow = (...joints) => (joints.every((k) => FACE.has(k.name)) ? FACE_WIDTH : 1);
   const line = (a, b, colour, alpha) => {
     context.globalAlpha = alpha;
     for (const [extra, paint] of [[2 * edge, OUTLINE], [0, colour]]) {
       context.strokeStyle = paint;
-      context.lineWidth = wide + extra;
+      context.lineWidth = narrow(a, b) * wide + extra;
       context.beginPath();
       context.moveTo(a.x + 0.5, a.y + 0.5);
       context.lineTo(b.x + 0.5, b.y + 0.5);
@@ -72,7 +76,8 @@ export function drawSkeleton(context, person, skeleton, size, chosen = null) {
   order.sort((a, b) => keypoints[a].score - keypoints[b].score);
   for (const joint of order) {
     const { score } = keypoints[joint];
-    dot(keypoints[joint], (DOT / 2) * wide, COLOURS[skeleton.sides[joint]], opacity(score));
+    const radius = (narrow(keypoints[joint]) * DOT * wide) / 2;
+    dot(keypoints[joint], radius, COLOURS[skeleton.sides[joint]], opacity(score));
   }
   if (chosen !== null) {
     dot(keypoints[chosen], 2 * wide, "#ffffff", 1);
