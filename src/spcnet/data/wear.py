@@ -12,7 +12,7 @@ from torch import Tensor
 from spcnet.data.annotations import has_place
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store
-from spcnet.geometry import BOX_PADDING, Array, apply_affine, box_of_points, crop_affine
+from spcnet.geometry import Array, apply_affine, box_of_points, crop_affine, square_of_box
 
 # Where a picture ends: directions (axis, whether the far side goes) and how often.
 ENDS = ((1, True), (0, True), (0, False), (1, False))
@@ -55,9 +55,7 @@ def cut_off(
     kept[2 + axis if far else axis] = line
     box = box_of_points(left)
     box[2 + axis if far else axis] = line
-    corners = box.reshape(2, 2)
-    side = BOX_PADDING * float((corners[1] - corners[0]).max())
-    return kept, (corners.mean(axis=0), side)
+    return kept, square_of_box(box)
 
 
 def compress(pixels: Array, quality: int) -> Array:
