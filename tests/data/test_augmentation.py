@@ -9,15 +9,24 @@ from spcnet.data.augmentation import (
     NO_AUGMENTATION,
     SMALLEST_PART,
     Augmentation,
+    _draw,
     make_batch,
 )
 from spcnet.data.crops import extract_crop
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.leeds import read_lspet
+from spcnet.data.opinions import LEAST
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
-from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD, crop_affine, square_of_box
-from spcnet.skeletons import BODY19
+from spcnet.geometry import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    apply_affine,
+    crop_affine,
+    invert_affine,
+    square_of_box,
+)
+from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
 WILD = Augmentation(full_circle_probability=0.5, shift=0.1, brightness=0.2, contrast=0.3)
 
@@ -250,3 +259,136 @@ def test_where_nobody_is_every_joint_is_absent(tmp_path: Path) -> None:
         assert batch.absent.all() and batch.annotated.all()
         sides.add(float(batch.images.std()))
     assert len(sides) == 4
+
+
+def peopled(figures: PackedStore) -> JoinedStores:
+    """Figures whose labels and another model's points are mixed at random, as body19."""
+    joined = JoinedStores([figures, figures], skeleton=BODY19, doubts=[0.1, 0.4])
+    random = np.random.default_rng(0)
+    persons = joined.persons
+    persons.states[random.random(persons.states.shape) < 0.3] = JointState.MISSING
+    persons.opinions[:] = np.concatenate(
+        [
+            random.uniform(0, 200, (*persons.states.shape, 2)),
+            random.random((*persons.states.shape, 1)),
+        ],
+        axis=2,
+    )
+    return joined
+
+
+def test_everything_about_a_person_hangs_on_no_other(figures: PackedStore) -> None:
+    store = peopled(figures)
+    everything = Augmentation(**{**vars(ROUGH), "grey_probability": 0.3})
+    assert all(value > 0 for name, value in vars(everything).items() if "probability" in name)
+    rows = np.array([5, 0, 29, 23, 5 + 24, 12])  # one of them is drawn three times
+    together = make_batch(store, rows, size=64, augmentation=everything, seed=1, epoch=2)
+    for n in range(len(rows)):
+        alone = make_batch(
+            store, rows[n : n + 1], size=64, augmentation=everything, seed=1, epoch=2
+        )
+        assert torch.allclose(alone.images[0], together.images[n], atol=1e-4)
+        for name in ("points", "annotated", "absent", "trust", "seconds"):
+            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[n]), name
+
+
+def test_labels_are_certain_and_opinions_as_probable_as_they_are(figures: PackedStore) -> None:
+    store = peopled(figures)
+    rows = np.arange(24)
+    batch = make_batch(store, rows, size=64)
+    persons = store.persons
+    labelled = torch.from_numpy(persons.states != JointState.MISSING)
+    probability = torch.from_numpy(persons.opinions[..., 2])
+    taught = ~labelled & (probability >= LEAST)
+    assert labelled.any() and taught.any() and (~labelled & ~taught).any()
+    assert torch.equal(batch.annotated, labelled | taught)
+    assert torch.equal(batch.trust, torch.where(taught, probability, 1.0))
+    believed = torch.where(labelled & (probability >= LEAST), probability, 0.0)
+    doubts = torch.tensor([[0.1], [0.4]]).repeat_interleave(12, dim=0)
+    torch.testing.assert_close(batch.seconds[..., 2], doubts * believed)
+    # Where there is a label and an opinion, the one is the point and the other the second.
+    where = torch.from_numpy(persons.points), torch.from_numpy(persons.opinions[..., :2])
+    for row in rows:
+        affine = crop_affine(persons.centres[row], float(persons.sides[row]), 64)
+        mine, others = (torch.from_numpy(apply_affine(affine, of[row])).float() for of in where)
+        expected = torch.where(taught[row, :, None], others, mine)
+        torch.testing.assert_close(batch.points[row][batch.annotated[row]],
+                                   expected[batch.annotated[row]])  # fmt: skip
+        torch.testing.assert_close(batch.seconds[row, :, :2], others)
+
+
+def test_a_mirrored_crop_has_everything_on_the_other_side(figures: PackedStore) -> None:
+    store = peopled(figures)
+    rows = np.arange(24)
+    plain = make_batch(store, rows, size=64, augmentation=CUT, epoch=2)
+    flip = Augmentation(**{**vars(CUT), "flip_probability": 1.0})
+    mirrored = make_batch(store, rows, size=64, augmentation=flip, epoch=2)
+    order = list(BODY19.flip_permutation)
+    assert plain.absent.any() and (plain.seconds[..., 2] > 0).any() and (plain.trust < 1).any()
+    for name in ("annotated", "absent", "trust"):
+        assert torch.equal(getattr(mirrored, name), getattr(plain, name)[:, order]), name
+    assert torch.equal(mirrored.seconds[..., 2], plain.seconds[:, order, 2])
+    for mine, theirs in (
+        (mirrored.points, plain.points), (mirrored.seconds[..., :2], plain.seconds[..., :2])
+    ):  # fmt: skip
+        back = torch.stack([63 - mine[..., 0], mine[..., 1]], dim=-1)
+        torch.testing.assert_close(back, theirs[:, order], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(mirrored.images.flip(-1), plain.images, rtol=0, atol=0.02)
+
+
+def test_what_is_cut_off_is_exactly_zero_and_the_rest_is_as_it_was(figures: PackedStore) -> None:
+    """The same crop of the picture as it ends and of the whole one, by the masks of both."""
+    bright = Augmentation(**{**vars(CUT), "brightness": 0.4, "tint": 0.3, "dark_probability": 1.0})
+    seen = 0
+    for epoch in range(3):
+        for row in range(12):
+            drawn = _draw(figures, row, size=64, augmentation=bright, seed=0, epoch=epoch)
+            x0, y0, x1, y1 = drawn.kept
+            batch = make_batch(figures, np.array([row]), size=64, augmentation=bright, epoch=epoch)
+            steps = np.stack(np.meshgrid(np.arange(64.0), np.arange(64.0)), axis=-1)
+            x, y = apply_affine(invert_affine(drawn.affine), steps.reshape(-1, 2)).T
+            outside = (x <= x0 - 1) | (y <= y0 - 1) | (x >= x1) | (y >= y1)
+            inside = (x > x0) & (y > y0) & (x < x1 - 1) & (y < y1 - 1)
+            pixels = batch.images[0].flatten(1)
+            assert (pixels[:, outside] == 0).all()
+            assert (pixels[:, inside] != 0).any(dim=0).all()
+            seen += int(outside.sum())
+    assert seen > 1000
+
+
+def test_opinions_beyond_the_end_of_a_picture_are_absent_too(figures: PackedStore) -> None:
+    store = peopled(figures)
+    store.persons.states[:] = JointState.MISSING
+    store.persons.opinions[..., 2] = 0.5
+    height, width = store.persons.sizes[0]
+    batch = make_batch(store, np.array([0]), size=64)
+    x, y = store.persons.opinions[0, :, :2].T
+    slack = 0.02 * store.persons.sides[0]
+    beyond = (x > width - 1 + slack) | (y > height - 1 + slack)
+    assert beyond.any() and not beyond.all()
+    assert batch.absent[0].numpy().tolist() == beyond.tolist()
+    assert batch.annotated.all()
+    assert (batch.trust == 0.5).all()
+
+
+@pytest.mark.parametrize("skeleton", [LSP14, MPII16, COCO17, BODY19], ids=lambda s: s.name)
+def test_windows_are_drawn_of_empty_pictures_in_any_skeleton(
+    tmp_path: Path, skeleton: Skeleton
+) -> None:
+    """MPII has joints, pelvis and thorax, that body19 has under no name."""
+    from test_store import OnePerson
+
+    person = OnePerson(skeleton=BODY19)
+    person.annotation.states[:] = JointState.ABSENT
+    pack(person, tmp_path / "store")
+    store = JoinedStores([PackedStore(tmp_path / "store")], skeleton=skeleton)
+    sides = []
+    for epoch in range(50):
+        row = _draw(store, 0, size=64, augmentation=NO_AUGMENTATION, seed=0, epoch=epoch)
+        known = [joint in BODY19.joints for joint in skeleton.joints]
+        assert row.absent.tolist() == row.annotated.tolist() == known
+        sides.append(64 / row.affine[0, 0] / store.persons.sides[0])
+        corners = apply_affine(invert_affine(row.affine), np.array([[-0.5, -0.5], [63.5, 63.5]]))
+        whole = store.persons.centres[0] + np.array([[-0.5], [0.5]]) * store.persons.sides[0]
+        assert (corners[0] >= whole[0] - 1e-3).all() and (corners[1] <= whole[1] + 1e-3).all()
+    assert 0.35 <= min(sides) < 0.45 and 0.9 < max(sides) <= 1

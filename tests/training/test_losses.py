@@ -287,3 +287,104 @@ def test_a_joint_that_is_known_to_be_absent_is_so_wherever_its_point_lies() -> N
     assert loss([logits], first, kind="softmax_absent") > 9
     assert loss([0 * TARGET], first, absent=gone) == 0
     assert loss([logits], first, kind="softmax", absent=gone) == 0  # it has no place for it
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "softmax", "softmax_absent"])
+@pytest.mark.parametrize("noise", [None, LabelNoise(0.05, 0.03, (1, 0))])
+def test_doubts_of_which_nothing_is_believed_change_neither_loss_nor_gradient(
+    kind: str, noise: LabelNoise | None
+) -> None:
+    torch.manual_seed(0)
+    start = 3 * torch.randn(2, 2, 8, 8, dtype=torch.float64)
+    points = torch.cat([POINTS, POINTS + 40])  # the second person lies outside the crop
+    annotated = torch.tensor([[True, False], [True, True]])
+    ones = torch.ones(2, 2, dtype=torch.float64)
+    found = []
+    for doubts in (None, Doubts(ones, OTHERS.expand(2, 2, 2), 0 * ones)):
+        logits = start.clone().requires_grad_()
+        options = {"kind": kind, "sigma": 1.0, "stride": 4, "noise": noise, "doubts": doubts}
+        value = heatmap_loss([logits, 2 * logits], points, annotated, **options)  # type: ignore[arg-type]
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        found.append((value.detach(), gradient))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
+
+
+def of_one_joint(
+    label: list[float], second: list[float], *, share: float, trust: float = 1.0, **options: object
+) -> float:
+    """The loss of two by two cells with probabilities 0.1 to 0.4, by targets of single cells."""
+    logits = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64).log().view(1, 1, 2, 2)
+    label_at, second_at = (
+        cells_to_pixels(torch.tensor([[cell]], dtype=torch.float64), 4) for cell in (label, second)
+    )
+    one = torch.ones(1, 1, dtype=torch.float64)
+    doubts = Doubts(trust * one, second_at, share * one)
+    options = {"kind": "softmax", "sigma": 0.01, "stride": 4, "doubts": doubts} | options
+    return heatmap_loss([logits], label_at, one.bool(), **options).item()  # type: ignore[arg-type]
+
+
+def test_all_that_may_be_wrong_with_a_label_adds_up() -> None:
+    """The label's cell has 0.2, the second opinion's 0.3; anywhere is a quarter."""
+    label, second = [1.0, 0.0], [0.0, 1.0]
+    meant = 0.9 * 0.2 + 0.1 * 0.3
+    for trust, astray in ((1.0, 0.0), (0.5, 0.0), (1.0, 0.05), (0.5, 0.05)):
+        noise = LabelNoise(astray, 0.0, (0,))
+        found = of_one_joint(label, second, share=0.1, trust=trust, noise=noise)
+        right = trust * (1 - astray)
+        assert found == pytest.approx(-math.log(right * meant + (1 - right) * 0.25), rel=1e-5)
+
+
+def test_a_second_opinion_outside_the_crop_says_absent_where_there_is_a_place_for_it() -> None:
+    label, outside = [1.0, 0.0], [40.0, 0.0]
+    assert of_one_joint(label, outside, share=0.1) == pytest.approx(-math.log(0.2))
+    # Logits of 0.1 to 0.4 beside one of 1 for "absent" are 0.05 to 0.2 beside 0.5.
+    found = of_one_joint(label, outside, share=0.1, kind="softmax_absent")
+    assert found == pytest.approx(-math.log(0.9 * 0.1 + 0.1 * 0.5))
+    # And a label outside may be mended by a second opinion inside.
+    found = of_one_joint(outside, label, share=0.1, kind="softmax_absent")
+    assert found == pytest.approx(-math.log(0.9 * 0.5 + 0.1 * 0.1))
+
+
+def test_the_share_of_a_gradient_that_a_doubted_label_keeps_is_its_likelihoods() -> None:
+    """The posterior: what the label explains of the mixture."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    label, second = (
+        cells_to_pixels(torch.tensor([[cell]], dtype=torch.float64), 4)
+        for cell in ([0.0, 0.0], [1.0, 1.0])
+    )
+    for odds in (0.0, 2.0, 8.0):
+        gradients = []
+        for share in (0.0, 0.1):
+            logits = torch.tensor([[[[0.0, 0.0], [0.0, odds]]]], dtype=torch.float64)
+            logits.requires_grad_()
+            heatmap_loss(
+                [logits], label, one.bool(), kind="softmax", sigma=0.01, stride=4,
+                doubts=Doubts(one, second, share * one),
+            ).sum().backward()  # fmt: skip
+            assert logits.grad is not None
+            gradients.append(logits.grad[0, 0].clone())
+        likely = logits.detach().flatten().softmax(0)
+        kept = 0.9 * likely[0] / (0.9 * likely[0] + 0.1 * likely[3])
+        # Pulled towards the label with the one weight and towards the opinion with the other.
+        expected = likely.view(2, 2).clone()
+        expected[0, 0] -= kept
+        expected[1, 1] -= 1 - kept
+        torch.testing.assert_close(gradients[1], expected, rtol=1e-4, atol=1e-6)
+        assert gradients[0][0, 0].item() == pytest.approx(likely[0].item() - 1, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "softmax_absent"])
+def test_losses_stay_finite_where_nothing_is_believed_and_the_network_is_sure(kind: str) -> None:
+    for size in (1e2, 1e4, 1e6):
+        logits = torch.zeros(1, 2, 8, 8)
+        logits[0, 0, 0, 0], logits[0, 1] = size, -size
+        logits.requires_grad_()
+        nothing = torch.zeros(1, 2)
+        value = heatmap_loss(
+            [logits], POINTS.float(), BOTH, kind=kind, sigma=1.0, stride=4,  # type: ignore[arg-type]
+            noise=LabelNoise(0.04, 0.03, (1, 0)),
+            doubts=Doubts(1 - nothing, torch.zeros(1, 2, 2), nothing),
+        )  # fmt: skip
+        value.sum().backward()
+        assert logits.grad is not None
+        assert value.isfinite().all() and logits.grad.isfinite().all()
