@@ -9,7 +9,7 @@ from spcnet.data.store import PackedStore
 from spcnet.models.bottlenecks import Bottleneck
 from spcnet.models.network import PoseNetwork
 from spcnet.training.loop import Run, train
-from spcnet.training.recentring import free_convolutions, recentre
+from spcnet.training.recentring import _recentre_stem, free_convolutions, recentre
 from spcnet.training.run_dir import RunDirectory
 from spcnet.training.workers import Workers
 
@@ -120,3 +120,59 @@ def test_channels_of_the_stem_that_no_relu_cuts_come_down(training: bool) -> Non
     assert norm.bias[:3].tolist() == [8, -5, 2]
     for old, new in zip(before, network.forward_all(images).heatmaps, strict=True):
         torch.testing.assert_close(new, old, rtol=1e-8, atol=1e-8)
+
+
+def lifted(channels: int) -> PoseNetwork:
+    """A network whose stem has three channels far above what its first ReLU could cut."""
+    torch.manual_seed(0)
+    network = PoseNetwork(num_joints=3, stacks=1, channels=channels, depth=3)
+    norm = network.stem[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    with torch.no_grad():
+        norm.bias[:3] += torch.tensor([300.0, 80.0, 20.0])
+        for _ in range(60):
+            network(torch.randn(4, 3, 32, 32))
+    return network.eval()
+
+
+# Of 16 channels the stem's first block has an identity for a shortcut, of 64 a convolution.
+@pytest.mark.parametrize("channels", [16, 64])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_first_blocks_input_comes_down_and_no_output_changes(
+    channels: int, training: bool
+) -> None:
+    network = lifted(channels).double().train(training)
+    norm = network.stem[3].norm1
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
+    shortcut = network.stem[3].shortcut
+    assert isinstance(shortcut, nn.Identity if channels == 16 else nn.Conv2d)
+    inputs: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda module, given: inputs.append(given[0].mean((0, 2, 3))))
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    before = [maps.detach() for maps in network.forward_all(images).heatmaps]
+    high = inputs[-1].clone()
+    means = norm.running_mean.clone()
+    with torch.no_grad():
+        _recentre_stem(network)
+    after = network.forward_all(images).heatmaps
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-9, atol=1e-9)
+    assert high[:3].tolist() == pytest.approx([300, 80, 20], abs=1)
+    assert inputs[-1][:3].tolist() == pytest.approx([8, 8, 8], abs=1)
+    torch.testing.assert_close(inputs[-1][3:], high[3:])  # those that a ReLU cuts stay
+    if not training:
+        moved = means - norm.running_mean
+        torch.testing.assert_close(moved, high - inputs[-1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [16, 64])
+def test_the_stem_is_recentred_in_float32_whatever_the_precision(channels: int) -> None:
+    network, exact = lifted(channels), lifted(channels)
+    with torch.no_grad():
+        _recentre_stem(exact)
+        with torch.autocast("cpu", torch.bfloat16):
+            _recentre_stem(network)
+    for (name, mine), theirs in zip(
+        network.state_dict().items(), exact.state_dict().values(), strict=True
+    ):
+        assert torch.equal(mine, theirs), name
