@@ -681,3 +681,88 @@ def test_several_sources_are_scored_each_and_the_best_goes_by_their_mean(
         assert entry["score"]["persons"] == 2 * entry["sources"]["one"]["persons"]
     _, card = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert [score["data"].split()[0] for score in card.scores] == ["one", "other"]
+
+
+def test_a_small_source_weighs_as_much_as_a_large_one_in_the_choice_of_the_best(
+    figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spcnet.metrics.protocols import Score
+    from spcnet.training import loop
+
+    # Of all persons, of the large source and of the small one: the second epoch is best by the
+    # sources' mean, the third by all persons.
+    found = iter([(50.0, 50.0, 50.0), (60.0, 55.0, 90.0), (70.0, 70.0, 60.0)])
+
+    def scored(*arguments: Any, **options: Any) -> Any:
+        both, large, small = (Score("torso-pck", mean, {}, {}, 12) for mean in next(found))
+        return both, {"large": large, "small": small}
+
+    monkeypatch.setattr(loop, "score_store", scored)
+    run = tmp_path / "run"
+    train(recipe(training={"epochs": 3}), figures, run, holdout=figures)
+    _, best = load_checkpoint(run / "best.safetensors")
+    assert {score["epoch"] for score in best.scores} == {2}
+    assert [score["score"]["mean"] for score in best.scores] == [55, 90]
+    # The log has the persons of all sources as well.
+    lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    entries = [line for line in lines if "score" in line]
+    assert [entry["score"]["mean"] for entry in entries] == [50, 60, 70]
+    assert [entry["sources"]["small"]["mean"] for entry in entries] == [50, 90, 60]
+
+
+def test_a_card_says_which_part_of_each_source_was_held_out(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    """Also of two sources of one name."""
+    held = JoinedStores([figures, figures], titles=["synthetic", "synthetic"])
+    more = [
+        {"dataset": "synthetic", "split": "13-15"},
+        {"dataset": "synthetic", "split": "16-18", "holdout": "40-44"},
+    ]
+    plan = recipe(data={"holdout": "20-31", "more": more}, training={"epochs": 1})
+    train(plan, figures, tmp_path / "run", holdout=held)
+    _, card = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert [score["data"] for score in card.scores] == [
+        "synthetic 20-31, held out", "synthetic 2 40-44, held out"
+    ]  # fmt: skip
+
+
+def test_persons_that_were_drawn_again_are_kept_by_their_own_numbers(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    both = JoinedStores([figures, figures], shares=[0.1, 0.9])
+    run = begun(recipe(optimizer={"clip": None}), both, tmp_path / "run")  # type: ignore[arg-type]
+    assert isinstance(run.network.head, torch.nn.Conv2d)
+    run.network.head.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(UserError, match="the gradient's norm"):
+        run.take_step(1, np.array([3, 23 + 24, 13 + 48]))
+    kept, _ = read_tensors(tmp_path / "run" / "not-finite-step1.safetensors")
+    assert kept["persons"].tolist() == [3, 23, 13]
+
+
+def test_a_run_with_shares_resumes_with_the_steps_that_would_have_followed(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    pack(SyntheticFigures("13-15"), tmp_path / "more", side=64)
+    store = JoinedStores([figures, PackedStore(tmp_path / "more")], shares=[0.4, 0.6])
+    plan = recipe(augmentation={"cut_probability": 0.5, "neighbour_probability": 0.5})
+    train(plan, store, tmp_path / "whole")
+    stops = iter([False] * 5 + [True])
+    train(plan, store, tmp_path / "cut", stop=lambda: next(stops))
+    train(plan, store, tmp_path / "cut", resume=True)
+    ends = [read_tensors(tmp_path / run / "state.safetensors")[0] for run in ("whole", "cut")]
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+
+
+def test_weights_that_no_file_can_hold_leave_the_last_checkpoint_as_it_was(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    run = begun(recipe(training={"epochs": 1}), figures, tmp_path / "run")
+    run._save()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.safetensors")}
+    with torch.no_grad():
+        run.average.stem[0].weight.fill_(1e5)
+    with pytest.raises(UserError, match=r"stem\.0\.weight holds values .* too large for fp16"):
+        run._save()
+    after = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.safetensors")}
+    assert after == before and set(before) == {"state.safetensors", "model.safetensors"}

@@ -10,6 +10,7 @@ from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import variant_names
 from spcnet.training.recipe import (
     AugmentationSection,
+    MoreData,
     NetworkArguments,
     Recipe,
     differences,
@@ -98,6 +99,16 @@ def test_overrides_reach_into_lists() -> None:
         ("model.arguments.module=dilatd", r"model\.arguments\.module: .*'hourglass' or 'dilated'"),
         ("loss.astray=0.1", "loss: `astray` and `swapped` need a likelihood"),
         ("name=../elsewhere", "name: should name one folder"),
+        ("data.skeleton=body20", "data.skeleton: .*'body20'.*there are lsp14, .* body19"),
+        ("data.share=0", "data.share: .*greater than 0"),
+        ("data.share=1.5", "data.share: .*less than or equal to 1"),
+        ("data.doubt=1", "data.doubt: .*less than 1"),
+        ("model.squeeze=half", "model.squeeze: .*'zero' or 'literal'"),
+        (
+            "data.more=[{dataset: unlabelled, holdout: 1-3}]",
+            "holdout: 'unlabelled' has no joints to be scored by; leave it out",
+        ),
+        ("data.more=[{dataset: nobody, holdout: val}]", "holdout: 'nobody' has no joints"),
     ],
 )
 def test_a_wrong_field_names_itself_and_what_is_accepted(override: str, told: str) -> None:
@@ -119,6 +130,45 @@ def test_files_that_are_no_recipes(tmp_path: Path, text: str, told: str) -> None
         load_recipe(write(tmp_path, text))
     with pytest.raises(UserError, match="cannot read"):
         load_recipe(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "root", "title"),
+    [
+        ("coco", "/data/studio", "studio"),
+        ("coco", "/data/studio/", "studio"),
+        ("coco", "/data/studio v1.5", "studio v1.5"),
+        ("coco", "own/my people.json", "my people"),
+        ("coco", "own/people.json.gz", "people"),
+        ("coco", ".", "coco"),
+        ("coco", None, "coco"),
+        ("lspet", "/data/studio", "lspet"),
+        ("nobody", "/data/boxes", "nobody"),
+    ],
+)
+def test_a_source_is_called_by_its_data_set_or_by_the_folder_of_own_data(
+    dataset: str, root: str | None, title: str
+) -> None:
+    assert MoreData(dataset=dataset, root=root).title == title  # type: ignore[arg-type]
+
+
+def test_the_first_data_set_is_a_source_as_the_others_are() -> None:
+    recipe = load_recipe(
+        RECIPES / "people_cpu.yaml", ["data.opinions=o.json", "data.more.0.opinions=p.json"]
+    )
+    first, second, *others = recipe.data.parts
+    assert (first.dataset, first.split, first.holdout) == ("lspet", "1-7760", "7761-8060")
+    assert (first.share, first.doubt, first.opinions) == (0.36, 0.1, "o.json")
+    assert (second.title, second.holdout, second.opinions) == ("mpii", "val", "p.json")
+    assert sum(part.share or 0 for part in recipe.data.parts) == pytest.approx(1)
+    assert recipe.data.believes_opinions
+    assert not load_recipe(RECIPES / "people_cpu.yaml").data.believes_opinions
+    # Where files lie does not make another run; what is believed of them does.
+    moved = load_recipe(RECIPES / "people_cpu.yaml", ["data.opinions=elsewhere.json"])
+    assert moved.identity() == load_recipe(RECIPES / "people_cpu.yaml").identity()
+    doubted = load_recipe(RECIPES / "people_cpu.yaml", ["data.more.1.doubt=0.3"])
+    assert doubted.identity() != moved.identity()
+    assert others[-1].title == "nobody"
 
 
 def test_a_network_takes_what_a_recipe_may_change_of_it() -> None:
