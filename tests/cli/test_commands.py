@@ -14,6 +14,8 @@ from conftest import EXAMPLES, RECIPES
 from PIL import Image
 
 from spcnet import __version__
+from spcnet.checkpoints import load_checkpoint
+from spcnet.skeletons import BODY19
 
 
 def test_version_help_and_usage() -> None:
@@ -379,6 +381,25 @@ def test_many_sources_teach_one_network_of_nineteen_joints(tmp_path: Path) -> No
     assert {title: found["persons"] for title, found in entry["sources"].items()} == {
         "synthetic": 4, "own": 4,
     }  # fmt: skip
+    for model in ("model", "best"):
+        _, card = load_checkpoint(run / f"{model}.safetensors")
+        assert card.skeleton == BODY19
+        assert [score["data"] for score in card.scores] == [
+            "synthetic 9-12, held out", "own val, held out"
+        ]  # fmt: skip
+        assert [score["score"] for score in card.scores] == list(entry["sources"].values())
+    assert str(tmp_path) not in json.dumps(card.training)
+    for change, told in (
+        ("data.more.1.opinions=null", "by another model's points alone"),
+        ("data.more.0.opinions=gone.json", "gone.json: no such file"),
+        ("data.more.0.holdout=train", "data.train and data.holdout share 8 pictures"),
+        ("data.share=0.95", "shares of the data sets add up to 1.05"),
+    ):
+        refused = spcnet("train", tmp_path / "many.yaml", "--run-dir", tmp_path / "none",
+                         "--set", change, **cache)  # fmt: skip
+        assert refused.returncode == 1
+        assert told in refused.stderr
+        assert not (tmp_path / "none").exists()
     shown = spcnet("predict", EXAMPLES / "lunge.jpg", "--model", run / "model.safetensors",
                    "--json", "--skeleton", "coco17")  # fmt: skip
     assert shown.returncode == 0, shown.stderr

@@ -196,3 +196,5 @@ def test_opinions_are_asked_for_and_refused_where_they_must_be(tmp_path: Path, c
     for name in ("synthetic", "store"):
         with pytest.raises(UserError, match=f"'{name}' takes no opinions"):
             cached_store(name, None, "1-2", side=64, opinions=tmp_path / "o.json")
+    with pytest.raises(UserError, match=r"o\.json: no such file; wanted a file of opinions"):
+        cached_store("unlabelled", tmp_path, "all", side=64, opinions=tmp_path / "o.json")

@@ -250,10 +250,12 @@ def _check_data(plan: "Recipe") -> None:
     Raises:
         UserError: it is not so.
     """
-    from spcnet.data.datasets import open_dataset
+    from spcnet.data.datasets import check_opinions, open_dataset
     from spcnet.training.loop import check_disjoint, steps_per_epoch
 
     data = plan.data
+    for part in data.parts:
+        check_opinions(part.dataset, part.root, part.opinions)
     persons, _ = count_persons(data)
     steps_per_epoch(plan, persons)
     for part in data.parts:

@@ -273,20 +273,11 @@ def cached_store(
         report: called while packing with the number of persons done and of all.
 
     Raises:
-        UserError: as `open_dataset`, `pack` and `PackedStore`; there are opinions on a data set
-            that takes none, or none on pictures without labels.
+        UserError: as `open_dataset`, `check_opinions`, `pack` and `PackedStore`.
     """
     from spcnet.data.packing import pack
 
-    if opinions is not None and name in ("store", "synthetic"):
-        raise UserError(
-            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
-        )
-    if opinions is None and name == "unlabelled":
-        raise UserError(
-            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
-            "--set data.more.N.opinions=PATH"
-        )
+    check_opinions(name, root, opinions)
     if name == "store":
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
@@ -320,6 +311,28 @@ def cached_store(
             if not folder.exists():  # else another process packed it meanwhile
                 raise
     return PackedStore(folder)
+
+
+def check_opinions(
+    name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
+) -> None:
+    """Refuse another model's points where nothing would come of them, and ask where they are all.
+
+    Raises:
+        UserError: there are opinions on a data set that takes none, their file is not there, or
+            there are none on pictures without labels.
+    """
+    if opinions is not None and name in ("store", "synthetic"):
+        raise UserError(
+            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
+        )
+    if opinions is not None and not Path(opinions).expanduser().is_file():
+        raise UserError(f"{opinions}: no such file; wanted a file of opinions")
+    if opinions is None and name == "unlabelled":
+        raise UserError(
+            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
+            "--set data.more.N.opinions=PATH"
+        )
 
 
 def cached_scenes(
