@@ -1,6 +1,7 @@
 """What happens to pictures: they end too early, are worn, and have neighbours in them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,33 @@ def test_wherever_joints_lie_the_line_is_in_the_picture_and_the_square_about_wha
     centre, side = square
     assert centre == pytest.approx((low + high) / 2)
     assert side == pytest.approx(max(1.0, BOX_PADDING * (high - low).max()))
+
+
+class HalfWay:
+    """Draws that end a picture in the middle of the person, at the lower or the upper end."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+
+    def choice(self, count: int, p: object) -> int:
+        return self.end
+
+    def uniform(self, low: float, high: float) -> float:
+        return 0.5
+
+
+def test_a_joint_is_left_whose_pixel_is() -> None:
+    """The line is at 50: rows to 49 are left above it, which reach to 49.5, and from 50 below."""
+    column = [[100.0, y] for y in (0, 10, 20, 80, 90, 100)]
+    for y, above in ((49.4, True), (49.6, False)):
+        points = np.array([*column, [150.0, y]])
+        for end, left in ((0, above), (3, not above)):
+            random: Any = HalfWay(end)
+            kept, (centre, side) = cut_off(random, points, PICTURE, SQUARE)
+            assert kept.tolist() == ([0, 0, 200, 50] if end == 0 else [0, 50, 200, 200])
+            # The joint at the side makes the box wider where it is left, and no higher.
+            assert centre.tolist() == [125 if left else 100, 25 if end == 0 else 75]
+            assert side == BOX_PADDING * 50
 
 
 def test_too_few_joints_are_left_alone() -> None:
