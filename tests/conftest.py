@@ -13,7 +13,7 @@ from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.models.registry import create_model
-from spcnet.skeletons import LSP14
+from spcnet.skeletons import BODY19, LSP14, Skeleton
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -53,23 +53,33 @@ class Blobs:
         attention: None = None
 
 
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untrained(path: Path, skeleton: Skeleton) -> Path:
     """An untrained network in a file: right in form, wrong in what it predicts."""
     torch.manual_seed(0)
     arguments = {"stacks": 1, "channels": 16}
-    network = create_model("spcnet_s1_w64", num_joints=14, **arguments)
+    network = create_model("spcnet_s1_w64", num_joints=len(skeleton), **arguments)
     card = ModelCard(
         variant="spcnet_s1_w64",
         arguments=arguments,
-        skeleton=LSP14,
+        skeleton=skeleton,
         input_size=64,
         heatmap="softmax",
         sigma=1.0,
     )
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(path, network.state_dict(), card)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of LSP's joints."""
+    return untrained(tmp_path_factory.mktemp("weights") / "tiny.safetensors", LSP14)
+
+
+@pytest.fixture(scope="session")
+def body_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the 19 joints."""
+    return untrained(tmp_path_factory.mktemp("weights") / "body.safetensors", BODY19)
 
 
 @dataclass(frozen=True)

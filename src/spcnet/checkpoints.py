@@ -81,11 +81,8 @@ class ModelCard:
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
         """Read what `to_json` wrote."""
-        values = json.loads(text)
+        values = _card_values(text, curve="calibration")
         values["skeleton"] = Skeleton.from_dict(values["skeleton"])
-        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
-        if curve := values.get("calibration"):
-            values["calibration"] = _calibration(curve)
         return cls(**values)
 
     def build(self) -> PoseNetwork:
@@ -128,19 +125,21 @@ class FinderCard:
     @classmethod
     def from_json(cls, text: str) -> "FinderCard":
         """Read what `to_json` wrote."""
-        values = json.loads(text)
-        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
-        if curve := values.get("presence"):
-            values["presence"] = _calibration(curve)
-        return cls(**values)
+        return cls(**_card_values(text, curve="presence"))
 
     def build(self) -> PoseNetwork:
         """The network of this card with fresh weights."""
         return create_model(self.variant, num_joints=CHANNELS, **self.arguments)
 
 
-def _calibration(curve: Mapping[str, Any]) -> Calibration:
-    return Calibration(tuple(curve["peaks"]), tuple(curve["shares"]), curve["told"])
+def _card_values(text: str, *, curve: str) -> dict[str, Any]:
+    """The fields of a card's JSON text, of which one is a `Calibration` or None."""
+    values: dict[str, Any] = json.loads(text)
+    values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+    if found := values.get(curve):
+        peaks, shares = tuple(found["peaks"]), tuple(found["shares"])
+        values[curve] = Calibration(peaks, shares, found["told"])
+    return values
 
 
 Card = TypeVar("Card", ModelCard, FinderCard)

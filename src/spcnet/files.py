@@ -4,10 +4,13 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from spcnet.errors import UserError
 
 STALE_SECONDS = 24 * 3600
 INDEX = ".index.json"  # ends the name of the index beside the parts of a large model
@@ -28,6 +31,30 @@ def whole_file(target: Path) -> Iterator[Path]:
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to write to, which appears under its name when the block ends without an error.
+
+    Raises:
+        UserError: there is one already, or it cannot be written.
+    """
+    if target.exists():
+        raise UserError(f"{target}: already exists; name a new folder or remove it")
+    partial: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+        yield partial
+        partial.chmod(0o755)
+        os.replace(partial, target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}") from None
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, *, older_than: float = STALE_SECONDS) -> None:

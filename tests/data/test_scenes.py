@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.scenes import LONGEST, Scenes, make_scene_batch, pack_scenes
 from spcnet.errors import UserError
@@ -17,9 +17,11 @@ GREEN, GREY = (0, 200, 0), (100, 100, 100)
 AUGMENTATION = Augmentation(tint=0.2, brightness=0.1, contrast=0.2, grey_probability=0.1)
 
 
-def person(image: str, box: list[float], *, crowd: bool = False) -> Annotation:
+def person(
+    image: str, box: list[float], *, crowd: bool = False, state: JointState = JointState.MISSING
+) -> Annotation:
     return Annotation(
-        image=image, points=np.zeros((17, 2)), states=np.zeros(17, dtype=np.uint8),
+        image=image, points=np.zeros((17, 2)), states=np.full(17, state, dtype=np.uint8),
         box=np.array(box), crowd=crowd,
     )  # fmt: skip
 
@@ -40,7 +42,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
         for x0, y0, x1, y1 in (row.box.astype(int) for row in rows if row.image == name):
             pixels[y0 : y1 + 1, x0 : x1 + 1] = GREEN
         Image.fromarray(pixels).save(folder / name)
-    nobody = [person("d.png", [0, 0, 69, 49])]
+    nobody = [person("d.png", [0, 0, 69, 49], state=JointState.ABSENT)]
     pack_scenes(
         [
             (AnnotatedPictures("coco", "train", COCO17, rows[:3], folder), True),

@@ -4,31 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import dot_picture
 from PIL import Image
 
-from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.evaluate import evaluate
 from spcnet.metrics.protocols import find_rule
-from spcnet.models.registry import create_model
 from spcnet.skeletons import BODY19, COCO17, FLIC11, LSP14, MPII16, Skeleton
 
 
 @pytest.fixture
-def body(tmp_path: Path) -> PoseEstimator:
-    """An untrained network of the 19 joints."""
-    torch.manual_seed(1)
-    arguments = {"stacks": 1, "channels": 16}
-    network = create_model("spcnet_s1_w64", num_joints=19, **arguments)
-    card = ModelCard(
-        variant="spcnet_s1_w64", arguments=arguments, skeleton=BODY19, input_size=64,
-        heatmap="softmax", sigma=1.0,
-    )  # fmt: skip
-    save_checkpoint(tmp_path / "body.safetensors", network.state_dict(), card)
-    return PoseEstimator(str(tmp_path / "body.safetensors"), device="cpu")
+def body(body_checkpoint: Path) -> PoseEstimator:
+    return PoseEstimator(str(body_checkpoint), device="cpu")
 
 
 def labelled(body: PoseEstimator, name: str, skeleton: Skeleton, folder: Path) -> AnnotatedPictures:

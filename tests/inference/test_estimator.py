@@ -4,18 +4,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from conftest import EXAMPLES, Blobs, dot_picture
 from PIL import Image
 
 from spcnet.calibration import Calibration
-from spcnet.checkpoints import ModelCard, find_weights, load_checkpoint, save_checkpoint
+from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
 from spcnet.data.images import read_reduced
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.pose import CONFIDENT, Pose, coco_document
-from spcnet.models.registry import create_model
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
 DOTS = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))
@@ -253,17 +251,8 @@ def test_a_calibration_of_other_values_is_not_applied(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def body(tmp_path: Path) -> PoseEstimator:
-    """An untrained network of the 19 joints."""
-    torch.manual_seed(1)
-    arguments = {"stacks": 1, "channels": 16}
-    network = create_model("spcnet_s1_w64", num_joints=19, **arguments)
-    card = ModelCard(
-        variant="spcnet_s1_w64", arguments=arguments, skeleton=BODY19, input_size=64,
-        heatmap="softmax", sigma=1.0,
-    )  # fmt: skip
-    save_checkpoint(tmp_path / "body.safetensors", network.state_dict(), card)
-    return PoseEstimator(str(tmp_path / "body.safetensors"), device="cpu")
+def body(body_checkpoint: Path) -> PoseEstimator:
+    return PoseEstimator(str(body_checkpoint), device="cpu")
 
 
 def test_poses_are_seen_in_the_joints_that_are_asked_for(body: PoseEstimator) -> None:

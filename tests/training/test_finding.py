@@ -8,7 +8,7 @@ from PIL import Image
 
 from spcnet.boxmaps import CHANNELS
 from spcnet.checkpoints import load_checkpoint, load_finder
-from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.scenes import SceneBatch, Scenes, make_scene_batch, pack_scenes
 from spcnet.errors import UserError
 from spcnet.inference.detectors import main_person
@@ -31,7 +31,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
         name = f"{n}.png"
         x, y = random.integers(4, 36, size=2).tolist()
         box = np.array([x, y, x + 14, y + 24.0])
-        blank = np.zeros((17, 2)), np.zeros(17, dtype=np.uint8)
+        state = JointState.MISSING if n % 4 else JointState.ABSENT
+        blank = np.zeros((17, 2)), np.full(17, state, dtype=np.uint8)
         if n % 4:
             pixels[y : y + 25, x : x + 15] = 255
             people.append(Annotation(name, *blank, box=box))

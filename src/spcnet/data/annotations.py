@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -143,6 +144,18 @@ class AnnotatedPictures:
                 f"{self.name}: labels were read without pictures; name the data set's folder"
             )
         return self.images / annotation.image
+
+    def by_picture(self) -> Iterator[tuple[Path, list[Annotation], list[Annotation]]]:
+        """Every picture's file with its persons and its crowds, in the order of the names.
+
+        Of a data set whose records stand for pictures without anybody, both are empty.
+        """
+        ordered = sorted(self.annotations, key=lambda person: person.image)
+        for _, group in groupby(ordered, key=lambda person: person.image):
+            everyone = list(group)
+            there = [p for p in everyone if not (p.states == JointState.ABSENT).all()]
+            persons, crowds = ([p for p in there if p.crowd == crowd] for crowd in (False, True))
+            yield self.picture(everyone[0]), persons, crowds
 
     def samples(self) -> Iterator[tuple[Array, Annotation]]:
         """Every person with the picture, RGB uint8 (H, W, 3); a picture is read once in a row."""

@@ -3,8 +3,6 @@
 import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from spcnet.data.crops import reduce_by_area
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.data.store import FORMAT, VERSION, Persons
 from spcnet.errors import UserError
-from spcnet.files import remove_leftovers
+from spcnet.files import whole_folder
 from spcnet.geometry import Array, apply_affine, compose_affines
 from spcnet.skeletons import COCO17
 
@@ -50,23 +48,8 @@ def pack(
     Raises:
         UserError: the folder exists, or cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise UserError(f"{folder}: already exists; name a new folder or remove it")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder.parent)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
-    try:
+    with whole_folder(Path(folder)) as partial:
         _write(dataset, partial, side=side, crop=crop, quality=quality, report=report)
-        partial.chmod(0o755)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(

@@ -8,11 +8,8 @@ function of (seed, epoch, picture).
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from torch import Tensor
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.augmentation import Augmentation, colour_crops, draw_colour, generator
 from spcnet.errors import UserError
-from spcnet.files import remove_leftovers
+from spcnet.files import whole_folder
 from spcnet.geometry import Array, apply_affine, invert_affine
 
 FORMAT = "spcnet-scenes"
@@ -71,51 +68,30 @@ def pack_scenes(
     from spcnet.data.crops import reduce_by_area
     from spcnet.data.images import read_image
 
-    folder = Path(folder)
-    if folder.exists():
-        raise UserError(f"{folder}: already exists; name a new folder or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder.parent)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
     rows: list[dict[str, Any]] = []
-    try:
+    with whole_folder(Path(folder)) as partial:
         with (partial / "pictures.u8").open("wb") as stream:
             for labels, complete in sources:
-                ordered = sorted(labels.annotations, key=lambda person: person.image)
-                for name, persons in groupby(ordered, key=lambda person: person.image):
-                    everyone = list(persons)
-                    image = read_image(labels.picture(everyone[0]))
+                for path, persons, crowds in labels.by_picture():
+                    image, affine = read_image(path), np.eye(2, 3)
                     times = max(image.shape[:2]) / LONGEST
-                    affine = np.eye(2, 3)
                     if times > 1:
                         image, affine = reduce_by_area(image, times)
                     stream.write(np.ascontiguousarray(image).tobytes())
-                    there = [p for p in everyone if labels.name != "nobody"]
-
-                    def moved(boxes: list[Array], affine: Array = affine) -> list[list[float]]:
-                        corners = np.reshape(boxes, (-1, 2, 2))
-                        found = apply_affine(affine, corners).reshape(-1, 4)
-                        return np.round(found, 2).tolist()  # type: ignore[no-any-return]
-
+                    row = {
+                        kind: _moved_boxes(affine, np.array([p.box for p in people])).round(2)
+                        for kind, people in (("boxes", persons), ("crowds", crowds))
+                    }
                     rows.append(
                         {
-                            "name": name,
                             "size": image.shape[:2],
-                            "boxes": moved([p.box for p in there if not p.crowd]),
-                            "crowds": moved([p.box for p in there if p.crowd]),
                             "complete": complete,
-                            "source": f"{labels.name} {labels.split}",
+                            **{kind: boxes.tolist() for kind, boxes in row.items()},
                         }
                     )
                     report(len(rows))
         header = {"format": FORMAT, "version": VERSION, "pictures": rows}
         (partial / "scenes.json").write_text(json.dumps(header))
-        partial.chmod(0o755)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 class Scenes:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 
@@ -12,11 +11,8 @@ from spcnet.checkpoints import FinderCard
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.images import read_image
 from spcnet.errors import UserError
-from spcnet.geometry import Array
 from spcnet.inference.finder import LEAST, Finder
 from spcnet.metrics.boxes import FoundPersons, threshold_at
-
-EMPTY = np.empty((0, 4))
 
 
 def find_in(
@@ -37,28 +33,21 @@ def find_in(
     """
     found: list[FoundPersons] = []
     for labels, complete in sources:
-        ordered = sorted(labels.annotations, key=lambda person: person.image)
-        for _, persons in groupby(ordered, key=lambda person: person.image):
-            everyone = list(persons)
-            picture = read_image(labels.picture(everyone[0]))
+        for path, persons, crowds in labels.by_picture():
+            picture = read_image(path)
             ((boxes, scores),) = finder.detect_many([picture], least=LEAST)
-            there = [] if labels.name == "nobody" else everyone
             found.append(
                 FoundPersons(
                     boxes=boxes,
                     scores=scores,
-                    truth=_stacked([p.box for p in there if not p.crowd]),
-                    passed=_stacked([p.box for p in there if p.crowd]),
+                    truth=np.reshape([person.box for person in persons], (-1, 4)),
+                    passed=np.reshape([crowd.box for crowd in crowds], (-1, 4)),
                     complete=complete,
                     height=float(picture.shape[0]),
                 )
             )
             report(len(found))
     return found
-
-
-def _stacked(boxes: Sequence[Array]) -> Array:
-    return np.stack(boxes) if boxes else EMPTY
 
 
 def fit_presence(card: FinderCard, found: Sequence[FoundPersons], *, alarms: float) -> FinderCard:

@@ -86,14 +86,19 @@ def threshold_at(found: Sequence[FoundPersons], alarms: float = ALARMS) -> float
     return float(best[min(len(best) - 1, int(alarms * len(best)))])
 
 
+def _persons(found: Sequence[FoundPersons]) -> tuple[Array, Array]:
+    """The score at which each person of all pictures is found, and its share of the height."""
+    heights = [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
+    return np.concatenate([matched(picture) for picture in found]), np.concatenate(heights)
+
+
 def score_boxes(found: Sequence[FoundPersons]) -> Score:
     """See the module."""
-    scores = [matched(picture) for picture in found]
-    heights = [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
-    at, tall = np.concatenate(scores), np.concatenate(heights) >= TALL
+    at, heights = _persons(found)
+    tall = heights >= TALL
     threshold = threshold_at(found)
     limit = 0.3 if np.isnan(threshold) else threshold
-    single = [s.max() for s, p in zip(scores, found, strict=True) if len(p.truth)]
+    single = [matched(picture).max() for picture in found if len(picture.truth)]
 
     def share(values: Array) -> float:
         return float(100 * np.mean(values)) if len(values) else float("nan")
@@ -123,10 +128,7 @@ def recall_by_height(
         found: pictures.
         threshold: score that a box needs more than.
     """
-    at = np.concatenate([matched(picture) for picture in found])
-    heights = np.concatenate(
-        [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
-    )
+    at, heights = _persons(found)
     groups = {}
     for low, high in pairwise(HEIGHTS):
         rows = (heights >= low) & (heights < high)
@@ -163,10 +165,7 @@ class Tradeoff:
 
 def tradeoff(found: Sequence[FoundPersons], steps: int = 100) -> Tradeoff:
     """False alarms and missed tall persons over the threshold, 0 to 1; NaN where there are none."""
-    at = np.concatenate([matched(picture) for picture in found])
-    heights = np.concatenate(
-        [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
-    )
+    at, heights = _persons(found)
     tall = at[heights >= TALL]
     best = np.array([picture.best for picture in found if picture.empty])
     thresholds = np.linspace(0, 1, steps + 1)

@@ -96,6 +96,7 @@ class FinderRun(Run):
 
     store: Scenes
     holdout: Scenes | None
+    make_batch = staticmethod(make_scene_batch)
 
     @property
     def channels(self) -> int:
@@ -104,17 +105,6 @@ class FinderRun(Run):
 
     def _order(self, epoch: int) -> Array:
         return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)
-
-    def _batch(self, epoch: int, rows: Array) -> Any:
-        return make_scene_batch(
-            self.store,
-            rows,
-            size=self.recipe.model.input_size,
-            augmentation=self.recipe.augmentation.build(),
-            seed=self.recipe.seed,
-            epoch=epoch,
-            device=self.device,
-        )
 
     def _losses(self, batch: Any) -> Tensor:
         outputs = self.forward(self._images(batch))

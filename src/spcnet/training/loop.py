@@ -183,6 +183,7 @@ class Run:
 
     store: Any
     holdout: Any
+    make_batch: Callable[..., Any] = staticmethod(make_batch)
 
     def __init__(
         self,
@@ -371,8 +372,8 @@ class Run:
             update_average(self.average, self.network, plan.ema, self.step)
         return total, stopped
 
-    def _batch(self, epoch: int, rows: np.ndarray[Any, Any]) -> Batch:
-        return make_batch(
+    def _batch(self, epoch: int, rows: np.ndarray[Any, Any]) -> Any:
+        return self.make_batch(
             self.store,
             rows,
             size=self.recipe.model.input_size,

@@ -163,17 +163,8 @@ class DataSection(Section):
     @property
     def parts(self) -> list[MoreData]:
         """Everything to learn from, the first data set included."""
-        first = MoreData(
-            dataset=self.dataset,
-            root=self.root,
-            split=self.train,
-            holdout=self.holdout,
-            crop=self.crop,
-            share=self.share,
-            opinions=self.opinions,
-            doubt=self.doubt,
-            complete=self.complete,
-        )
+        shared = MoreData.model_fields.keys() & DataSection.model_fields.keys()
+        first = MoreData(split=self.train, **{name: getattr(self, name) for name in shared})
         return [first, *self.more]
 
     @property
