@@ -66,3 +66,34 @@ def test_a_threshold_needs_pictures_with_and_without_people(folder: Path, tmp_pa
           "-o", tmp_path / "fitted.safetensors", told="a threshold needs both")  # fmt: skip
     fails("finder", folder / "none.safetensors", "--source", f"+coco:{folder}:val", told="no such")
     fails("finder", folder / "finder.safetensors", "--source", "coco", told="DATASET:ROOT:SPLIT")
+
+
+def test_a_finder_is_trained_by_a_recipe(folder: Path, tmp_path: Path) -> None:
+    content = json.loads((folder / "val.json").read_text())
+    for split, numbers in (("train", (1, 2, 5)), ("held", (3, 4, 6))):
+        chosen = {
+            **content,
+            "images": [image for image in content["images"] if image["id"] in numbers],
+            "annotations": [row for row in content["annotations"] if row["image_id"] in numbers],
+        }
+        (folder / f"{split}.json").write_text(json.dumps(chosen))
+    source = {"root": str(folder), "complete": True, "holdout": "held"}
+    recipe = {
+        "name": "small",
+        "task": "finder",
+        "model": {"variant": "spcnet_s1_w64", "arguments": {"channels": 16}, "input_size": 64},
+        "data": {"dataset": "coco", **source, "more": [{"dataset": "nobody", **source}]},
+        "training": {"epochs": 2, "batch_size": 3},
+    }
+    (tmp_path / "small.yaml").write_text(json.dumps(recipe))
+    command = ["train", tmp_path / "small.yaml", "--run-dir", tmp_path / "run", "--device", "cpu"]
+    cache = {"SPCNET_CACHE": str(tmp_path / "cache")}
+    done = spcnet(*command, **cache)
+    assert done.returncode == 0, done.stderr
+    assert "3 pictures of" in done.stderr
+    assert "person-boxes" in done.stderr
+    _, card = load_finder(tmp_path / "run" / "model.safetensors")
+    assert card.training["pictures"] == 3
+    leaking = spcnet(*command[:3], tmp_path / "two", "--set", "data.holdout=train", **cache)
+    assert leaking.returncode == 1
+    assert "share 2 pictures" in leaking.stderr

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from spcnet.boxmaps import CHANNELS
-from spcnet.checkpoints import FinderCard, save_checkpoint
+from spcnet.checkpoints import FinderCard, load_finder, save_checkpoint
 from spcnet.cli import main
 from spcnet.cli.results import is_result, mirrored_names, result_names
 from spcnet.devices import has_bfloat16
@@ -526,3 +526,16 @@ def test_a_model_of_poses_is_no_finder(predict: Command, photos: Path) -> None:
     done = predict(single, "--json", "--finder", predict.model)
     assert done.code == 1
     assert "holds no spcnet-finder model card, but a model of poses" in done.errors[0]
+
+
+def test_another_finder_of_the_same_name_is_another_run(
+    predict: Command, photos: Path, finders: dict[str, Path]
+) -> None:
+    out = photos.parent / "out"
+    finder = finders["keen"]
+    assert predict(photos, "-o", out, "--finder", finder).code == 0
+    network, card = load_finder(finder)
+    save_checkpoint(finder, {name: 2 * t for name, t in network.state_dict().items()}, card)
+    again = predict(photos, "-o", out, "--finder", finder)
+    assert again.code == 1
+    assert "was predicted otherwise" in again.errors[0]

@@ -98,42 +98,72 @@ def train_by(
     Raises:
         UserError: as `spcnet.training.loop.train`, or the wish to stop came before the first step.
     """
+    from spcnet.training.finding import FinderRun
+    from spcnet.training.loop import Run, check_directory, check_processes, steps_per_epoch
+    from spcnet.training.loop import train as train_network
+    from spcnet.training.run_dir import RunDirectory
+
+    check_processes(plan, workers)
+    # What can be found out before the pictures are packed is reported before.
+    problem = None
+    run = RunDirectory(directory, writes=workers.first)
+    try:
+        check_directory(run, plan, resume=run.holds_run if resume is None else resume)
+        if workers.first:
+            _check_data(plan)
+    except UserError as error:
+        problem = error
+    workers.agree(problem)
+
+    def say_packing(done: int, total: int | None = None) -> None:
+        if done % 1000 == 0 or done == total:
+            say(f"packed {done}{'' if total is None else f' of {total}'}")
+        if stop.asked:
+            raise UserError("stopped while the data were packed; nothing has begun, start again")
+
+    opened = _open_scenes if plan.task == "finder" else _open_stores
+    learned, held = opened(plan, workers, say_packing)
+    if workers.first:
+        several = f" x {workers.count} processes" if workers.count > 1 else ""
+        what = "pictures" if plan.task == "finder" else "persons"
+        say(
+            f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(learned)} "
+            f"{what} of {_describe_data(plan.data)}, on {workers.device}{several}, into {directory}"
+        )
+    steps = plan.training.epochs * steps_per_epoch(plan, len(learned))
+    with _reporter(steps) if workers.first else nullcontext(lambda now: None) as report:
+        return train_network(
+            plan,
+            learned,
+            directory,
+            holdout=held,
+            resume=resume,
+            workers=workers,
+            stop=stop,
+            report=report,
+            finish=finish,
+            kind=FinderRun if plan.task == "finder" else Run,
+        )
+
+
+def _open_stores(
+    plan: "Recipe", workers: "Workers", report: Callable[..., None]
+) -> "tuple[Store, Store | None]":
+    """The persons to learn from, and those that are held out.
+
+    Raises:
+        UserError: they cannot be packed, or the latter cannot be scored or are among the former.
+    """
     from spcnet.data.datasets import cached_store
     from spcnet.data.store import JoinedStores
     from spcnet.geometry import SHARPEST
     from spcnet.skeletons import SKELETONS
     from spcnet.training.evaluation import check_holdout
-    from spcnet.training.loop import (
-        check_directory,
-        check_parts,
-        check_processes,
-        steps_per_epoch,
-    )
-    from spcnet.training.loop import train as train_network
-    from spcnet.training.run_dir import RunDirectory
+    from spcnet.training.loop import check_parts
 
-    check_processes(plan, workers)
-    # What can be told before the persons are packed is told before.
-    problem = None
-    run = RunDirectory(directory, writes=workers.first)
-    try:
-        check_directory(run, plan, resume=run.holds_run if resume is None else resume)
-        if workers.first and plan.task == "pose":
-            _check_data(plan)
-    except UserError as error:
-        problem = error
-    workers.agree(problem)
-    if plan.task == "finder":
-        return _train_finder(plan, directory, workers, resume=resume, stop=stop, finish=finish)
     data = plan.data
     # Packed larger than that, persons would alias when they are sampled.
     side = min(data.side, SHARPEST * plan.model.input_size)
-
-    def say_packing(done: int, total: int) -> None:
-        if done % 1000 == 0 or done == total:
-            say(f"packed {done} of {total} persons")
-        if stop.asked:
-            raise UserError("stopped while the data were packed; nothing has begun, start again")
 
     def open_store(part: "MoreData") -> "PackedStore":
         # The first process packs and expands, and the others find it done.
@@ -141,7 +171,7 @@ def train_by(
             if workers.first == turn:
                 store = cached_store(
                     part.dataset, part.root, part.split,
-                    side=side, crop=part.crop, opinions=part.opinions, report=say_packing,
+                    side=side, crop=part.crop, opinions=part.opinions, report=report,
                 )  # fmt: skip
                 store.expand()
             workers.any(False)
@@ -162,56 +192,29 @@ def train_by(
         )
 
     store = join(data.parts)
-    holdout = None
-    if held := [
+    held = [
         part.model_copy(update={"split": part.holdout, "share": None, "opinions": None})
         for part in data.parts
         if part.holdout is not None
-    ]:
-        holdout = join(held)
-        check_parts(store, holdout)
-        check_holdout(holdout)
-    if workers.first:
-        several = f" x {workers.count} processes" if workers.count > 1 else ""
-        say(
-            f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(store)} "
-            f"persons of {_describe_data(data)}, on {workers.device}{several}, into {directory}"
-        )
-    steps = plan.training.epochs * steps_per_epoch(plan, len(store))
-    with _reporter(steps) if workers.first else nullcontext(lambda now: None) as report:
-        return train_network(
-            plan,
-            store,
-            directory,
-            holdout=holdout,
-            resume=resume,
-            workers=workers,
-            stop=stop,
-            report=report,
-            finish=finish,
-        )
+    ]
+    if not held:
+        return store, None
+    holdout = join(held)
+    check_parts(store, holdout)
+    check_holdout(holdout)
+    return store, holdout
 
 
-def _train_finder(
-    plan: "Recipe",
-    directory: Path,
-    workers: "Workers",
-    *,
-    resume: bool | None,
-    stop: StopWish,
-    finish: Callable[[Path], None],
-) -> Path:
-    """The same for a network that finds persons in whole pictures."""
+def _open_scenes(
+    plan: "Recipe", workers: "Workers", report: Callable[..., None]
+) -> "tuple[Scenes, Scenes | None]":
+    """The same for a network that finds persons: whole pictures.
+
+    Raises:
+        UserError: they cannot be packed.
+    """
     from spcnet.data.datasets import cached_scenes, identity_of, open_pictures
     from spcnet.data.opinions import with_opinions
-    from spcnet.training.finding import FinderRun
-    from spcnet.training.loop import steps_per_epoch, train
-
-    def say_packing(done: int) -> None:
-        if done % 1000 == 0:
-            say(f"packed {done} pictures")
-        if stop.asked:
-            raise UserError("stopped while the data were packed; nothing has begun, start again")
 
     def pack(splits: "list[tuple[MoreData, str]]") -> "Scenes":
         parts = []
@@ -219,33 +222,23 @@ def _train_finder(
             labels = open_pictures(part.dataset, part.root, split)
             if part.dataset == "unlabelled" and part.opinions is not None:
                 labels = with_opinions(labels, part.opinions)
-            parts.append((labels, part.complete, identity_of(part.root)))
-        return cached_scenes(parts, report=say_packing)
+            state = [identity_of(part.root), identity_of(part.opinions)]
+            parts.append((labels, part.complete, state))
+        return cached_scenes(parts, report=report)
 
-    data, held = plan.data, [(p, p.holdout) for p in plan.data.parts if p.holdout is not None]
     scenes, holdout = None, None
+    held = [(part, part.holdout) for part in plan.data.parts if part.holdout is not None]
     for turn in (True, False):  # the first process packs, and the others find it done
         if workers.first == turn:
-            scenes = pack([(part, part.split) for part in data.parts])
+            scenes = pack([(part, part.split) for part in plan.data.parts])
             holdout = pack(held) if held else None
         workers.any(False)
     assert scenes is not None
-    if workers.first:
-        say(
-            f"{plan.name}: {plan.model.variant} at {plan.model.input_size} px, {len(scenes)} "
-            f"pictures of {_describe_data(data)}, on {workers.device}, into {directory}"
-        )
-    steps = plan.training.epochs * steps_per_epoch(plan, len(scenes))
-    with _reporter(steps) if workers.first else nullcontext(lambda now: None) as report:
-        return train(
-            plan, scenes, directory,
-            holdout=holdout, resume=resume, workers=workers, stop=stop, report=report,
-            finish=finish, kind=FinderRun,
-        )  # fmt: skip
+    return scenes, holdout
 
 
 def _check_data(plan: "Recipe") -> None:
-    """See to it that there are enough persons, and that none is learned from and held out.
+    """Check that there are enough persons, and that none is learned from and held out.
 
     Raises:
         UserError: it is not so.

@@ -1,5 +1,6 @@
 """The bundled finder: where the persons of a picture are, and whether anybody is there."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,9 +59,14 @@ class Finder:
         )
 
     def describe(self) -> str:
-        """What finds the persons, in words: network, input, threshold."""
+        """What finds the persons, in words: file, network, input, threshold.
+
+        Two finders of one name differ in their digest.
+        """
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
         return (
-            f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px) "
+            f"{self.path.stem} {digest} ({self.card.variant}, {self.card.input_size} px) "
             f"from score {self.threshold:.2f}"
         )
 
