@@ -12,7 +12,7 @@ from test_store import OnePerson
 
 from spcnet.data.annotations import JointState
 from spcnet.data.packing import pack
-from spcnet.data.store import PackedStore
+from spcnet.data.store import JoinedStores, PackedStore, Store
 from spcnet.data.wear import (
     FEWEST,
     KEPT,
@@ -219,8 +219,15 @@ def test_limbs_cover_what_any_of_them_covers() -> None:
     assert Neighbour(0, np.eye(2, 3), point, 1.0, np.zeros(4)).cover(8)[4, 4] == 1
 
 
-def draws(store: PackedStore, count: int = 300) -> list[Neighbour | None]:
-    return [draw_neighbour(np.random.default_rng(seed), store, 64) for seed in range(count)]
+def draws(store: Store, count: int = 300) -> list[Neighbour | None]:
+    """Neighbours of the first person."""
+    randoms = (np.random.default_rng(seed) for seed in range(count))
+    return [draw_neighbour(random, store, 64, beside=0) for random in randoms]
+
+
+def twice(folder: Path) -> JoinedStores:
+    """A store of which everybody is there twice, so that one person has a neighbour."""
+    return JoinedStores([PackedStore(folder), PackedStore(folder)])
 
 
 def test_a_neighbour_stands_beside_the_crops_middle(figures: PackedStore) -> None:
@@ -254,11 +261,24 @@ def test_limbs_are_pasted_of_what_another_model_sees_too(tmp_path: Path) -> None
     person.annotation.states[:] = JointState.MISSING
     person.annotation.states[0] = JointState.VISIBLE
     pack(person, tmp_path / "seen")
-    limbs = [n for n in draws(PackedStore(tmp_path / "seen"), 40) if n is not None]
+    limbs = [n for n in draws(twice(tmp_path / "seen"), 40) if n is not None]
     assert any(len(n.segments) == len(COCO17.limbs) for n in limbs)
     person = OnePerson(skeleton=COCO17)
     person.annotation.states[3:] = JointState.MISSING
     pack(person, tmp_path / "few")
-    found = draws(PackedStore(tmp_path / "few"), 40)
+    found = draws(twice(tmp_path / "few"), 40)
     assert None in found  # two limbs at most are labelled
     assert all(n is None or not len(n.segments) for n in found)
+
+
+def test_a_neighbour_is_somebody_else(figures: PackedStore) -> None:
+    found = [
+        draw_neighbour(np.random.default_rng(seed), figures, 64, beside=4) for seed in range(200)
+    ]
+    persons = {neighbour.person for neighbour in found if neighbour is not None}
+    assert persons == set(range(12)) - {4}
+
+
+def test_where_nobody_else_is_there_is_no_neighbour(tmp_path: Path) -> None:
+    pack(OnePerson(), tmp_path / "alone")
+    assert draws(PackedStore(tmp_path / "alone"), 5) == [None] * 5

@@ -9,6 +9,7 @@ import torch
 from conftest import RECIPES
 
 from spcnet.checkpoints import load_checkpoint
+from spcnet.data.augmentation import make_batch
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
@@ -766,3 +767,17 @@ def test_weights_that_no_file_can_hold_leave_the_last_checkpoint_as_it_was(
         run._save()
     after = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.safetensors")}
     assert after == before and set(before) == {"state.safetensors", "model.safetensors"}
+
+
+def test_the_kept_models_statistics_are_of_the_shares_that_were_learned_from(
+    figures: PackedStore, tmp_path: Path
+) -> None:
+    both = JoinedStores([figures, figures], shares=[0.0001, 0.9999])
+    run = begun(recipe(), both, tmp_path / "run")
+    drawn: list[int] = []
+    run.make_batch = lambda store, rows, **how: (  # type: ignore[method-assign]
+        drawn.extend(rows % len(store)) or make_batch(store, rows, **how)  # type: ignore[func-returns-value]
+    )
+    run._random_images(0, 8)
+    assert len(drawn) == 8
+    assert min(drawn) >= 12  # of the second store alone

@@ -236,7 +236,7 @@ def _draw(
     soft = wear.uniform(*SOFT) if wear.random() < augmentation.blur_probability else 0.0
     neighbour = None
     if wear.random() < augmentation.neighbour_probability:
-        neighbour = draw_neighbour(wear, store, size)
+        neighbour = draw_neighbour(wear, store, size, beside=person)
     seconds = np.concatenate(
         [
             apply_affine(affine, opinions[:, :2]),

@@ -110,12 +110,16 @@ class Neighbour:
         return covered
 
 
-def draw_neighbour(random: np.random.Generator, store: Store, size: int) -> Neighbour | None:
-    """Any other person beside the one of a crop of `size`, or a patch of its picture upon it.
+def draw_neighbour(
+    random: np.random.Generator, store: Store, size: int, *, beside: int
+) -> Neighbour | None:
+    """Any other person than `beside` in its crop of `size`, or a patch of the other's picture.
 
-    None where the drawn one has too few known joints.
+    None where there is no other, or the drawn one has too few known joints.
     """
-    person = int(random.integers(len(store)))
+    if len(store) < 2:
+        return None
+    person = (beside + 1 + int(random.integers(len(store) - 1))) % len(store)
     scale = random.uniform(*NEIGHBOUR_SIDE)
     offset = np.array([random.uniform(*NEIGHBOUR_OFFSET), random.uniform(-0.25, 0.25)])
     offset[0] *= random.choice([-1, 1])

@@ -47,7 +47,7 @@ from torch.nn.parallel import DistributedDataParallel
 from spcnet.checkpoints import FinderCard, ModelCard
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import epoch_order
-from spcnet.data.store import Store, distinct
+from spcnet.data.store import JoinedStores, Store, distinct
 from spcnet.devices import memory_suffices
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
@@ -545,7 +545,10 @@ class Run:
     def _random_images(self, number: int, size: int) -> Tensor:
         """Images (B, 3, S, S) of a batch that is none of the run's, the same at any time."""
         random = np.random.default_rng([self.recipe.seed, number])
-        rows = random.choice(len(self.store), size, replace=False)
+        if isinstance(self.store, JoinedStores):  # in the shares that the network learned from
+            rows = self.store.drawn(random)[:size]
+        else:
+            rows = random.choice(len(self.store), size, replace=False)
         return self._images(self._batch(number, rows))
 
     def _save(self) -> None:
