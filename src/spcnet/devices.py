@@ -26,7 +26,7 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError):
         there = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
         raise UserError(
-            f"device {name!r} is not here; there is {', '.join(['auto', 'cpu', *there])}"
+            f"device {name!r} is not available; choose {', '.join(['auto', 'cpu', *there])}"
         ) from None
     return device
 

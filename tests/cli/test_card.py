@@ -65,8 +65,8 @@ def test_the_page_tells_what_was_measured(trained: Path, tmp_path: Path) -> None
 
 def test_a_checkpoint_that_tells_little_has_a_card_too() -> None:
     assert _run({"seed": 3, "recipe": {"name": "x", "optimizer": {"name": "adamw"}}}, 1) == {
-        "Run": "1. x", "Pictures": "not told", "Input": "not told", "Optimiser": "not told",
-        "Epochs": "not told", "Minutes": "not told", "Seed": "3", "Machine": "not told",
+        "Run": "1. x", "Pictures": "not stated", "Input": "not stated", "Optimiser": "not stated",
+        "Epochs": "not stated", "Minutes": "not stated", "Seed": "3", "Machine": "not stated",
     }  # fmt: skip
 
 

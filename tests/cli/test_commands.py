@@ -180,7 +180,7 @@ def test_from_figures_to_a_model_that_predicts(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert "recipe        name synthetic, task pose, seed 0" in first.stderr
     assert "training      epochs 2, batch_size 4," in first.stderr
-    assert "holds a run already" in spcnet(*command, **cache).stderr
+    assert "already contains a run" in spcnet(*command, **cache).stderr
     second = spcnet(*command, "--resume", **cache)
     assert second.returncode == 0, second.stderr
     assert "lspet-pck" in second.stderr

@@ -201,7 +201,7 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         PoseEstimator("default", batch_size=0)
     with pytest.raises(UserError, match="refinement must be one of none, quarter, dark, mass"):
         PoseEstimator("default", refinement="bad")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="device 'tpu9' is not here"):
+    with pytest.raises(UserError, match="device 'tpu9' is not available; choose auto, cpu"):
         PoseEstimator("default", device="tpu9")
 
 

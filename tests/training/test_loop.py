@@ -159,7 +159,7 @@ def test_a_resumed_run_takes_the_same_steps_bit_for_bit(
 
 def test_another_run_is_never_overwritten(figures: PackedStore, tmp_path: Path) -> None:
     train(recipe(), figures, tmp_path / "run", stop=lambda: True)
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         train(recipe(), figures, tmp_path / "run")
     with pytest.raises(UserError, match=r"recipe: optimizer\.lr is .* there and 0\.0001"):
         train(recipe(optimizer={"lr": 1e-4}), figures, tmp_path / "run", resume=True)

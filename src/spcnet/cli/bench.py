@@ -46,7 +46,7 @@ def infer(
         typer.Option(min=64, help="Side of the images; by default a model's own, or 256 pixels."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of torch; by default one a core.")
+        int | None, typer.Option(min=1, help="Of torch; by default one per core.")
     ] = None,
     turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 7,
     output: Annotated[
@@ -127,7 +127,7 @@ def pose(
     precision: Annotated[Precision, PRECISION] = "fp32",
     device: Annotated[str, DEVICE] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of torch; by default one a core.")
+        int | None, typer.Option(min=1, help="Of torch; by default one per core.")
     ] = None,
     turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 20,
     as_json: Annotated[bool, AS_JSON] = False,

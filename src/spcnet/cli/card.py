@@ -37,7 +37,7 @@ def card(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Score on these persons too, a line each: DATASET:ROOT:SPLIT; may be repeated."
+            help="Score on these persons too, one line each: DATASET:ROOT:SPLIT; may be repeated."
         ),
     ] = None,
     rotations: Annotated[

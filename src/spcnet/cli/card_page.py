@@ -270,7 +270,7 @@ def _told(values: Mapping[str, Any], words: str) -> str:
     try:
         return words.format_map(values)
     except (KeyError, ValueError, TypeError):
-        return "not told"
+        return "not stated"
 
 
 def _failures(measured: Measured) -> str:

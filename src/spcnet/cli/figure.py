@@ -74,7 +74,7 @@ def panels(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Draw heatmaps and skeletons: a row a person, two columns a model (Figures 1, 5, 6).
+    """Draw heatmaps and skeletons: one row per person, two columns per model (Figures 1, 5, 6).
 
     Joints' heatmaps are combined by their maximum. Left is orange, right is blue.
 
@@ -115,7 +115,7 @@ def levels(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Draw which level the network takes where: a row a person.
+    """Draw which level the network takes where: one row per person.
 
     The second column names the level of the largest weight by its colour, and by its opacity how
     far it leads; then follow the weights of every level. Sizes are in cells.

@@ -84,7 +84,7 @@ RUNNER = typer.Option(
     help="auto, cpu, cuda, cuda:1, ...; or openvino, for an .onnx.", autocompletion=device_kinds
 )
 PRECISION = typer.Option(
-    help="Numbers that the network runs in; auto: bf16 where it is faster and finds the same; int8 "
+    help="Precision of the network; auto: bf16 where it is faster and finds the same; int8 "
     "is for large networks on CPUs with VNNI."
 )
 FORCE = typer.Option("--force", help="Overwrite earlier results.")

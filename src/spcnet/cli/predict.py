@@ -389,8 +389,8 @@ class _Run:
                 path = self.results.path(job.name, kind)
                 if os.path.lexists(path) and not self.record.is_ours(job.name, kind):
                     raise UserError(
-                        f"{path}: is in the way, and no result of an earlier run on this folder; "
-                        "--force overwrites it, -o names another folder"
+                        f"{path}: already exists and was not written by an earlier run on this "
+                        "folder; --force overwrites it, -o names another folder"
                     )
             wanted = (*self.results.kinds, "json") if needed else self.results.kinds
             if not self._missing(job, wanted) and (not needed or self.results.earlier(job.name)):
@@ -464,7 +464,9 @@ class _Run:
             except OSError as error:
                 raise UserError(f"{target}: cannot be read: {error.strerror}") from None
             if not ours or self.record is None or not self.record.is_known:
-                raise UserError(f"{target}: is in the way; --force overwrites it")
+                raise UserError(
+                    f"{target}: already exists and was not written by spcnet; --force overwrites it"
+                )
         return CocoCollection({"info": self.info}, self.view)
 
     def _collection_path(self) -> Path | None:

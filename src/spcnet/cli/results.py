@@ -125,7 +125,9 @@ class Results:
             return None
         except (OSError, ValueError, LookupError, TypeError):
             pass
-        raise UserError(f"{path}: is in the way, and no result; --force overwrites it")
+        raise UserError(
+            f"{path}: already exists and was not written by spcnet; --force overwrites it"
+        )
 
     def are_there(self, name: str, kind: str, persons: int) -> bool:
         """Whether a picture's results of a kind lie there, all those of its persons."""

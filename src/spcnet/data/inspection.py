@@ -334,7 +334,7 @@ def _leeds_without(
     reason = (
         f"{root / 'joints.mat'}: has {len(whole):,} labelled persons, which is no release of "
         f"{info.title} ({' or '.join(f'{size:,}' for size in sizes)} images), so its splits "
-        "cannot be told"
+        "are not known"
     )
     return {"all": whole}, {}, {"train": reason}
 

@@ -59,7 +59,7 @@ def read_mpii(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
         )
     if split in ("trainval", "test"):
         if release is None:
-            raise UserError(f"{root}: split {split!r} of MPII needs {RELEASE}, which is not here")
+            raise UserError(f"{root}: split {split!r} of MPII needs {RELEASE}, which is missing")
         labels = release_labels(release, split)
     elif lists is not None:
         labels = json_labels(lists, split)

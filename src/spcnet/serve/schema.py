@@ -24,8 +24,8 @@ class Question(BaseModel):
     )
     boxes: list[Box] | None = Field(
         default=None,
-        description="A tight box a person. Without boxes the picture is taken to show one person, "
-        "who is located in it.",
+        description="One tight box per person. Without boxes the picture is taken to show one "
+        "person, who is located in it.",
     )
     skeleton: str | None = Field(
         default=None,
@@ -67,10 +67,11 @@ class Person(BaseModel):
     keypoints: list[Keypoint] = Field(description="In the order of the skeleton's joints.")
     box: Box = Field(description="As asked; without boxes, about the joints that are sure.")
     score: float = Field(description="Mean of the joints' scores.", examples=[0.87])
-    heatmaps: Maps | None = Field(default=None, description="A map a joint, where asked for.")
+    heatmaps: Maps | None = Field(default=None, description="One map per joint, where asked for.")
     attention: Maps | None = Field(
         default=None,
-        description="A map a level, coarsest first, where asked for; they sum to 1 in each cell.",
+        description="One map per level, coarsest first, where asked for; they sum to 1 in each "
+        "cell.",
     )
 
 
@@ -111,7 +112,7 @@ class Answer(BaseModel):
     """The poses in one picture."""
 
     image: Size
-    poses: list[Person] = Field(description="One a box, in that order; one without boxes.")
+    poses: list[Person] = Field(description="One per box, in that order; one without boxes.")
     skeleton: SkeletonAnswer
     model: ModelAnswer
 

@@ -698,7 +698,7 @@ def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) ->
         )
     if not resume and directory.holds_run:
         raise UserError(
-            f"{path}: holds a run already; go on with it by --resume, or name another --run-dir"
+            f"{path}: already contains a run; resume it with --resume, or name another --run-dir"
         )
     if not resume:
         return

@@ -201,7 +201,7 @@ def draw_heatmaps(view: View) -> Figure:
 
 
 def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
-    """Which level each cell takes most of, and every level's weights: a row a person.
+    """Which level each cell takes most of, and every level's weights: one row per person.
 
     Args:
         rows: one view a person.
