@@ -78,4 +78,3 @@ def test_shares_weigh_joints_alike_and_add_up() -> None:
     assert shares["jitter"] == shares["inversion"] == pytest.approx(100 / 4 / 12)
     assert shares["miss"] == pytest.approx(100 / 2 / 12)
     assert shares["swap"] == 0
-    assert found.by_joint()["left_wrist"]["good"] == 50

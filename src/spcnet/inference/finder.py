@@ -74,11 +74,6 @@ class Finder:
         """See `PersonDetector`: boxes (N, 4) in image pixels, surest first, and scores (N,)."""
         return self.detect_many([picture])[0]
 
-    def presence(self, scores: Array) -> float:
-        """How probable it is that somebody is in a picture, by the scores of its boxes (N,)."""
-        best = float(np.max(scores, initial=0.0))
-        return best if self.card.presence is None else float(self.card.presence(np.array(best)))
-
     @torch.inference_mode()
     def detect_many(
         self, pictures: Sequence[Array], *, least: float | None = None

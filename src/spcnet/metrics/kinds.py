@@ -48,18 +48,6 @@ class Kinds:
             for n, kind in enumerate(KINDS)
         }
 
-    def by_joint(self) -> dict[str, dict[str, float]]:
-        """The same of each joint; NaN for one that never counts."""
-        return {
-            joint: {
-                kind: float(100 * np.mean(self.kinds[self.counted[:, column], column] == n))
-                if self.counted[:, column].any()
-                else float("nan")
-                for n, kind in enumerate(KINDS)
-            }
-            for column, joint in enumerate(self.joints)
-        }
-
 
 def kinds_of(
     rule: Rule, predicted: Array, truth: GroundTruth, pictures: Sequence[str] | None = None
