@@ -109,6 +109,16 @@ def test_the_kept_model_has_statistics_of_its_own(figures: PackedStore, tmp_path
         assert torch.equal(tensor, network.state_dict()[name]), name
 
 
+def test_worn_pictures_are_made_in_full_precision(figures: PackedStore, tmp_path: Path) -> None:
+    """Of what blurs a picture, some is not there in bfloat16."""
+    plan = recipe(
+        augmentation={"blur_probability": 1, "jpeg_probability": 1, "dark_probability": 1},
+        training={"precise_batchnorm": 2, "precision": "bf16", "epochs": 1},
+    )
+    path = train(plan, figures, tmp_path / "run", holdout=figures)
+    assert load_checkpoint(path)[1].training["epochs"] == 1
+
+
 def test_a_run_may_begin_with_the_weights_of_another(figures: PackedStore, tmp_path: Path) -> None:
     first = train(recipe(), figures, tmp_path / "first")
     still = {"weights": str(first)}

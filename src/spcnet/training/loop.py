@@ -549,7 +549,9 @@ class Run:
             rows = self.store.drawn(random)[:size]
         else:
             rows = random.choice(len(self.store), size, replace=False)
-        return self._images(self._batch(number, rows))
+        # Pictures are made in full precision, also within what the network runs in.
+        with torch.autocast(self.device.type, enabled=False):
+            return self._images(self._batch(number, rows))
 
     def _save(self) -> None:
         if not self.workers.first:
