@@ -9,6 +9,7 @@ from spcnet.geometry import (
     Array,
     apply_affine,
     box_of_points,
+    box_overlaps,
     compose_affines,
     crop_affine,
     flip_image,
@@ -184,3 +185,9 @@ def test_square_of_box(box: tuple, padding: dict, centre: tuple, side: float) ->
     found_centre, found_side = square_of_box(box, **padding)
     np.testing.assert_array_equal(found_centre, centre)
     assert found_side == side
+
+
+def test_box_overlaps_are_shared_area_over_the_union() -> None:
+    shared = box_overlaps(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 10], [5, 0, 15, 10.0]]))
+    assert shared.tolist() == [[1.0, pytest.approx(50 / 150)]]
+    assert box_overlaps(np.empty((0, 4)), np.array([[0, 0, 1, 1.0]])).shape == (0, 1)

@@ -24,6 +24,17 @@ def box_of_points(points: ArrayLike) -> Array:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
+def box_overlaps(one: ArrayLike, other: ArrayLike) -> Array:
+    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), x0, y0, x1, y1."""
+    first, second = np.reshape(one, (-1, 1, 4)), np.reshape(other, (1, -1, 4))
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., 2:], second[..., 2:])
+    shared = (high - low).clip(0).prod(axis=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (first, second)]
+    overlaps: Array = shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
+    return overlaps
+
+
 def square_of_box(box: ArrayLike, *, padding: float = BOX_PADDING) -> tuple[Array, float]:
     """Centre (2,) and side of the square crop about a tight box, in image pixels.
 

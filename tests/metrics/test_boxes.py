@@ -7,7 +7,6 @@ from spcnet.geometry import Array
 from spcnet.metrics.boxes import (
     FoundPersons,
     matched,
-    overlaps,
     recall_by_height,
     score_boxes,
     threshold_at,
@@ -29,12 +28,6 @@ def found(
         np.reshape(boxes, (-1, 4)), np.array(scores), np.reshape(truth, (-1, 4)), NONE,
         complete, height=100.0,
     )  # fmt: skip
-
-
-def test_overlaps_are_shared_area_over_the_union() -> None:
-    shared = overlaps(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 10], [5, 0, 15, 10.0]]))
-    assert shared.tolist() == [[1.0, pytest.approx(50 / 150)]]
-    assert overlaps(NONE, np.array([[0, 0, 1, 1.0]])).shape == (0, 1)
 
 
 def test_each_box_finds_one_person_and_each_person_is_found_once() -> None:

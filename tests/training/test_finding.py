@@ -11,9 +11,9 @@ from spcnet.checkpoints import load_checkpoint, load_finder
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.scenes import SceneBatch, Scenes, make_scene_batch, pack_scenes
 from spcnet.errors import UserError
+from spcnet.geometry import box_overlaps
 from spcnet.inference.detectors import main_person
 from spcnet.inference.finder import Finder
-from spcnet.metrics.boxes import overlaps
 from spcnet.skeletons import COCO17
 from spcnet.training.finding import FinderRun, finder_losses, intersection_over_union
 from spcnet.training.loop import train
@@ -118,10 +118,36 @@ def test_a_finder_learns_bars_and_is_ready_for_use(scenes: Scenes, tmp_path: Pat
         assert (np.diff(scores) <= 0).all()
         if len(boxes):
             (truth,) = scenes.picture(row).boxes
-            found += bool(overlaps(boxes[:1], truth[None])[0, 0] >= 0.5)
+            found += bool(box_overlaps(boxes[:1], truth[None])[0, 0] >= 0.5)
     assert found >= 12
     empty, _ = finder.detect(np.zeros((40, 90, 3), dtype=np.uint8))
     assert empty.shape == (0, 4)
+
+
+def test_a_finder_may_begin_with_the_body_of_a_network_of_poses(
+    scenes: Scenes, body_checkpoint: Path, tmp_path: Path
+) -> None:
+    def begun(name: str, **model: object) -> torch.nn.Module:
+        content = {
+            "name": "begun",
+            "task": "finder",
+            "model": {"input_size": 64, "weights": str(body_checkpoint), **model},
+            "data": {"dataset": "coco", "complete": True, "holdout": None},
+            "optimizer": {"name": "adamw", "lr": 1e-12},
+            "training": {"epochs": 1, "batch_size": 24, "ema": None},
+        }
+        recipe = parse_recipe(content, source="test")
+        path = train(recipe, scenes, tmp_path / name, kind=FinderRun)
+        return load_finder(path)[0]
+
+    poses, _ = load_checkpoint(body_checkpoint)
+    network = begun("one", variant="spcnet_s1_w64", arguments={"channels": 16, "fusion": "none"})
+    body = dict(poses.named_parameters())
+    for name, tensor in network.named_parameters():
+        if "head" not in name:
+            torch.testing.assert_close(tensor, body[name], msg=name)
+    with pytest.raises(UserError, match=r"nothing of .* fits a spcnet_s1_w64"):
+        begun("two", variant="spcnet_s1_w64", arguments={"channels": 32})
 
 
 def test_finders_thresholds_and_files_are_checked(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from spcnet.errors import UserError
-from spcnet.geometry import Array
+from spcnet.geometry import Array, box_overlaps
 from spcnet.inference.onnx_sessions import open_session
 
 KINDS = ("auto", "yolov8", "yolox")
@@ -56,18 +56,13 @@ def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
     Returns:
         (M,) indices of the boxes that stay, surest first; of equal scores the first.
     """
-    x0, y0, x1, y1 = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
-    areas = (x1 - x0) * (y1 - y0)
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     waiting = np.argsort(-np.asarray(scores), kind="stable")
     kept = []
     while waiting.size:
         best, waiting = waiting[0], waiting[1:]
         kept.append(best)
-        width = np.minimum(x1[best], x1[waiting]) - np.maximum(x0[best], x0[waiting])
-        height = np.minimum(y1[best], y1[waiting]) - np.maximum(y0[best], y0[waiting])
-        shared = width.clip(0) * height.clip(0)
-        union = areas[best] + areas[waiting] - shared
-        waiting = waiting[shared <= overlap * union]
+        waiting = waiting[box_overlaps(boxes[best], boxes[waiting])[0] <= overlap]
     return np.array(kept, dtype=np.int64)
 
 

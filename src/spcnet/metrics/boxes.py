@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from spcnet.geometry import Array
+from spcnet.geometry import Array, box_overlaps
 from spcnet.metrics.protocols import Score
 
 PROTOCOL = "person-boxes"
@@ -53,21 +53,10 @@ class FoundPersons:
         return float(self.scores.max(initial=0.0))
 
 
-def overlaps(one: Array, other: Array) -> Array:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
-    one, other = np.reshape(one, (-1, 1, 4)), np.reshape(other, (1, -1, 4))
-    low = np.maximum(one[..., :2], other[..., :2])
-    high = np.minimum(one[..., 2:], other[..., 2:])
-    shared = (high - low).clip(0).prod(axis=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
-    found: Array = shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
-    return found
-
-
 def matched(found: FoundPersons) -> Array:
     """The score (M,) at which each labelled person is found; 0 where none of the boxes is it."""
     scores = np.zeros(len(found.truth))
-    shared = overlaps(found.boxes, found.truth)
+    shared = box_overlaps(found.boxes, found.truth)
     for row in np.argsort(-found.scores, kind="stable"):
         free = np.where(scores == 0, shared[row], 0.0) if len(scores) else scores
         if len(free) and free.max() >= OVERLAP:

@@ -16,6 +16,7 @@ from spcnet.metrics.boxes import FoundPersons, score_boxes
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.loop import LICENCE, Run
+from spcnet.training.weights import begin_with_body
 
 MOST = 50  # persons of a picture that are scored
 LEAST = 0.05
@@ -102,6 +103,9 @@ class FinderRun(Run):
     def channels(self) -> int:
         """The maps of `spcnet.boxmaps`."""
         return CHANNELS
+
+    def _begin_with_weights(self) -> dict[str, Any]:
+        return begin_with_body(self.network, self.recipe)
 
     def _order(self, epoch: int) -> Array:
         return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)

@@ -263,7 +263,7 @@ class Run:
                 self._save()  # killed between the two files
         else:
             if self.recipe.model.weights is not None:
-                self.began_with = begin_with(self.network, self.recipe, self.store.skeleton)
+                self.began_with = self._begin_with_weights()
                 self.average.load_state_dict(self.network.state_dict())
             self.directory.begin(self.recipe)
         problem = None
@@ -277,6 +277,10 @@ class Run:
         self.workers.agree(problem)
         if self.recipe.training.tensorboard and self.workers.first:
             self.board = Board(self.directory.path, after=self.step)
+
+    def _begin_with_weights(self) -> dict[str, Any]:
+        """Take over the recipe's weights; give what their card says of their own training."""
+        return begin_with(self.network, self.recipe, self.store.skeleton)
 
     def go(self, report: Callable[[Progress], None], *, stop: Callable[[], bool]) -> None:
         """Take the remaining steps, or save and return after the first one where `stop` holds."""

@@ -68,6 +68,36 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
     return card.training
 
 
+def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
+    """Take over of a network's weights what fits by name and shape, whatever it predicts.
+
+    Args:
+        network: of the recipe; what does not fit keeps its fresh weights.
+        recipe: with `model.weights`.
+
+    Returns:
+        What the weights' card says of their own training.
+
+    Raises:
+        UserError: nothing of a stack fits.
+    """
+    name = str(recipe.model.weights)
+    trained, card = load_checkpoint(weights_of("model.weights", name))
+    fresh = network.state_dict()
+    fitting = {
+        key: tensor
+        for key, tensor in trained.state_dict().items()
+        if key in fresh and fresh[key].shape == tensor.shape
+    }
+    if not any(key.startswith("stacks.") and tensor.ndim > 1 for key, tensor in fitting.items()):
+        raise UserError(
+            f"model.weights: nothing of {name}, a {card.variant} with arguments {card.arguments}, "
+            f"fits a {recipe.model.variant} with {recipe.model.arguments}"
+        )
+    network.load_state_dict({**fresh, **fitting})
+    return card.training
+
+
 def _within(names: Iterable[str], part: str) -> list[str]:
     """The names of tensors that belong to a module."""
     return [name for name in names if name.startswith(part + ".")]
