@@ -132,8 +132,12 @@ def test_odd_pictures_are_drawn(figure: Call, tiny_checkpoint: Path, tmp_path: P
     pictures = sorted(tmp_path.iterdir())
     for command in ("panels", "levels"):
         output = tmp_path / f"{command}.png"
-        code, _, err = figure(command, *pictures, "--model", tiny_checkpoint, "-o", output)
+        code, _, err = figure(command, *pictures, "--box=-0.5,-0.5,0.5,0.5",
+                              "--model", tiny_checkpoint, "-o", output)  # fmt: skip
         assert code == 0, err
+    code, _, err = figure("levels", tmp_path / "grey one.png", "--model", tiny_checkpoint,
+                          "-o", tmp_path / "nobody.png")  # fmt: skip
+    assert code == 1 and "nobody was found" in err
     # Lying, it would have no pixels in this box.
     code, _, err = figure("levels", tmp_path / "portrait.jpg", "--box", "0,60,39,85",
                           "--model", tiny_checkpoint, "-o", tmp_path / "low.svg")  # fmt: skip

@@ -31,17 +31,23 @@ class Done:
 
 
 class Command:
-    """``spcnet predict`` in this process, with an untrained network."""
+    """``spcnet predict`` in this process, with an untrained network and finder."""
 
     def __init__(
-        self, model: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch
+        self,
+        model: Path,
+        finder: Path,
+        capsys: pytest.CaptureFixture[str],
+        patch: pytest.MonkeyPatch,
     ) -> None:
-        self.model, self.capsys, self.patch = model, capsys, patch
+        self.model, self.finder, self.capsys, self.patch = model, finder, capsys, patch
 
     def __call__(self, *arguments: object) -> Done:
         line = ["spcnet", "predict", *map(str, arguments), "--device", "cpu"]
         if "--model" not in arguments:
             line += ["--model", str(self.model)]
+        if not {"--box", "--boxes", "--detector", "--finder"} & set(arguments):
+            line += ["--finder", str(self.finder)]
         self.patch.setattr(sys, "argv", line)
         self.capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -52,10 +58,29 @@ class Command:
 
 
 @pytest.fixture
+def finders(tmp_path: Path) -> dict[str, Path]:
+    """Two untrained finders: one that sees people everywhere, one that never does."""
+    torch.manual_seed(0)
+    arguments = {"channels": 16}
+    network = create_model("spcnet_s1_w64", num_joints=CHANNELS, **arguments)
+    paths = {}
+    for name, threshold in (("keen", 0.0), ("shy", 1.0)):
+        card = FinderCard(
+            variant="spcnet_s1_w64", arguments=arguments, input_size=64, threshold=threshold
+        )
+        paths[name] = tmp_path / f"{name}.safetensors"
+        save_checkpoint(paths[name], network.state_dict(), card)
+    return paths
+
+
+@pytest.fixture
 def predict(
-    tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path,
+    finders: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Command:
-    return Command(tiny_checkpoint, capsys, monkeypatch)
+    return Command(tiny_checkpoint, finders["keen"], capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -244,7 +269,7 @@ def test_json_of_a_folder_is_one_document(predict: Command, photos: Path, tmp_pa
     done = predict(photos, "-r", "--json")
     assert done.code == 0
     assert len(json.loads(done.out)["images"]) == 4
-    assert files(tmp_path) == {f"my photos/{name}" for name in files(photos)}
+    assert not (tmp_path / "poses").exists()
     # With a folder of results, those that are there are in it too.
     predict(photos, "-r", "-o", tmp_path / "out")
     again = predict(photos, "-r", "-o", tmp_path / "out", "--json")
@@ -438,13 +463,14 @@ def test_a_wrong_value_is_told_with_what_is_accepted(
     assert told in " ".join(done.err.replace("│", " ").split())
 
 
-def test_from_a_shell(photos: Path, tiny_checkpoint: Path) -> None:
+def test_from_a_shell(photos: Path, tiny_checkpoint: Path, finders: dict[str, Path]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "spcnet", "predict", "my photos", "-r", "--model", tiny_checkpoint],
+        [sys.executable, "-m", "spcnet", "predict", "my photos", "-r", "--model", tiny_checkpoint,
+         "--finder", finders["keen"]],
         capture_output=True, text=True, cwd=photos.parent, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "4 pictures predicted -> poses\n"), done.stderr
-    assert "pictures: 4 of 4" in done.stderr and "one person a picture" in done.stderr
+    assert "pictures: 4 of 4" in done.stderr and "the main person by keen" in done.stderr
     assert "x/y/a.pose.jpg" in files(photos.parent / "poses")
 
 
@@ -472,22 +498,6 @@ def test_other_joints_are_another_run(predict: Command, tmp_path: Path) -> None:
     assert "was predicted otherwise" in again.errors[0]
 
 
-@pytest.fixture
-def finders(tmp_path: Path) -> dict[str, Path]:
-    """Two untrained finders: one that sees people everywhere, one that never does."""
-    torch.manual_seed(0)
-    arguments = {"channels": 16}
-    network = create_model("spcnet_s1_w64", num_joints=CHANNELS, **arguments)
-    paths = {}
-    for name, threshold in (("keen", 0.0), ("shy", 1.0)):
-        card = FinderCard(
-            variant="spcnet_s1_w64", arguments=arguments, input_size=64, threshold=threshold
-        )
-        paths[name] = tmp_path / f"{name}.safetensors"
-        save_checkpoint(paths[name], network.state_dict(), card)
-    return paths
-
-
 def test_nobody_is_an_answer(predict: Command, photos: Path, finders: dict[str, Path]) -> None:
     out = photos.parent / "out"
     done = predict(photos, "-r", "-o", out, "--finder", finders["shy"])
@@ -498,7 +508,8 @@ def test_nobody_is_an_answer(predict: Command, photos: Path, finders: dict[str, 
     assert document["annotations"] == []
     assert not list(out.rglob("*.pose.jpg"))
     again = predict(photos, "-r", "-o", out, "--finder", finders["shy"], "--strict")
-    assert "4 were there already" in again.out
+    assert "4 were there already, no person found in 4" in again.out
+    assert again.code == 1
     single = next(photos.rglob("*.png"))
     shown = predict(single, "-o", out / "one", "--finder", finders["shy"])
     assert (shown.code, "no person found" in shown.out) == (0, True)
@@ -517,9 +528,9 @@ def test_all_people_or_the_main_one(
         counts[whom] = len(json.loads(done.out)["annotations"])
     assert counts["one"] == 1
     assert counts["all"] > 1
-    wrong = predict(single, "--people", "all")
+    wrong = predict(single, "--people", "all", "--box", "1,1,9,9")
     assert wrong.code == 2
-    assert "goes with --finder" in wrong.err
+    assert "--people all goes without" in wrong.err
 
 
 def test_a_model_of_poses_is_no_finder(predict: Command, photos: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     output = tmp_path / "out put" / "walk.mp4"
     done = spcnet("video", source, "-o", output, "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    assert "9 frames" in done.stdout and "found in 9, lost in 0" in done.stdout
+    assert "9 frames" in done.stdout and "person found in 9; nobody in 0" in done.stdout
     assert "default" in done.stderr and "9 of 9" in done.stderr
 
     with VideoReader(output) as made:

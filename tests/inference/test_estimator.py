@@ -13,10 +13,25 @@ from spcnet.data.images import read_reduced
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.finder import Finder
 from spcnet.inference.pose import CONFIDENT, Pose, coco_document
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
 DOTS = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))
+
+
+class Bright:
+    """A finder that boxes what is bright, and notes how large the pictures were."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def detect(self, picture: Array) -> tuple[Array, Array]:
+        self.sizes.append((picture.shape[1], picture.shape[0]))
+        ys, xs = np.nonzero(picture.max(axis=2) > 150)
+        if not len(xs):
+            return np.empty((0, 4)), np.empty(0)
+        return np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], dtype=float), np.array([0.9])
 
 
 @pytest.fixture
@@ -25,12 +40,12 @@ def tiny(tiny_checkpoint: Path) -> PoseEstimator:
 
 
 @pytest.fixture
-def dots(tiny: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> PoseEstimator:
-    """An estimator that finds the red and the blue dot."""
+def dots(tiny: PoseEstimator) -> PoseEstimator:
+    """An estimator that finds the red and the blue dot, wherever something is bright."""
     tiny.network = Blobs()  # type: ignore[assignment]
     tiny.skeleton = DOTS
     object.__setattr__(tiny.card, "heatmap", "gaussian")
-    monkeypatch.setattr("spcnet.inference.estimator.LOCATING_JOINTS", 2)
+    tiny.finder = Bright()
     return tiny
 
 
@@ -75,15 +90,21 @@ def test_an_enlarged_picture_gives_the_same_joints(dots: PoseEstimator) -> None:
     assert np.abs(back - first.keypoints).max() < 0.5 * cell
 
 
-@pytest.mark.parametrize("left", [(40.0, 60.0), (330.0, 200.0), (200.0, 130.0)])
-def test_without_boxes_the_person_is_found_coarse_to_fine(
-    dots: PoseEstimator, left: tuple[float, float]
-) -> None:
-    right = (left[0] + 40, left[1] + 30)
+def test_without_boxes_the_finder_says_where_the_person_is(dots: PoseEstimator) -> None:
+    left, right = (330.0, 200.0), (370.0, 230.0)
     image = dot_picture((260, 420), left, right, radius=9)
     (pose,) = dots.predict(image)
-    assert pose.keypoints == pytest.approx(np.array([left, right]), abs=9)
-    assert np.ptp(pose.box.reshape(2, 2), axis=0).max() < 100  # no longer the whole picture
+    assert pose.keypoints == pytest.approx(np.array([left, right]), abs=4)
+    assert pose.box == pytest.approx([321, 191, 379, 239], abs=3)
+    assert dots.predict(np.zeros_like(image)) == []
+
+
+def test_the_bundled_finder_is_loaded_when_somebody_must_be_found(tiny: PoseEstimator) -> None:
+    nobody = np.full((90, 120, 3), 128, np.uint8)
+    assert len(tiny.predict(nobody, [[10, 10, 60, 80]])) == 1
+    assert tiny._finder is None
+    assert tiny.predict(nobody) == []
+    assert isinstance(tiny.finder, Finder)
 
 
 def test_paths_arrays_and_pil_images_agree(dots: PoseEstimator, tmp_path: Path) -> None:
@@ -179,7 +200,9 @@ def test_one_box_and_several_pictures_are_not_mixed_up(tiny: PoseEstimator) -> N
 
 def test_tiny_and_extreme_pictures_get_an_answer(tiny: PoseEstimator) -> None:
     for shape in ((1, 1, 3), (1, 500, 3), (700, 2, 3)):
-        (pose,) = tiny.predict(np.zeros(shape, np.uint8))
+        picture = np.zeros(shape, np.uint8)
+        assert tiny.predict(picture) == []
+        (pose,) = tiny.predict(picture, [[0, 0, 2, 2]])
         assert np.isfinite(pose.keypoints).all()
 
 
@@ -307,9 +330,6 @@ def test_a_finder_says_where_people_are_or_that_nobody_is(dots: PoseEstimator) -
     image = dot_picture((340, 340), *near, radius=3)
     other = dot_picture((340, 340), *far, radius=3)
     image = np.where(other != 128, other, image)
-    assert len(dots.predict(image)) == 1  # without a finder a picture shows one person
-    with pytest.raises(UserError, match="people='all' needs a finder"):
-        dots.predict(image, people="all")
     dots.finder = Finds((box_about(*far), 0.9), (box_about(*near), 0.8))
     found = np.stack([pose.keypoints for pose in dots.predict(image, people="all")])
     assert found == pytest.approx(np.array([far, near]), abs=1.0)
@@ -322,20 +342,6 @@ def test_a_finder_says_where_people_are_or_that_nobody_is(dots: PoseEstimator) -
     assert next(dots.predict_many([image, image], [None, [box_about(*near)]])) == []
     with pytest.raises(UserError, match="people must be one of one, all, got 'two'"):
         dots.predict(image, people="two")  # type: ignore[arg-type]
-
-
-class Bright:
-    """A finder that boxes what is bright, and notes how large the pictures were."""
-
-    def __init__(self) -> None:
-        self.sizes: list[tuple[int, int]] = []
-
-    def detect(self, picture: Array) -> tuple[Array, Array]:
-        self.sizes.append((picture.shape[1], picture.shape[0]))
-        ys, xs = np.nonzero(picture.max(axis=2) > 150)
-        if not len(xs):
-            return np.empty((0, 4)), np.empty(0)
-        return np.array([[xs.min(), ys.min(), xs.max(), ys.max()]], dtype=float), np.array([0.9])
 
 
 @pytest.mark.parametrize(("apart", "again"), [(900, False), (60, True)])
@@ -354,7 +360,7 @@ def test_a_jpeg_is_decoded_no_larger_than_finder_and_crops_need(
         return found
 
     monkeypatch.setattr(module, "read_reduced", counted)
-    dots.finder = Bright()
+    assert isinstance(dots.finder, Bright)
     (of_file,) = dots.predict(tmp_path / "large.jpg")
     assert dots.finder.sizes == [(650, 500)]
     assert factors[0] == 4

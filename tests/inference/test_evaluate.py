@@ -31,8 +31,19 @@ def test_predictions_are_those_of_the_estimator_for_each_box(estimator: PoseEsti
     assert scores[4] == pytest.approx(pose.scores, abs=1e-5)
 
 
+class Finds:
+    """A finder that says these boxes of every picture."""
+
+    def __init__(self, *boxes: list[float]) -> None:
+        self.boxes = np.reshape(boxes, (-1, 4))
+
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.boxes, np.full(len(self.boxes), 0.9)
+
+
 def test_without_boxes_the_person_is_looked_for(estimator: PoseEstimator) -> None:
     figures = SyntheticFigures("1-3")
+    estimator.finder = Finds([20, 20, 120, 140])
     points, scores, persons = predict_dataset(estimator, figures, crop=None)
     assert [person.image for person in persons] == [p.image for _, p in figures.samples()]
     image, _ = list(figures.samples())[2]
@@ -41,6 +52,33 @@ def test_without_boxes_the_person_is_looked_for(estimator: PoseEstimator) -> Non
     assert np.array_equal(scores[2], pose.scores)
     found = evaluate(estimator, figures, protocol="lspet-pck", crop=None)
     assert found.score.persons == 3
+
+
+def test_without_boxes_who_is_not_found_has_no_right_joint(estimator: PoseEstimator) -> None:
+    figures = SyntheticFigures("1-3")
+    estimator.finder = Finds()
+    points, scores, persons = predict_dataset(estimator, figures, crop=None)
+    assert np.isnan(points).all() and not scores.any() and len(persons) == 3
+    found = evaluate(estimator, figures, protocol="lspet-pck", crop=None)
+    assert (found.score.mean, found.score.persons) == (0.0, 3)
+
+
+def test_of_several_in_a_picture_each_is_whom_their_box_meets_most(
+    estimator: PoseEstimator, tmp_path: Path
+) -> None:
+    Image.fromarray(dot_picture((90, 120), (30, 40), (70, 50), 6)).save(tmp_path / "a.png")
+    left, right = [10.0, 10.0, 50.0, 80.0], [70.0, 10.0, 110.0, 80.0]
+    states = np.full(14, 2, np.uint8)
+    people = [
+        Annotation("a.png", np.linspace(box[:2], box[2:], 14), states, box=np.array(box))
+        for box in (right, left, [0.0, 0.0, 4.0, 4.0])
+    ]
+    pictures = AnnotatedPictures("coco", "val", LSP14, people, images=tmp_path)
+    estimator.finder = Finds([12, 12, 52, 82], [72, 12, 112, 82])
+    points, _, _ = predict_dataset(estimator, pictures, crop=None)
+    expected = estimator.predict(tmp_path / "a.png", [[72, 12, 112, 82], [12, 12, 52, 82]])
+    assert points[:2] == pytest.approx(np.stack([pose.keypoints for pose in expected]), abs=1e-3)
+    assert np.isnan(points[2]).all()
 
 
 def test_crop_rules_reach_the_network(estimator: PoseEstimator, tmp_path: Path) -> None:

@@ -91,6 +91,24 @@ def test_no_persons_in_boxes_are_no_poses(serve: Serve) -> None:
     assert response.status_code == 200 and response.json()["poses"] == []
 
 
+def test_without_boxes_people_are_found_one_or_all_or_none(serve: Serve) -> None:
+    client = serve()
+    counts = {"one": 1, "all": 2}
+    for people, count in counts.items():
+        form = post(client, picture(), people=people).json()
+        assert len(form["poses"]) == count
+        body = client.post("/v1/poses", json=as_json(picture(), people=people)).json()
+        assert form == body
+    assert len(post(client, picture()).json()["poses"]) == 1
+    black = BytesIO()
+    Image.new("RGB", (20, 20)).save(black, "PNG")
+    nobody = post(client, black.getvalue(), people="all")
+    assert (nobody.status_code, nobody.json()["poses"]) == (200, [])
+    wrong = post(client, picture(), people="many")
+    assert wrong.status_code == 422
+    assert wrong.json()["error"]["message"] == "people: must be one or all"
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_every_format_that_is_promised_is_read(serve: Serve, form: str) -> None:
     assert post(serve(), picture(form=form)).json()["image"] == {"width": 40, "height": 30}

@@ -68,9 +68,7 @@ def evaluate(
     ] = None,
     no_boxes: Annotated[
         bool,
-        typer.Option(
-            "--no-boxes", help="Look for the one person of each picture, as predict does."
-        ),
+        typer.Option("--no-boxes", help="Have the finder look for the persons, as predict does."),
     ] = False,
     threshold: Annotated[float | None, THRESHOLD] = None,
     ground_truth: Annotated[

@@ -402,7 +402,7 @@ Given = Callable[[str], list[list[float]] | None]
 
 
 def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
-    """The boxes that were given for a picture, by its path; None for the whole of it."""
+    """The boxes that were given for a picture, by its path; None where there are none."""
     if box and boxes:
         raise typer.BadParameter("use either --box or --boxes, not both")
     if boxes:
@@ -414,10 +414,9 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
 
 
 def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> Iterator[_Person]:
-    """Every person of every picture; where no boxes were given, the one that `locator` finds."""
+    """Every person of every picture; where no boxes were given, the main one."""
     from spcnet.data.images import read_image
     from spcnet.inference.estimator import check_boxes
-    from spcnet.inference.views import solid_box
 
     count = 0
     with progress("pictures", len(images)) as report:
@@ -426,8 +425,8 @@ def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> I
             try:
                 of_picture = given(path)
                 if of_picture is None:
-                    (pose,) = locator.predict(picture)
-                    found = [solid_box(pose.box)]
+                    _, boxes = locator.find(picture)
+                    found = list(boxes)
                 else:
                     found = list(check_boxes(of_picture, picture.shape))
             except UserError as error:
@@ -438,7 +437,7 @@ def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> I
             yield from (_Person(picture, one) for one in found)
             report(done)
     if not count:
-        raise UserError("no person to draw: the boxes given for these pictures are none")
+        raise UserError("no person to draw: nobody was found in these pictures; --box gives one")
 
 
 def _view(estimator: "PoseEstimator", person: _Person) -> "View":

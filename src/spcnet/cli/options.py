@@ -66,13 +66,14 @@ REFINEMENT = typer.Option(
 )
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
-    "Without boxes the whole picture is taken as one person."
+    "Without boxes the bundled finder looks for persons."
 )
 FINDER = typer.Option(
-    help="Look for persons with this .safetensors, which spcnet train wrote by a recipe of "
-    "task: finder; nobody is an answer.",
+    help="Look for persons with this .safetensors (of a recipe of task: finder), not the bundled "
+    "finder.",
+    callback=lambda path: None if path is None else path.expanduser(),
 )
-PEOPLE = typer.Option(help="Whom of the finder's persons: the main one, or all.")
+PEOPLE = typer.Option(help="Without boxes: one, the main person, or all.")
 SKELETON = typer.Option(
     help="Joints of the results: lsp14, coco17, mpii16, ... as far as the model predicts them; by "
     "default all that it does.",

@@ -110,7 +110,7 @@ def predict(
     ] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
-    """Find the joints of the persons in pictures.
+    """Find the joints of the persons in pictures; nobody is an answer too.
 
     Writes NAME.pose.jpg, the picture with the skeletons over it, and NAME.pose.json, the joints in
     COCO's keypoint format, for every picture.
@@ -125,8 +125,8 @@ def predict(
     """
     if sum(map(bool, (box, boxes, detector, finder))) > 1:
         raise typer.BadParameter("use one of --box, --boxes, --detector and --finder")
-    if people == "all" and not finder:
-        raise typer.BadParameter("--people all goes with --finder")
+    if people == "all" and (box or boxes or detector):
+        raise typer.BadParameter("--people all goes without --box, --boxes and --detector")
     if box_score is not None and not (boxes or detector):
         raise typer.BadParameter("--box-score goes with --boxes or --detector")
     kinds = parse_kinds(save)
@@ -145,16 +145,16 @@ def predict(
     if len(jobs) == 1 and source is None and not os.path.lexists(jobs[0].path):
         raise UserError(f"{jobs[0].path}: no such file")
     origin = _people(given, boxes, detector, detector_kind, box_score, device)
-    if finder:
-        origin = _found_by(Path(expanded(str(finder))), people, device)
 
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.skeletons import Style
 
     estimator = PoseEstimator(
         model, device=device, precision=precision, flip=flip, scales=scales, rotations=rotations,
-        finder=origin.finder,
+        finder=finder,
     )  # fmt: skip
+    if origin is None:
+        origin = _People(_found_by(estimator, people), whom=people)
     if results is not None and source is None and not force:
         there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
         refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)
@@ -222,7 +222,6 @@ class _People:
     told: str
     boxes_of: "BoxesOf | None" = None
     detector: "PersonDetector | None" = None
-    finder: "PersonDetector | None" = None
     whom: Literal["one", "all"] = "one"
 
 
@@ -233,8 +232,8 @@ def _people(
     kind: str,
     score: float | None,
     device: str,
-) -> _People:
-    """Find out where persons are looked for.
+) -> _People | None:
+    """Where persons are, if that is known without our finder.
 
     Raises:
         UserError: what was given for it is of no use.
@@ -255,20 +254,15 @@ def _people(
         finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least, device=device)
         told = f"persons by {finder.describe()} from score {least:g}"
         return _People(told, detector=finder)
-    return _People("one person a picture")
+    return None
 
 
-def _found_by(path: Path, whom: Literal["one", "all"], device: str) -> _People:
-    """Persons that a finder of ours looks for.
-
-    Raises:
-        UserError: it is none.
-    """
+def _found_by(estimator: "PoseEstimator", people: Literal["one", "all"]) -> str:
     from spcnet.inference.finder import Finder
 
-    finder = Finder(path, device=device)
-    told = f"{'the main person' if whom == 'one' else 'all people'} by {finder.describe()}"
-    return _People(told, finder=finder, whom=whom)
+    assert isinstance(estimator.finder, Finder)
+    whom = "the main person" if people == "one" else "all people"
+    return f"{whom} by {estimator.finder.describe()}"
 
 
 def _info(estimator: "PoseEstimator", people: _People, view: "Skeleton") -> dict[str, str]:
@@ -343,6 +337,8 @@ class _Run:
         with self._told_of_stop(), self._progress(len(jobs) - len(done)) as report:
             for job in jobs:
                 if job.name in done:
+                    if self._was_empty(job):
+                        self.empty.append(job.path)
                     if collection is not None:
                         collection.add(self._earlier(job))
                     continue
@@ -365,6 +361,11 @@ class _Run:
         if self.in_folder:
             self._sum_up(finished - failures, len(done))
         return failures
+
+    def _was_empty(self, job: _Job) -> bool:
+        """Whether an earlier run found nobody in a picture."""
+        assert self.record is not None and self.results is not None
+        return self.record.persons(job.name, next(iter(self.results.kinds))) == 0
 
     def _looks_at_pixels(self) -> bool:
         """Whether anything is written that shows the pictures."""

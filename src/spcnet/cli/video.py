@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -24,6 +24,7 @@ from spcnet.cli.options import (
     FLIP,
     FORCE,
     MODEL,
+    PEOPLE,
     PRECISION,
     RUNNER,
     SKELETON,
@@ -35,7 +36,6 @@ from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
-    from spcnet.inference.detectors import PersonDetector
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.video import FramePoses
     from spcnet.inference.video_files import VideoReader, VideoWriter
@@ -48,9 +48,10 @@ JSON = typer.Option(
     show_default=False,
 )
 STDOUT = Path("-")
+LISTED = 8  # persons whose frames are told one by one
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
-    "picture; may be repeated. Without boxes the one person in the picture is followed."
+    "picture; may be repeated. Without boxes the bundled finder looks for persons."
 )
 
 
@@ -60,6 +61,7 @@ def video(
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
     finder: Annotated[Path | None, FINDER] = None,
+    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
     skeleton: Annotated[str | None, SKELETON] = None,
@@ -68,7 +70,7 @@ def video(
     flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
-    """Follow a person through a video.
+    """Follow persons through a video.
 
     Writes the video with the skeleton over it, with its own time stamps and sound, and the joints
     of every frame as JSON: beside it, or where --json says. By default they are
@@ -80,8 +82,8 @@ def video(
 
     output, json_path = _targets(source, output, json_path)
     boxes = [parse_box(text) for text in box or []] or None
-    if boxes and finder:
-        raise typer.BadParameter("use one of --box and --finder")
+    if boxes and (finder or people == "all"):
+        raise typer.BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [path for path in (output, json_path) if path not in (None, STDOUT)]
         prepare_output(written, force=force)
@@ -90,18 +92,21 @@ def video(
         from spcnet.inference.video import follow
 
         estimator = PoseEstimator(
-            model, device=device, precision=precision, flip=flip, finder=open_finder(finder, device)
+            model, device=device, precision=precision, flip=flip, finder=finder
         )
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
-        tally = Tally(len(boxes or [None]))
+        tally = Tally()
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
             head = _document_head(reader, estimator, view, smooth=smooth)
             record = stack.enter_context(_json_record(json_path, head))
             writer = _open_writer(stack, output, reader)
             frames = reader.frames(writer.copy_sound if writer else None)
-            for frame in follow(estimator, frames, boxes=boxes, smooth=smooth, skeleton=view):
+            poses = follow(
+                estimator, frames, boxes=boxes, people=people, smooth=smooth, skeleton=view
+            )
+            for frame in poses:
                 record(frame.to_record())
                 if writer:
                     writer.write(overlay(frame), frame.time)
@@ -124,19 +129,6 @@ def video(
         raise UserError(f"{source}: {reader.fault}; the results hold {tally.frames} frames")
 
 
-def open_finder(path: Path | None, device: str) -> "PersonDetector | None":
-    """The finder of a file, if one is named.
-
-    Raises:
-        UserError: it is none.
-    """
-    if path is None:
-        return None
-    from spcnet.inference.finder import Finder
-
-    return Finder(path, device=device)
-
-
 def overlay(frame: "FramePoses") -> "Array":
     """A frame's picture with the skeletons of those who were found."""
     from spcnet.viz.skeletons import draw_skeleton
@@ -149,27 +141,35 @@ def overlay(frame: "FramePoses") -> "Array":
 
 
 class Tally:
-    """How many frames there were, how fast, and in how many of them the persons were found."""
+    """How many frames there were, how fast, and in how many of them each person was found."""
 
-    def __init__(self, persons: int) -> None:
+    def __init__(self) -> None:
         self.frames = 0
-        self._found = [0] * persons
+        self._empty = 0
+        self._found: list[int] = []
         self._begin = time.monotonic()
 
     def add(self, frame: "FramePoses") -> None:
         """Count a frame."""
         self.frames += 1
+        self._empty += not any(frame.persons)
+        self._found += [0] * (len(frame.persons) - len(self._found))
         for number, pose in enumerate(frame.persons):
             self._found[number] += pose is not None
 
     def __str__(self) -> str:
         seconds = max(1e-6, time.monotonic() - self._begin)
         several = len(self._found) > 1
-        found = "; ".join(
-            f"person {f'{n} ' if several else ''}found in {count}, lost in {self.frames - count}"
-            for n, count in enumerate(self._found)
+        found = [
+            f"person {f'{n} ' if several else ''}found in {count}"
+            for n, count in enumerate(self._found[:LISTED])
+        ]
+        if len(self._found) > LISTED:
+            found.append(f"{len(self._found) - LISTED} more persons found")
+        nobody = f"nobody in {self._empty}"
+        return "; ".join(
+            [f"{self.frames} frames, {self.frames / seconds:.1f} per second", *found, nobody]
         )
-        return f"{self.frames} frames, {self.frames / seconds:.1f} a second; {found}"
 
 
 def _targets(

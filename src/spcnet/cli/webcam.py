@@ -4,13 +4,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
-from spcnet.cli.options import FINDER, FLIP, FORCE, MODEL, PRECISION, RUNNER, SKELETON, SMOOTH
-from spcnet.cli.video import Tally, open_finder, overlay
+from spcnet.cli.options import (
+    FINDER,
+    FLIP,
+    FORCE,
+    MODEL,
+    PEOPLE,
+    PRECISION,
+    RUNNER,
+    SKELETON,
+    SMOOTH,
+)
+from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
 from spcnet.inference.precision import Precision
 
@@ -33,6 +43,7 @@ def webcam(
     output: Annotated[Path | None, OUTPUT] = None,
     port: Annotated[int, PORT] = 8700,
     finder: Annotated[Path | None, FINDER] = None,
+    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
     model: Annotated[str, MODEL] = "default",
     skeleton: Annotated[str | None, SKELETON] = None,
@@ -65,15 +76,17 @@ def webcam(
         page = stack.enter_context(LivePage(port))
         stop = stack.enter_context(stop_wish("stopping"))
         estimator = PoseEstimator(
-            model, device=device, precision=precision, flip=flip, finder=open_finder(finder, device)
+            model, device=device, precision=precision, flip=flip, finder=finder
         )
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         writer: VideoWriter | None = None
-        tally = Tally(1)
+        tally = Tally()
         faults: list[UserError] = []
-        frames = follow(estimator, newest(pictures, stop), smooth=smooth, skeleton=view)
+        frames = follow(
+            estimator, newest(pictures, stop), people=people, smooth=smooth, skeleton=view
+        )
         for frame in _until_fault(frames, faults):
             picture = overlay(frame)
             page.show(picture)

@@ -3,7 +3,6 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
@@ -23,11 +22,9 @@ from spcnet.data.images import (
 )
 from spcnet.errors import UserError
 from spcnet.geometry import (
-    BOX_PADDING,
     SHARPEST,
     Array,
     apply_affine,
-    box_of_points,
     compose_affines,
     crop_affine,
     invert_affine,
@@ -43,6 +40,7 @@ from spcnet.heatmaps import (
 )
 from spcnet.inference.backends import OnnxKeypoints, TorchBackend, open_backend
 from spcnet.inference.detectors import PersonDetector, main_person
+from spcnet.inference.finder import Finder
 from spcnet.inference.pose import Pose
 from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
@@ -56,35 +54,9 @@ People: TypeAlias = Literal["one", "all"]
 
 T = TypeVar("T")
 
-# Sides of the windows that are looked at first, of the picture's longer side.
-WINDOWS = (1.0, 0.75, 0.5)
 FINDING = 640  # pixels of a picture's longer side, at least, in which a finder looks for persons
-LOCATING_ROUNDS = 2
-LOCATING_FRACTION = 0.4  # of the highest peak: joints that say where the person is
-LOCATING_JOINTS = 4
-LOCATING_TRUST = 0.75  # of the confidence of the look before: less, and the person was lost
 
 NO_AUGMENTATION = "no test-time augmentation"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the network said about one box: keypoints (K, 2) in image pixels, peak values (K,)."""
-
-    box: Array
-    keypoints: Array
-    peaks: Array
-
-    def confidence(self) -> float:
-        """How much there is to be seen here: the mean peak of the joints."""
-        return float(self.peaks.clip(0, 1).mean())
-
-    def closer(self) -> Array:
-        """The tight box of the joints this look is sure of; the same box if they are too few."""
-        sure = self.peaks >= LOCATING_FRACTION * self.peaks.max()
-        if sure.sum() < LOCATING_JOINTS:
-            return self.box
-        return box_of_points(self.keypoints[sure])
 
 
 class PoseEstimator:
@@ -108,8 +80,8 @@ class PoseEstimator:
             Values of ``"mass"`` and of the others differ, so that where only one of this and the
             checkpoint's is ``"mass"`` (with scales too) scores are plain peaks, not calibrated.
         batch_size: most crops that go through the network at once.
-        finder: looks for persons where no boxes are given; a `PersonDetector`, such as
-            `spcnet.inference.finder.Finder`. Without one the picture is taken to show one person.
+        finder: looks for persons where no boxes are given: a `PersonDetector`, or the file of a
+            `spcnet.inference.finder.Finder`, by default the bundled one.
         precision: ``"fp32"``; ``"bf16"``, on devices that multiply it in hardware nearly twice as
             fast; ``"int8"``, on CPUs with VNNI, fitted to rendered figures, for large networks;
             or ``"auto"``: bf16 where there is such hardware and the keypoints of rendered figures
@@ -131,7 +103,7 @@ class PoseEstimator:
         refinement: Refinement | None = None,
         batch_size: int = 16,
         precision: Precision = "fp32",
-        finder: PersonDetector | None = None,
+        finder: PersonDetector | str | os.PathLike[str] | None = None,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
@@ -153,7 +125,9 @@ class PoseEstimator:
             )
         self.refinement: Refinement = "none" if self.scales else refinement or self.card.refinement
         self.batch_size = batch_size
-        self.finder = finder
+        if isinstance(finder, str | os.PathLike):
+            finder = Finder(finder, device=str(self.device))
+        self._finder = finder
         if (self.refinement == "mass") != (self.card.refinement == "mass"):
             self.calibration = None  # it was fitted on values of the other sort
         if isinstance(self.backend, OnnxKeypoints):
@@ -174,6 +148,21 @@ class PoseEstimator:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._torch().network = network
+
+    @property
+    def finder(self) -> PersonDetector:
+        """Looks for persons where no boxes are given; the bundled one is loaded when needed.
+
+        Raises:
+            UserError: the bundled one is missing.
+        """
+        if self._finder is None:
+            self._finder = Finder(device=str(self.device))
+        return self._finder
+
+    @finder.setter
+    def finder(self, finder: PersonDetector) -> None:
+        self._finder = finder
 
     def _torch(self) -> TorchBackend:
         if not isinstance(self.backend, TorchBackend):
@@ -237,10 +226,9 @@ class PoseEstimator:
         Args:
             image: a path, an RGB array (H, W, 3) (also grey, RGBA, uint16, float in 0..1), or a
                 PIL image. EXIF orientation is honoured for paths and PIL images.
-            boxes: (N, 4) tight person boxes x0, y0, x1, y1 in pixels of the upright picture. With
-                none, the finder looks for persons; without a finder, the whole picture is taken as
-                one person, located coarse to fine.
-            people: whom of the finder's persons: ``"one"``, the main one, or ``"all"``.
+            boxes: (N, 4) tight person boxes x0, y0, x1, y1 in pixels of the upright picture.
+                Without them the finder looks for persons.
+            people: which of the finder's persons: ``"one"``, the main one, or ``"all"``.
             skeleton: whose joints the poses have, such as ``"coco17"``; by default the model's.
 
         Returns:
@@ -248,8 +236,8 @@ class PoseEstimator:
             surest first, and none where nobody is.
 
         Raises:
-            UserError: the picture cannot be read, a box is not one, the model does not predict
-                the skeleton's joints, or all people are asked for without a finder.
+            UserError: the picture cannot be read, a box is not one, or the model does not predict
+                the skeleton's joints.
         """
         of_picture = None if boxes is None else [boxes]
         return next(self.predict_many([image], of_picture, people=people, skeleton=skeleton))
@@ -279,19 +267,17 @@ class PoseEstimator:
         """
         view = self.view(skeleton)
         check_people(people)
-        if people == "all" and self.finder is None:
-            raise UserError("people='all' needs a finder; without one a picture shows one person")
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
             pictures, given = [], []
             for image, of_image in group:
-                if of_image is None and self.finder is not None:
+                if of_image is None:
                     picture, of_image = self.find(image, people)
                 else:
                     picture = self.read(image, of_image)
                 pictures.append(picture)
-                given.append(None if of_image is None else check_boxes(of_image, picture.shape))
+                given.append(check_boxes(of_image, picture.shape))
             for poses in self._predict_group(pictures, given):
                 yield [pose.seen_as(view) for pose in poses]
 
@@ -334,10 +320,8 @@ class PoseEstimator:
             The picture, and boxes (N, 4) in pixels of the upright picture, surest first.
 
         Raises:
-            UserError: there is no finder, or the picture cannot be read.
+            UserError: the picture cannot be read.
         """
-        if self.finder is None:
-            raise UserError("the estimator has no finder; make it with finder=Finder()")
         picture: Pixels
         if isinstance(image, str | os.PathLike) and self.scales is None:
             picture = read_reduced(image, lambda shape: max(shape) / FINDING)
@@ -387,49 +371,15 @@ class PoseEstimator:
         return weights
 
     def _predict_group(
-        self, pictures: Sequence[Pixels], boxes: Sequence[Array | None]
+        self, pictures: Sequence[Pixels], boxes: Sequence[Array]
     ) -> Iterator[list[Pose]]:
-        whole = [n for n, of_picture in enumerate(boxes) if of_picture is None]
-        located = dict(zip(whole, self._locate([pictures[n] for n in whole]), strict=True))
-        rows = [(n, box) for n, given in enumerate(boxes) if given is not None for box in given]
+        rows = [(n, box) for n, given in enumerate(boxes) for box in given]
+        squares = self._squares([box for _, box in rows])
+        keypoints, scores = self.look([pictures[n] for n, _ in rows], squares)
         poses: list[list[Pose]] = [[] for _ in pictures]
-        for n, look in located.items():
-            height, width = pictures[n].shape[:2]
-            tight = look.closer().clip(0, [width - 1, height - 1] * 2)
-            poses[n].append(self._pose(look, tight))
-        for (n, box), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
-            poses[n].append(self._pose(look, box))
+        for (n, box), points, values in zip(rows, keypoints, scores, strict=True):
+            poses[n].append(Pose(points, values, box.astype(np.float32), self.skeleton))
         yield from poses
-
-    def _pose(self, look: "Look", box: Array) -> Pose:
-        scores = self._scores(look.peaks)
-        return Pose(look.keypoints, scores, box.astype(np.float32), self.skeleton)
-
-    def _locate(self, pictures: Sequence[Pixels]) -> list[Look]:
-        """The one person in each picture, coarse to fine.
-
-        Windows over the picture first, of which the best look is the one whose joints' mean peak
-        is highest; then ever closer about the joints that the last look was sure of. The closest
-        look counts, also where it is a little less sure: it sees the person as in training.
-        """
-        rows = [(n, window) for n, picture in enumerate(pictures) for window in _windows(picture)]
-        found: dict[int, Look] = {}
-        for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
-            found[n] = max(found.get(n, look), look, key=Look.confidence)
-        for _ in range(LOCATING_ROUNDS):
-            rows = [(n, found[n].closer()) for n in range(len(pictures))]
-            for (n, _), look in zip(rows, self._look_at_rows(pictures, rows), strict=True):
-                if look.confidence() >= LOCATING_TRUST * found[n].confidence():
-                    found[n] = look
-        return [found[n] for n in range(len(pictures))]
-
-    def _look_at_rows(
-        self, pictures: Sequence[Pixels], rows: Sequence[tuple[int, Array]]
-    ) -> list[Look]:
-        """Look at boxes, each with the number of its picture."""
-        boxes = [box for _, box in rows]
-        keypoints, peaks = self._find([pictures[n] for n, _ in rows], self._squares(boxes))
-        return [Look(*look) for look in zip(boxes, keypoints, peaks, strict=True)]
 
     def look(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
         """The joints in N square crops.
@@ -627,27 +577,6 @@ def _check_box(box: ArrayLike, shape: Sequence[int]) -> Array:
         raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
     checked: Array = check_boxes(np.asarray(box)[None], shape)[0]
     return checked
-
-
-def _windows(picture: Pixels) -> list[Array]:
-    """Boxes whose padded crops cover the picture at several sizes, the whole of it first."""
-    height, width = picture.shape[:2]
-    windows = []
-    for share in WINDOWS:
-        side = share * max(height, width)
-        for y in _middles(height, side):
-            for x in _middles(width, side):
-                reach = side / BOX_PADDING / 2
-                windows.append(np.array([x - reach, y - reach, x + reach, y + reach]))
-    return windows
-
-
-def _middles(length: int, side: float) -> Array:
-    """Middles of windows of one side along a length, which overlap by about half."""
-    if side >= length:
-        return np.array([(length - 1) / 2])
-    count = 1 + int(np.ceil((length - side) / (side / 2)))
-    return np.linspace(side / 2 - 0.5, length - side / 2 - 0.5, count)
 
 
 def _pairs(

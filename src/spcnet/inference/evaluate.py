@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
 from spcnet.data.predictions import Predictions
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.errors import UserError
-from spcnet.geometry import Array
+from spcnet.geometry import Array, box_overlaps
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.protocols import Score
 from spcnet.scoring import check_joints, score_predictions
@@ -51,8 +51,7 @@ def evaluate(
             are compared.
         dataset: what to score on.
         protocol: a name of `spcnet.metrics.protocols.PROTOCOLS`.
-        crop: the rule by which persons are cropped; None leaves it to the estimator to find the
-            one person of each picture.
+        crop: the rule by which persons are cropped; None leaves it to the estimator to find them.
         threshold: another one than the protocol's own.
         report: called with the number of persons done.
 
@@ -71,7 +70,7 @@ def evaluate(
         counts_from=dataset.counts_from if isinstance(dataset, AnnotatedPictures) else 0,
     )
     predictions = Predictions(
-        points=points,
+        points=np.nan_to_num(points, nan=np.inf),  # what was not found is wrong, not left out
         index_base=labels.counts_from,
         joints=joints,
         scores=scores,
@@ -117,11 +116,24 @@ def _cropped(estimator: PoseEstimator, dataset: Dataset, crop: CropRule) -> Batc
 
 
 def _located(estimator: PoseEstimator, dataset: Dataset) -> Batches:
-    """Persons in whole pictures, of which nobody tells where they are."""
-    for image, person in dataset.samples():
-        poses = estimator.predict(image)
-        if not poses:  # joints that were not found are wrong, not left out
-            joints = len(estimator.skeleton)
-            yield np.full((1, joints, 2), np.nan), np.zeros((1, joints)), [person]
-            continue
-        yield poses[0].keypoints[None], poses[0].scores[None], [person]
+    """Persons in whole pictures, as `PoseEstimator.predict` finds them.
+
+    Where a picture has one annotated person it is the main one that is found; of several, each is
+    the one whose found box overlaps theirs most. Joints of who is not found are wrong, not left
+    out.
+    """
+    for _, group in groupby(dataset.samples(), key=lambda sample: sample[1].image):
+        samples = list(group)
+        image, persons = samples[0][0], [person for _, person in samples]
+        poses = estimator.predict(image, people="one" if len(persons) == 1 else "all")
+        points = np.full((len(persons), len(estimator.skeleton), 2), np.nan, dtype=np.float32)
+        scores = np.zeros(points.shape[:2], dtype=np.float32)
+        for n, person in enumerate(persons):
+            if len(persons) == 1:
+                mine = poses[0] if poses else None
+            else:
+                shared = box_overlaps(person.box, [pose.box for pose in poses])[0]
+                mine = poses[int(shared.argmax())] if shared.max(initial=0) > 0 else None
+            if mine is not None:
+                points[n], scores[n] = mine.keypoints, mine.scores
+        yield points, scores, persons

@@ -20,7 +20,7 @@ GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted toge
 
 T = TypeVar("T")
 
-# The boxes of a picture (N, 4) from its path; None for the whole of it.
+# The boxes of a picture (N, 4) from its path; None where it has none.
 BoxesOf: TypeAlias = Callable[[str], ArrayLike | None]
 
 
@@ -87,8 +87,8 @@ def predict_files(
     Args:
         estimator: predicts.
         paths: of the pictures; read only as far as the groups need.
-        boxes_of: the boxes of a picture by its path; called in the reading thread. With neither
-            this nor `detector`, the estimator looks for them.
+        boxes_of: the boxes of a picture by its path, None where it has none; called in the reading
+            thread. Without boxes the estimator's finder looks for persons.
         detector: finds them in its pixels instead; called there too.
         keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
             larger than the crops need; to be given back they are decoded once more, so that
@@ -108,7 +108,7 @@ def predict_files(
             if boxes_of is not None:
                 with _named(path):
                     boxes = boxes_of(path)
-            if boxes is None and detector is None and estimator.finder is not None:
+            if boxes is None and detector is None:
                 picture, boxes = estimator.find(path, people)
             else:
                 picture = estimator.read(path, boxes)

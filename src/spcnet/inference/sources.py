@@ -90,8 +90,7 @@ def evaluate_sources(
         estimator: what to score.
         sources: what to score on.
         protocol: a variant of PCK.
-        boxes: crop persons by their boxes; otherwise the estimator finds the one person of each
-            picture.
+        boxes: crop persons by their boxes; otherwise the estimator finds them.
         report: called with the number of persons done of each source in turn.
 
     Raises:

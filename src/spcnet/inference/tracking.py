@@ -1,45 +1,64 @@
-"""Persons followed from frame to frame without a detector: the last joints say where to look."""
+"""Persons followed from frame to frame: the last joints say where to look, a finder who is new."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spcnet.geometry import Array, box_of_points
-from spcnet.inference.estimator import LOCATING_FRACTION, LOCATING_JOINTS, PoseEstimator
+from spcnet.geometry import Array, box_of_points, box_overlaps
+from spcnet.inference.detectors import main_person
+from spcnet.inference.estimator import People, PoseEstimator, check_people
 from spcnet.inference.pose import Pose
 
 FOUND = 0.27  # mean joint score from which somebody is taken to be there
 LOST = 0.2  # below which somebody who was there is taken to be gone
+SURE = 0.5  # from which somebody stays whom the finder does not see
 MARGIN = 0.03  # on each side of the last joints, of the longer side, for what moves until the next
 SHRINKING = 0.9  # the least that a box's longer side becomes, of the last frame's
-LONGEST_PAUSE = 8  # frames between two searches: a search takes about as many looks
+LOCATING_FRACTION = 0.4  # of the highest score: joints that say where the person is
+LOCATING_JOINTS = 4
+CHECKED = 10  # frames from one look of the finder to the next, while somebody is followed
+MISSES = 2  # looks of the finder that must miss somebody who is then taken to be gone
+TOGETHER = 0.1  # of the box's longer side: mean distance of joints below which bodies are one
+SAME = 0.3  # intersection over union from which a found box is that of somebody followed
 
 
 class Tracker:
-    """Follows one person, or the persons of some boxes, through the frames of a video.
+    """Follows persons through the frames of a video.
 
-    Somebody who is lost is looked for where they were last seen. Where no boxes are given, the
-    whole picture is searched as well: for the first frame, at once when the person is lost, and
-    then at ever longer intervals, because a search takes as long as some eight frames.
+    The persons of given boxes are looked for where they were last seen. Where no boxes are given,
+    the estimator's finder says who is there: in the first frame, in every frame in which nobody is
+    followed, and in every tenth. Whom it misses twice, and whose joints are not sure, is gone;
+    whoever it sees where somebody was last seen is that person.
 
     Args:
         estimator: finds the joints.
         boxes: (N, 4) tight person boxes x0, y0, x1, y1 in the first frame, each of which is
-            followed as one person. Without boxes it is the one person in the picture.
+            followed as one person. Without them the finder looks for persons.
+        people: which of the finder's persons: ``"one"``, the main one, or ``"all"``.
+
+    Raises:
+        UserError: `people` is neither.
     """
 
-    def __init__(self, estimator: PoseEstimator, boxes: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        boxes: ArrayLike | None = None,
+        *,
+        people: People = "one",
+    ) -> None:
+        check_people(people)
         self._estimator = estimator
-        self._searches = boxes is None
+        self._finds = boxes is None
+        self._whom = people
         # Whoever was given by a box is there until shown otherwise.
-        self._people = (
-            [_Person(None, there=False)]
-            if boxes is None
-            else [_Person(box, there=True) for box in np.asarray(boxes)]
-        )
-        self._pause = 0  # frames from the last search to the next
-        self._waited = 0
+        self._people = [
+            _Person(box, there=True) for box in np.asarray([] if boxes is None else boxes)
+        ]
+        if self._finds and people == "one":
+            self._people = [_Person(None, there=False)]
+        self._frame = 0
 
     def __call__(self, image: Array) -> list[Pose | None]:
         """Who is in the next frame.
@@ -48,33 +67,77 @@ class Tracker:
             image: RGB uint8 (H, W, 3).
 
         Returns:
-            A pose for each person, None for those who are lost. Its box is the tight box of the
-            joints that the network is sure of.
+            A pose for each person so far, None for those who are lost. Its box is the tight box of
+            the joints that the network is sure of.
 
         Raises:
             UserError: a given box is not one, or lies outside the first frame.
         """
         found: list[Pose | None] = [None] * len(self._people)
-        places = {n: person.box for n, person in enumerate(self._people) if person.box is not None}
-        looks = self._estimator.predict(image, list(places.values()))
-        for n, pose in zip(places, looks, strict=True):
-            found[n] = self._people[n].take(pose, image.shape[:2])
-        if self._searches and found[0] is None:
-            found[0] = self._search(image)
-        if any(found):
-            self._pause = self._waited = 0
+        followed = [n for n, p in enumerate(self._people) if p.there or not self._finds]
+        self._look(image, followed, found)
+        if self._finds and (self._frame % CHECKED == 0 or not any(found)):
+            self._find(image, found)
+            self._part(found)
+        self._frame += 1
         return found
 
-    def _search(self, image: Array) -> Pose | None:
-        """The person in the whole picture, unless it was searched a short while ago."""
-        (person,) = self._people
-        if self._waited < self._pause:
-            self._waited += 1
-            return None
-        self._waited = 0
-        self._pause = min(max(1, 2 * self._pause), LONGEST_PAUSE)
-        poses = self._estimator.predict(image)
-        return person.take(poses[0], image.shape[:2]) if poses else None
+    def _look(self, image: Array, numbers: list[int], found: list[Pose | None]) -> None:
+        """Look for some persons in their boxes."""
+        boxes = [box for n in numbers if (box := self._people[n].box) is not None]
+        poses = self._estimator.predict(image, boxes)
+        for n, pose in zip(numbers, poses, strict=True):
+            found[n] = self._people[n].take(pose, image.shape[:2])
+
+    def _find(self, image: Array, found: list[Pose | None]) -> None:
+        """Have the finder say who of the followed is gone, and who is new."""
+        boxes, scores = self._estimator.finder.detect(image)
+        for n, pose in enumerate(found):
+            if pose is None:
+                continue
+            shared = box_overlaps(pose.box, boxes)[0]
+            seen = bool(len(boxes)) and bool(shared.max() >= SAME)
+            if seen:
+                others = np.arange(len(boxes)) != shared.argmax()
+                boxes, scores = boxes[others], scores[others]
+            if not self._people[n].confirm(seen=seen, score=float(pose.scores.mean())):
+                found[n] = None
+        if self._whom == "one":
+            if any(found) or not len(boxes):
+                return
+            self._people[0].box = boxes[main_person(boxes, scores, image.shape)]
+            self._look(image, [0], found)
+            return
+        numbers: list[int] = []
+        for box in boxes:
+            numbers.append(self._number_of(box, but=numbers))
+            self._people[numbers[-1]].box = box
+        found += [None] * (len(self._people) - len(found))
+        self._look(image, numbers, found)
+
+    def _part(self, found: list[Pose | None]) -> None:
+        """Of two who are followed on one and the same body, the later is gone."""
+        for n, pose in enumerate(found):
+            for earlier in found[:n]:
+                if pose is None or earlier is None:
+                    continue
+                away = np.linalg.norm(pose.keypoints - earlier.keypoints, axis=1).mean()
+                if away < TOGETHER * np.ptp(pose.box.reshape(2, 2), axis=0).max():
+                    found[n], self._people[n].there = None, False
+
+    def _number_of(self, box: Array, *, but: list[int]) -> int:
+        """The lost person who was last seen about there, or a new one."""
+        best, best_shared = None, SAME
+        for n, person in enumerate(self._people):
+            if person.there or person.box is None or n in but:
+                continue
+            shared = float(box_overlaps(box, person.box)[0, 0])
+            if shared >= best_shared:
+                best, best_shared = n, shared
+        if best is not None:
+            return best
+        self._people.append(_Person(box, there=False))
+        return len(self._people) - 1
 
 
 @dataclass
@@ -83,6 +146,19 @@ class _Person:
 
     box: Array | None
     there: bool
+    missed: int = 0  # by the finder, in a row
+
+    def confirm(self, *, seen: bool, score: float) -> bool:
+        """Whether the person is still there, now that the finder looked.
+
+        Args:
+            seen: the finder has a box for the person.
+            score: mean of the joints' scores.
+        """
+        self.missed = 0 if seen else self.missed + 1
+        if self.missed >= MISSES and score < SURE:
+            self.there, self.missed = False, 0
+        return self.there
 
     def take(self, pose: Pose, picture_size: tuple[int, int]) -> Pose | None:
         """Judge what was seen of the person, and say where to look in the next frame."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array
-from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.estimator import People, PoseEstimator
 from spcnet.inference.pose import Pose
 from spcnet.inference.smoothing import OneEuroFilter
 from spcnet.inference.tracking import Tracker
@@ -23,8 +23,8 @@ class FramePoses:
         index: of the frame, from 0.
         time: of the frame in seconds.
         image: RGB uint8 (H, W, 3).
-        persons: one pose for each followed person, in the order of their boxes; None for those
-            who are lost.
+        persons: one pose for each person who was followed so far, in the order of their boxes or
+            of when the finder saw them first; None for those who are lost.
     """
 
     index: int
@@ -36,7 +36,7 @@ class FramePoses:
         """The frame as plain values, without its picture and those who are lost.
 
         Keypoints are [x, y] and boxes [x0, y0, x1, y1] in pixels of the upright picture; person 0
-        is that of the first box.
+        is that of the first box, or whom the finder saw first.
         """
         return {
             "frame": self.index,
@@ -60,6 +60,7 @@ def follow(
     frames: Iterable[tuple[float, Array]],
     *,
     boxes: ArrayLike | None = None,
+    people: People = "one",
     smooth: bool = False,
     skeleton: str | Skeleton | None = None,
 ) -> Iterator[FramePoses]:
@@ -69,7 +70,8 @@ def follow(
         estimator: finds the joints.
         frames: pairs of a time in seconds and an RGB uint8 picture (H, W, 3), in order.
         boxes: (N, 4) tight person boxes x0, y0, x1, y1 in the first frame, each of which is
-            followed as one person. Without boxes it is the one person in the picture.
+            followed as one person. Without them the estimator's finder looks for persons.
+        people: which of the finder's persons: ``"one"``, the main one, or ``"all"``.
         smooth: pass each person's joints through a one-euro filter, which starts anew where the
             person was lost.
         skeleton: as for `PoseEstimator.predict`; persons are followed by the model's own joints.
@@ -82,7 +84,7 @@ def follow(
             the skeleton's joints.
     """
     view = estimator.view(skeleton)
-    tracker = Tracker(estimator, boxes)
+    tracker = Tracker(estimator, boxes, people=people)
     filters: dict[int, OneEuroFilter] = {}
     for index, (time, image) in enumerate(frames):
         persons = tracker(image)

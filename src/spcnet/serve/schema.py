@@ -1,6 +1,6 @@
 """The forms of questions and answers; the service's OpenAPI description is made of them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,9 @@ Box = Annotated[
         examples=[[180.0, 90.0, 470.0, 830.0]],
     ),
 ]
+
+
+People = Literal["one", "all"]
 
 
 class Question(BaseModel):
@@ -24,8 +27,11 @@ class Question(BaseModel):
     )
     boxes: list[Box] | None = Field(
         default=None,
-        description="One tight box per person. Without boxes the picture is taken to show one "
-        "person, who is located in it.",
+        description="One tight box per person. Without boxes, people are found in the picture.",
+    )
+    people: People = Field(
+        default="one",
+        description="Without boxes: one, the main person, or all. Nobody is an answer too.",
     )
     skeleton: str | None = Field(
         default=None,
@@ -65,13 +71,15 @@ class Person(BaseModel):
     """One person's pose."""
 
     keypoints: list[Keypoint] = Field(description="In the order of the skeleton's joints.")
-    box: Box = Field(description="As asked; without boxes, about the joints that are sure.")
+    box: Box = Field(description="As asked; without boxes, where the person was found.")
     score: float = Field(description="Mean of the joints' scores.", examples=[0.87])
-    heatmaps: Maps | None = Field(default=None, description="One map per joint, where asked for.")
+    heatmaps: Maps | None = Field(
+        default=None, description="One map per joint, where asked for; of the first 16 persons."
+    )
     attention: Maps | None = Field(
         default=None,
         description="One map per level, coarsest first, where asked for; they sum to 1 in each "
-        "cell.",
+        "cell; of the first 16 persons.",
     )
 
 
@@ -112,7 +120,9 @@ class Answer(BaseModel):
     """The poses in one picture."""
 
     image: Size
-    poses: list[Person] = Field(description="One per box, in that order; one without boxes.")
+    poses: list[Person] = Field(
+        description="One per box, in that order; without boxes one per person found, surest first."
+    )
     skeleton: SkeletonAnswer
     model: ModelAnswer
 

@@ -152,6 +152,7 @@ class PoseService:
         return Job(
             picture=picture,
             boxes=boxes,
+            people=upload.people,
             skeleton=self._view(upload.skeleton),
             heatmaps=upload.heatmaps,
             attention=upload.attention,
@@ -163,6 +164,8 @@ class PoseService:
         people = [_person(pose.seen_as(skeleton)) for pose in found.poses]
         padding = self.card.box_padding
         for n, (person, pose) in enumerate(zip(people, found.poses, strict=True)):
+            if n >= MAPS_PERSONS:
+                break
             if found.heatmaps is not None:
                 maps = maps_seen_as(found.heatmaps[n], pose.skeleton, skeleton)
                 person.heatmaps = encode_maps(maps, pose.box, padding=padding)
@@ -243,6 +246,7 @@ def _about(estimator: "PoseEstimator", limits: Limits) -> Service:
     """What the service is; also the network's first run, which is slower than the others."""
     blank: Array = np.zeros((64, 64, 3), dtype=np.uint8)
     estimator.predict(blank)
+    estimator.predict(blank, [[0, 0, 63, 63]])
     try:
         levels = len(estimator.attention(blank, [0, 0, 63, 63]))
     except UserError:

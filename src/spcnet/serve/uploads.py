@@ -12,13 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 
 from spcnet.serve.limits import MAPS_PERSONS, Limits
 from spcnet.serve.refusals import Refusal
-from spcnet.serve.schema import Box, Question
+from spcnet.serve.schema import Box, People, Question
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
 
 _BOXES = TypeAdapter(list[Box])
 _FLAG = TypeAdapter(bool)
+_PEOPLE: TypeAdapter[People] = TypeAdapter(People)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Upload:
 
     picture: bytes
     boxes: list[tuple[float, float, float, float]] | None = None
+    people: People = "one"
     skeleton: str | None = None
     heatmaps: bool = False
     attention: bool = False
@@ -133,6 +135,7 @@ def _from_json(body: bytes) -> Upload:
     return Upload(
         picture=picture,
         boxes=question.boxes,
+        people=question.people,
         skeleton=question.skeleton,
         heatmaps=question.heatmaps,
         attention=question.attention,
@@ -154,14 +157,19 @@ def _from_form(body: bytes, kind: str) -> Upload:
         except ValidationError:
             raise Refusal(422, "bad_request", f"{name}: must be true or false") from None
     skeleton = parts.get("skeleton", b"")[:LONGEST_ECHO].decode(errors="replace") or None
-    return Upload(picture=parts["image"], boxes=boxes, skeleton=skeleton, **flags)
+    try:
+        people = _PEOPLE.validate_python(parts.get("people", b"one").decode(errors="replace"))
+    except ValidationError:
+        raise Refusal(422, "bad_request", "people: must be one or all") from None
+    return Upload(picture=parts["image"], boxes=boxes, people=people, skeleton=skeleton, **flags)
 
 
 def _not_the_form(told: str) -> Refusal:
     return Refusal(
         422,
         "bad_request",
-        f"the form has a file image and may have boxes, skeleton, heatmaps and attention; {told}",
+        "the form has a file image and may have boxes, people, skeleton, heatmaps and attention; "
+        + told,
     )
 
 

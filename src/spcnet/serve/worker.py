@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from spcnet.geometry import Array
 from spcnet.inference.pose import Pose
+from spcnet.serve.limits import MAPS_PERSONS
+from spcnet.serve.schema import People
 from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ class Found:
 
     Attributes:
         poses: one a person.
-        heatmaps: for each pose (K, h, w), where they were asked for.
-        attention: for each pose (L, h, w), where it was asked for.
+        heatmaps: for each of the first poses (K, h, w), where they were asked for.
+        attention: for each of the first poses (L, h, w), where it was asked for.
     """
 
     poses: list[Pose]
@@ -44,6 +46,7 @@ class Job:
 
     picture: Array
     boxes: Array | None = None
+    people: People = "one"
     skeleton: Skeleton | None = None
     heatmaps: bool = False
     attention: bool = False
@@ -51,7 +54,7 @@ class Job:
 
     @property
     def persons(self) -> int:
-        """How much of a batch it takes."""
+        """How much of a batch it takes, as far as that is known before it is looked at."""
         return 1 if self.boxes is None else len(self.boxes)
 
 
@@ -142,7 +145,7 @@ class Worker:
         try:
             poses = list(
                 self.estimator.predict_many(
-                    [job.picture for job in jobs], [job.boxes for job in jobs]
+                    [job.picture for job in jobs], [self._boxes(job) for job in jobs]
                 )
             )
         except Exception as error:
@@ -154,7 +157,7 @@ class Worker:
             while jobs:
                 self._answer([jobs.pop(0)])
             return
-        self.counted(len(jobs), sum(job.persons for job in jobs))
+        self.counted(len(jobs), sum(map(len, poses)))
         # Maps take further looks: those who want none are not to wait for them.
         found_poses = sorted(
             zip(jobs, poses, strict=True), key=lambda pair: pair[0].heatmaps or pair[0].attention
@@ -169,10 +172,14 @@ class Worker:
             else:
                 job.future.set_result(found)
 
+    def _boxes(self, job: Job) -> Array:
+        """The job's boxes, or those of the persons who are found in its picture."""
+        return self.estimator.find(job.picture, job.people)[1] if job.boxes is None else job.boxes
+
     def _with_maps(self, job: Job, poses: list[Pose]) -> Found:
         looks = {"heatmaps": self.estimator.heatmaps, "attention": self.estimator.attention}
         maps = {
-            name: [look(job.picture, pose.box) for pose in poses]
+            name: [look(job.picture, pose.box) for pose in poses[:MAPS_PERSONS]]
             for name, look in looks.items()
             if getattr(job, name)
         }

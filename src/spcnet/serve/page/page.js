@@ -73,14 +73,16 @@ async function ask() {
     const content = await response.json();
     if (!response.ok) throw new Refused(content.error.message);
     const [person] = content.poses;
-    const maps = {
+    const maps = person && {
       heatmaps: person.heatmaps && await readMaps(person.heatmaps),
       attention: person.attention && await readMaps(person.attention),
     };
     if (asked !== photo || signal.aborted) return;
     answer = { content, person, maps, box };
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    say(`${person.keypoints.length} joints, mean score ${two(person.score)}, in ${seconds} s.` +
+    say((person
+      ? `${person.keypoints.length} joints, mean score ${two(person.score)}, in ${seconds} s.`
+      : "No person found. If somebody is there, frame them.") +
       (photo.bitmap ? "" : " This browser cannot show the picture itself."));
     showAnswer();
   } catch (error) {
@@ -138,14 +140,18 @@ function showBusy(busy) {
 
 function showAnswer() {
   fit(answer.content.image);
-  $("panel").hidden = false;
-  $("levels-label").hidden = !answer.maps.attention;
+  const { person, maps } = answer;
+  $("panel").hidden = !person;
   document.querySelector("[data-do=whole]").hidden = !box;
-  listJoints();
+  if (person) {
+    $("levels-label").hidden = !maps.attention;
+    listJoints();
+  }
   draw();
-  const { person } = answer;
-  canvas.setAttribute("aria-label", `The photo with a skeleton of ${person.keypoints.length} ` +
-    `joints, mean score ${two(person.score)}. The list of joints has each of them.`);
+  canvas.setAttribute("aria-label", person
+    ? `The photo with a skeleton of ${person.keypoints.length} joints, mean score ` +
+      `${two(person.score)}. The list of joints has each of them.`
+    : "The photo, in which no person was found.");
   // The button that was pressed may be gone, and the keyboard's place with it.
   if (document.activeElement === document.body) {
     document.querySelector("#result [data-do=choose]").focus({ preventScroll: true });
@@ -228,7 +234,10 @@ function paint(target, { pointer = true } = {}) {
   context.fillRect(0, 0, target.width, target.height);
   context.scale(target.width / size.width, target.height / size.height);
   if (photo.bitmap) context.drawImage(photo.bitmap, 0, 0, size.width, size.height);
-  if (!answer) return;
+  if (!answer?.person) {
+    if (box && pointer) drawBox(context, box, size);
+    return;
+  }
   const { maps, person, content } = answer;
   const joint = pointer ? chosen : null;
   const heat = $("heatmaps").checked && maps.heatmaps;
@@ -275,6 +284,7 @@ function setFraming(on) {
 }
 
 function nearest(event) {
+  if (!answer.person) return null;
   const at = place(event);
   const distances = answer.person.keypoints.map((k) => Math.hypot(k.x - at.x, k.y - at.y));
   const best = distances.indexOf(Math.min(...distances));
@@ -414,7 +424,7 @@ function leaveCamera() {
   closeCamera();
   if (answer) {
     show("result");
-    $("panel").hidden = false;
+    $("panel").hidden = !answer.person;
     say("");
   } else {
     showNothing();
