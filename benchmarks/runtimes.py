@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/runtimes.py default default@bf16 default.onnx \
         default-int8.onnx default.onnx@openvino-bf16
 
-A contender is a model, and after an @ the numbers that torch runs it in (fp32, bf16, int8), or
+A contender is a model, and after an @ the numbers that torch runs it in (fp32, bf16), or
 OpenVINO (openvino-fp32, openvino-bf16), or torch.compile with its kernels frozen (compile-fp32,
 compile-bf16; it needs a C++ compiler and minutes). Run it on an otherwise idle machine and with one
 thread: the runtimes' own threads wait in loops, which slows the others down.

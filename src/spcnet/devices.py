@@ -42,16 +42,6 @@ def has_bfloat16(device: torch.device) -> bool:
     )
 
 
-def has_int8(device: torch.device) -> bool:
-    """Whether a device multiplies int8 in hardware, with sums in int32; a CPU does by VNNI."""
-    return (
-        device.type == "cpu"
-        and torch._C._has_mkldnn
-        and hasattr(torch, "quantize_per_tensor")
-        and torch.cpu._is_vnni_supported()
-    )
-
-
 def give_back_memory() -> None:
     """Return freed memory to the system; glibc's allocator keeps it otherwise."""
     if sys.platform == "linux":

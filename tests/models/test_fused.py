@@ -5,10 +5,12 @@ import torch
 from torch import nn
 
 from spcnet.devices import has_bfloat16
+from spcnet.inference.programs import make_program
 from spcnet.models import fused
 from spcnet.models.fused import FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model, variant_names
+from spcnet.models.selective import SumFusion
 
 
 def trained(variant: str, **arguments: int | str) -> PoseNetwork:
@@ -95,6 +97,25 @@ def test_others_networks_are_none_of_its_business() -> None:
     assert not can_fuse(nn.Conv2d(3, 3, 1))
     with torch.device("meta"):
         assert not can_fuse(create_model("spcnet_s1_w64"))
+
+
+class Halved(SumFusion):
+    """A user's own fusion: half of the sum."""
+
+    def forward(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, None]:
+        total, _ = super().forward(levels)
+        return total / 2, None
+
+
+def test_a_fusion_that_is_not_known_here_runs_as_it_was_built() -> None:
+    network = trained("spcnet_s2_w96", fusion="sum")
+    assert can_fuse(network)
+    summed = network(torch.ones(1, 3, 64, 64))
+    network.distribute = Halved(16, levels=4)
+    assert not can_fuse(network)
+    found, _ = make_program(network, "fp32")(torch.ones(1, 3, 64, 64))
+    assert torch.equal(found, network(torch.ones(1, 3, 64, 64)))
+    assert not torch.allclose(found, summed, atol=1e-3)
 
 
 def test_a_network_that_is_consumed_leaves_its_answers() -> None:

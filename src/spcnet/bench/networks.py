@@ -5,7 +5,6 @@ The best is the rate of a large matrix product in the same numbers, measured in 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from spcnet.bench.turns import further, take_turns
 from spcnet.bench.usual import UsualNetwork
-from spcnet.devices import has_bfloat16, has_int8
+from spcnet.devices import has_bfloat16
 from spcnet.inference.programs import make_program
 from spcnet.models.fused import DTYPES
 from spcnet.models.network import PoseNetwork
@@ -87,7 +86,7 @@ def compare_networks(
         For each batch the usual hourglass and each network's forms.
     """
     cpu = torch.device("cpu")
-    able = {"fp32": True, "bf16": has_bfloat16(cpu), "int8": has_int8(cpu)}
+    able = {"fp32": True, "bf16": has_bfloat16(cpu)}
     names = [name for name, is_able in able.items() if is_able]
     contenders = []
     if usual:
@@ -96,8 +95,7 @@ def compare_networks(
     for name, (network, size) in networks.items():
         contenders.append(_Contender(name, "fp32 plain", network, network, size))
         for numbers in names:
-            # int8 is as fast whatever it was fitted to.
-            fused = make_program(network, numbers, partial(torch.rand, 2, 3, size, size))
+            fused = make_program(network, numbers)
             contenders.append(_Contender(name, f"{numbers} fused", fused, network, size))
     costs = [2 * count_gmac(c.plain, input_size=c.size) for c in contenders]
     products = {name: _product(name, matrix) for name in names}
@@ -131,9 +129,6 @@ def compare_networks(
 
 def _product(numbers: str, rows: int) -> Callable[[], object]:
     """A square matrix times itself."""
-    if numbers == "int8":
-        square = torch.randint(-127, 128, (rows, rows), dtype=torch.int8)
-        return _call(partial(torch._int_mm, square), square)
     square = torch.rand(rows, rows).to(DTYPES[numbers])
     return _call(square.mm, square)
 

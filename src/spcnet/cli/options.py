@@ -86,7 +86,7 @@ RUNNER = typer.Option(
 )
 PRECISION = typer.Option(
     help="Precision of the network; auto: bf16 where it is faster and finds the same; int8 "
-    "is for large networks on CPUs with VNNI."
+    "is that of files of spcnet export --int8."
 )
 FORCE = typer.Option("--force", help="Overwrite earlier results.")
 

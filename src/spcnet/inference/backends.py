@@ -34,7 +34,7 @@ class Backend(Protocol):
         card: of the network.
         device: where its heatmaps are.
         place: device and runtime in words.
-        numbers: that it runs in: of `spcnet.models.fused.DTYPES`, int8, or of an ONNX file.
+        numbers: that it runs in: of `spcnet.models.fused.DTYPES`, or of an ONNX file.
     """
 
     card: ModelCard
@@ -88,7 +88,7 @@ class TorchBackend:
             precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
         )
         self.place = f"{self.device}{told}"
-        self.run = make_program(network, self.numbers, self._figures, consume=True)
+        self.run = make_program(network, self.numbers, consume=True)
         self._network = None if isinstance(self.run, FusedNetwork) else network
 
     @property
@@ -101,7 +101,7 @@ class TorchBackend:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._network = network
-        self.run = make_program(network, self.numbers, self._figures)
+        self.run = make_program(network, self.numbers)
 
     @torch.inference_mode()
     def heatmaps(self, crops: Array) -> Tensor:
@@ -123,7 +123,7 @@ class TorchBackend:
 
     def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
         """Keypoints (N, K, 2) of `check_figures` in sides of the crop, found in these numbers."""
-        raw, _ = make_program(network, numbers, self._figures)(self._figures())
+        raw, _ = make_program(network, numbers)(self._figures())
         return _keypoints(self.activate(raw), self.card)
 
     def activate(self, raw: Tensor) -> Tensor:

@@ -83,9 +83,8 @@ class PoseEstimator:
         finder: looks for persons where no boxes are given: a `PersonDetector`, or the file of a
             `spcnet.inference.finder.Finder`, by default the bundled one.
         precision: ``"fp32"``; ``"bf16"``, on devices that multiply it in hardware nearly twice as
-            fast; ``"int8"``, on CPUs with VNNI, fitted to rendered figures, for large networks;
-            or ``"auto"``: bf16 where there is such hardware and the keypoints of rendered figures
-            stay where they are.
+            fast; or ``"auto"``: bf16 where there is such hardware and the keypoints of rendered
+            figures stay where they are. (int8 is for exported files.)
 
     Raises:
         UserError: the model or the device is not there, an argument is not one of those above,

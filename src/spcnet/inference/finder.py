@@ -54,9 +54,7 @@ class Finder:
             raise UserError(f"threshold must lie between 0 and 1, got {self.threshold:g}")
         self.device = find_device(device)
         self._divisor = network.divisor
-        self._run = make_program(
-            channels_last(network.to(self.device)), "fp32", lambda: torch.empty(0), consume=True
-        )
+        self._run = make_program(channels_last(network.to(self.device)), "fp32", consume=True)
 
     def describe(self) -> str:
         """What finds the persons, in words: file, network, input, threshold.

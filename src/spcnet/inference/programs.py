@@ -9,13 +9,12 @@ from torch import Tensor
 
 from spcnet.data.crops import extract_crop
 from spcnet.data.synthetic import render_figure
-from spcnet.devices import give_back_memory, has_bfloat16, has_int8
+from spcnet.devices import give_back_memory, has_bfloat16
 from spcnet.errors import UserError
 from spcnet.geometry import Array, crop_affine
 from spcnet.inference.precision import Precision
 from spcnet.models.fused import DTYPES, FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork
-from spcnet.models.quantised import measure_ranges
 
 # "auto" takes bf16 where so many of the keypoints of some rendered figures move by no more.
 FIGURES = 8
@@ -26,21 +25,17 @@ TRUSTED_DISTANCE = 0.01  # of the crop's side
 Program: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
-def make_program(
-    network: PoseNetwork, numbers: str, figures: Callable[[], Tensor], *, consume: bool = False
-) -> Program:
+def make_program(network: PoseNetwork, numbers: str, *, consume: bool = False) -> Program:
     """The fastest form of a network on the device where it is.
 
     Args:
         network: in evaluation mode.
-        numbers: of `DTYPES`, or int8.
-        figures: normalised images (N, 3, S, S), which int8 is fitted to.
+        numbers: of `DTYPES`.
         consume: the network is of no use afterwards, if a `FusedNetwork` comes of it.
     """
-    dtype = DTYPES.get(numbers, torch.float32)
+    dtype = DTYPES[numbers]
     if can_fuse(network):
-        ranges = measure_ranges(network, figures()) if numbers == "int8" else None
-        fused = FusedNetwork(network, dtype=dtype, ranges=ranges, consume=consume)
+        fused = FusedNetwork(network, dtype=dtype, consume=consume)
         if consume:
             give_back_memory()
         return fused
@@ -56,7 +51,7 @@ def make_program(
 def choose_numbers(
     wanted: Precision, device: torch.device, keypoints: Callable[[str], Array]
 ) -> tuple[str, str]:
-    """The numbers to run in, of `DTYPES` or int8, and how that came about, in words.
+    """The numbers to run in, of `DTYPES`, and how that came about, in words.
 
     Args:
         wanted: by the user.
@@ -73,12 +68,10 @@ def choose_numbers(
     if wanted == "fp32":
         return "fp32", ""
     if wanted == "int8":
-        if not has_int8(device):
-            raise UserError(
-                f"precision 'int8': {device} does not multiply int8 in hardware (VNNI); use 'fp32' "
-                "or 'auto', or a file of spcnet export --int8"
-            )
-        return "int8", " in int8"
+        raise UserError(
+            "precision 'int8': torch runs networks in fp32 or bf16; `spcnet export --int8` writes "
+            "an .onnx file that onnxruntime and OpenVINO run in int8"
+        )
     able = has_bfloat16(device)
     if wanted == "bf16":
         if not able:

@@ -10,33 +10,45 @@
 - Large batches go through a few images at a time, as many as leave the features in the cache.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spcnet.models.bottlenecks import Bottleneck
-from spcnet.models.forms import FloatForm, Form, Operation
-from spcnet.models.hourglass import Level
-from spcnet.models.network import Feedback, PoseNetwork, Stack, check_size
-from spcnet.models.quantised import Int8Form, Range
+from spcnet.models.bottlenecks import Bottleneck, DilatedBottleneckA, DilatedBottleneckB
+from spcnet.models.fused_convolutions import Convolution, Maker
+from spcnet.models.hourglass import DilatedHourglass, Hourglass, Level
+from spcnet.models.network import Feedback, PoseNetwork, Stack, Stem, check_size
 from spcnet.models.selective import (
     ConcatFusion,
     InformationCollection,
     InformationDistribution,
+    SumFusion,
 )
 
 FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
 PACKED_BYTES = 64 * 2**20  # of kernels: up to here a network's are kept in other layouts as well
 LAYOUTS = 3  # that many: of a whole batch, of what is left of one, of a single crop
+# What is made of others; a module of any other type would be left out silently.
+KNOWN = {
+    PoseNetwork, Stem, Stack, Feedback, Hourglass, DilatedHourglass, Level,
+    Bottleneck, DilatedBottleneckA, DilatedBottleneckB,
+    InformationCollection, InformationDistribution, SumFusion, ConcatFusion,
+    nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.Identity, nn.Sequential, nn.ModuleList,
+}  # fmt: skip
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def can_fuse(network: nn.Module) -> bool:
-    """Whether a network can be brought into this form here: one of ours, on a CPU with oneDNN."""
+    """Whether a network can be brought into this form here.
+
+    It is made of modules that are known here, and of no other (a fusion of a user's own, say), and
+    lies on a CPU with oneDNN.
+    """
     return (
         isinstance(network, PoseNetwork)
+        and all(type(module) in KNOWN for module in network.modules())
         and all(parameter.device.type == "cpu" for parameter in network.parameters())
         and torch._C._has_mkldnn
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
@@ -52,8 +64,6 @@ class FusedNetwork:
     Args:
         network: in evaluation mode, on the CPU.
         dtype: of kernels and features: float32 or bfloat16.
-        ranges: of `spcnet.models.quantised.measure_ranges`: the wide convolutions run in int8, and
-            everything else in float32.
         consume: let go of each kernel of the network once it is held in its new form, so that
             never two of all are held; the network is of no use afterwards.
     """
@@ -63,33 +73,30 @@ class FusedNetwork:
         network: PoseNetwork,
         *,
         dtype: torch.dtype = torch.float32,
-        ranges: Mapping[nn.Module, Range] | None = None,
         consume: bool = False,
     ) -> None:
         held = dtype.itemsize * sum(parameter.numel() for parameter in network.parameters())
         layouts = LAYOUTS if held <= PACKED_BYTES else 0
-        form: Form = FloatForm(dtype, layouts, consume)
-        if ranges is not None:
-            form = Int8Form(ranges, FloatForm(torch.float32, layouts, consume))
-        self.dtype = form.dtype
+        make = Maker(dtype, layouts, consume)
+        self.dtype = dtype
         entry, norm, _, *blocks = network.stem
-        self.entry = form.convolution(entry, norm, relu=True)
-        self.stem = [_Block(block, form) if isinstance(block, Bottleneck) else block
+        self.entry = make.convolution(entry, norm, relu=True)
+        self.stem = [_Block(block, make) if isinstance(block, Bottleneck) else block
                      for block in blocks]  # fmt: skip
-        self.stacks = [_Stack(stack, form) for stack in network.stacks]
+        self.stacks = [_Stack(stack, make) for stack in network.stacks]
         self.feedbacks = [
-            (form.convolution(feedback.of_features), form.convolution(feedback.of_heatmaps))
+            (make.convolution(feedback.of_features), make.convolution(feedback.of_heatmaps))
             for feedback in network.feedbacks
             if isinstance(feedback, Feedback)
         ]
         # Of each level, innermost first, a convolution a stack; the last one's norm ends the sum.
         self.collect = [
-            form.slices(level.reduce, level.norm, relu=True)
+            make.slices(level.reduce, level.norm, relu=True)
             for level in network.collect
             if isinstance(level, InformationCollection)
         ]
-        self.fusion = None if network.distribute is None else _Fusion(network.distribute, form)
-        self.head = None if network.head is None else form.convolution(network.head)
+        self.fusion = None if network.distribute is None else _Fusion(network.distribute, make)
+        self.head = None if network.head is None else make.convolution(network.head)
         self._bytes_a_pixel = self.stacks[0].channels * self.dtype.itemsize / PoseNetwork.stride**2
         self._divisor = network.divisor
 
@@ -144,15 +151,15 @@ class FusedNetwork:
 class _Block:
     """A `Bottleneck`, dilated ones too."""
 
-    def __init__(self, block: nn.Module, form: Form) -> None:
+    def __init__(self, block: nn.Module, make: Maker) -> None:
         assert isinstance(block, Bottleneck)
-        self.norm = form.opening(block.norm1, block.conv1)
-        self.conv1 = form.convolution(block.conv1, block.norm2, relu=True, into=block.conv2)
-        self.conv2 = form.convolution(block.conv2, block.norm3, relu=True, into=block.conv3)
-        self.conv3 = form.convolution(block.conv3)
-        self.shortcut: Operation | None = None
+        self.norm = make.opening(block.norm1)
+        self.conv1 = make.convolution(block.conv1, block.norm2, relu=True)
+        self.conv2 = make.convolution(block.conv2, block.norm3, relu=True)
+        self.conv3 = make.convolution(block.conv3)
+        self.shortcut: Convolution | None = None
         if isinstance(block.shortcut, nn.Conv2d):
-            self.shortcut = form.convolution(block.shortcut)
+            self.shortcut = make.convolution(block.shortcut)
 
     def __call__(self, x: Tensor) -> Tensor:
         inner = self._inner(x)
@@ -173,14 +180,14 @@ class _Block:
 class _Level:
     """A `Level`: gives the outputs of the levels inside it and its own, innermost first."""
 
-    def __init__(self, level: nn.Module, form: Form) -> None:
+    def __init__(self, level: nn.Module, make: Maker) -> None:
         assert isinstance(level, Level)
         self.pools = level.pools
         self.skip, self.encode, self.decode = (
-            _Block(block, form) for block in (level.skip, level.encode, level.decode)
+            _Block(block, make) for block in (level.skip, level.encode, level.decode)
         )
         inner = level.inner
-        self.inner = _Level(inner, form) if isinstance(inner, Level) else _Block(inner, form)
+        self.inner = _Level(inner, make) if isinstance(inner, Level) else _Block(inner, make)
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         down = self.encode(F.max_pool2d(x, 2) if self.pools else x)
@@ -199,14 +206,14 @@ class _Level:
 class _Stack:
     """A `Stack`."""
 
-    def __init__(self, stack: nn.Module, form: Form) -> None:
+    def __init__(self, stack: nn.Module, make: Maker) -> None:
         assert isinstance(stack, Stack)
         block, convolution, norm, _ = stack.features
-        self.module = _Level(stack.module, form)
-        self.head = form.convolution(stack.head)
+        self.module = _Level(stack.module, make)
+        self.head = make.convolution(stack.head)
         self.channels = stack.head.in_channels
-        self._block = _Block(block, form)
-        self._convolution = form.convolution(convolution, norm, relu=True, into=stack.head)
+        self._block = _Block(block, make)
+        self._convolution = make.convolution(convolution, norm, relu=True)
 
     def features(self, x: Tensor) -> Tensor:
         return self._convolution(self._block(x))
@@ -215,13 +222,13 @@ class _Stack:
 class _Fusion:
     """One of `spcnet.models.network.FUSIONS`."""
 
-    def __init__(self, fusion: nn.Module, form: Form) -> None:
-        self.squeeze: Operation | None = None
-        self.reduce: Sequence[Operation] = []
+    def __init__(self, fusion: nn.Module, make: Maker) -> None:
+        self.squeeze: Convolution | None = None
+        self.reduce: Sequence[Convolution] = []
         if isinstance(fusion, InformationDistribution):
-            self.squeeze = form.convolution(fusion.squeeze)
+            self.squeeze = make.convolution(fusion.squeeze)
         elif isinstance(fusion, ConcatFusion):
-            self.reduce = form.slices(fusion.reduce)
+            self.reduce = make.slices(fusion.reduce)
 
     def __call__(self, levels: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         if self.reduce:

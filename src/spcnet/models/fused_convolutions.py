@@ -1,12 +1,8 @@
-"""The convolutions of a `FusedNetwork` and the norms that open its blocks, in float numbers.
-
-`FloatForm` makes them of those of a network; `spcnet.models.quantised.Int8Form` does in int8.
-"""
+"""The convolutions of a `FusedNetwork`, by oneDNN, and the batch norms that open its blocks."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,68 +13,12 @@ Geometry: TypeAlias = tuple[
 ]  # padding, stride, dilation; of y and x
 
 
-class Operation(Protocol):
-    """A convolution with what follows it: a batch norm, folded in, and a ReLU."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The convolution of x."""
-        ...
-
-    def plus(self, x: Tensor, other: Tensor) -> Tensor:
-        """The convolution of x, plus another tensor, before the ReLU."""
-        ...
-
-    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """The same, in the place of the other tensor."""
-        ...
-
-
-class Form(Protocol):
-    """The numbers that a network runs in."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the images and of what convolutions add up."""
-        ...
-
-    def convolution(
-        self,
-        module: nn.Module,
-        norm: nn.Module | None = None,
-        *,
-        relu: bool = False,
-        into: nn.Module | None = None,
-    ) -> Operation:
-        """A convolution of a network.
-
-        Args:
-            module: the convolution.
-            norm: the batch norm behind it.
-            relu: whether a ReLU ends it.
-            into: the convolution that takes its output, where nothing but convolutions does.
-        """
-        ...
-
-    def slices(
-        self, module: nn.Module, norm: nn.Module | None = None, *, relu: bool = False
-    ) -> Sequence[Operation]:
-        """A convolution of concatenated maps, each as wide as its output, as one for each.
-
-        The last has the bias, and the ReLU after the sum.
-        """
-        ...
-
-    def opening(self, norm: nn.BatchNorm2d, into: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The batch norm and the ReLU that open a block, before its first convolution."""
-        ...
-
-
 @dataclass(frozen=True)
-class FloatForm:
-    """A `Form` in float32 or bfloat16.
+class Maker:
+    """Makes convolutions and openings of those of a network.
 
     Attributes:
-        dtype: of kernels and features.
+        dtype: of kernels and features: float32 or bfloat16.
         layouts: in how many more layouts than their own kernels are held.
         consume: let go of each kernel of the network once it is held here.
     """
@@ -88,42 +28,46 @@ class FloatForm:
     consume: bool
 
     def convolution(
-        self,
-        module: nn.Module,
-        norm: nn.Module | None = None,
-        *,
-        relu: bool = False,
-        into: nn.Module | None = None,
+        self, module: nn.Module, norm: nn.Module | None = None, *, relu: bool = False
     ) -> "Convolution":
-        """See `Form`."""
+        """A convolution of a network.
+
+        Args:
+            module: the convolution.
+            norm: the batch norm behind it.
+            relu: whether a ReLU ends it.
+        """
         weight, bias = folded(module, norm, consume=self.consume)
         return Convolution(weight, bias, geometry(module), self, relu=relu)
 
     def slices(
         self, module: nn.Module, norm: nn.Module | None = None, *, relu: bool = False
     ) -> "list[Convolution]":
-        """See `Form`."""
+        """A convolution of concatenated maps, each as wide as its output, as one for each.
+
+        The last has the bias, and the ReLU after the sum.
+        """
         kernel, bias = folded(module, norm, consume=self.consume)
-        parts = square_parts(kernel)
+        parts = kernel.chunk(kernel.shape[1] // kernel.shape[0], dim=1)
         *before, last = parts
         return [
             *(Convolution(part, None, geometry(module), self) for part in before),
             Convolution(last, bias, geometry(module), self, relu=relu),
         ]
 
-    def opening(self, norm: nn.BatchNorm2d, into: nn.Module) -> "Opening":
-        """See `Form`."""
+    def opening(self, norm: nn.BatchNorm2d) -> "Opening":
+        """The batch norm and the ReLU that open a block, before its first convolution."""
         return Opening(*statistics(norm))
 
 
 class Convolution:
-    """An `Operation` in float numbers.
+    """A convolution with what follows it: a batch norm, folded in, and a ReLU.
 
     Args:
         weight: (O, I, h, w).
         bias: (O,), or None.
         geometry: of the convolution.
-        form: how the kernel is held.
+        maker: how the kernel is held.
         relu: whether a ReLU ends it.
     """
 
@@ -132,33 +76,33 @@ class Convolution:
         weight: Tensor,
         bias: Tensor | None,
         geometry: Geometry,
-        form: FloatForm,
+        maker: Maker,
         *,
         relu: bool = False,
     ) -> None:
-        self._weight = weight.detach().to(form.dtype).contiguous(memory_format=torch.channels_last)
-        self._bias = None if bias is None else bias.detach().to(form.dtype)
+        self._weight = weight.detach().to(maker.dtype).contiguous(memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.detach().to(maker.dtype)
         self._geometry = geometry
         self._relu = relu
         self._sum: tuple[Any, ...] = ("add", 1.0, "relu" if relu else None, [], "")
-        self._layouts = form.layouts
+        self._layouts = maker.layouts
         self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """See `Operation`."""
+        """The convolution of x."""
         last = "relu" if self._relu else "none"
         found: Tensor = torch.ops.mkldnn._convolution_pointwise(x, *self._held(x), last, [], "")
         return found
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
-        """See `Operation`."""
+        """The convolution of x, plus another tensor, before the ReLU."""
         found: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, other, *self._held(x), *self._sum
         )
         return found
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """See `Operation`."""
+        """The same, in the place of the other tensor."""
         found: Tensor = torch.ops.mkldnn._convolution_pointwise_(
             total, x, *self._held(x), *self._sum
         )
@@ -231,11 +175,6 @@ def folded(
     scale = scale / (variance + eps).sqrt()
     before = 0.0 if bias is None else bias.detach()
     return weight * scale.view(-1, 1, 1, 1), (before - mean) * scale + shift
-
-
-def square_parts(kernel: Tensor) -> tuple[Tensor, ...]:
-    """A kernel (C, n C, h, w) of concatenated maps as n kernels (C, C, h, w)."""
-    return kernel.chunk(kernel.shape[1] // kernel.shape[0], dim=1)
 
 
 def geometry(convolution: nn.Module) -> Geometry:
