@@ -1,8 +1,7 @@
 """Checkpoints: one ``.safetensors`` whose metadata rebuilds and explains the network.
 
-Never a pickle. A large one is a file of shards and an index beside each other, under the one name.
-Weights that come with the package lie in ``spcnet/weights``; `find_weights` turns a name into a
-file.
+Never a pickle. Weights that come with the package lie in ``spcnet/weights``; `find_weights` turns
+a name into a file.
 """
 
 import difflib
@@ -21,17 +20,15 @@ from spcnet.boxmaps import CHANNELS
 from spcnet.bundled import weights_folder, weights_names
 from spcnet.calibration import Calibration
 from spcnet.errors import UserError
-from spcnet.files import shard_of
 from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
 from spcnet.heatmaps import HeatmapKind, Refinement
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model, variant_names
 from spcnet.skeletons import Skeleton
-from spcnet.tensor_files import read_tensors, tensor_files, write_tensors
+from spcnet.tensor_files import read_tensors, write_tensors
 
 METADATA_KEY = "spcnet"
 FINDER_KEY = "spcnet-finder"
-LARGEST = 25_000_000  # bytes of a checkpoint in one file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +145,7 @@ Card = TypeVar("Card", ModelCard, FinderCard)
 def save_checkpoint(
     path: str | os.PathLike[str], network: Mapping[str, Tensor], card: ModelCard | FinderCard
 ) -> None:
-    """Write a network's state with its card; above `LARGEST` bytes as shards.
+    """Write a network's state with its card.
 
     Kernels are written in fp16; norms and biases, whose values have no such bound, in fp32.
 
@@ -171,7 +168,7 @@ def save_checkpoint(
                 f"{path}: not written: {name} holds values that are not finite or too large for "
                 "fp16; train with a lower optimizer.lr, or with optimizer.clip"
             )
-    write_tensors(path, halves, {card.key: card.to_json()}, largest=LARGEST)
+    write_tensors(path, halves, {card.key: card.to_json()})
 
 
 def _narrow(tensor: Tensor) -> torch.dtype:
@@ -189,8 +186,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[PoseNetwork, ModelCar
         raise UserError(
             f"{path}: an .onnx file can only be run; name the .safetensors that it was made from"
         )
-    if shard_of(Path(path).name):
-        raise UserError(f"{path}: one part of a model; name the .safetensors without its number")
     return _load(path, ModelCard)
 
 
@@ -236,13 +231,13 @@ def find_weights(name: str) -> Path:
     """
     if name.endswith((".safetensors", ".onnx")):
         path = Path(name)
-        if not tensor_files(path):
+        if not path.is_file():
             raise UserError(f"{name}: no such file")
         return path
     path = weights_folder() / f"{name}.safetensors"
-    if "/" not in name and tensor_files(path):
+    if "/" not in name and path.is_file():
         return path
-    if tensor_files(inside := Path(name) / "model.safetensors"):
+    if (inside := Path(name) / "model.safetensors").is_file():
         raise UserError(f"{name}: a folder; its model is {inside}")
     if Path(name).exists():
         raise UserError(f"{name}: a model's file ends in .safetensors or .onnx")

@@ -1,8 +1,7 @@
-"""Files that appear under their names only when they are whole, and names of parts of one."""
+"""Files that appear under their names only when they are whole."""
 
 import os
 import platform
-import re
 import shutil
 import tempfile
 import time
@@ -13,8 +12,6 @@ from pathlib import Path
 from spcnet.errors import UserError
 
 STALE_SECONDS = 24 * 3600
-INDEX = ".index.json"  # ends the name of the index beside the parts of a large model
-_SHARD = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors")
 
 
 @contextmanager
@@ -74,9 +71,3 @@ def remove_leftovers(folder: Path, *, older_than: float = STALE_SECONDS) -> None
                 path.unlink(missing_ok=True)
         except OSError:  # another process was quicker, or may not
             continue
-
-
-def shard_of(name: str) -> str | None:
-    """Of a file that is one part of a model, the name that the model is used by."""
-    match = _SHARD.fullmatch(name)
-    return match and f"{match['stem']}.safetensors"

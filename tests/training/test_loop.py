@@ -344,11 +344,7 @@ def test_a_run_that_stopped_before_it_saved_begins_anew(
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("largest", [25_000_000, 1_000], ids=["one file", "in parts"])
-def test_a_run_whose_state_is_gone_is_not_begun_anew(
-    figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
-) -> None:
-    monkeypatch.setattr("spcnet.checkpoints.LARGEST", largest)
+def test_a_run_whose_state_is_gone_is_not_begun_anew(figures: PackedStore, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(recipe(), figures, run)
 

@@ -13,7 +13,6 @@ from spcnet.metrics.peers import NOTE, PEERS
 from spcnet.metrics.peers import PROTOCOL as PEERS_PROTOCOL
 from spcnet.metrics.protocols import Score
 from spcnet.models.summary import summarise
-from spcnet.tensor_files import size_on_disk
 
 USE = """\
 Meant for pictures of one person each, or of several with a box around each: sport, dance, fitness,
@@ -99,7 +98,7 @@ def _network(measured: Measured) -> str:
         ("input", f"{card.input_size} x {card.input_size} pixels"),
         ("joints", f"{card.skeleton.name}: {', '.join(card.skeleton.joints)}".replace("_", " ")),
         ("parameters", f"{cost.parameters / 1e6:.2f} M"),
-        ("file", f"{size_on_disk(estimator.path) / 1e6:.1f} MB, fp16"),
+        ("file", f"{estimator.path.stat().st_size / 1e6:.1f} MB, fp16"),
         ("multiply-adds", f"{cost.gmac:.2f} G an image"),
         ("refinement", card.refinement),
     ]

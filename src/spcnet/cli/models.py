@@ -36,7 +36,6 @@ def models(
     from spcnet.checkpoints import find_weights, list_models, load_checkpoint
     from spcnet.models.registry import create_model
     from spcnet.models.summary import summarise
-    from spcnet.tensor_files import size_on_disk
 
     rows: list[dict[str, object]] = []
     if not pretrained:
@@ -60,7 +59,7 @@ def models(
                 "variant": card.variant,
                 "input": card.input_size,
                 "joints": card.skeleton.name,
-                "MB": f"{size_on_disk(path) / 1e6:.1f}",
+                "MB": f"{path.stat().st_size / 1e6:.1f}",
             }
         )
     if not rows and not trained:

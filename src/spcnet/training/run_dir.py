@@ -15,7 +15,7 @@ from torch import Tensor
 from spcnet.checkpoints import FinderCard, ModelCard, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
-from spcnet.tensor_files import tensor_files, write_tensors
+from spcnet.tensor_files import write_tensors
 from spcnet.training.recipe import Recipe
 
 RECIPE, LOG, STATE, MODEL, BEST = (
@@ -115,7 +115,7 @@ class RunDirectory:
     @property
     def holds_model(self) -> bool:
         """Whether a model has been written, in one file or in parts."""
-        return bool(tensor_files(self.path / MODEL))
+        return (self.path / MODEL).is_file()
 
     @property
     def state(self) -> Path:
