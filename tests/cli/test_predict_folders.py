@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from spcnet.boxmaps import CHANNELS
-from spcnet.checkpoints import FinderCard, load_finder, save_checkpoint
+from spcnet.checkpoints import FinderCard, load_checkpoint, load_finder, save_checkpoint
 from spcnet.cli import main
 from spcnet.cli.results import is_result, mirrored_names, result_names
 from spcnet.devices import has_bfloat16
+from spcnet.inference.method import digest_of
 from spcnet.models.registry import create_model
 
 
@@ -190,7 +191,7 @@ def test_results_in_other_numbers_are_not_mixed(
     predict(photos, "-o", tmp_path / "out")
     done = predict(photos, "-o", tmp_path / "out", "--precision", "bf16")
     assert done.code == 1
-    assert "predicted otherwise" in done.errors[0] and "in fp32" in done.errors[0]
+    assert "predicted otherwise (precision fp32, now bf16)" in done.errors[0]
 
 
 def test_results_of_another_folder_are_not_mixed(
@@ -483,10 +484,37 @@ def test_results_have_the_joints_that_are_asked_for(predict: Command, tmp_path: 
     document = json.loads((tmp_path / "out" / "photo.pose.json").read_text())
     assert document["categories"][0]["keypoints"][6:8] == ["pelvis", "thorax"]
     assert len(document["annotations"][0]["keypoints"]) == 48
-    assert "joints of mpii16" in document["info"]["method"]
+    assert document["info"]["method"]["skeleton"] == "mpii16"
+    assert document["info"]["description"].endswith("; joints of mpii16")
     refused = predict(photo, "-o", tmp_path / "more", "--skeleton", "coco17")
     assert refused.code == 1
     assert "skeleton 'coco17'" in refused.errors[0]
+
+
+def test_another_model_or_box_file_of_the_same_name_is_another_run(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    network, card = load_checkpoint(predict.model)
+    for name, factor in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        weights = {key: factor * tensor for key, tensor in network.state_dict().items()}
+        save_checkpoint(tmp_path / name / "model.safetensors", weights, card)
+    first, second = (tmp_path / name / "model.safetensors" for name in ("a", "b"))
+    assert predict(photos, "-o", tmp_path / "out", "--model", first).code == 0
+    again = predict(photos, "-o", tmp_path / "out", "--model", second)
+    assert again.code == 1
+    digests = [digest_of(path) for path in (first, second)]
+    assert f"(model model {digests[0]}, now model {digests[1]})" in again.errors[0]
+    assert predict(photos, "-o", tmp_path / "out", "--model", first).out.startswith("0 pictures")
+
+    boxes = tmp_path / "boxes.json"
+    rows = [{"file_name": name, "bbox": [1, 2, 20, 30]} for name in ("a.jpg", "b.png")]
+    boxes.write_text(json.dumps(rows))
+    assert predict(photos, "-o", tmp_path / "two", "--boxes", boxes).code == 0
+    boxes.write_text(json.dumps([{**row, "bbox": [3, 4, 20, 30]} for row in rows]))
+    again = predict(photos, "-o", tmp_path / "two", "--boxes", boxes)
+    assert again.code == 1
+    assert "(boxes of boxes.json " in again.errors[0]
 
 
 def test_other_joints_are_another_run(predict: Command, tmp_path: Path) -> None:

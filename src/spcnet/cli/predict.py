@@ -36,7 +36,9 @@ from spcnet.cli.options import (
 )
 from spcnet.cli.results import Results, is_result, mirrored_names, parse_kinds, result_names
 from spcnet.cli.run_records import RunRecord, forget
+from spcnet.cli.words import persons_in_words
 from spcnet.errors import UserError
+from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
@@ -153,24 +155,24 @@ def predict(
         model, device=device, precision=precision, flip=flip, scales=scales, rotations=rotations,
         finder=finder,
     )  # fmt: skip
-    if origin is None:
-        origin = _People(_found_by(estimator, people), whom=people)
+    origin = origin or _found_by(estimator, people)
     if results is not None and source is None and not force:
         there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
         refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)
     with nullcontext() if results is None else output_folder(results.folder):
         view = estimator.view(skeleton)
-        say(f"model {estimator.describe()}; {origin.told}")
-        info = _info(estimator, origin, view)
+        say(f"model {estimator.describe()}; {persons_in_words(origin.source)}")
+        method = estimator.method(origin.source, view)
         run = _Run(
             estimator=estimator,
             people=origin,
             view=view,
-            info=info,
+            info=_info(estimator, method),
+            whom=people,
             results=results,
             record=None
             if results is None or source is None
-            else RunRecord(results.folder, source=source, method=info["method"], force=force),
+            else RunRecord(results.folder, source=source, method=method, force=force),
             style=Style(least=joint_score, line_width=line_width, labels=labels),
             in_folder=source is not None,
             as_json=as_json,
@@ -217,12 +219,11 @@ def _jobs_of_folder(folder: Path, *, recursive: bool) -> tuple[list[_Job], list[
 
 @dataclass(frozen=True)
 class _People:
-    """Where the person boxes of a picture come from, also in words."""
+    """Where the person boxes of a picture come from."""
 
-    told: str
+    source: PersonSource
     boxes_of: "BoxesOf | None" = None
     detector: "PersonDetector | None" = None
-    whom: Literal["one", "all"] = "one"
 
 
 def _people(
@@ -239,41 +240,45 @@ def _people(
         UserError: what was given for it is of no use.
     """
     if given:
-        told = " ".join(",".join(f"{side:g}" for side in box) for box in given)
-        return _People(f"boxes {told}", boxes_of=lambda path: given)
+        text = " ".join(",".join(f"{side:g}" for side in box) for box in given)
+        source = PersonSource(kind="boxes", name=text, digest=digest_of(text))
+        return _People(source, boxes_of=lambda path: given)
     if boxes:
         from spcnet.inference.box_files import read_boxes
 
-        by_picture = read_boxes(Path(expanded(str(boxes))), threshold=score or 0.0)
-        told = f"boxes of {boxes.name}" + (f" from score {score:g}" if score else "")
-        return _People(told, boxes_of=by_picture.of)
+        path = Path(expanded(str(boxes)))
+        by_picture = read_boxes(path, threshold=score or 0.0)
+        source = PersonSource(
+            kind="file", name=path.name, digest=digest_of(path), threshold=score or 0.0
+        )
+        return _People(source, boxes_of=by_picture.of)
     if detector:
         from spcnet.inference.detectors import SCORE, OnnxDetector
 
         least = SCORE if score is None else score
-        finder = OnnxDetector(expanded(str(detector)), kind=kind, threshold=least, device=device)
-        told = f"persons by {finder.describe()} from score {least:g}"
-        return _People(told, detector=finder)
+        path = Path(expanded(str(detector)))
+        finder = OnnxDetector(path, kind=kind, threshold=least, device=device)
+        source = PersonSource(
+            kind="detector", name=finder.describe(), digest=digest_of(path), threshold=least
+        )
+        return _People(source, detector=finder)
     return None
 
 
-def _found_by(estimator: "PoseEstimator", people: Literal["one", "all"]) -> str:
+def _found_by(estimator: "PoseEstimator", people: Literal["one", "all"]) -> _People:
     from spcnet.inference.finder import Finder
 
     assert isinstance(estimator.finder, Finder)
-    whom = "the main person" if people == "one" else "all people"
-    return f"{whom} by {estimator.finder.describe()}"
+    return _People(estimator.finder.source(people))
 
 
-def _info(estimator: "PoseEstimator", people: _People, view: "Skeleton") -> dict[str, str]:
+def _info(estimator: "PoseEstimator", method: Method) -> dict[str, Any]:
     """What documents say of how they came about; the method is the same on any device."""
-    from spcnet import __version__
-
-    described, numbers = estimator.describe(), estimator.backend.numbers
-    joints = "" if view == estimator.skeleton else f"; joints of {view.name}"
+    words = f"{estimator.describe()}; {persons_in_words(method.persons)}"
+    joints = "" if method.skeleton == estimator.skeleton.name else f"; joints of {method.skeleton}"
     return {
-        "description": f"spcnet {__version__}, model {described}; {people.told}{joints}",
-        "method": f"{described.rpartition(', on ')[0]}, in {numbers}; {people.told}{joints}",
+        "description": f"spcnet {method.version}, model {words}{joints}",
+        "method": method.to_dict(),
     }
 
 
@@ -286,8 +291,9 @@ class _Run:
 
     estimator: "PoseEstimator"
     people: _People
+    whom: Literal["one", "all"]
     view: "Skeleton"
-    info: dict[str, str]
+    info: dict[str, Any]
     results: Results | None
     record: RunRecord | None
     style: "Style"
@@ -330,7 +336,7 @@ class _Run:
             self.people.boxes_of,
             detector=self.people.detector,
             keep=self._looks_at_pixels(),
-            people=self.people.whom,
+            people=self.whom,
             skeleton=self.view,
         )
         failures = finished = 0

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from spcnet.cli.console import replacing
+from spcnet.cli.words import difference_in_words
 from spcnet.errors import UserError
+from spcnet.inference.method import Method
 
 RECORD = ".predict.jsonl"
 
@@ -24,7 +26,7 @@ class RunRecord:
     Args:
         folder: of the results.
         source: the folder of pictures.
-        method: how they are predicted, in words.
+        method: how they are predicted.
         force: go on although the earlier results are of another folder or method.
 
     Attributes:
@@ -34,20 +36,24 @@ class RunRecord:
         UserError: they are, or the record cannot be read.
     """
 
-    def __init__(self, folder: Path, *, source: Path, method: str, force: bool) -> None:
+    def __init__(self, folder: Path, *, source: Path, method: Method, force: bool) -> None:
         self.path = folder / RECORD
-        self._head = {"source": str(source.resolve()), "method": method}
+        self._head: dict[str, Any] = {"source": str(source.resolve()), "method": method.to_dict()}
         self._pictures: dict[str, list[Any]] = {}
         head, self._rows = _read(self.path)
-        self.is_known = head == self._head
+        before = None if head is None else Method.from_dict(head["method"])
+        self.is_known = head is not None and (head["source"], before) == (
+            self._head["source"], method
+        )  # fmt: skip
         self._is_begun = False
-        if head is None or self.is_known:
+        if head is None or before is None or self.is_known:
             return
         if not force:
             remedy = "--force predicts all again, -o names another folder"
             if head["source"] != self._head["source"]:
                 raise UserError(f"{folder}: holds the results of {head['source']}; {remedy}")
-            raise UserError(f"{folder}: was predicted otherwise ({head['method']}); {remedy}")
+            told = difference_in_words(before, method)
+            raise UserError(f"{folder}: was predicted otherwise ({told}); {remedy}")
         self._rows = {key: {"name": key[0]} for key in self._rows}
 
     def see(self, name: str, shown: str, path: str) -> None:
@@ -132,13 +138,14 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _read(path: Path) -> tuple[dict[str, str] | None, Rows]:
+def _read(path: Path) -> tuple[dict[str, Any] | None, Rows]:
     """The first line of a record, None if there is none, and the last of each result."""
     rows: Rows = {}
     try:
         first, *lines = path.read_text().splitlines()
         found = json.loads(first)
-        head = {key: str(found[key]) for key in ("source", "method")}
+        head = {"source": str(found["source"]), "method": found["method"]}
+        Method.from_dict(head["method"])
         for line in lines:
             try:
                 row = json.loads(line)

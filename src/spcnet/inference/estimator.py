@@ -41,6 +41,7 @@ from spcnet.heatmaps import (
 from spcnet.inference.backends import OnnxKeypoints, TorchBackend, open_backend
 from spcnet.inference.detectors import PersonDetector, main_person
 from spcnet.inference.finder import Finder
+from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.inference.pose import Pose
 from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
@@ -176,6 +177,31 @@ class PoseEstimator:
         return (
             f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px), "
             f"{self.refinement} refinement, {self.testing()}, on {self.backend.place}"
+        )
+
+    def method(self, persons: PersonSource, skeleton: str | Skeleton | None = None) -> Method:
+        """What its results are made by.
+
+        Args:
+            persons: where the boxes come from.
+            skeleton: as for `predict`.
+
+        Raises:
+            UserError: as of `view`.
+        """
+        from spcnet import __version__
+
+        return Method(
+            version=__version__,
+            model=self.path.stem,
+            weights=digest_of(self.path),
+            precision=self.backend.numbers,
+            refinement=self.refinement,
+            flip=self.flip,
+            scales=self.scales,
+            rotations=self.rotations,
+            skeleton=self.view(skeleton).name,
+            persons=persons,
         )
 
     def testing(self) -> str:

@@ -1,6 +1,5 @@
 """The bundled finder: where the persons of a picture are, and whether anybody is there."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import nms
+from spcnet.inference.method import PersonSource, digest_of
 from spcnet.inference.programs import make_program
 from spcnet.models.network import PoseNetwork, channels_last
 
@@ -56,15 +56,20 @@ class Finder:
         self._divisor = network.divisor
         self._run = make_program(channels_last(network.to(self.device)), "fp32", consume=True)
 
-    def describe(self) -> str:
-        """What finds the persons, in words: file, network, input, threshold.
+    def source(self, people: str) -> PersonSource:
+        """What its boxes come from: of the main person (``"one"``) or of ``"all"``."""
+        return PersonSource(
+            kind="finder",
+            name=self.path.stem,
+            digest=digest_of(self.path),
+            threshold=self.threshold,
+            people=people,
+        )
 
-        Two finders of one name differ in their digest.
-        """
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+    def describe(self) -> str:
+        """What finds the persons, in words: file, network, input, threshold."""
         return (
-            f"{self.path.stem} {digest} ({self.card.variant}, {self.card.input_size} px) "
+            f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px) "
             f"from score {self.threshold:.2f}"
         )
 

@@ -1,0 +1,100 @@
+"""What a result was made by, as facts: results of equal methods differ by rounding alone."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from spcnet.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonSource:
+    """Where the boxes of persons come from.
+
+    Attributes:
+        kind: given boxes, a file of them, a detector, or a finder of ours.
+        name: of the file, for people; no part of what makes two of them equal.
+        digest: of the boxes or of the file's content.
+        threshold: least score of a box.
+        people: which of the finder's persons: ``"one"`` or ``"all"``.
+    """
+
+    kind: Literal["boxes", "file", "detector", "finder"]
+    name: str = field(default="", compare=False)
+    digest: str
+    threshold: float | None = None
+    people: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """What keypoints were predicted by.
+
+    Attributes:
+        version: of the package.
+        model: name of the weights, for people; no part of what makes two methods equal.
+        weights: digest of their file, and so of the network and all that it takes and says.
+        precision: that the network runs in.
+        refinement: of the heatmaps' peaks.
+        flip, scales, rotations: test-time augmentation, as of `PoseEstimator`.
+        skeleton: name of the joints.
+        persons: where the boxes come from.
+    """
+
+    version: str
+    model: str = field(compare=False)
+    weights: str
+    precision: str
+    refinement: str
+    flip: bool
+    scales: tuple[float, ...] | None
+    rotations: tuple[float, ...]
+    skeleton: str
+    persons: PersonSource
+
+    def to_dict(self) -> dict[str, Any]:
+        """The method as plain values, for JSON."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Method":
+        """Read what `to_dict` gave.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            persons = PersonSource(**values["persons"])
+            scales = None if values["scales"] is None else tuple(values["scales"])
+            lists = {"scales": scales, "rotations": tuple(values["rotations"])}
+            return cls(**{**values, **lists, "persons": persons})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a method: {error}") from None
+
+    def differences(self, other: "Method") -> list[str]:
+        """Names of the fields in which two methods differ; those of `persons` after a point."""
+        found = []
+        for one, two, prefix in ((self, other, ""), (self.persons, other.persons, "persons.")):
+            for each in fields(one):
+                name = each.name
+                if each.compare and name != "persons" and getattr(one, name) != getattr(two, name):
+                    found.append(prefix + name)
+        return found
+
+
+def digest_of(content: Path | str) -> str:
+    """A digest of a file's content, or of a text: 16 hexadecimal digits of its SHA-256.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if isinstance(content, str):
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+    try:
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"{content}: cannot be read: {error.strerror}") from None

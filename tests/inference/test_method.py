@@ -1,0 +1,73 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spcnet.cli.words import difference_in_words, persons_in_words
+from spcnet.errors import UserError
+from spcnet.inference.method import Method, PersonSource, digest_of
+
+PERSONS = PersonSource(kind="finder", name="finder", digest="ab", threshold=0.25, people="one")
+METHOD = Method(
+    version="0.1.0", model="default", weights="0123", precision="fp32", refinement="mass",
+    flip=False, scales=None, rotations=(0.0,), skeleton="lsp14", persons=PERSONS,
+)  # fmt: skip
+
+
+def test_names_are_for_people_and_the_rest_tells_methods_apart() -> None:
+    same = replace(METHOD, model="model", persons=replace(PERSONS, name="mine"))
+    assert same == METHOD and METHOD.differences(same) == []
+    for name, value in (
+        ("weights", "4567"), ("precision", "bf16"), ("flip", True), ("scales", (0.9, 1.1)),
+        ("rotations", (-15.0, 15.0)), ("skeleton", "coco17"), ("version", "2"),
+        ("refinement", "dark"),
+    ):  # fmt: skip
+        other = replace(METHOD, **{name: value})  # type: ignore[arg-type]
+        assert other != METHOD
+        assert METHOD.differences(other) == [name]
+    all_ = replace(METHOD, persons=replace(PERSONS, people="all", threshold=0.5))
+    assert METHOD.differences(all_) == ["persons.threshold", "persons.people"]
+
+
+@given(
+    st.none() | st.lists(st.floats(0.5, 2), min_size=1, max_size=4).map(tuple),
+    st.lists(st.floats(-180, 180), min_size=1, max_size=4).map(tuple),
+    st.none() | st.floats(0, 1),
+)
+def test_a_method_survives_its_json(
+    scales: tuple[float, ...] | None, rotations: tuple[float, ...], threshold: float | None
+) -> None:
+    persons = replace(PERSONS, threshold=threshold)
+    method = replace(METHOD, scales=scales, rotations=rotations, persons=persons)
+    assert Method.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+
+
+def test_what_is_no_method_is_refused() -> None:
+    for wrong in ({}, {**METHOD.to_dict(), "more": 1}, {**METHOD.to_dict(), "persons": "all"}):
+        with pytest.raises(ValueError, match="not a method"):
+            Method.from_dict(wrong)
+
+
+def test_words_are_made_of_facts() -> None:
+    assert persons_in_words(PERSONS) == "the main person by finder from score 0.25"
+    file = PersonSource(kind="file", name="boxes.json", digest="77")
+    assert persons_in_words(file) == "boxes of boxes.json"
+    told = difference_in_words(METHOD, replace(METHOD, precision="bf16", persons=file))
+    assert told == (
+        "precision fp32, now bf16; the main person by finder from score 0.25, "
+        "now boxes of boxes.json"
+    )
+    told = difference_in_words(METHOD, replace(METHOD, persons=replace(PERSONS, digest="cd")))
+    assert told == "{0} ab, now {0} cd".format("the main person by finder from score 0.25")
+
+
+def test_digests_are_of_the_content(tmp_path: Path) -> None:
+    for name, content in (("a", "x"), ("b", "x"), ("c", "y")):
+        (tmp_path / name).write_text(content)
+    a, b, c = (digest_of(tmp_path / name) for name in "abc")
+    assert a == b == digest_of("x") != c and len(a) == 16
+    with pytest.raises(UserError, match="cannot be read"):
+        digest_of(tmp_path / "gone")
