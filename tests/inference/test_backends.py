@@ -89,7 +89,7 @@ def test_keypoints_alone_name_the_remedy(
     with pytest.raises(UserError, match=rf"{told}.* `spcnet export --heatmaps`"):
         PoseEstimator(str(onnx_models.keypoints), **options)  # type: ignore[arg-type]
     estimator = PoseEstimator(str(onnx_models.keypoints), refinement="dark")  # the file's own
-    with pytest.raises(UserError, match=r"heatmaps\(\) needs heatmaps.*export --heatmaps"):
+    with pytest.raises(UserError, match=r"maps=True needs heatmaps.*export --heatmaps"):
         estimator.heatmaps(IMAGE, BOXES[0])
 
 

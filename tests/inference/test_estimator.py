@@ -4,6 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import EXAMPLES, Blobs, dot_picture
 from PIL import Image
 
@@ -164,6 +165,31 @@ def test_flip_averaging_a_symmetric_picture_is_symmetric(tiny_checkpoint: Path) 
     mirrored = heatmaps[list(LSP14.flip_permutation), :, ::-1]
     assert np.abs(heatmaps - mirrored).max() < 1e-5 * np.abs(heatmaps).max()
     assert heatmaps.shape == (14, 16, 16)
+
+
+def test_one_pass_yields_keypoints_heatmaps_and_attention(tiny: PoseEstimator) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    boxes = [[5, 5, 40, 60], [20, 30, 60, 80]]
+    plain = tiny.predict(image, boxes)
+    assert all(pose.maps is None for pose in plain)
+    run, batches = tiny.backend.run, []  # type: ignore[attr-defined]
+
+    def counted(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batches.append(len(images))
+        return run(images)  # type: ignore[no-any-return]
+
+    tiny.backend.run = counted  # type: ignore[attr-defined]
+    poses = tiny.predict(image, boxes, maps=True)
+    assert batches == [2]
+    for pose, before, box in zip(poses, plain, boxes, strict=True):
+        assert pose.keypoints == pytest.approx(before.keypoints, abs=1e-3)
+        assert pose.maps is not None
+        assert pose.maps.heatmaps.shape == (14, 16, 16)
+        assert pose.maps.attention == pytest.approx(tiny.attention(image, box), abs=1e-5)
+        assert pose.maps.heatmaps == pytest.approx(tiny.heatmaps(image, box), abs=1e-4)
+        x0, y0, x1, y1 = pose.maps.region
+        assert x1 - x0 == y1 - y0 == 1.25 * max(box[2] - box[0], box[3] - box[1])
+        assert (x0 + x1, y0 + y1) == (box[0] + box[2], box[1] + box[3])
 
 
 def test_attention_sums_to_one_at_every_cell(tiny: PoseEstimator) -> None:

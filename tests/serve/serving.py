@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from fastapi import FastAPI
 from PIL import Image
 
 from spcnet.errors import UserError
+from spcnet.geometry import square_of_box
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.pose import Pose
+from spcnet.inference.pose import Maps, Pose
 from spcnet.serve.app import create_app
 from spcnet.serve.limits import Limits
 from spcnet.skeletons import Skeleton
@@ -31,7 +31,6 @@ class Stub:
 
     def __init__(self) -> None:
         self.skeleton = DOTS
-        self.card = SimpleNamespace(box_padding=1.25)
         self.path = Path("stub.safetensors")
         self.batches: list[list[tuple[int, int]]] = []  # sizes of the pictures of each
         self.free = threading.Event()
@@ -56,28 +55,32 @@ class Stub:
             found = []
         return image, np.reshape(found[: 1 if people == "one" else 2], (-1, 4))
 
-    def predict_many(self, images: Any, boxes: Any) -> Iterator[list[Pose]]:
+    def predict_many(self, images: Any, boxes: Any, *, maps: bool = False) -> Iterator[list[Pose]]:
         self.batches.append([image.shape[1::-1] for image in images])
         self.entered.release()
         assert self.free.wait(20)
         if any((image[0, 0] == POISON).all() for image in images):
             raise RuntimeError("poison")
-        yield from self._poses(images, boxes)
+        yield from self._poses(images, boxes, maps=maps)
 
-    def _poses(self, images: Any, boxes: Any) -> Iterator[list[Pose]]:
+    def _poses(self, images: Any, boxes: Any, *, maps: bool = False) -> Iterator[list[Pose]]:
         for image, of_image in zip(images, boxes, strict=True):
             height, width = image.shape[:2]
             y, x = np.unravel_index(image.sum(axis=2).argmax(), (height, width))
             yield [
                 Pose(
                     np.array([[x, y], box[:2]], np.float32), np.array([0.75, 0.25], np.float32),
-                    np.array(box, np.float32), self.skeleton,
+                    np.array(box, np.float32), self.skeleton, self._maps(box) if maps else None,
                 )
                 for box in of_image
             ]  # fmt: skip
 
-    def heatmaps(self, image: np.ndarray, box: Any) -> np.ndarray:
-        return np.stack([np.full((4, 4), 1.5, np.float32), np.zeros((4, 4), np.float32)])
+    def _maps(self, box: Any) -> Maps:
+        heatmaps = np.stack([np.full((4, 4), 1.5, np.float32), np.zeros((4, 4), np.float32)])
+        attention = np.full((4, 8, 8), 0.25, np.float32) if self.has_attention else None
+        (x, y), side = square_of_box(np.array(box))
+        region = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
+        return Maps(heatmaps, attention, region)
 
     def attention(self, image: np.ndarray, box: Any) -> np.ndarray:
         if not self.has_attention:

@@ -133,8 +133,9 @@ def levels(
     estimator = PoseEstimator(model, device=device)
     say(f"model {estimator.describe()}")
     rows = [
-        level_view(estimator, person.picture, person.box)
+        level_view(estimator, person.picture, pose)
         for person in _persons(images, given, estimator)
+        for pose in estimator.predict(person.picture, [person.box], maps=True)
     ]
     sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
     save_figure(draw_levels(rows, sizes), output)
@@ -444,5 +445,5 @@ def _view(estimator: "PoseEstimator", person: _Person) -> "View":
     """What a model says of a person, in the pixels of a panel."""
     from spcnet.inference.views import view
 
-    (pose,) = estimator.predict(person.picture, [person.box])
+    (pose,) = estimator.predict(person.picture, [person.box], maps=True)
     return view(estimator, person.picture, pose)

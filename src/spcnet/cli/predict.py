@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from spcnet.viz.skeletons import Style
 
 COLLECTION = "poses.json"
+MAPS = {"heatmaps", "attention"}  # kinds of results that are made of what the network said
 
 
 def predict(
@@ -309,16 +310,13 @@ class _Run:
         """
         import numpy as np
 
-        nobody = np.zeros((8, 8, 3), np.uint8)
-        for kind, look in (
-            ("heatmaps", self.estimator.heatmaps),
-            ("attention", self.estimator.attention),
-        ):
-            if kind in kinds:
-                try:
-                    look(nobody, [0, 0, 8, 8])
-                except UserError as error:
-                    raise UserError(f"--save {kind}: {error}") from None
+        nobody, box = np.zeros((8, 8, 3), np.uint8), [0, 0, 8, 8]
+        for kind in set(kinds) & MAPS:
+            try:
+                look = getattr(self.estimator, kind)
+                look(nobody, box)
+            except UserError as error:
+                raise UserError(f"--save {kind}: {error}") from None
 
     def all(self, jobs: Sequence[_Job]) -> int:
         """Predict every picture that is not done yet; give the number that failed.
@@ -338,6 +336,7 @@ class _Run:
             keep=self._looks_at_pixels(),
             people=self.whom,
             skeleton=self.view,
+            maps=self.results is not None and bool(MAPS & set(self.results.kinds)),
         )
         failures = finished = 0
         with self._told_of_stop(), self._progress(len(jobs) - len(done)) as report:

@@ -203,20 +203,19 @@ def _save_person(
     """Write the crop of one person, or a panel of it."""
     from PIL import Image
 
-    from spcnet.inference.views import cut_out, level_view, solid_box, view
+    from spcnet.inference.views import cut_out, level_view, view
     from spcnet.models.summary import level_sizes
     from spcnet.viz.panels import draw_heatmaps, draw_levels
 
-    box = solid_box(pose.box)
     image: Image.Image | Figure
     if kind == "crops":
         size = estimator.card.input_size
-        image = Image.fromarray(cut_out(estimator, picture, box, size)[0])
+        image = Image.fromarray(cut_out(estimator, picture, pose.box, size)[0])
     elif kind == "heatmaps":
         image = draw_heatmaps(view(estimator, picture, pose))
     else:
         sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
-        image = draw_levels([level_view(estimator, picture, box)], sizes)
+        image = draw_levels([level_view(estimator, picture, pose)], sizes)
     with replacing(target) as partial:
         if isinstance(image, Image.Image):
             image.save(partial, format="PNG")

@@ -42,19 +42,15 @@ class Backend(Protocol):
     place: str
     numbers: str
 
-    def heatmaps(self, crops: Array) -> Tensor:
-        """Heatmaps (N, K, h, w) float32 of RGB uint8 crops (N, S, S, 3); an ideal peak is 1.
+    def maps(self, crops: Array) -> tuple[Tensor, Tensor | None]:
+        """What one pass over RGB uint8 crops (N, S, S, 3) yields.
+
+        Returns:
+            Heatmaps (N, K, h, w) float32, an ideal peak is 1; and the weights of the levels
+            (N, L, h, w) float32, coarsest level first, or None where there are none.
 
         Raises:
-            UserError: the backend gives none.
-        """
-        ...
-
-    def attention(self, crops: Array) -> Tensor:
-        """The weights of the levels (N, L, h, w) float32, coarsest level first.
-
-        Raises:
-            UserError: the network has none, or the backend does not give them.
+            UserError: the backend gives no heatmaps.
         """
         ...
 
@@ -104,18 +100,10 @@ class TorchBackend:
         self.run = make_program(network, self.numbers)
 
     @torch.inference_mode()
-    def heatmaps(self, crops: Array) -> Tensor:
+    def maps(self, crops: Array) -> tuple[Tensor, Tensor | None]:
         """See `Backend`."""
-        raw, _ = self.run(self.normalise(crops))
-        return self.activate(raw)
-
-    @torch.inference_mode()
-    def attention(self, crops: Array) -> Tensor:
-        """See `Backend`."""
-        _, attention = self.run(self.normalise(crops))
-        if attention is None:
-            raise UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
-        return attention.float()
+        raw, attention = self.run(self.normalise(crops))
+        return self.activate(raw), None if attention is None else attention.float()
 
     def _figures(self) -> Tensor:
         """`check_figures`, normalised."""
@@ -164,17 +152,6 @@ class OnnxModel:
         self.numbers = runtime.metadata.get(PRECISION_KEY, "")
         self.place = f"cpu by {runtime.name} ({self.numbers}){told}"
 
-    def attention(self, crops: Array) -> Tensor:
-        """Not in the file.
-
-        Raises:
-            UserError: always.
-        """
-        raise UserError(
-            f"{self.path}: an .onnx file gives no attention; use the .safetensors that it was "
-            "exported from"
-        )
-
     def _run(self, names: list[str], crops: Array) -> list[Array]:
         return self.runtime.run(names, {CROPS: np.ascontiguousarray(crops)})
 
@@ -182,22 +159,22 @@ class OnnxModel:
 class OnnxHeatmaps(OnnxModel):
     """A file of ``spcnet export --heatmaps``."""
 
-    def heatmaps(self, crops: Array) -> Tensor:
-        """See `Backend`."""
+    def maps(self, crops: Array) -> tuple[Tensor, None]:
+        """See `Backend`; the file has no attention."""
         (found,) = self._run([HEATMAPS], crops)
-        return torch.from_numpy(found)
+        return torch.from_numpy(found), None
 
 
 class OnnxKeypoints(OnnxModel):
     """A file of ``spcnet export``: it decodes and calibrates by itself."""
 
-    def heatmaps(self, crops: Array) -> Tensor:
+    def maps(self, crops: Array) -> tuple[Tensor, None]:
         """Not in the file.
 
         Raises:
             UserError: always.
         """
-        raise self.without_heatmaps("heatmaps()")
+        raise self.without_heatmaps("maps=True")
 
     def keypoints(self, crops: Array) -> tuple[Array, Array]:
         """Keypoints (N, K, 2) in crop pixels and calibrated scores (N, K) of uint8 crops."""
@@ -255,7 +232,7 @@ def _on_openvino(path: Path, precision: Precision) -> "OnnxHeatmaps | OnnxKeypoi
         figures = check_figures(model.card.input_size)
         if isinstance(model, OnnxKeypoints):
             return model.keypoints(figures)[0] / model.card.input_size
-        return _keypoints(model.heatmaps(figures), model.card)
+        return _keypoints(model.maps(figures)[0], model.card)
 
     numbers, told = choose_numbers(precision, torch.device("cpu"), keypoints)
     runtime = opened[numbers].runtime if numbers in opened else OpenVino(path, numbers)

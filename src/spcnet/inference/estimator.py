@@ -35,14 +35,13 @@ from spcnet.heatmaps import (
     cells_to_pixels,
     check_refinement,
     decode,
-    flip_heatmaps,
-    turn_heatmaps,
 )
+from spcnet.inference.augmented import averaged_maps
 from spcnet.inference.backends import OnnxKeypoints, TorchBackend, open_backend
 from spcnet.inference.detectors import PersonDetector, main_person
 from spcnet.inference.finder import Finder
 from spcnet.inference.method import Method, PersonSource, digest_of
-from spcnet.inference.pose import Pose
+from spcnet.inference.pose import Maps, Pose
 from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
 from spcnet.models.network import PoseNetwork
@@ -245,6 +244,7 @@ class PoseEstimator:
         *,
         people: People = "one",
         skeleton: str | Skeleton | None = None,
+        maps: bool = False,
     ) -> list[Pose]:
         """The poses in one picture.
 
@@ -255,6 +255,8 @@ class PoseEstimator:
                 Without them the finder looks for persons.
             people: which of the finder's persons: ``"one"``, the main one, or ``"all"``.
             skeleton: whose joints the poses have, such as ``"coco17"``; by default the model's.
+            maps: give the heatmaps and the attention of the same pass too, as `Pose.maps`. They
+                are of the crops as they are padded, also where `scales` are fused.
 
         Returns:
             One pose per box, in the order of the boxes; without boxes one per person that is found,
@@ -265,7 +267,9 @@ class PoseEstimator:
                 the skeleton's joints.
         """
         of_picture = None if boxes is None else [boxes]
-        return next(self.predict_many([image], of_picture, people=people, skeleton=skeleton))
+        return next(
+            self.predict_many([image], of_picture, people=people, skeleton=skeleton, maps=maps)
+        )
 
     def predict_many(
         self,
@@ -274,6 +278,7 @@ class PoseEstimator:
         *,
         people: People = "one",
         skeleton: str | Skeleton | None = None,
+        maps: bool = False,
     ) -> Iterator[list[Pose]]:
         """The poses of many pictures, lazily and in batches across pictures.
 
@@ -282,6 +287,7 @@ class PoseEstimator:
             boxes: for each picture its boxes, or None where there are none.
             people: as for `predict`.
             skeleton: as for `predict`.
+            maps: as for `predict`.
 
         Yields:
             One list of poses a picture, in order.
@@ -303,7 +309,7 @@ class PoseEstimator:
                     picture = self.read(image, of_image)
                 pictures.append(picture)
                 given.append(check_boxes(of_image, picture.shape))
-            for poses in self._predict_group(pictures, given):
+            for poses in self._predict_group(pictures, given, maps=maps):
                 yield [pose.seen_as(view) for pose in poses]
 
     def read(self, image: Picture | ReducedPicture, boxes: ArrayLike | None = None) -> Pixels:
@@ -379,10 +385,7 @@ class PoseEstimator:
         Raises:
             UserError: the box is not one, or the model is a file of keypoints.
         """
-        picture = self.read(image, np.asarray(box)[None])
-        squares = self._squares([_check_box(box, picture.shape)])
-        heatmaps: Array = self._averaged([picture], squares)[0].cpu().numpy()
-        return heatmaps
+        return self._maps_of(image, box).heatmaps
 
     def attention(self, image: Picture, box: ArrayLike) -> Array:
         """How much each level is taken at each cell: (L, h, w) float32, coarsest level first.
@@ -390,20 +393,37 @@ class PoseEstimator:
         Raises:
             UserError: the network has no Selective Information Module, or is an ``.onnx`` file.
         """
-        picture = self.read(image, np.asarray(box)[None])
-        crops = self.crops([picture], self._squares([_check_box(box, picture.shape)]))
-        weights: Array = self.backend.attention(crops)[0].cpu().numpy()
-        return weights
+        maps = None if isinstance(self.backend, OnnxKeypoints) else self._maps_of(image, box)
+        if maps is None or maps.attention is None:
+            raise self.without_attention()
+        return maps.attention
+
+    def without_attention(self) -> UserError:
+        """The error that the model's maps have no attention."""
+        if self.path.suffix == ".onnx":
+            return UserError(
+                f"{self.path}: an .onnx file gives no attention; use the .safetensors that it was "
+                "exported from"
+            )
+        return UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
+
+    def _maps_of(self, image: Picture, box: ArrayLike) -> Maps:
+        if np.shape(box) != (4,):
+            raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
+        (pose,) = self.predict(image, np.asarray(box)[None], maps=True)
+        assert pose.maps is not None
+        return pose.maps
 
     def _predict_group(
-        self, pictures: Sequence[Pixels], boxes: Sequence[Array]
+        self, pictures: Sequence[Pixels], boxes: Sequence[Array], *, maps: bool
     ) -> Iterator[list[Pose]]:
         rows = [(n, box) for n, given in enumerate(boxes) for box in given]
         squares = self._squares([box for _, box in rows])
-        keypoints, scores = self.look([pictures[n] for n, _ in rows], squares)
+        found = self._find([pictures[n] for n, _ in rows], squares, maps=maps)
         poses: list[list[Pose]] = [[] for _ in pictures]
-        for (n, box), points, values in zip(rows, keypoints, scores, strict=True):
-            poses[n].append(Pose(points, values, box.astype(np.float32), self.skeleton))
+        for (n, box), keypoints, peaks, of_pose in zip(rows, *found, strict=True):
+            box = box.astype(np.float32)
+            poses[n].append(Pose(keypoints, self._scores(peaks), box, self.skeleton, of_pose))
         yield from poses
 
     def look(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
@@ -416,7 +436,7 @@ class PoseEstimator:
         Returns:
             Keypoints (N, K, 2) in image pixels and scores (N, K), float32.
         """
-        keypoints, peaks = self._find(pictures, squares)
+        keypoints, peaks, _ = self._find(pictures, squares)
         return keypoints, self._scores(peaks)
 
     def _scores(self, peaks: Array) -> Array:
@@ -424,29 +444,45 @@ class PoseEstimator:
         scores: Array = peaks.clip(0, 1) if self.calibration is None else self.calibration(peaks)
         return scores
 
-    def _find(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
-        """Keypoints (N, K, 2) and the heatmaps' values there (N, K)."""
+    def _find(
+        self, pictures: Sequence[Pixels], squares: Sequence[Square], *, maps: bool = False
+    ) -> tuple[Array, Array, Sequence[Maps | None]]:
+        """Keypoints (N, K, 2), the heatmaps' values there (N, K), and N maps if asked for."""
         joints = len(self.skeleton)
         keypoints = np.empty((len(squares), joints, 2), dtype=np.float32)
         peaks = np.empty((len(squares), joints), dtype=np.float32)
+        kept: list[Maps | None] = []
         for begin in range(0, len(squares), self.batch_size):
             rows = slice(begin, begin + self.batch_size)
-            find = self._peaks if self.scales is None else self._fused_peaks
-            keypoints[rows], peaks[rows] = find(pictures[rows], squares[rows])
-        return keypoints, peaks
+            some = pictures[rows], squares[rows]
+            if isinstance(self.backend, OnnxKeypoints):
+                if maps:
+                    raise self.backend.without_heatmaps("maps=True")
+                keypoints[rows], peaks[rows] = self._peaks_of_file(self.backend, *some)
+                kept += [None] * len(some[1])
+                continue
+            pair = self._averaged(*some) if maps or self.scales is None else None
+            if pair is not None and self.scales is None:
+                keypoints[rows], peaks[rows] = self._peaks(pair[0], some[1])
+            else:
+                keypoints[rows], peaks[rows] = self._fused_peaks(*some)
+            kept += [None] * len(some[1]) if pair is None or not maps else _kept(*pair, some[1])
+        return keypoints, peaks, kept
 
-    def _peaks(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
+    def _peaks(self, heatmaps: Tensor, squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
-        if isinstance(self.backend, OnnxKeypoints):
-            pixels, peaks = self.backend.keypoints(self.crops(pictures, squares))
-            if self.calibration is not None:  # the file's scores are calibrated
-                peaks = self.calibration.peaks_of(peaks)
-        else:
-            heatmaps = self._averaged(pictures, squares)
-            stride = self.card.input_size // heatmaps.shape[-1]
-            cells, values = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
-            pixels = cells_to_pixels(cells, stride).cpu().numpy()
-            peaks = values.cpu().numpy()
+        stride = self.card.input_size // heatmaps.shape[-1]
+        cells, values = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
+        pixels = cells_to_pixels(cells, stride).cpu().numpy()
+        return apply_affine(invert_affine(self._affines(squares)), pixels), values.cpu().numpy()
+
+    def _peaks_of_file(
+        self, backend: OnnxKeypoints, pictures: Sequence[Pixels], squares: Sequence[Square]
+    ) -> tuple[Array, Array]:
+        """The same by a file that decodes by itself."""
+        pixels, peaks = backend.keypoints(self.crops(pictures, squares))
+        if self.calibration is not None:  # the file's scores are calibrated
+            peaks = self.calibration.peaks_of(peaks)
         return apply_affine(invert_affine(self._affines(squares)), pixels), peaks
 
     def _fused_peaks(
@@ -459,9 +495,8 @@ class PoseEstimator:
         parts = []
         for begin in range(0, len(rows), self.batch_size):
             batch = rows[begin : begin + self.batch_size]
-            parts.append(
-                self._averaged([pictures[n] for n, _ in batch], [square for _, square in batch])
-            )
+            some = [pictures[n] for n, _ in batch], [square for _, square in batch]
+            parts.append(self._averaged(*some)[0])
         heatmaps = torch.cat(parts)
         heatmaps = heatmaps.view(len(squares), len(self.scales), *heatmaps.shape[1:])
         found = [
@@ -469,6 +504,18 @@ class PoseEstimator:
             for maps, group, picture in zip(heatmaps, scaled, pictures, strict=True)
         ]
         return np.stack([points for points, _ in found]), np.stack([peaks for _, peaks in found])
+
+    def _averaged(
+        self, pictures: Sequence[Pixels], squares: Sequence[Square]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Heatmaps (N, K, h, w) and attention of some squares, as `flip` and `rotations` say."""
+        return averaged_maps(
+            self.backend,
+            lambda rotation: self.crops(pictures, squares, rotation),
+            skeleton=self.skeleton,
+            flip=self.flip,
+            rotations=self.rotations,
+        )
 
     def _squares(self, boxes: Sequence[Array]) -> list[Square]:
         """The padded squares about tight boxes."""
@@ -505,28 +552,19 @@ class PoseEstimator:
             picture = picture.pixels
         return extract_crop(picture, affine, self.card.input_size)
 
-    @torch.inference_mode()
-    def _averaged(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> Tensor:
-        """Heatmaps (N, K, h, w) of upright crops: the mean over the turned ones, turned back."""
-        if self.rotations == (0.0,):
-            return self._heatmaps(self.crops(pictures, squares))
-        total: Tensor | float = 0.0
-        covered: Tensor | float = 0.0  # by how many of the turned maps a cell is seen
-        for rotation in self.rotations:
-            maps = self._heatmaps(self.crops(pictures, squares, rotation))
-            total = total + turn_heatmaps(maps, -rotation)
-            covered = covered + turn_heatmaps(torch.ones_like(maps[:1, :1]), -rotation)
-        assert isinstance(total, Tensor) and isinstance(covered, Tensor)
-        return total / covered.clamp_min(1e-6)
 
-    @torch.inference_mode()
-    def _heatmaps(self, crops: Array) -> Tensor:
-        """Heatmaps (N, K, h, w) of uint8 crops, averaged with the mirror image's if asked for."""
-        heatmaps = self.backend.heatmaps(crops)
-        if self.flip:
-            mirrored = self.backend.heatmaps(np.ascontiguousarray(crops[:, :, ::-1]))
-            heatmaps = (heatmaps + flip_heatmaps(mirrored, self.skeleton.flip_permutation)) / 2
-        return heatmaps
+def _kept(heatmaps: Tensor, attention: Tensor | None, squares: Sequence[Square]) -> list[Maps]:
+    """The maps of each of some squares."""
+    of_joints = heatmaps.float().cpu().numpy()
+    of_levels = None if attention is None else attention.float().cpu().numpy()
+    return [
+        Maps(
+            of_joints[n],
+            None if of_levels is None else of_levels[n],
+            np.concatenate([centre - side / 2, centre + side / 2]),
+        )
+        for n, (centre, side) in enumerate(squares)
+    ]
 
 
 def load_picture(image: Picture) -> Array:
@@ -595,13 +633,6 @@ def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
                 f"{width} x {height} pixels"
             )
     return array
-
-
-def _check_box(box: ArrayLike, shape: Sequence[int]) -> Array:
-    if np.shape(box) != (4,):
-        raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
-    checked: Array = check_boxes(np.asarray(box)[None], shape)[0]
-    return checked
 
 
 def _pairs(

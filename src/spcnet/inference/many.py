@@ -77,6 +77,7 @@ def predict_files(
     keep: bool = True,
     people: People = "one",
     skeleton: str | Skeleton | None = None,
+    maps: bool = False,
 ) -> Iterator[Predicted | Failed]:
     """The poses in many picture files, in their order.
 
@@ -95,6 +96,7 @@ def predict_files(
             the poses are the same.
         people: as for `PoseEstimator.predict`.
         skeleton: as for `PoseEstimator.predict`.
+        maps: as for `PoseEstimator.predict`.
 
     Raises:
         ValueError: both `boxes_of` and `detector` are given.
@@ -128,6 +130,7 @@ def predict_files(
             [item.boxes for item in good],
             people=people,
             skeleton=skeleton,
+            maps=maps,
         )
         for ahead, item in zip(reversed(range(len(group))), group, strict=True):
             if isinstance(item, Failed):

@@ -16,21 +16,38 @@ CONFIDENT = 0.3  # a joint below this score is more often wrong than right
 
 
 @dataclass(frozen=True, slots=True)
+class Maps:
+    """What a network said of the square about one person.
+
+    Attributes:
+        heatmaps: (K, h, w) float32, one per joint; an ideal peak is 1.
+        attention: (L, h, w) float32, how much of each level is taken at each cell, coarsest level
+            first; None where the network selects no levels, or is an ``.onnx`` file.
+        region: (4,) x0, y0, x1, y1, the edges of the square in pixels of the picture.
+    """
+
+    heatmaps: Array
+    attention: Array | None
+    region: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Pose:
     """One person's joints in image pixels.
 
     Attributes:
         keypoints: (K, 2) float32, x right and y down, 0-based pixel centres.
         scores: (K,) float32 in [0, 1], how sure the network is of each joint.
-        box: (4,) float32 x0, y0, x1, y1, the person box that was given; without one, the tight
-            box of the joints that the network is sure of.
+        box: (4,) float32 x0, y0, x1, y1, the person box that was given, or that of the finder.
         skeleton: names and limbs of the K joints.
+        maps: what the network said of the person, where it was asked for.
     """
 
     keypoints: Array
     scores: Array
     box: Array
     skeleton: Skeleton
+    maps: Maps | None = None
 
     def seen_as(self, skeleton: Skeleton) -> "Pose":
         """The same person in the joints of another skeleton.
@@ -43,11 +60,16 @@ class Pose:
         if skeleton == self.skeleton:
             return self
         channels = [list(of_joint) for of_joint in self.skeleton.view(skeleton)]
+        maps = self.maps
+        if maps is not None:
+            heatmaps = np.stack([maps.heatmaps[of_joint].mean(axis=0) for of_joint in channels])
+            maps = replace(maps, heatmaps=heatmaps)
         return replace(
             self,
             keypoints=np.stack([self.keypoints[of_joint].mean(axis=0) for of_joint in channels]),
             scores=np.stack([self.scores[of_joint].min() for of_joint in channels]),
             skeleton=skeleton,
+            maps=maps,
         )
 
     def to_coco(self, *, image_id: int = 1, annotation_id: int = 1) -> dict[str, Any]:
@@ -75,15 +97,6 @@ class Pose:
             "score": round(float(self.scores.mean()), 4),
             "keypoint_scores": [round(score, 4) for score in self.scores.tolist()],
         }
-
-
-def maps_seen_as(maps: Array, own: Skeleton, wanted: Skeleton) -> Array:
-    """Heatmaps (K, h, w) of one skeleton's joints as those of another's.
-
-    Raises:
-        ValueError: a joint is not here.
-    """
-    return np.stack([maps[list(of_joint)].mean(axis=0) for of_joint in own.view(wanted)])
 
 
 def coco_document(

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,6 @@ from spcnet.data.images import NotAPicture, count_pixels, decode_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import check_boxes
-from spcnet.inference.pose import maps_seen_as
 from spcnet.serve.budget import Budget
 from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
 from spcnet.serve.maps import encode_maps
@@ -33,7 +33,7 @@ from spcnet.serve.schema import (
     SkeletonAnswer,
 )
 from spcnet.serve.uploads import Body, Upload, parse
-from spcnet.serve.worker import Found, Job, Worker
+from spcnet.serve.worker import Job, Worker
 from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class PoseService:
 
     def __init__(self, estimator: "PoseEstimator", limits: Limits) -> None:
         self.limits = limits
-        self.card = estimator.card
         self._view = estimator.view
         self.about = _about(estimator, limits)
         self.taken = 0
@@ -123,10 +122,12 @@ class PoseService:
     async def _find(self, content: bytes, kind: str) -> Answer:
         upload, pixels = await asyncio.wrap_future(_submit(self.clerks, self._read, content, kind))
         del content
+        kinds = [kind for kind in ("heatmaps", "attention") if getattr(upload, kind)]
         async with self.pixels.lend(pixels) as loan:
             job = await loan.begin(_submit(self.decoders, self._decode, upload))
-            found = await loan.begin(self.worker.submit(job))
-            return await loan.begin(_submit(self.clerks, self._answer, job, found))
+            poses = await loan.begin(self.worker.submit(job))
+            answer = partial(self._answer, kinds=kinds)
+            return await loan.begin(_submit(self.clerks, answer, job, poses))
 
     def _read(self, content: bytes, kind: str) -> tuple[Upload, int]:
         """What is asked, and how many pixels the picture has by its header."""
@@ -154,23 +155,21 @@ class PoseService:
             boxes=boxes,
             people=upload.people,
             skeleton=self._view(upload.skeleton),
-            heatmaps=upload.heatmaps,
-            attention=upload.attention,
+            maps=upload.heatmaps or upload.attention,
         )
 
-    def _answer(self, job: Job, found: Found) -> Answer:
+    def _answer(self, job: Job, poses: "list[Pose]", *, kinds: Collection[str]) -> Answer:
         height, width = job.picture.shape[:2]
         skeleton = job.skeleton or self._view(None)
-        people = [_person(pose.seen_as(skeleton)) for pose in found.poses]
-        padding = self.card.box_padding
-        for n, (person, pose) in enumerate(zip(people, found.poses, strict=True)):
-            if n >= MAPS_PERSONS:
-                break
-            if found.heatmaps is not None:
-                maps = maps_seen_as(found.heatmaps[n], pose.skeleton, skeleton)
-                person.heatmaps = encode_maps(maps, pose.box, padding=padding)
-            if found.attention is not None:
-                person.attention = encode_maps(found.attention[n], pose.box, padding=padding)
+        seen = [pose.seen_as(skeleton) for pose in poses]
+        people = [_person(pose) for pose in seen]
+        for person, pose in zip(people[:MAPS_PERSONS], seen, strict=False):
+            if pose.maps is None:
+                continue
+            if "heatmaps" in kinds:
+                person.heatmaps = encode_maps(pose.maps.heatmaps, pose.maps.region)
+            if "attention" in kinds and pose.maps.attention is not None:
+                person.attention = encode_maps(pose.maps.attention, pose.maps.region)
         return Answer(
             image=Size(width=width, height=height),
             poses=people,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from spcnet.geometry import Array
 from spcnet.inference.pose import Pose
-from spcnet.serve.limits import MAPS_PERSONS
 from spcnet.serve.schema import People
 from spcnet.skeletons import Skeleton
 
@@ -20,26 +19,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What the network says of one request's picture.
-
-    Attributes:
-        poses: one a person.
-        heatmaps: for each of the first poses (K, h, w), where they were asked for.
-        attention: for each of the first poses (L, h, w), where it was asked for.
-    """
-
-    poses: list[Pose]
-    heatmaps: list[Array] | None = None
-    attention: list[Array] | None = None
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One request's picture, with the future of what is found in it.
 
-    The poses have all of the model's joints; `skeleton` is what they are to be seen as.
+    The poses have all of the model's joints, and maps if those of any job of a batch are asked for;
+    `skeleton` is what they are to be seen as.
 
     A cancelled future is a job that nobody waits for: the queue drops it at once.
     """
@@ -48,9 +33,8 @@ class Job:
     boxes: Array | None = None
     people: People = "one"
     skeleton: Skeleton | None = None
-    heatmaps: bool = False
-    attention: bool = False
-    future: "Future[Found]" = field(default_factory=Future)
+    maps: bool = False
+    future: "Future[list[Pose]]" = field(default_factory=Future)
 
     @property
     def persons(self) -> int:
@@ -79,7 +63,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="spcnet-network", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> "Future[Found]":
+    def submit(self, job: Job) -> "Future[list[Pose]]":
         """Put a job into the queue.
 
         Raises:
@@ -114,7 +98,7 @@ class Worker:
             self._change.notify()
         self._thread.join()
 
-    def _drop(self, future: "Future[Found]") -> None:
+    def _drop(self, future: "Future[list[Pose]]") -> None:
         """Let go of a job that was cancelled: its picture is not to wait for a turn."""
         if future.cancelled():
             with self._change:
@@ -145,7 +129,9 @@ class Worker:
         try:
             poses = list(
                 self.estimator.predict_many(
-                    [job.picture for job in jobs], [self._boxes(job) for job in jobs]
+                    [job.picture for job in jobs],
+                    [self._boxes(job) for job in jobs],
+                    maps=any(job.maps for job in jobs),
                 )
             )
         except Exception as error:
@@ -158,29 +144,9 @@ class Worker:
                 self._answer([jobs.pop(0)])
             return
         self.counted(len(jobs), sum(map(len, poses)))
-        # Maps take further looks: those who want none are not to wait for them.
-        found_poses = sorted(
-            zip(jobs, poses, strict=True), key=lambda pair: pair[0].heatmaps or pair[0].attention
-        )
-        jobs.clear()
-        while found_poses:
-            job, of_job = found_poses.pop(0)
-            try:
-                found = self._with_maps(job, of_job)
-            except Exception as error:
-                job.future.set_exception(error)
-            else:
-                job.future.set_result(found)
+        while jobs:
+            jobs.pop(0).future.set_result(poses.pop(0))
 
     def _boxes(self, job: Job) -> Array:
         """The job's boxes, or those of the persons who are found in its picture."""
         return self.estimator.find(job.picture, job.people)[1] if job.boxes is None else job.boxes
-
-    def _with_maps(self, job: Job, poses: list[Pose]) -> Found:
-        looks = {"heatmaps": self.estimator.heatmaps, "attention": self.estimator.attention}
-        maps = {
-            name: [look(job.picture, pose.box) for pose in poses[:MAPS_PERSONS]]
-            for name, look in looks.items()
-            if getattr(job, name)
-        }
-        return Found(poses=poses, **maps)
