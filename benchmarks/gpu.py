@@ -6,8 +6,8 @@
 The floors of SPCNet are its arithmetic over the rate that a large bf16 matrix product reaches here,
 and the bytes that its convolutions read and write (images, features and kernels, each once) over
 the rate at which a large tensor is copied. Everything takes turns in one run, medians. A training
-step is forward, loss, backward and optimiser on images that are there; `spcnet bench train --device
-cuda` times whole loops, pictures included.
+step is forward, loss, backward and optimiser on images that are there;
+`benchmarks/training_loop.py --device cuda` times whole loops, pictures included.
 """
 
 import argparse

@@ -31,5 +31,5 @@ def test_every_help_has_an_example() -> None:
         command.name: f"{command.help} {getattr(command, 'epilog', '')}"
         for command in every_command()
     }
-    assert {"spcnet", "predict", "data", "pack", "figure", "bench", "memory"} <= helps.keys()
+    assert {"spcnet", "predict", "data", "pack", "figure", "bench", "infer"} <= helps.keys()
     assert [name for name, text in helps.items() if "Example: spcnet" not in text] == []

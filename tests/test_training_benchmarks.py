@@ -1,6 +1,9 @@
 """The measurements measure what they say; how fast it is, no test can tell."""
 
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +11,23 @@ import pytest
 import torch
 from torch import nn
 
-from spcnet.bench.training import (
+from spcnet.bench.usual import UsualNetwork
+from spcnet.devices import has_bfloat16
+from spcnet.models.registry import create_model
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from training_loop import (  # noqa: E402
+    PHASES,
     Contender,
     Pace,
+    UsualSamples,
+    _draw,
     draw_pictures,
     pace_of,
+    usual_loss,
 )
-from spcnet.bench.usual import UsualNetwork, UsualSamples, _draw, usual_loss
-from spcnet.models.registry import create_model
 
 
 def kernels(network: nn.Module) -> int:
@@ -90,3 +102,40 @@ def test_turns_are_taken_one_after_the_other_and_the_first_is_not_counted() -> N
     assert [len(pace.images_per_second) for pace in paces] == [2, 2]
     assert [pace.share("backward") for pace in paces] == [0.5, 0.6]
     assert Pace("c", [1.0, 9.0, 2.0]).speed == 2
+
+
+def run(script: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, BENCHMARKS / script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_training_loop_benchmark_prints_ratios_and_json() -> None:
+    tiny = ["--stacks", 1, "--width", 16, "--size", 64, "--batch", 2, "--turns", 1]
+    done = run("training_loop.py", *tiny, "--loaders", 1, "--pictures", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["setting"]["steps"] == 1
+    assert [c["name"] for c in found["contenders"]] == [
+        "usual loop, hourglass, fp32", "our loop, hourglass, fp32", "our loop, hourglass, bf16",
+        "our loop, spcnet, fp32", "our loop, spcnet, bf16",
+    ]  # fmt: skip
+    assert found["contenders"][0]["ratio"] == 1
+    for contender in found["contenders"]:
+        (phases,), (speed,) = contender["phases"], contender["images_per_second"]
+        assert set(phases) == set(PHASES)
+        assert all(seconds > 0 for seconds in phases.values())
+        assert sum(phases.values()) == pytest.approx(2 / speed, rel=0.2)
+
+
+def test_memory_shrinks_by_checkpointing() -> None:
+    done = run("training_memory.py", "--stacks", 6, "--width", 32, "--size", 128, "--batch", 16)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["precision"], row["checkpointing"]) for row in rows] == [
+        ("fp32", False), ("fp32", True), ("bf16", False), ("bf16", True),
+    ]  # fmt: skip
+    added = [row["peak"] - row["before"] for row in rows]
+    assert 0 < added[1] < 0.8 * added[0]
+    if has_bfloat16(torch.device("cpu")):  # where it is emulated that takes memory of its own
+        assert 0 < added[3] < 0.9 * added[2]
+        assert added[2] < added[0]

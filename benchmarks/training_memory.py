@@ -1,21 +1,30 @@
-"""Peak memory of training steps, each case in a fresh process."""
+"""Peak memory of SPCNet's training step, with and without checkpointing, in fp32 and bf16.
 
+    python benchmarks/training_memory.py [--stacks 8 --width 256 --size 256 --batch 12]
+
+Each case runs in a fresh process. On a CPU it is the process's resident memory, on a GPU what torch
+allocated there.
+"""
+
+import argparse
+import json
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from training_loop import our_recipe
 
 from spcnet.bench.peak import peak_bytes
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
-from spcnet.devices import memory_suffices
+from spcnet.devices import find_device, memory_suffices
 from spcnet.errors import UserError
 from spcnet.training.loop import Run
 from spcnet.training.recipe import Recipe
@@ -61,7 +70,7 @@ def peak_memory(
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
-        context.set_forkserver_preload([__name__, "torch._dynamo"])
+        context.set_forkserver_preload(["spcnet.training.loop", "torch._dynamo"])
     found: list[MemoryUse | None] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
@@ -96,3 +105,28 @@ def _measure(values: dict[str, Any], store: str, device: str) -> MemoryUse:
             for _ in range(STEPS):
                 run.take_step(*next(batches))
         return MemoryUse(before, peak_bytes(on))
+
+
+def main() -> None:
+    """Read the arguments, measure, and print one JSON object a case."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, value in (("stacks", 8), ("width", 256), ("size", 256), ("batch", 12)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--device", default="auto")
+    setting = vars(parser.parse_args())
+    device = find_device(setting.pop("device"))
+    cases = [(precision, keeps) for precision in ("fp32", "bf16") for keeps in (False, True)]
+    recipes = [
+        our_recipe(
+            variant="spcnet_s8_w256", precision=precision, checkpointing=checkpointing, **setting
+        )
+        for precision, checkpointing in cases
+    ]
+    used = peak_memory(recipes, device=device)
+    for (precision, checkpointing), use in zip(cases, used, strict=True):
+        row = {"precision": precision, "checkpointing": checkpointing}
+        print(json.dumps(row | (asdict(use) if use else {"peak": "does not fit"})))
+
+
+if __name__ == "__main__":
+    main()

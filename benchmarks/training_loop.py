@@ -1,5 +1,15 @@
-"""Training speed: our loop beside the usual one, taking turns in one run."""
+"""Training speed: our loop beside the usual one, taking turns in one run.
 
+    python benchmarks/training_loop.py [--stacks 8 --width 256 --size 256 --batch 4 --json]
+
+The usual one is an eager fp32 hourglass: every sample is a JPEG that a worker decodes, turns and
+crops, with its Gaussian heatmaps drawn joint by joint; mean squared error, RMSProp. What counts is
+the ratio of the medians. Leave the machine alone meanwhile.
+"""
+
+import argparse
+import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,26 +21,100 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from spcnet.bench.turns import take_turns
-from spcnet.bench.usual import UsualNetwork, UsualSamples, usual_loss
+from spcnet.bench.usual import UsualNetwork
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.augmentation import Batch
 from spcnet.data.packing import pack
+from spcnet.data.regions import region_rule
 from spcnet.data.store import PackedStore
 from spcnet.data.synthetic import render_figure
+from spcnet.devices import find_device
+from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD, Array, apply_affine, crop_affine
 from spcnet.skeletons import LSP14
 from spcnet.training.loop import Run, check_recipe
 from spcnet.training.recipe import Recipe, parse_recipe
 from spcnet.training.run_dir import RunDirectory
 from spcnet.training.workers import Workers
 
+SIGMA = 1.0
+REACH = 3  # of a drawn Gaussian, in standard deviations
 PHASES = ("data", "forward", "backward", "optimizer")
 PICTURE = (1280, 720)  # width and height of a frame, as MPII's mostly are
 FIGURE = 640  # side of the figure in it
+
+
+class UsualSamples(Dataset[tuple[Tensor, Tensor]]):
+    """One person a sample: decode the picture, turn and crop it, draw the heatmaps.
+
+    Args:
+        pictures: annotated persons whose pictures are on the disk.
+        size: side of the crops in pixels.
+        count: samples; persons are taken again and again.
+    """
+
+    def __init__(self, pictures: AnnotatedPictures, *, size: int, count: int) -> None:
+        rule = region_rule("box", pictures)
+        self.size, self.count = size, count
+        self.permutation = list(pictures.skeleton.flip_permutation)
+        self.samples: list[tuple[Path, Array, Array, float]] = []
+        for person in pictures.annotations:
+            centre, side = rule(person, (0, 0))
+            self.samples.append((pictures.picture(person), person.points, centre, side))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        import cv2
+
+        path, points, centre, side = self.samples[index % len(self.samples)]
+        random = np.random.default_rng(index)
+        with Image.open(path) as opened:
+            image = np.asarray(opened.convert("RGB"))
+        flip = bool(random.random() < 0.5)
+        rotation = float(np.clip(random.normal() * 30, -60, 60)) * (random.random() < 0.6)
+        scale = float(np.clip(1 + 0.25 * random.normal(), 0.75, 1.25))
+        affine = crop_affine(centre, side * scale, self.size, rotation=rotation, flip=flip)
+        crop = cv2.warpAffine(image, affine, (self.size, self.size), flags=cv2.INTER_LINEAR)
+        pixels = torch.from_numpy(crop).permute(2, 0, 1).float() / 255
+        pixels = (pixels * torch.empty(3, 1, 1).uniform_(0.8, 1.2)).clamp_(0, 1)
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        pixels = (pixels - mean[:, None, None]) / std[:, None, None]
+        moved = apply_affine(affine, points)
+        if flip:
+            moved = moved[self.permutation]
+        cells = (moved + 0.5) / 4 - 0.5
+        side_of_map = self.size // 4
+        heatmaps = torch.from_numpy(np.stack([_draw(cell, side_of_map) for cell in cells]))
+        return pixels, heatmaps
+
+
+def _draw(cell: Array, size: int) -> Array:
+    """A Gaussian patch on an empty map."""
+    heatmap = np.zeros((size, size), dtype=np.float32)
+    x, y = np.rint(cell).astype(int)
+    reach = round(REACH * SIGMA)
+    if not (-reach <= x < size + reach and -reach <= y < size + reach):
+        return heatmap
+    steps = np.arange(-reach, reach + 1)
+    patch = np.exp(-(steps**2 + steps[:, None] ** 2) / (2 * SIGMA**2))
+    left, top = max(0, x - reach), max(0, y - reach)
+    right, bottom = min(size, x + reach + 1), min(size, y + reach + 1)
+    heatmap[top:bottom, left:right] = patch[
+        top - y + reach : bottom - y + reach, left - x + reach : right - x + reach
+    ]
+    return heatmap
+
+
+def usual_loss(outputs: Sequence[Tensor], target: Tensor) -> Tensor:
+    """Mean squared error, summed over the stacks."""
+    return torch.stack([F.mse_loss(output, target) for output in outputs]).sum()
 
 
 @dataclass(frozen=True)
@@ -335,3 +419,38 @@ def compare_training(
     for name, recipe in recipes.items():
         contenders.append(our_loop(name, recipe, store, folder / "run", device))
     return pace_of(contenders, batch=batch, steps=steps, turns=turns, report=report)
+
+
+def main() -> None:
+    """Read the arguments, measure, and print a line for each loop, or one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, value in (("stacks", 8), ("width", 256), ("size", 256), ("batch", 4), ("turns", 5),
+                        ("loaders", 2), ("pictures", 48), ("steps", 0)):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true")
+    setting = vars(parser.parse_args())
+    as_json, device = setting.pop("json"), find_device(setting.pop("device"))
+    setting["steps"] = setting["steps"] or (50 if device.type == "cuda" else 1)
+    with tempfile.TemporaryDirectory() as folder:
+        paces = compare_training(Path(folder), device=device, **setting)
+    setting |= {
+        "device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__
+    }  # fmt: skip
+    usual = paces[0]
+    contenders = [
+        {"name": p.name, "images_per_second": p.images_per_second, "phases": p.phases,
+         "ratio": p.speed / usual.speed}
+        for p in paces
+    ]  # fmt: skip
+    if as_json:
+        print(json.dumps({"setting": setting, "contenders": contenders}))
+        return
+    for pace in paces:
+        phases = ", ".join(f"{phase} {pace.share(phase):.0%}" for phase in PHASES)
+        print(f"{pace.name}: {pace.speed:.2f} images/s, {pace.speed / usual.speed:.2f} ({phases})")
+    print(", ".join(f"{name} {value}" for name, value in setting.items()))
+
+
+if __name__ == "__main__":
+    main()
