@@ -72,7 +72,7 @@ def main() -> None:
         draw(one, 1, options.megapixels)
         start, work_at_start = run(one, *common, "--save", "json")
         print(f"one picture, from the start of the command: {start:.2f} s")
-        for told, folder, number, arguments in (
+        for text, folder, number, arguments in (
             ("boxes, JSON", every, count, [*boxes, "--save", "json"]),
             ("boxes, JSON and overlays", every, count, boxes),
             ("no boxes, JSON", few, fewer, ["--save", "json"]),
@@ -80,7 +80,7 @@ def main() -> None:
             seconds, work = run(folder, *common, *arguments)
             seconds, work = max(1e-9, seconds - start), max(0.0, work - work_at_start)
             busy = work / seconds / (os.cpu_count() or 1)
-            print(f"{told}: {(number - 1) / seconds:.1f} pictures/s, processors {busy:.0%} busy")
+            print(f"{text}: {(number - 1) / seconds:.1f} pictures/s, processors {busy:.0%} busy")
 
 
 if __name__ == "__main__":

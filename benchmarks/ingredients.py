@@ -101,8 +101,8 @@ def report(found: dict[tuple[str, int], dict[str, float]], seeds: Sequence[int])
             if ("nothing", seed) in found
         ]
         error = stdev(paired) / math.sqrt(len(paired)) if len(paired) > 1 else math.nan
-        told = "" if arm == "nothing" else f"   {mean(paired):+.2f} +- {error:.2f}"
-        print(f"{arm:12}", *cells, told, f"({len(rows)} seeds)")
+        text = "" if arm == "nothing" else f"   {mean(paired):+.2f} +- {error:.2f}"
+        print(f"{arm:12}", *cells, text, f"({len(rows)} seeds)")
 
 
 def main() -> None:

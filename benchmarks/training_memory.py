@@ -82,7 +82,7 @@ def peak_memory(
                 arguments = (recipe.model_dump(), str(store), str(device))
                 try:
                     found.append(pool.submit(_measure, *arguments).result())
-                except (BrokenProcessPool, UserError):  # killed for its memory, or told so
+                except (BrokenProcessPool, UserError):  # killed for its memory, or refused
                     found.append(None)
             report(len(found))
     return found

@@ -4,6 +4,7 @@ A tier may import itself and what is named for it here; nothing else of the pack
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,3 +114,16 @@ def test_importing_brings_no_more_than_it_needs(modules: str, absent: str) -> No
     code = f"import sys, {modules}; print(*[n for n in {absent.split()} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "words", [r"\btold\b", r"\bsee to it\b", r"\bin the way of\b", r"\bof then\b"]
+)
+def test_sources_are_in_plain_words(words: str) -> None:
+    found = [
+        f"{path.name}:{number}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(words, line, re.IGNORECASE) and 'found.get("told"' not in line
+    ]
+    assert found == []

@@ -168,7 +168,7 @@ def test_no_bundled_model_or_recipe_has_seen_a_validation_image() -> None:
         assert len(runs) >= 3
         recipes += [run["recipe"] for run in runs]
         assert card.calibration is not None
-        assert card.calibration.told.startswith("lspet 7761-8060, ")
+        assert card.calibration.fitted_on.startswith("lspet 7761-8060, ")
     for recipe in recipes:
         data = recipe["data"]
         assert data["dataset"] == "lspet"

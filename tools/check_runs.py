@@ -109,8 +109,8 @@ def main() -> None:
             finish(run, options(exact), processes=processes)
             curves.append(losses(run))
         apart = {step: abs(curves[1][step] / loss - 1) for step, loss in curves[0].items()}
-        told = ", ".join(f"{value:.1e} at step {step}" for step, value in apart.items())
-        print(f"float64, one process and two, the losses' relative difference: {told}")
+        text = ", ".join(f"{value:.1e} at step {step}" for step, value in apart.items())
+        print(f"float64, one process and two, the losses' relative difference: {text}")
     if not same or apart[min(apart)] > 1e-6:
         raise SystemExit(1)
 

@@ -22,12 +22,12 @@ class Calibration:
     Attributes:
         peaks: (M,) peak values, ascending.
         shares: (M,) how often such a joint is right, in [0, 1], not descending.
-        told: on what it was fitted, and by which rule a joint is right.
+        fitted_on: on what it was fitted, and by which rule a joint is right.
     """
 
     peaks: tuple[float, ...]
     shares: tuple[float, ...]
-    told: str = ""
+    fitted_on: str = ""
 
     def __call__(self, peaks: Array) -> Array:
         """Probabilities (float32) of peak values of any shape; flat beyond the ends."""
@@ -40,7 +40,7 @@ class Calibration:
         return peaks
 
 
-def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibration:
+def fit_calibration(peaks: Array, right: Array, *, fitted_on: str = "") -> Calibration:
     """The curve that fits best among those that rise (isotonic regression), by some knots.
 
     Where the best one is flat a single knot stays, so that a higher peak is a higher score; the
@@ -51,7 +51,7 @@ def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibratio
     Args:
         peaks: (N,) peak values.
         right: (N,) bool.
-        told: kept with it.
+        fitted_on: kept with it.
 
     Raises:
         ValueError: there are none.
@@ -76,7 +76,7 @@ def fit_calibration(peaks: Array, right: Array, *, told: str = "") -> Calibratio
         middles, rising = np.append(middles, peaks.max()), np.append(rising, round(end, 4))
     if middles[0] > 0:  # where a heatmap is 0 it has seen nothing
         middles, rising = np.append(0.0, middles), np.append(0.0, rising)
-    return Calibration(tuple(middles.tolist()), tuple(rising.tolist()), told)
+    return Calibration(tuple(middles.tolist()), tuple(rising.tolist()), fitted_on)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _card_values(text: str, *, curve: str) -> dict[str, Any]:
     values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
     if found := values.get(curve):
         peaks, shares = tuple(found["peaks"]), tuple(found["shares"])
-        values[curve] = Calibration(peaks, shares, found["told"])
+        values[curve] = Calibration(peaks, shares, found.get("fitted_on") or found.get("told", ""))
     return values
 
 

@@ -116,7 +116,7 @@ def gather_mass(heatmaps: Tensor, *, sigma: float) -> Tensor:
 
 
 def check_refinement(name: str) -> None:
-    """See to it that a way of refining peaks is one.
+    """Check that a way of refining peaks is one.
 
     Raises:
         UserError: it is none.

@@ -66,7 +66,7 @@ def curves_of_predictions(
 
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:
-    """See to it that what is predicted holds every joint that a protocol counts.
+    """Check that what is predicted holds every joint that a protocol counts.
 
     Args:
         protocol: the rule's name.

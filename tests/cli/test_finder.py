@@ -53,7 +53,7 @@ def test_a_finder_is_scored_and_its_threshold_fitted(folder: Path, tmp_path: Pat
         assert drawn.width > 300
     _, card = load_finder(tmp_path / "fitted.safetensors")
     assert card.presence is not None
-    assert card.presence.told == "4 pictures with a person, 2 without"
+    assert card.presence.fitted_on == "4 pictures with a person, 2 without"
     again = spcnet("finder", tmp_path / "fitted.safetensors", *sources, "--json")
     found = json.loads(again.stdout)
     assert found["threshold"] == card.threshold

@@ -161,7 +161,7 @@ class _ScoredPersons:
         return f"{self.data.dataset} {self.split} by {self.protocol}"
 
     def check_unseen(self) -> None:
-        """See to it that no scored picture is learned from.
+        """Check that no scored picture is learned from.
 
         Raises:
             UserError: some are.
@@ -341,14 +341,14 @@ def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str,
     columns = next(spreads for spreads in ours.values() if spreads) if any(ours.values()) else {}
     rows: list[dict[str, str]] = []
     for arm, row in study.rows.items():
-        told = dict(zip(paper.columns, row.values, strict=True))
-        names = list(columns) or list(told)
+        published = dict(zip(paper.columns, row.values, strict=True))
+        names = list(columns) or list(published)
         mine = {name: _cell(ours[arm].get(name)) for name in names}
         done = len(next(iter(ours[arm].values())).values) if ours[arm] else 0
         rows.append({"Method": row.method, "Of": f"here, {done} seed{'s'[: done != 1]}", **mine})
         rows.append(
             {"Method": "", "Of": "the paper"}
-            | {name: f"{told[name]:.1f}" if name in told else "" for name in names}
+            | {name: f"{published[name]:.1f}" if name in published else "" for name in names}
         )
     claims = [
         {

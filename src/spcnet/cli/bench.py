@@ -74,13 +74,13 @@ def infer(
     with progress("turns", len(batches) * (turns + 1)) as advance:
         paces = compare_networks(chosen, batches=batches, turns=turns, report=advance)
     setting = {"threads": torch.get_num_threads(), "turns": turns, "torch": torch.__version__}
-    told = ", ".join(f"{name} {value}" for name, value in setting.items())
+    text = ", ".join(f"{name} {value}" for name, value in setting.items())
     if output is not None:
         speeds: dict[str, dict[str, float]] = {}
         for pace in paces:
             forms = speeds.setdefault(f"{pace.network}, {pace.size} px", {})
             forms[f"{pace.form}, batch {pace.batch}"] = 1000 / pace.milliseconds
-        save_figure(draw_speeds(speeds, title=f"Inference ({told})"), output, told=say)
+        save_figure(draw_speeds(speeds, title=f"Inference ({text})"), output, say=say)
     if as_json:
         print(json.dumps({"setting": setting, "paces": [asdict(pace) for pace in paces]}))
         return
@@ -99,7 +99,7 @@ def infer(
         for pace in paces
     ]
     print(table(rows, right=list(rows[0])[2:]))
-    say(f"{told}; ratio: times as fast as the {USUAL} at the same batch")
+    say(f"{text}; ratio: times as fast as the {USUAL} at the same batch")
 
 
 def _chosen(name: str, size: int | None) -> "tuple[str, tuple[PoseNetwork, int]]":

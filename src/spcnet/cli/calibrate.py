@@ -83,5 +83,5 @@ def calibrate(
         for score, share, count in zip(bins.scores, bins.right, bins.counts, strict=True)
     ]
     print(table(rows, right=["Score", "Right", "Joints"]))
-    say(f"fitted on {found.told}; error on these {100 * bins.error:.1f} points")
+    say(f"fitted on {found.fitted_on}; error on these {100 * bins.error:.1f} points")
     say(f"model -> {output}")

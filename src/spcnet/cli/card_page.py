@@ -212,7 +212,7 @@ def _interval(group: Group) -> str:
 def _scores(measured: Measured) -> str:
     calibration = measured.estimator.calibration
     fitted = (
-        f"Scores were fitted on {calibration.told}."
+        f"Scores were fitted on {calibration.fitted_on}."
         if calibration
         else "Scores are peak values of heatmaps, not fitted to anything."
     )
@@ -254,17 +254,17 @@ def _run(run: Mapping[str, Any], number: int) -> dict[str, str]:
     optimizer = recipe.get("optimizer", {})
     return {
         "Run": f"{number}. {recipe.get('name', '')}".rstrip(),
-        "Pictures": _told(run, "{dataset} {images}, {persons} persons"),
-        "Input": _told(recipe.get("model", {}), "{input_size} px"),
-        "Optimiser": _told(optimizer, "{name}, {lr:g}, {schedule}"),
-        "Epochs": _told(run, "{epochs:g}"),
-        "Minutes": _told(run, "{minutes:.0f}"),
-        "Seed": _told(run, "{seed}"),
-        "Machine": _told(run, "{machine}"),
+        "Pictures": _filled(run, "{dataset} {images}, {persons} persons"),
+        "Input": _filled(recipe.get("model", {}), "{input_size} px"),
+        "Optimiser": _filled(optimizer, "{name}, {lr:g}, {schedule}"),
+        "Epochs": _filled(run, "{epochs:g}"),
+        "Minutes": _filled(run, "{minutes:.0f}"),
+        "Seed": _filled(run, "{seed}"),
+        "Machine": _filled(run, "{machine}"),
     }
 
 
-def _told(values: Mapping[str, Any], words: str) -> str:
+def _filled(values: Mapping[str, Any], words: str) -> str:
     """Values in words; a checkpoint of elsewhere may lack them."""
     try:
         return words.format_map(values)

@@ -61,13 +61,13 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
             yield move
         return
     begin = time.monotonic()
-    told = 0
+    reported = 0
 
     def line(done: int, note: str = "") -> None:
-        nonlocal told
+        nonlocal reported
         due = done // 100 if total is None else 10 * done // max(1, total)
-        if due > told:
-            told = due
+        if due > reported:
+            reported = due
             if total is None:
                 say(f"{label}: {done}")
                 return
@@ -94,13 +94,13 @@ class StopWish:
 
 
 @contextmanager
-def stop_wish(told: str | None, *, max_minutes: float | None = None) -> Iterator[StopWish]:
+def stop_wish(text: str | None, *, max_minutes: float | None = None) -> Iterator[StopWish]:
     """Whether to stop: the time is up, or Ctrl-C or SIGTERM came, so that results are kept first.
 
     Ctrl-C for the second time stops at once.
 
     Args:
-        told: said when somebody wishes to stop; None for a process that keeps silent.
+        text: said when somebody wishes to stop; None for a process that keeps silent.
         max_minutes: after which the time is up.
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -110,10 +110,10 @@ def stop_wish(told: str | None, *, max_minutes: float | None = None) -> Iterator
         if wish.asked and number == signal.SIGINT:
             raise KeyboardInterrupt  # asked twice: at once
         wish.asked = True
-        if told:
+        if text:
             # Not by `say`, which may be at work in the moment of the signal.
             with suppress(OSError):
-                os.write(2, f"{told}\n".encode())
+                os.write(2, f"{text}\n".encode())
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -124,7 +124,7 @@ def stop_wish(told: str | None, *, max_minutes: float | None = None) -> Iterator
 
 
 def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
-    """Make the folders of files to be written, and see to it that nothing is overwritten.
+    """Make the folders of files to be written, and check that nothing is overwritten.
 
     Raises:
         UserError: a file exists and `force` is off, or a folder cannot be made or written to.
@@ -136,7 +136,7 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
-    """See to it that none of the files to be written is there.
+    """Check that none of the files to be written is there.
 
     Raises:
         UserError: one is.
@@ -147,7 +147,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
 
 
 def refuse_same(named: Sequence[tuple[str, Path | None]]) -> None:
-    """See to it that files are different ones, so that none takes another's place.
+    """Check that files are different ones, so that none takes another's place.
 
     Args:
         named: what each is called in the message, and its path, if it has one.
@@ -355,8 +355,8 @@ def comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str)
         testing_column = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
         rows.append({"Method": row.method, **values, **testing_column, "Protocol": row.protocol})
     head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
-    told = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
-    notes = [f"Last row: {', '.join(told)}", *paper.notes]
+    words = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
+    notes = [f"Last row: {', '.join(words)}", *paper.notes]
     if style == "latex":
         head, notes = f"% {head}", [f"% {note}" for note in notes]
     text = table(rows, right=paper.columns, style=style)

@@ -330,8 +330,8 @@ def _caption(entry: "Entry") -> str:
         for state, joints in (("missing", entry.missing), ("occluded", entry.occluded))
         if joints
     ]
-    told = ", ".join(parts) or f"all {len(entry.joints)} joints"
-    return f"#{entry.number}  {told}" if entry.number else told
+    text = ", ".join(parts) or f"all {len(entry.joints)} joints"
+    return f"#{entry.number}  {text}" if entry.number else text
 
 
 def _order(total: int, first: int | None, seed: int | None) -> list[int]:

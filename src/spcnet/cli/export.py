@@ -69,7 +69,7 @@ def export(
     network, card = load_checkpoint(path)
     say(f"model {path.stem} ({card.variant}, {card.input_size} px)")
     if int8:
-        crops, seen, told = _int8_crops(card, dataset or "synthetic", root, split or "train")
+        crops, seen, text = _int8_crops(card, dataset or "synthetic", root, split or "train")
     say("tracing the network; a large one takes minutes")
     traced = trace(network, card)
     form: Form = "heatmaps" if heatmaps else "keypoints"
@@ -84,7 +84,7 @@ def export(
     if int8:
         from spcnet.export.quantise import quantise
 
-        finished = finish(quantise(traced, crops), card, form, int8=told)
+        finished = finish(quantise(traced, crops), card, form, int8=text)
         _tell_moves(agreement(finished, network, card, seen, batches=BATCHES[:1]).moved)
     with replacing(target) as partial:
         write(finished, partial)
@@ -108,9 +108,9 @@ def _int8_crops(
     crops = dataset_crops(opened, card, count, crop=default_crop(name))
     every = max(2, len(crops) // INT8_CHECK_CROPS)
     seen = np.arange(len(crops)) % every == every - 1
-    told = f"{(~seen).sum()} persons of {name} {split}"
-    say(f"int8: ranges of {told}")
-    return crops[~seen], crops[seen], told
+    text = f"{(~seen).sum()} persons of {name} {split}"
+    say(f"int8: ranges of {text}")
+    return crops[~seen], crops[seen], text
 
 
 def _tell_moves(moved: "Array") -> None:

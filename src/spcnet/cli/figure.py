@@ -217,11 +217,11 @@ def reliability(
             report=report,
         )  # fmt: skip
     bins = count(*judge(found, estimator.skeleton.joints))
-    told = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
+    text = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
     name = estimator.path.stem
-    title = f"{name}, {found.score.protocol}, {opened.name} {opened.split}\n{told}"
+    title = f"{name}, {found.score.protocol}, {opened.name} {opened.split}\n{text}"
     save_figure(draw_reliability(bins, title=title), output)
-    print(f"{name}: scores and shares are {told}")
+    print(f"{name}: scores and shares are {text}")
 
 
 @app.command("epochs")
@@ -366,7 +366,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def prepare_figure(output: Path, *, force: bool) -> None:
-    """See to it that a figure can be written before anything is computed for it.
+    """Check that a figure can be written before anything is computed for it.
 
     Raises:
         UserError: the suffix names no format, the file exists and `force` is off, or the folder
@@ -380,7 +380,7 @@ def prepare_figure(output: Path, *, force: bool) -> None:
     prepare_output([output], force=force)
 
 
-def save_figure(figure: "Figure", output: Path, *, told: Callable[[str], None] = print) -> None:
+def save_figure(figure: "Figure", output: Path, *, say: Callable[[str], None] = print) -> None:
     """Write a figure in the format of its suffix, and tell where it lies.
 
     Raises:
@@ -388,7 +388,7 @@ def save_figure(figure: "Figure", output: Path, *, told: Callable[[str], None] =
     """
     with replacing(output) as partial:
         figure.savefig(partial, format=output.suffix[1:].lower())
-    told(str(output))
+    say(str(output))
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def predict(
     )  # fmt: skip
     origin = origin or _found_by(estimator, people)
     if results is not None and source is None and not force:
-        there = [job for job in jobs if os.path.exists(job.path)]  # of others that will be told
+        there = [job for job in jobs if os.path.exists(job.path)]  # the others fail later
         refuse_existing(results.path(job.name, kind) for job in there for kind in kinds)
     with nullcontext() if results is None else output_folder(results.folder):
         view = estimator.view(skeleton)
@@ -303,7 +303,7 @@ class _Run:
     empty: list[str] = field(default_factory=list)  # paths of pictures in which nobody was found
 
     def check_saved(self, kinds: Collection[str]) -> None:
-        """See to it that the model has the heatmaps or the attention that are to be saved.
+        """Check that the model has the heatmaps or the attention that are to be saved.
 
         Raises:
             UserError: it has none.
@@ -339,7 +339,7 @@ class _Run:
             maps=self.results is not None and bool(MAPS & set(self.results.kinds)),
         )
         failures = finished = 0
-        with self._told_of_stop(), self._progress(len(jobs) - len(done)) as report:
+        with self._resumable(), self._progress(len(jobs) - len(done)) as report:
             for job in jobs:
                 if job.name in done:
                     if self._was_empty(job):
@@ -444,8 +444,8 @@ class _Run:
                 self.record.finish(job.name, kinds, len(outcome.poses))
             if not self.in_folder:
                 scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in outcome.poses)
-                told = f" (mean joint score {scores})" if scores else ""
-                there = f"{job.path} -> {target}{told}" if target else job.path
+                text = f" (mean joint score {scores})" if scores else ""
+                there = f"{job.path} -> {target}{text}" if target else job.path
                 line = there if scores else f"{there}: no person found"
                 say(line) if self.as_json else print(line)
         return document
@@ -509,7 +509,7 @@ class _Run:
             )
 
     @contextmanager
-    def _told_of_stop(self) -> Iterator[None]:
+    def _resumable(self) -> Iterator[None]:
         """Says after Ctrl-C what becomes of the rest."""
         try:
             yield

@@ -52,15 +52,15 @@ class RunRecord:
             remedy = "--force predicts all again, -o names another folder"
             if head["source"] != self._head["source"]:
                 raise UserError(f"{folder}: holds the results of {head['source']}; {remedy}")
-            told = difference_in_words(before, method)
-            raise UserError(f"{folder}: was predicted otherwise ({told}); {remedy}")
+            text = difference_in_words(before, method)
+            raise UserError(f"{folder}: was predicted otherwise ({text}); {remedy}")
         self._rows = {key: {"name": key[0]} for key in self._rows}
 
     def see(self, name: str, shown: str, path: str) -> None:
         """Look at a picture as it is now, by the name of its results."""
         try:
             status = os.stat(path)
-        except OSError:  # reading it will tell
+        except OSError:  # reading it gives the error
             return
         self._pictures[name] = [shown, status.st_size, status.st_mtime_ns]
 

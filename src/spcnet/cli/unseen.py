@@ -36,7 +36,7 @@ class LearnedFrom(NamedTuple):
 
     Attributes:
         shared: names of those that it learned from.
-        known: whether that is all: every run behind the model is told, and could be looked up.
+        known: whether that is all: every run behind the model is named, and could be looked up.
     """
 
     shared: list[str]

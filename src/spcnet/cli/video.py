@@ -48,7 +48,7 @@ JSON = typer.Option(
     show_default=False,
 )
 STDOUT = Path("-")
-LISTED = 8  # persons whose frames are told one by one
+LISTED = 8  # persons whose frames are counted one by one
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
     "picture; may be repeated. Without boxes the bundled finder looks for persons."
@@ -225,7 +225,7 @@ def _json_record(
 
         def add(frame: dict[str, Any]) -> None:
             nonlocal between
-            with writing(path):  # or it would be told of the video that is written meanwhile
+            with writing(path):  # or an error would name the video that is written meanwhile
                 file.write(between + json.dumps(frame))
             between = ",\n"
 

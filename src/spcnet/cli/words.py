@@ -20,7 +20,7 @@ def persons_in_words(source: PersonSource) -> str:
 
 def difference_in_words(before: Method, now: Method) -> str:
     """In what two methods differ, such as ``precision fp32, now bf16``."""
-    told = []
+    parts = []
     for name in before.differences(now):
         if name == "weights":
             old, new = (f"{method.model} {method.weights}" for method in (before, now))
@@ -28,10 +28,10 @@ def difference_in_words(before: Method, now: Method) -> str:
             old, new = (str(getattr(method, name)) for method in (before, now))
         else:
             continue
-        told.append(f"{LABELS.get(name, name)} {old}, now {new}")
+        parts.append(f"{LABELS.get(name, name)} {old}, now {new}")
     if before.persons != now.persons:
         old, new = (persons_in_words(method.persons) for method in (before, now))
         if old == new:
             old, new = (f"{old} {method.persons.digest}" for method in (before, now))
-        told.append(f"{old}, now {new}")
-    return "; ".join(told)
+        parts.append(f"{old}, now {new}")
+    return "; ".join(parts)

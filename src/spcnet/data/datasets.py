@@ -290,7 +290,7 @@ def cached_store(
         "root": identity_of(root), "split": split, "side": side, "crop": crop, "version": VERSION,
         "opinions": identity_of(opinions),
     }  # fmt: skip
-    if name == "unlabelled":  # a folder without a file of labels is told by its pictures
+    if name == "unlabelled":  # a folder without a file of labels is identified by its pictures
         key["pictures"] = [
             str(Path(root or "").expanduser().resolve()),
             *sorted(dataset.picture_names),

@@ -75,7 +75,7 @@ PLUG_INS = (
 
 
 def teach_format(path: Path) -> None:
-    """See to it that Pillow knows the format of a file, if a plug-in is known for it.
+    """Check that Pillow knows the format of a file, if a plug-in is known for it.
 
     By its first bytes: telephones give their HEIC files any name.
 

@@ -109,7 +109,7 @@ class Finding:
 
     Attributes:
         kind: what a program knows it by, such as ``"missing-pictures"``.
-        problem: it stands in the way of using the data; otherwise it is worth knowing.
+        problem: the data cannot be used with it; otherwise it is worth knowing.
         count: how many there are.
         of: of how many.
         text: what these are, without their number.
@@ -651,7 +651,7 @@ def _shown_box(person: Annotation) -> str:
 def _reaches_out(person: Annotation, size: tuple[int, int]) -> bool:
     """Whether a box lies out of a picture (height, width) by more than a part of its own side.
 
-    One that is but that of its joints is told of with them.
+    One that is but that of its joints is reported with them.
     """
     box, points = person.box, person.points[person.annotated]
     if len(points) and np.allclose(box, box_of_points(points)):

@@ -83,7 +83,7 @@ def load_json(path: Path, *, wanted: str) -> Any:
 
 
 def check_hourglass(path: Path, arrays: dict[str, Array], *, joints: int) -> None:
-    """See to it that an h5 is one of the stacked hourglass for so many joints.
+    """Check that an h5 is one of the stacked hourglass for so many joints.
 
     Raises:
         UserError: an array is missing or of another shape.

@@ -71,7 +71,7 @@ def _form(path: Path) -> tuple[Reader, str]:
 
 
 def _one_part(read: Reader, known: Mapping[int, str]) -> Reader:
-    """A reader of files that hold one part only, told by the number of its persons."""
+    """A reader of files that hold one part only, recognised by the number of its persons."""
 
     def checked(path: Path, split: str) -> AnnotatedPictures:
         if split not in ("train", "val", "test", "all"):

@@ -249,7 +249,7 @@ def write_predictions(
 
 
 def check_writable_format(path: Path) -> None:
-    """See to it, before the work, that predictions can be written in the format of a name.
+    """Check, before the work, that predictions can be written in the format of a name.
 
     Raises:
         UserError: its suffix is none of `FORMATS`, or h5py is not installed.

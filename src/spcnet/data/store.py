@@ -318,11 +318,13 @@ class JoinedStores:
 
 def distinct(titles: Sequence[str]) -> list[str]:
     """Titles of which none is another's: one that stands twice is counted on."""
-    told: list[str] = []
+    distinct: list[str] = []
     for title in titles:
         others = (f"{title} {n}" for n in itertools.count(2))
-        told.append(title if title not in told else next(o for o in others if o not in told))
-    return told
+        distinct.append(
+            title if title not in distinct else next(o for o in others if o not in distinct)
+        )
+    return distinct
 
 
 def _draws(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:

@@ -947,7 +947,7 @@ def _draw_blot(picture: NDArray[np.uint8], colour: _Pixels, rng: np.random.Gener
 
 
 def _draw_distractors(scene: _Scene, outfit: _Outfit, rng: np.random.Generator) -> None:
-    """Draw loose limbs without a body, for the figure to be told from."""
+    """Draw loose limbs without a body, for the figure to be distinguished from."""
     size = len(scene.part)
     for _ in range(rng.integers(0, 5)):
         joint = np.append(rng.uniform(0, size, 2), 0.0)

@@ -44,7 +44,7 @@ class Agreement:
     joints: int
 
     def check(self) -> None:
-        """See to it that the differences are those of rounding.
+        """Check that the differences are those of rounding.
 
         Raises:
             UserError: they are larger.

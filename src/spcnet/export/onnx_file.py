@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Form = Literal["keypoints", "heatmaps"]
 OUTPUTS: dict[Form, list[str]] = {"keypoints": [KEYPOINTS, SCORES], "heatmaps": [HEATMAPS]}
-TOLD = (
+ABOUT = (
     "Input: RGB uint8 crops (N, S, S, 3), the square about a person's tight box, box_padding times "
     "its longer side. Output: {outputs}. The metadata's 'spcnet' is a JSON object that has "
     "input_size (S), box_padding, the skeleton's joints, and all else of the model."
@@ -38,7 +38,7 @@ def finish(
     finished = with_outputs(model, OUTPUTS[form])
     finished.producer_name = "spcnet"
     finished.producer_version = __version__
-    finished.doc_string = TOLD.format(outputs=OUTPUTS_TOLD[form])
+    finished.doc_string = ABOUT.format(outputs=OUTPUTS_TOLD[form])
     finished.graph.name = card.variant
     del finished.metadata_props[:]
     metadata = {METADATA_KEY: card.to_json(), PRECISION_KEY: "int8" if int8 else "float32"}

@@ -80,10 +80,10 @@ class TorchBackend:
         network = network.to(self.device)
         if not can_fuse(network):
             network = channels_last(network)
-        self.numbers, told = choose_numbers(
+        self.numbers, text = choose_numbers(
             precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
         )
-        self.place = f"{self.device}{told}"
+        self.place = f"{self.device}{text}"
         self.run = make_program(network, self.numbers, consume=True)
         self._network = None if isinstance(self.run, FusedNetwork) else network
 
@@ -140,17 +140,17 @@ class OnnxModel:
         path: of the file.
         runtime: that runs it.
         card: of the file.
-        told: in which numbers it does and why, if they are not the file's own.
+        text: in which numbers it does and why, if they are not the file's own.
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, path: Path, runtime: Runtime, card: ModelCard, told: str = "") -> None:
+    def __init__(self, path: Path, runtime: Runtime, card: ModelCard, text: str = "") -> None:
         self.path = path
         self.runtime = runtime
         self.card = card
         self.numbers = runtime.metadata.get(PRECISION_KEY, "")
-        self.place = f"cpu by {runtime.name} ({self.numbers}){told}"
+        self.place = f"cpu by {runtime.name} ({self.numbers}){text}"
 
     def _run(self, names: list[str], crops: Array) -> list[Array]:
         return self.runtime.run(names, {CROPS: np.ascontiguousarray(crops)})
@@ -234,17 +234,17 @@ def _on_openvino(path: Path, precision: Precision) -> "OnnxHeatmaps | OnnxKeypoi
             return model.keypoints(figures)[0] / model.card.input_size
         return _keypoints(model.maps(figures)[0], model.card)
 
-    numbers, told = choose_numbers(precision, torch.device("cpu"), keypoints)
+    numbers, text = choose_numbers(precision, torch.device("cpu"), keypoints)
     runtime = opened[numbers].runtime if numbers in opened else OpenVino(path, numbers)
-    model = _open_onnx(path, runtime, told)
+    model = _open_onnx(path, runtime, text)
     model.numbers = numbers
     return model
 
 
-def _open_onnx(path: Path, runtime: Runtime, told: str = "") -> "OnnxHeatmaps | OnnxKeypoints":
+def _open_onnx(path: Path, runtime: Runtime, text: str = "") -> "OnnxHeatmaps | OnnxKeypoints":
     card = _read_card(path, runtime)
     form = OnnxHeatmaps if HEATMAPS in runtime.outputs else OnnxKeypoints
-    return form(path, runtime, card, told)
+    return form(path, runtime, card, text)
 
 
 def _read_card(path: Path, runtime: Runtime) -> ModelCard:

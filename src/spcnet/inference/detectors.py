@@ -96,14 +96,14 @@ def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:
     Raises:
         UserError: there are no such arrays.
     """
-    told = "detections must have xyxy of shape (N, 4), and confidence and class_id of (N,) or None"
+    text = "detections must have xyxy of shape (N, 4), and confidence and class_id of (N,) or None"
     try:
         boxes = np.asarray(detections.xyxy, dtype=np.float64)
     except AttributeError:
-        raise UserError(f"{told}; {type(detections).__name__} has no xyxy") from None
+        raise UserError(f"{text}; {type(detections).__name__} has no xyxy") from None
     boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise UserError(f"{told}; got xyxy of shape {boxes.shape}")
+        raise UserError(f"{text}; got xyxy of shape {boxes.shape}")
     scores = np.ones(len(boxes))
     wanted = np.ones(len(boxes), dtype=bool)
     if getattr(detections, "confidence", None) is not None:
@@ -111,14 +111,14 @@ def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:
     if getattr(detections, "class_id", None) is not None:
         wanted = np.asarray(detections.class_id) == person
     if scores.shape != wanted.shape or scores.shape != (len(boxes),):
-        raise UserError(f"{told}; got {len(boxes)} boxes, {scores.shape} and {wanted.shape}")
+        raise UserError(f"{text}; got {len(boxes)} boxes, {scores.shape} and {wanted.shape}")
     return boxes[wanted], scores[wanted]
 
 
 class OnnxDetector:
     """A detector of the YOLO family as an ONNX file; class 0 is the person.
 
-    Three forms of output are told apart by their shape: (1, 4 + classes, N) of the YOLOv8 kind
+    Three forms of output are distinguished by their shape: (1, 4 + classes, N) of the YOLOv8 kind
     (v8 to v11), (1, N, 5 + classes) of the YOLOX kind, with or without its grid decoded, and
     (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last
     take RGB in 0..1, YOLOX takes BGR in 0..255, as they were trained.
@@ -208,9 +208,9 @@ class OnnxDetector:
 
     def _check_classes(self) -> None:
         """Where a model names its classes, as Ultralytics' do, the first must be the person."""
-        told = self._session.get_modelmeta().custom_metadata_map.get("names", "")
+        text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
         try:
-            first = dict(ast.literal_eval(told))[PERSON]
+            first = dict(ast.literal_eval(text))[PERSON]
         except (ValueError, SyntaxError, TypeError, KeyError):
             return
         if first not in ("person", "pedestrian", "human", "people"):

@@ -168,9 +168,9 @@ def calibrate(
         parts.append(judge(found, estimator.skeleton.joints))
         names.append(f"{title}, {found.score.persons} persons")
     peaks, right = (np.concatenate(column) for column in zip(*parts, strict=True))
-    told = (
+    text = (
         f"{'; '.join(names)}; {protocol} at {found.score.threshold:g}, {estimator.testing()}"
         if len(names) > 1
         else f"{names[0]}, {protocol} at {found.score.threshold:g}, {estimator.testing()}"
     )
-    return fit_calibration(peaks, right, told=told), peaks, right
+    return fit_calibration(peaks, right, fitted_on=text), peaks, right

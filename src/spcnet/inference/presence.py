@@ -71,7 +71,7 @@ def fit_presence(card: FinderCard, found: Sequence[FoundPersons], *, alarms: flo
     best = np.array([picture.best for picture in (*peopled, *empty)])
     somebody = np.arange(len(best)) < len(peopled)
     curve: Calibration = fit_calibration(
-        best, somebody, told=f"{len(peopled)} pictures with a person, {len(empty)} without"
+        best, somebody, fitted_on=f"{len(peopled)} pictures with a person, {len(empty)} without"
     )
     # The next of four decimals: what has the very score of an alarm is none.
     threshold = min(1.0, math.floor(threshold_at(found, alarms) * 1e4 + 1) / 1e4)

@@ -84,12 +84,12 @@ def choose_numbers(
         return "fp32", " in fp32, as bf16 is no faster here"
     distances = np.linalg.norm(keypoints("bf16") - keypoints("fp32"), axis=-1)
     moved = float(np.quantile(distances, TRUSTED_SHARE))
-    told = (
+    text = (
         f"{TRUSTED_SHARE:.0%} of {FIGURES} figures' keypoints move by up to {moved:.1%} of the crop"
     )
     if moved > TRUSTED_DISTANCE:
-        return "fp32", f" in fp32, as in bf16 {told}"
-    return "bf16", f" in bf16 ({told})"
+        return "fp32", f" in fp32, as in bf16 {text}"
+    return "bf16", f" in bf16 ({text})"
 
 
 def check_figures(size: int) -> Array:

@@ -252,7 +252,7 @@ class VideoReader:
 
 
 def check_suffix(path: Path) -> None:
-    """See to it that a video of this name can be written.
+    """Check that a video of this name can be written.
 
     Raises:
         UserError: its suffix is not one of `KINDS`; PyAV is not installed, or was built without

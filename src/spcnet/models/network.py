@@ -208,7 +208,7 @@ class PoseNetwork(nn.Module):
 
 
 def check_size(images: Tensor, divisor: int) -> None:
-    """See to it that a network's poolings fit images (B, 3, H, W).
+    """Check that a network's poolings fit images (B, 3, H, W).
 
     Raises:
         ValueError: H or W is not a multiple of the divisor.

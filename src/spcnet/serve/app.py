@@ -126,7 +126,7 @@ def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> Fast
         openapi_extra=QUESTION,
         response_model=Answer,
         responses={
-            status: {"model": Error, "description": told} for status, told in REFUSALS.items()
+            status: {"model": Error, "description": text} for status, text in REFUSALS.items()
         },
     )
     async def poses(request: Request) -> Response:

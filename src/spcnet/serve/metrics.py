@@ -71,8 +71,8 @@ class Metrics:
         """Everything, in the text form of Prometheus."""
         lines: list[str] = []
 
-        def family(name: str, kind: str, told: str, samples: Sequence[str]) -> None:
-            lines.extend([f"# HELP {name} {told}", f"# TYPE {name} {kind}", *samples])
+        def family(name: str, kind: str, text: str, samples: Sequence[str]) -> None:
+            lines.extend([f"# HELP {name} {text}", f"# TYPE {name} {kind}", *samples])
 
         with self._lock:
             labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in self.info.items())
@@ -87,14 +87,14 @@ class Metrics:
                 "spcnet_persons_total", "counter", "Persons in answers.",
                 [f"spcnet_persons_total {self.persons}"],
             )  # fmt: skip
-            for name, told, histogram in (
+            for name, text, histogram in (
                 ("spcnet_request_seconds", "From a request to its answer.", self.seconds),
                 ("spcnet_batch_requests", "Requests in a batch.", self.batch_requests),
                 ("spcnet_batch_persons", "Persons in a batch.", self.batch_persons),
             ):
-                family(name, "histogram", told, histogram.lines(name))
-        for name, (told, value) in self.gauges.items():
-            family(name, "gauge", told, [f"{name} {value():g}"])
+                family(name, "histogram", text, histogram.lines(name))
+        for name, (text, value) in self.gauges.items():
+            family(name, "gauge", text, [f"{name} {value():g}"])
         return "\n".join(lines) + "\n"
 
 

@@ -23,7 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return opened
     except OSError as error:
-        # Its own words, as a host that is not found has no errno; the address is told anyway.
+        # Its own words, as a host that is not found has no errno; the address is named anyway.
         reason = (error.strerror or str(error)).partition(" (while attempting")[0]
         raise UserError(
             f"cannot listen on {host}:{port}: {reason}; --port 0 takes a "

@@ -164,12 +164,12 @@ def _from_form(body: bytes, kind: str) -> Upload:
     return Upload(picture=parts["image"], boxes=boxes, people=people, skeleton=skeleton, **flags)
 
 
-def _not_the_form(told: str) -> Refusal:
+def _not_the_form(text: str) -> Refusal:
     return Refusal(
         422,
         "bad_request",
         "the form has a file image and may have boxes, people, skeleton, heatmaps and attention; "
-        + told,
+        + text,
     )
 
 
@@ -179,7 +179,7 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
     Ready-made form parsers put large files on disk; a photo is to stay in memory.
 
     Raises:
-        Refusal: it is no whole form, or has a part that is unknown or was there before: told at
+        Refusal: it is no whole form, or has a part that is unknown or was there before: refused at
             that part's head, as millions of parts would take long.
     """
     parts: dict[str, list[bytes]] = {}

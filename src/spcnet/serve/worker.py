@@ -48,7 +48,7 @@ class Worker:
     Args:
         estimator: runs in the worker's thread only.
         batch: most persons in a batch; a job with more has one to itself.
-        counted: told of each batch's number of jobs and of persons.
+        counted: called with each batch's number of jobs and of persons.
     """
 
     def __init__(

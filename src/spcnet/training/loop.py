@@ -237,7 +237,7 @@ class Run:
         self.seconds = 0.0  # spent training, over all resumed stretches
         self.began_with: dict[str, Any] | None = None  # the training behind its first weights
         self.scores: list[dict[str, Any]] = []
-        self.window: list[list[float]] = []  # the losses that the log has not told yet
+        self.window: list[list[float]] = []  # the losses that are not in the log yet
         self.skipped = 0  # steps in a row that fp16's gradients were too large for
 
     @property
@@ -690,7 +690,7 @@ class Run:
 
 
 def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) -> None:
-    """See to it that a new run overwrites nothing, and a resumed one has itself to go on with.
+    """Check that a new run overwrites nothing, and a resumed one has itself to go on with.
 
     Raises:
         UserError: it does not.
@@ -720,7 +720,7 @@ def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) ->
 def _check_same_recipe(
     metadata: Mapping[str, str], recipe: Recipe, directory: RunDirectory
 ) -> dict[str, Any]:
-    """See to it that a saved state is of a run by this recipe; new fields have their defaults.
+    """Check that a saved state is of a run by this recipe; new fields have their defaults.
 
     Returns:
         What the state says of its run.
@@ -746,7 +746,7 @@ def _check_same_recipe(
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """See to it that the network of a recipe can be built, takes the input and can be watched.
+    """Check that the network of a recipe can be built, takes the input and can be watched.
 
     Raises:
         UserError: the variant or an argument of it is unknown, the input size does not fit, there
@@ -769,7 +769,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def check_processes(recipe: Recipe, workers: Workers) -> None:
-    """See to it that a recipe fits the processes and their device.
+    """Check that a recipe fits the processes and their device.
 
     Raises:
         UserError: the batch cannot be dealt out, or the device lacks what the recipe asks for.
@@ -818,7 +818,7 @@ def _normalises_one(recipe: Recipe) -> bool:
 
 
 def check_parts(store: Store, holdout: Store) -> None:
-    """See to it that no held-out picture is learned from, by the pictures' names.
+    """Check that no held-out picture is learned from, by the pictures' names.
 
     Raises:
         UserError: the two stores share pictures.
@@ -827,7 +827,7 @@ def check_parts(store: Store, holdout: Store) -> None:
 
 
 def check_disjoint(shared: Sequence[str]) -> None:
-    """See to it that no held-out picture is learned from.
+    """Check that no held-out picture is learned from.
 
     Args:
         shared: names of the pictures that both parts have.

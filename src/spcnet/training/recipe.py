@@ -420,14 +420,14 @@ def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], within: str = "") -> str:
     """The fields in which two recipes differ, in words; empty where they are the same."""
-    told = []
+    parts = []
     for name in {**one, **other}:
         there, here = one.get(name), other.get(name)
         if isinstance(there, dict) and isinstance(here, dict):
-            told.append(differences(there, here, f"{within}{name}."))
+            parts.append(differences(there, here, f"{within}{name}."))
         elif there != here:
-            told.append(f"{within}{name} is {there} there and {here} here")
-    return ", ".join(filter(None, told))
+            parts.append(f"{within}{name} is {there} there and {here} here")
+    return ", ".join(filter(None, parts))
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -136,7 +136,7 @@ class RunDirectory:
                     partial.write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
 
     def check_space(self, size: int) -> None:
-        """See to it that checkpoints of some bytes fit, with a copy of each while it is replaced.
+        """Check that checkpoints of some bytes fit, with a copy of each while it is replaced.
 
         Raises:
             UserError: they do not.

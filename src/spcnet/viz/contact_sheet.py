@@ -154,7 +154,7 @@ def _dot(canvas: Array, at: Array, colour: Colour, *, radius: float) -> None:
 
 
 def _ring(canvas: Array, at: Array, colour: Colour, *, radius: float) -> None:
-    """An occluded joint: hollow, so that it is told from a dot without looking at shades."""
+    """An occluded joint: hollow, so that it differs from a dot without looking at shades."""
     _disc(canvas, at, radius + 1, STYLE.outline)
     _disc(canvas, at, radius, colour)
     _disc(canvas, at, radius - 2, STYLE.outline)

@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 from spcnet.calibration import Reliability
 from spcnet.geometry import Array
 
-# Okabe and Ito's, told apart with any colour vision; grey for their yellow, too faint for a line.
+# Okabe and Ito's, distinct with any colour vision; grey for their yellow, too faint for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 DASHES = ("-", "--", ":", "-.")  # of the first eight curves, the next eight, ...
 INK = "#333333"

@@ -128,7 +128,7 @@ def overlay_levels(crop: Array, attention: Array) -> Array:
         RGB uint8 (H, W, 3).
 
     Raises:
-        UserError: there are more levels than colours that can be told apart.
+        UserError: there are more levels than colours that can be distinguished.
     """
     height, width = crop.shape[:2]
     chosen, lead = choose_level(attention)
@@ -208,7 +208,7 @@ def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
         sizes: side of each level in cells, in the order of the weights.
 
     Raises:
-        UserError: there are more levels than colours that can be told apart.
+        UserError: there are more levels than colours that can be distinguished.
     """
     colours = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in _level_colours(len(sizes))]
     small = (PANEL - GAP) // 2

@@ -24,7 +24,7 @@ LABEL = 2.8  # height of a joint's name over the width of a limb
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How skeletons look; RGB colours of Okabe and Ito, told apart with any colour vision.
+    """How skeletons look; RGB colours of Okabe and Ito, distinct with any colour vision.
 
     Attributes:
         left: colour of the person's left side.
