@@ -27,7 +27,7 @@ VOCABULARY = {
     "calibration",
     "bundled",
 }
-LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints", "scoring"}
+LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints"}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),
     "models": VOCABULARY | {"models"},
@@ -35,13 +35,13 @@ MAY_IMPORT = {
     "metrics": VOCABULARY | {"metrics"},
     "viz": VOCABULARY | {"viz"},
     "checkpoints": VOCABULARY | {"models", "checkpoints"},
-    "scoring": VOCABULARY | {"data", "metrics", "scoring"},
     "training": LIBRARY | {"training"},
     "inference": LIBRARY | {"inference"},
+    "evaluation": LIBRARY | {"training", "inference", "evaluation"},
     "bench": LIBRARY | {"training", "inference", "bench"},
     "export": LIBRARY | {"inference", "export"},
     "serve": LIBRARY | {"inference", "serve"},
-    "cli": LIBRARY | {"training", "inference", "bench", "export", "serve", "cli"},
+    "cli": LIBRARY | {"training", "inference", "evaluation", "bench", "export", "serve", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

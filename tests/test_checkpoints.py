@@ -14,9 +14,9 @@ from spcnet.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from spcnet.cli.unseen import runs_of
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
+from spcnet.evaluation.overlap import runs_of
 from spcnet.files import remove_leftovers
 from spcnet.geometry import IMAGENET_MEAN
 from spcnet.skeletons import LSP14

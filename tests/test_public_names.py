@@ -14,12 +14,14 @@ SIGNATURES = {
         "model='default', *, device='auto', flip=False, scales=None, rotations=None, "
         "refinement=None, batch_size=16, precision='fp32', finder=None"
     ),
-    PoseEstimator.predict: "self, image, boxes=None, *, people='one', skeleton=None",
-    PoseEstimator.predict_many: "self, images, boxes=None, *, people='one', skeleton=None",
+    PoseEstimator.predict: "self, image, boxes=None, *, people='one', skeleton=None, maps=False",
+    PoseEstimator.predict_many: (
+        "self, images, boxes=None, *, people='one', skeleton=None, maps=False"
+    ),
     PoseEstimator.heatmaps: "self, image, box",
     PoseEstimator.attention: "self, image, box",
     PoseEstimator.describe: "self",
-    Pose: "keypoints, scores, box, skeleton",
+    Pose: "keypoints, scores, box, skeleton, maps=None",
     PoseEstimator.view: "self, skeleton",
     Pose.seen_as: "self, skeleton",
     Pose.to_coco: "self, *, image_id=1, annotation_id=1",
@@ -58,7 +60,7 @@ def test_estimators_poses_and_skeletons_have_these_attributes() -> None:
     estimator = PoseEstimator(device="cpu")
     for name in ("card", "skeleton", "device", "network"):
         assert hasattr(estimator, name)
-    assert [field.name for field in fields(Pose)] == ["keypoints", "scores", "box", "skeleton"]
+    assert [field.name for field in fields(Pose)] == ["keypoints", "scores", "box", "skeleton", "maps"]
     for name in ("name", "joints", "limbs", "flip_permutation"):
         assert hasattr(estimator.skeleton, name)
     assert isinstance(estimator.skeleton, Skeleton)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spcnet.data.labels import read_labels
-from spcnet.data.predictions import FLIC_WITHOUT_EYES, align, read_predictions
 from spcnet.errors import UserError
+from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, align, read_predictions
 from spcnet.metrics.protocols import GroundTruth, Score, score
 from spcnet.skeletons import FLIC11
 

@@ -17,9 +17,9 @@ from typing import Any
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.leeds import read_lspet
+from spcnet.evaluation.evaluate import evaluate
+from spcnet.evaluation.sources import PROTOCOL, Source, evaluate_sources, parse_source
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.evaluate import evaluate
-from spcnet.inference.sources import PROTOCOL, Source, evaluate_sources, parse_source
 from spcnet.models.registry import create_model, variant_names
 
 

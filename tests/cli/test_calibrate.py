@@ -7,8 +7,8 @@ from command_line import fails, spcnet
 from PIL import Image
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
-from spcnet.cli.unseen import learned_from
 from spcnet.data.datasets import SyntheticFigures
+from spcnet.evaluation.overlap import learned_from
 
 
 def test_scores_are_fitted_stored_and_drawn(tiny_checkpoint: Path, tmp_path: Path) -> None:

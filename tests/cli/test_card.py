@@ -11,7 +11,7 @@ from PIL import Image
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.cli.card_page import _run
-from spcnet.cli.unseen import runs_of
+from spcnet.evaluation.overlap import runs_of
 
 RUN = {
     "dataset": "synthetic", "images": "1-4", "persons": 4, "seed": 7, "epochs": 2.0,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
+from matlab_files import as_matlab_73
 from test_coco import document, own_row
 from test_flic import example, rows, write_examples
 from test_flic import write_hourglass as write_flic_hourglass
@@ -29,17 +30,6 @@ def write_evaluation(path: Path, count: int = 2) -> Path:
         "headboxes_src": np.ones((2, 2, count)),
     }
     scipy.io.savemat(path, content)
-    return path
-
-
-def as_matlab_73(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    """HDF5 behind MATLAB's 512 bytes, the axes reversed as MATLAB writes them."""
-    with h5py.File(path, "w", userblock_size=512) as file:
-        for name, array in arrays.items():
-            file[name] = array.T
-    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
-    with path.open("r+b") as stream:
-        stream.write(header)
     return path
 
 

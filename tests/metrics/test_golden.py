@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spcnet.data.labels import read_labels
-from spcnet.data.predictions import align, read_predictions
+from spcnet.evaluation.predictions import align, read_predictions
 from spcnet.metrics.protocols import GroundTruth, score
 
 pytest.importorskip("h5py")

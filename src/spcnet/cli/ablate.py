@@ -13,8 +13,8 @@ import typer
 from spcnet.cli.console import StopWish, check_style, replacing, say, stop_wish, table
 from spcnet.cli.options import DEVICE
 from spcnet.cli.train import MAX_MINUTES, OVERRIDES, STOPPING, count_persons, train_by
-from spcnet.cli.unseen import shared_pictures
 from spcnet.errors import UserError
+from spcnet.evaluation.overlap import shared_pictures
 
 if TYPE_CHECKING:
     from spcnet.heatmaps import Refinement
@@ -219,8 +219,8 @@ class _ScoredPersons:
     def write(self, run_dir: Path, plan: "Recipe", device: str) -> "Score":
         """Score a trained run."""
         from spcnet.data.datasets import open_dataset
+        from spcnet.evaluation.evaluate import evaluate
         from spcnet.inference.estimator import PoseEstimator
-        from spcnet.inference.evaluate import evaluate
         from spcnet.training.run_dir import MODEL
 
         score = evaluate(

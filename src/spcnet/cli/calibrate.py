@@ -7,8 +7,8 @@ import typer
 
 from spcnet.cli.console import prepare_output, say, table
 from spcnet.cli.options import DATASET, DEVICE, FORCE, ROOT, TRAINED
-from spcnet.cli.unseen import learned_from
 from spcnet.errors import UserError
+from spcnet.evaluation.overlap import learned_from
 
 
 def calibrate(
@@ -47,9 +47,9 @@ def calibrate(
     from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
     from spcnet.data.annotations import Dataset
     from spcnet.data.datasets import default_crop, default_protocol, open_dataset
+    from spcnet.evaluation.calibrate import calibrate as fit
+    from spcnet.evaluation.sources import PROTOCOL, parse_source
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.judge import calibrate as fit
-    from spcnet.inference.sources import PROTOCOL, parse_source
 
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: a model's name ends in .safetensors")

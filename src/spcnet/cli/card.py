@@ -64,10 +64,10 @@ def card(
     from spcnet.calibration import auroc, reliability
     from spcnet.cli.card_page import Measured, write_page
     from spcnet.cli.figure import draw_runs
-    from spcnet.cli.unseen import learned_from
     from spcnet.data.datasets import default_protocol, default_split, open_dataset
+    from spcnet.evaluation.calibrate import judge, presence
+    from spcnet.evaluation.overlap import learned_from
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.judge import judge, presence
     from spcnet.viz.curves import draw_reliability
 
     if output.suffix != ".md":
@@ -93,7 +93,7 @@ def card(
     tests: list[Tested] = []
     for estimator in (plain, mirrored, turned):
         tests.append(_test(estimator, dataset, root, split, protocol))
-    from spcnet.inference.sources import evaluate_sources, parse_source
+    from spcnet.evaluation.sources import evaluate_sources, parse_source
 
     sources = {
         estimator.testing(): [
@@ -137,8 +137,8 @@ def _test(
 ) -> "Tested":
     from spcnet.cli.card_page import Tested
     from spcnet.data.datasets import default_crop, open_dataset
-    from spcnet.inference.evaluate import evaluate
-    from spcnet.inference.judge import by_torso
+    from spcnet.evaluation.calibrate import by_torso
+    from spcnet.evaluation.evaluate import evaluate
 
     opened = open_dataset(dataset, root, split)
     with progress(f"persons, {estimator.testing()}", len(opened)) as report:
@@ -161,8 +161,8 @@ def _failures(estimator: "PoseEstimator", labels: Path) -> "Array":
 
     from spcnet.data.crops import extract_crop
     from spcnet.data.datasets import open_pictures
+    from spcnet.evaluation.evaluate import predict_dataset
     from spcnet.geometry import apply_affine, crop_affine, square_of_box
-    from spcnet.inference.evaluate import predict_dataset
     from spcnet.viz.contact_sheet import contact_sheet, draw_labels
 
     opened = open_pictures("coco", labels, "all")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spcnet.cli.console import table
-from spcnet.cli.unseen import runs_of
+from spcnet.evaluation.evaluate import Evaluation
+from spcnet.evaluation.overlap import runs_of
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.evaluate import Evaluation
 from spcnet.metrics.breakdown import Group
 from spcnet.metrics.peers import NOTE, PEERS
 from spcnet.metrics.peers import PROTOCOL as PEERS_PROTOCOL

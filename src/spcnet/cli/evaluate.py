@@ -30,7 +30,7 @@ from spcnet.cli.options import (
     SCALES,
 )
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
-from spcnet.cli.unseen import learned_from
+from spcnet.evaluation.overlap import learned_from
 from spcnet.inference.precision import Precision
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ def evaluate(
         default_split,
         open_dataset,
     )
-    from spcnet.data.predictions import Predictions, check_writable_format, write_predictions
     from spcnet.data.regions import check_rule
+    from spcnet.evaluation.evaluate import evaluate as score_model
+    from spcnet.evaluation.predictions import Predictions, check_writable_format, write_predictions
+    from spcnet.evaluation.scoring import score_predictions
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.evaluate import evaluate as score_model
     from spcnet.metrics.paper import comparison
-    from spcnet.scoring import score_predictions
 
     if predictions is not None:
         check_writable_format(predictions)
@@ -192,7 +192,7 @@ def evaluate(
     }
     groups = []
     if by_torso:
-        from spcnet.inference.judge import by_torso as score_groups
+        from spcnet.evaluation.calibrate import by_torso as score_groups
 
         groups = score_groups(found, estimator.skeleton.joints)
         how["by_torso"] = [asdict(group) for group in groups if group.persons]
@@ -229,8 +229,8 @@ def _score_sources(
     """Print a line for each data set, and their mean."""
     import json
 
+    from spcnet.evaluation.sources import PROTOCOL, evaluate_sources, parse_source
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.sources import PROTOCOL, evaluate_sources, parse_source
     from spcnet.metrics.kinds import KINDS
 
     wrong = KINDS[1:]
@@ -274,7 +274,7 @@ def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator
     from spcnet.data.mpii import RELEASE, annolist_index, read_release
     from spcnet.data.mpii import submission as submitted
     from spcnet.errors import UserError
-    from spcnet.inference.evaluate import predict_dataset
+    from spcnet.evaluation.evaluate import predict_dataset
     from spcnet.skeletons import MPII16
 
     persons = open_pictures("mpii", root, "test")

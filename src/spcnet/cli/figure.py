@@ -163,8 +163,8 @@ def curves(
     """
     import numpy as np
 
+    from spcnet.evaluation.scoring import curves_of_predictions
     from spcnet.metrics.protocols import find_rule
-    from spcnet.scoring import curves_of_predictions
     from spcnet.viz.curves import draw_threshold_curves
 
     prepare_figure(output, force=force)
@@ -203,9 +203,9 @@ def reliability(
     """
     from spcnet.calibration import reliability as count
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
+    from spcnet.evaluation.calibrate import judge
+    from spcnet.evaluation.evaluate import evaluate
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.evaluate import evaluate
-    from spcnet.inference.judge import judge
     from spcnet.viz.curves import draw_reliability
 
     prepare_figure(output, force=force)

@@ -52,9 +52,9 @@ def finder(
     """
     from spcnet.checkpoints import load_finder, save_checkpoint
     from spcnet.data.datasets import open_pictures
+    from spcnet.evaluation.finders import find_in, fit_presence
+    from spcnet.evaluation.sources import parse_source
     from spcnet.inference.finder import Finder
-    from spcnet.inference.presence import find_in, fit_presence
-    from spcnet.inference.sources import parse_source
     from spcnet.metrics.boxes import recall_by_height, tradeoff
 
     if output is not None and output.suffix != ".safetensors":

@@ -13,7 +13,7 @@ from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures
-    from spcnet.data.predictions import Predictions
+    from spcnet.evaluation.predictions import Predictions
     from spcnet.skeletons import Skeleton
 
 PREDICTIONS = typer.Argument(
@@ -81,8 +81,8 @@ def score(
         split=split, index_base=index_base, axes=axes, key=key, joints=joints,
     )  # fmt: skip
 
+    from spcnet.evaluation.scoring import score_predictions
     from spcnet.metrics.paper import comparison
-    from spcnet.scoring import score_predictions
 
     result = score_predictions(
         found, labels, protocol=protocol, threshold=threshold, stored_reference=stored_reference
@@ -117,7 +117,7 @@ def read_both(
     from dataclasses import replace
 
     from spcnet.data.labels import read_labels
-    from spcnet.data.predictions import FLIC_WITHOUT_EYES, read_predictions
+    from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions
     from spcnet.skeletons import FLIC11, SKELETONS
 
     labels = read_labels(ground_truth, split)

@@ -7,9 +7,9 @@ from pathlib import Path
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.datasets import default_crop, open_pictures
 from spcnet.errors import UserError
+from spcnet.evaluation.calibrate import in_order
+from spcnet.evaluation.evaluate import predict_dataset
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.evaluate import predict_dataset
-from spcnet.inference.judge import in_order
 from spcnet.metrics.breakdown import Group, score_sources
 from spcnet.metrics.kinds import KINDS, kinds_of
 from spcnet.metrics.protocols import GroundTruth, find_rule

@@ -10,8 +10,8 @@ from PIL import Image
 from spcnet.calibration import auroc
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.errors import UserError
+from spcnet.evaluation.calibrate import presence
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.judge import presence
 from spcnet.skeletons import LSP14, Skeleton
 
 

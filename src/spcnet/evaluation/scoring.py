@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.predictions import Predictions, align
 from spcnet.errors import UserError
+from spcnet.evaluation.predictions import Predictions, align
 from spcnet.geometry import Array
 from spcnet.metrics.oks import Detections, Persons, coco_oks
 from spcnet.metrics.protocols import Curves, GroundTruth, Score, find_rule, score, score_curves

@@ -8,8 +8,8 @@ from conftest import dot_picture
 from PIL import Image
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.evaluation.evaluate import evaluate
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.evaluate import evaluate
 from spcnet.metrics.protocols import find_rule
 from spcnet.skeletons import BODY19, COCO17, FLIC11, LSP14, MPII16, Skeleton
 

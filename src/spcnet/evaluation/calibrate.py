@@ -10,9 +10,9 @@ from spcnet.calibration import Calibration, fit_calibration
 from spcnet.data.annotations import Dataset
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
+from spcnet.evaluation.evaluate import Evaluation, evaluate
 from spcnet.geometry import Array, box_of_points, square_of_box
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.evaluate import Evaluation, evaluate
 from spcnet.metrics.breakdown import Group, score_by_torso, torso_columns
 from spcnet.metrics.protocols import GroundTruth, find_rule, joint_errors
 from spcnet.skeletons import Skeleton

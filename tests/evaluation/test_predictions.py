@@ -9,11 +9,12 @@ import pytest
 import scipy.io
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_labels import as_matlab_73
+from matlab_files import as_matlab_73
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.leeds import lsp_labels
-from spcnet.data.predictions import (
+from spcnet.errors import UserError
+from spcnet.evaluation.predictions import (
     FLIC_WITHOUT_EYES,
     FORMATS,
     Predictions,
@@ -21,7 +22,6 @@ from spcnet.data.predictions import (
     read_predictions,
     write_predictions,
 )
-from spcnet.errors import UserError
 from spcnet.skeletons import COCO17, FLIC11, LSP14, MPII16, Skeleton
 
 h5py = pytest.importorskip("h5py")

@@ -7,13 +7,13 @@ from itertools import groupby, islice
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
-from spcnet.data.predictions import Predictions
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.errors import UserError
+from spcnet.evaluation.predictions import Predictions
+from spcnet.evaluation.scoring import check_joints, score_predictions
 from spcnet.geometry import Array, box_overlaps
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.protocols import Score
-from spcnet.scoring import check_joints, score_predictions
 
 Batches = Iterator[tuple[Array, Array, list[Annotation]]]  # keypoints, scores, whose they are
 
