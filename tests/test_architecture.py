@@ -27,11 +27,12 @@ VOCABULARY = {
     "calibration",
     "bundled",
 }
-LIBRARY = VOCABULARY | {"models", "data", "metrics", "viz", "checkpoints"}
+LIBRARY = VOCABULARY | {"models", "media", "data", "metrics", "viz", "checkpoints"}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),
     "models": VOCABULARY | {"models"},
-    "data": VOCABULARY | {"data"},
+    "media": VOCABULARY | {"media"},
+    "data": VOCABULARY | {"media", "data"},
     "metrics": VOCABULARY | {"metrics"},
     "viz": VOCABULARY | {"viz"},
     "checkpoints": VOCABULARY | {"models", "checkpoints"},
@@ -85,7 +86,7 @@ def test_module_imports_only_what_its_tier_may(module: Path) -> None:
     ("module", "source", "wrong"),
     [
         ("geometry.py", "from spcnet.models.network import PoseNetwork", True),
-        ("data/crops.py", "def f():\n    import spcnet.metrics.pck", True),
+        ("media/crops.py", "def f():\n    import spcnet.metrics.pck", True),
         ("viz/skeletons.py", "from spcnet import data", True),
         ("viz/skeletons.py", "import spcnet", True),
         ("models/network.py", "from ..training import loop", True),

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spcnet.data.crops import extract_crop
 from spcnet.geometry import (
     Array,
     apply_affine,
@@ -17,6 +16,7 @@ from spcnet.geometry import (
     invert_affine,
     square_of_box,
 )
+from spcnet.media.crops import extract_crop
 from spcnet.skeletons import SKELETONS, Skeleton
 
 any_pace = settings(deadline=None)  # the first example is slow

@@ -60,7 +60,13 @@ def test_estimators_poses_and_skeletons_have_these_attributes() -> None:
     estimator = PoseEstimator(device="cpu")
     for name in ("card", "skeleton", "device", "network"):
         assert hasattr(estimator, name)
-    assert [field.name for field in fields(Pose)] == ["keypoints", "scores", "box", "skeleton", "maps"]
+    assert [field.name for field in fields(Pose)] == [
+        "keypoints",
+        "scores",
+        "box",
+        "skeleton",
+        "maps",
+    ]
     for name in ("name", "joints", "limbs", "flip_permutation"):
         assert hasattr(estimator.skeleton, name)
     assert isinstance(estimator.skeleton, Skeleton)

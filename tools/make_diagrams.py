@@ -18,11 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, FancyBboxPatch, Rectangle
 
-from spcnet.data.images import read_image
 from spcnet.geometry import apply_affine, crop_affine, square_of_box
 from spcnet.heatmaps import decode, pixels_to_cells
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.views import cut_out
+from spcnet.media.images import read_image
 from spcnet.viz.skeletons import draw_skeleton
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spcnet.data.images import read_image
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.media.images import read_image
 from spcnet.viz.skeletons import draw_skeleton
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

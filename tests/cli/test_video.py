@@ -26,10 +26,10 @@ from spcnet.cli.console import progress
 from spcnet.cli.main import app
 from spcnet.cli.video import video
 from spcnet.cli.webcam import webcam
-from spcnet.data.images import read_image
 from spcnet.errors import UserError
 from spcnet.inference.video import FramePoses
-from spcnet.inference.video_files import VideoReader, VideoWriter
+from spcnet.media.images import read_image
+from spcnet.media.video_files import VideoReader, VideoWriter
 
 COMMAND = [sys.executable, "-m", "spcnet"]
 

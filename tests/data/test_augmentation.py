@@ -12,7 +12,6 @@ from spcnet.data.augmentation import (
     _draw,
     make_batch,
 )
-from spcnet.data.crops import extract_crop
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.leeds import read_lspet
 from spcnet.data.opinions import LEAST
@@ -26,6 +25,7 @@ from spcnet.geometry import (
     invert_affine,
     square_of_box,
 )
+from spcnet.media.crops import extract_crop
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
 WILD = Augmentation(full_circle_probability=0.5, shift=0.1, brightness=0.2, contrast=0.3)

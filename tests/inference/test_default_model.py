@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import EXAMPLES
 
-from spcnet.data.images import read_image
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.media.images import read_image
 
 
 @pytest.fixture(scope="module")

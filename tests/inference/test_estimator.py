@@ -10,12 +10,12 @@ from PIL import Image
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
-from spcnet.data.images import read_reduced
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.finder import Finder
 from spcnet.inference.pose import CONFIDENT, Pose, coco_document
+from spcnet.media.images import read_reduced
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
 DOTS = Skeleton("dots", ("left_dot", "right_dot"), (("left_dot", "right_dot"),))

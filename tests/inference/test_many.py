@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spcnet.data.images import read_image
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.inference import estimator as estimator_module
@@ -15,6 +14,7 @@ from spcnet.inference import many
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.many import Failed, Predicted, predict_files
 from spcnet.inference.pose import CocoCollection, Pose, coco_document
+from spcnet.media.images import read_image
 from spcnet.skeletons import LSP14
 
 WHOLE = [[0, 0, 30, 30]]

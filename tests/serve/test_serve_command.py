@@ -21,8 +21,8 @@ from conftest import EXAMPLES
 from PIL import Image
 
 from spcnet.cli.serve import serve
-from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
+from spcnet.media.limits import MAX_PIXELS
 from spcnet.serve.limits import Limits
 from spcnet.serve.server import listen, url
 from spcnet.viz.skeletons import Style, _thickness

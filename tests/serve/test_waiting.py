@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from serving import POISON, Stub, app_of, picture
 
-from spcnet.data.images import decode_image
+from spcnet.media.images import decode_image
 from spcnet.serve.budget import Budget
 from spcnet.serve.metrics import Histogram
 from spcnet.serve.service import DECODERS

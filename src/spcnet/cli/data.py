@@ -355,7 +355,7 @@ def _samples(
     """Persons in some order, with their pictures; counts those that have to be passed over."""
     from spcnet.data.annotations import AnnotatedPictures
     from spcnet.data.datasets import SyntheticFigures
-    from spcnet.data.images import read_image
+    from spcnet.media.images import read_image
 
     for n in order:
         if isinstance(dataset, SyntheticFigures):
@@ -389,8 +389,8 @@ def _tile(
     from PIL import Image
 
     from spcnet.data.annotations import JointState
-    from spcnet.data.crops import extract_crop
     from spcnet.geometry import apply_affine, crop_affine
+    from spcnet.media.crops import extract_crop
     from spcnet.viz.contact_page import Entry
     from spcnet.viz.contact_sheet import draw_labels
 

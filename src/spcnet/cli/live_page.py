@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from spcnet.errors import UserError
-from spcnet.inference.camera import PATIENCE, Latest
+from spcnet.media.camera import PATIENCE, Latest
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array

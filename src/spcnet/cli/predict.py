@@ -208,7 +208,7 @@ def _jobs_of_folder(folder: Path, *, recursive: bool) -> tuple[list[_Job], list[
 
     What this command wrote itself, into the folder or below it, is none of its pictures.
     """
-    from spcnet.inference.folders import find_pictures
+    from spcnet.media.folders import find_pictures
 
     found, unreadable = find_pictures(folder, recursive=recursive, passed_over=is_result)
     jobs = [

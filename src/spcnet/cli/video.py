@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.video import FramePoses
-    from spcnet.inference.video_files import VideoReader, VideoWriter
+    from spcnet.media.video_files import VideoReader, VideoWriter
     from spcnet.skeletons import Skeleton
 
 OUTPUT = typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
@@ -78,7 +78,7 @@ def video(
 
     Example: spcnet video dance.mp4 -o out.mp4
     """
-    from spcnet.inference.video_files import VideoReader
+    from spcnet.media.video_files import VideoReader
 
     output, json_path = _targets(source, output, json_path)
     boxes = [parse_box(text) for text in box or []] or None
@@ -180,7 +180,7 @@ def _targets(
     Raises:
         UserError: one of them would take another's place, or is no kind of video we write.
     """
-    from spcnet.inference.video_files import check_suffix
+    from spcnet.media.video_files import check_suffix
 
     if json_path not in (None, STDOUT) and not json_path.suffix:
         raise typer.BadParameter(
@@ -247,7 +247,7 @@ def _open_writer(
     stack: ExitStack, output: Path | None, reader: "VideoReader"
 ) -> "VideoWriter | None":
     """The video to write, with the sound of the one that is read where it can hold it."""
-    from spcnet.inference.video_files import VideoWriter
+    from spcnet.media.video_files import VideoWriter
 
     if output is None:
         return None

@@ -27,7 +27,7 @@ from spcnet.inference.precision import Precision
 if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.video import FramePoses
-    from spcnet.inference.video_files import VideoWriter
+    from spcnet.media.video_files import VideoWriter
 
 TICK = Fraction(1, 90_000)  # of a second
 
@@ -60,10 +60,10 @@ def webcam(
 
     Example: spcnet webcam --smooth
     """
-    from spcnet.inference.camera import camera_pictures, newest, played_pictures
+    from spcnet.media.camera import camera_pictures, newest, played_pictures
 
     if output is not None:
-        from spcnet.inference.video_files import check_suffix
+        from spcnet.media.video_files import check_suffix
 
         check_suffix(output)
         refuse_same([("the video to play", source), ("-o", output)])
@@ -116,7 +116,7 @@ def _until_fault(frames: "Iterable[FramePoses]", faults: list[UserError]) -> "It
 
 
 def _start_recording(stack: ExitStack, output: Path, first: "Array") -> "VideoWriter":
-    from spcnet.inference.video_files import VideoWriter
+    from spcnet.media.video_files import VideoWriter
 
     partial = stack.enter_context(replacing(output))
     return stack.enter_context(VideoWriter(partial, output.suffix, first.shape[:2], time_base=TICK))

@@ -159,7 +159,7 @@ class AnnotatedPictures:
 
     def samples(self) -> Iterator[tuple[Array, Annotation]]:
         """Every person with the picture, RGB uint8 (H, W, 3); a picture is read once in a row."""
-        from spcnet.data.images import read_image
+        from spcnet.media.images import read_image
 
         last: tuple[Path, Array] | None = None
         for annotation in self.annotations:

@@ -22,12 +22,12 @@ from spcnet.data.annotations import AnnotatedPictures, Annotation, find_labels, 
 from spcnet.data.coco import read_coco
 from spcnet.data.datasets import DatasetInfo, dataset_info
 from spcnet.data.flic import examples_labels, flic_hourglass_labels
-from spcnet.data.images import read_image
 from spcnet.data.leeds import LSP_SPLITS, LSPET_SPLITS, lsp_labels, lspet_labels
 from spcnet.data.mpii import JSON_NAMES, RELEASE, hourglass_labels, json_labels, release_labels
 from spcnet.data.regions import region_rule
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
+from spcnet.media.images import read_image
 
 EXAMPLES = 5  # of each finding; a report names these and counts the rest
 SMALLEST_CROP = 8.0  # pixels: below, a crop shows nobody

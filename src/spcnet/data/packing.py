@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from spcnet.data.annotations import Dataset
-from spcnet.data.crops import reduce_by_area
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.data.store import FORMAT, VERSION, Persons
 from spcnet.errors import UserError
 from spcnet.files import whole_folder
 from spcnet.geometry import Array, apply_affine, compose_affines
+from spcnet.media.crops import reduce_by_area
 from spcnet.skeletons import COCO17
 
 SHARD_BYTES = 56_000_000

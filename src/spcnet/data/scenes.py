@@ -65,8 +65,8 @@ def pack_scenes(
     Raises:
         UserError: the folder exists or cannot be written, or a picture cannot be read.
     """
-    from spcnet.data.crops import reduce_by_area
-    from spcnet.data.images import read_image
+    from spcnet.media.crops import reduce_by_area
+    from spcnet.media.images import read_image
 
     rows: list[dict[str, Any]] = []
     with whole_folder(Path(folder)) as partial:
@@ -258,7 +258,7 @@ def _placed(pixels: Array, affine: Array, window: tuple[int, int, int, int]) -> 
     """What of a picture is in a window of the canvas: (4, h, w) RGB in 0..1, and its mask."""
     scale = float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
     if scale < 0.5:
-        from spcnet.data.crops import reduce_by_area  # the one place where training needs OpenCV
+        from spcnet.media.crops import reduce_by_area  # the one place where training needs OpenCV
 
         pixels, reduce = reduce_by_area(np.ascontiguousarray(pixels), 0.7 / scale)
         affine = _after(affine, reduce)

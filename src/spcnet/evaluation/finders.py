@@ -9,9 +9,9 @@ import numpy as np
 from spcnet.calibration import Calibration, fit_calibration
 from spcnet.checkpoints import FinderCard
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.images import read_image
 from spcnet.errors import UserError
 from spcnet.inference.finder import LEAST, Finder
+from spcnet.media.images import read_image
 from spcnet.metrics.boxes import FoundPersons, threshold_at
 
 

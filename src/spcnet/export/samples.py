@@ -7,11 +7,11 @@ import numpy as np
 
 from spcnet.checkpoints import ModelCard
 from spcnet.data.annotations import AnnotatedPictures, Dataset
-from spcnet.data.crops import extract_crop
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.errors import UserError
 from spcnet.geometry import Array, crop_affine
+from spcnet.media.crops import extract_crop
 
 FIGURES = 3
 NOISE = 2

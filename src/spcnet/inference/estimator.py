@@ -12,14 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from spcnet.checkpoints import find_weights
-from spcnet.data.crops import extract_crop
-from spcnet.data.images import (
-    ReducedPicture,
-    read_image,
-    read_reduced,
-    rgb_from_array,
-    rgb_from_pil,
-)
 from spcnet.errors import UserError
 from spcnet.geometry import (
     SHARPEST,
@@ -44,6 +36,14 @@ from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.inference.pose import Maps, Pose
 from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
+from spcnet.media.crops import extract_crop
+from spcnet.media.images import (
+    ReducedPicture,
+    read_image,
+    read_reduced,
+    rgb_from_array,
+    rgb_from_pil,
+)
 from spcnet.models.network import PoseNetwork
 from spcnet.skeletons import SKELETONS, Skeleton
 

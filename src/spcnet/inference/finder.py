@@ -12,13 +12,13 @@ from torch import Tensor
 from spcnet.boxmaps import find_peaks
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import load_finder
-from spcnet.data.crops import OUTSIDE
 from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import nms
 from spcnet.inference.method import PersonSource, digest_of
 from spcnet.inference.programs import make_program
+from spcnet.media.crops import OUTSIDE
 from spcnet.models.network import PoseNetwork, channels_last
 
 OVERLAP = 0.55  # intersection over union above which two boxes are of one person

@@ -8,12 +8,12 @@ from typing import TypeAlias, TypeVar
 
 from numpy.typing import ArrayLike
 
-from spcnet.data.images import ReducedPicture, read_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import People, Pixels, PoseEstimator, check_boxes
 from spcnet.inference.pose import Pose
+from spcnet.media.images import ReducedPicture, read_image
 from spcnet.skeletons import Skeleton
 
 GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted together, about

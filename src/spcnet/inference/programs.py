@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spcnet.data.crops import extract_crop
 from spcnet.data.synthetic import render_figure
 from spcnet.devices import give_back_memory, has_bfloat16
 from spcnet.errors import UserError
 from spcnet.geometry import Array, crop_affine
 from spcnet.inference.precision import Precision
+from spcnet.media.crops import extract_crop
 from spcnet.models.fused import DTYPES, FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork
 

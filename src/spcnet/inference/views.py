@@ -1,9 +1,9 @@
 """What a network sees of a person, beside what it says: for the panels of `spcnet.viz`."""
 
-from spcnet.data.crops import extract_crop
 from spcnet.geometry import Array, apply_affine, crop_affine, square_of_box
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.pose import Pose
+from spcnet.media.crops import extract_crop
 from spcnet.viz.panels import PANEL, LevelView, View
 
 

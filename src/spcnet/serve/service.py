@@ -12,11 +12,11 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from spcnet import __version__
-from spcnet.data.formats import TooManyPixels
-from spcnet.data.images import NotAPicture, count_pixels, decode_image
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import check_boxes
+from spcnet.media.formats import TooManyPixels
+from spcnet.media.images import NotAPicture, count_pixels, decode_image
 from spcnet.serve.budget import Budget
 from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
 from spcnet.serve.maps import encode_maps

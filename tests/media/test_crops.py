@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from spcnet.data.crops import OUTSIDE, extract_crop, reduce_by_area
 from spcnet.geometry import (
     SHARPEST,
     apply_affine,
@@ -10,6 +9,7 @@ from spcnet.geometry import (
     crop_affine,
     invert_affine,
 )
+from spcnet.media.crops import OUTSIDE, extract_crop, reduce_by_area
 
 NOISE = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
 

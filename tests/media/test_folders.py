@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from spcnet.errors import UserError
-from spcnet.inference.folders import find_pictures
+from spcnet.media.folders import find_pictures
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_read_stops_no_other(
             raise PermissionError(13, "Permission denied")
         return listdir(path)
 
-    monkeypatch.setattr("spcnet.inference.folders.os.listdir", refuse)
+    monkeypatch.setattr("spcnet.media.folders.os.listdir", refuse)
     paths, unreadable = find_pictures(tmp_path, recursive=True)
     assert [path.as_posix() for path in paths] == ["a.png", "zoo/c.png"]
     assert unreadable == [f"{tmp_path / 'shut'}: cannot be read: Permission denied"]

@@ -7,7 +7,7 @@ import pytest
 from making_videos import make_video, plain_pictures
 
 from spcnet.errors import UserError
-from spcnet.inference.camera import Latest, newest, played_pictures
+from spcnet.media.camera import Latest, newest, played_pictures
 
 GREY = np.zeros((2, 2, 3), dtype=np.uint8)
 

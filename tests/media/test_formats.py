@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spcnet.data import formats
-from spcnet.data.images import read_image
 from spcnet.errors import UserError
+from spcnet.media import formats
+from spcnet.media.images import read_image
 
 HEIC = b"\x00\x00\x00\x18ftypheic"
 JXL = b"\x00\x00\x00\x0cJXL \r\n\x87\n"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from making_videos import make_video, plain_pictures
 
-from spcnet.inference.containers import missing_bytes
+from spcnet.media.containers import missing_bytes
 
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from spcnet.data.formats import TooManyPixels
-from spcnet.data.images import (
+from spcnet.errors import UserError
+from spcnet.geometry import apply_affine
+from spcnet.media.formats import TooManyPixels
+from spcnet.media.images import (
     NotAPicture,
     count_pixels,
     decode_image,
@@ -16,8 +18,6 @@ from spcnet.data.images import (
     rgb_from_array,
     rgb_from_pil,
 )
-from spcnet.errors import UserError
-from spcnet.geometry import apply_affine
 
 COLOURS = np.array(
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [200, 100, 50], [0, 0, 0]]],
@@ -189,7 +189,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(
 ) -> None:
     path = tmp_path / "bomb.png"
     Image.fromarray(COLOURS).save(path)
-    monkeypatch.setattr("spcnet.data.images.MAX_PIXELS", 5)
+    monkeypatch.setattr("spcnet.media.images.MAX_PIXELS", 5)
     with pytest.raises(UserError, match="3 x 2"):
         read_image(path)
 

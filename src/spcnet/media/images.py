@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from spcnet.data.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_pixels
-from spcnet.data.limits import MAX_PIXELS
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.media.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_pixels
+from spcnet.media.limits import MAX_PIXELS
 
 SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
 

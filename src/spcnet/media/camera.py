@@ -11,7 +11,7 @@ import cv2
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.inference.video_files import VideoReader
+from spcnet.media.video_files import VideoReader
 
 T = TypeVar("T")
 Pictures: TypeAlias = Generator[Array, None, None]

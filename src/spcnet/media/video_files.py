@@ -20,7 +20,7 @@ import numpy as np
 
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
-from spcnet.inference.containers import missing_bytes
+from spcnet.media.containers import missing_bytes
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoFrame, VideoStream

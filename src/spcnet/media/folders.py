@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from spcnet.data.formats import RAW_SUFFIXES
 from spcnet.errors import UserError
+from spcnet.media.formats import RAW_SUFFIXES
 
 # fmt: off
 PICTURE_SUFFIXES = RAW_SUFFIXES | {

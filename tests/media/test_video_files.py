@@ -10,7 +10,7 @@ from conftest import EXAMPLES
 from making_videos import make_sound, make_video, packets, plain_pictures
 
 from spcnet.errors import UserError
-from spcnet.inference.video_files import KINDS, VideoReader, VideoWriter, check_suffix
+from spcnet.media.video_files import KINDS, VideoReader, VideoWriter, check_suffix
 
 UNEVEN = [0, 33, 67, 70, 200, 201, 350, 777, 800, 1234]
 

@@ -1,0 +1,1 @@
+"""Pictures, crops, videos, cameras and folders: what comes in and goes out."""
