@@ -30,8 +30,8 @@ from spcnet.bench.inference import memory, picture_file, save_untrained
 from spcnet.bench.turns import take_turns
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.media.images import decode_image
-from spcnet.models.fused import FusedNetwork
 from spcnet.models.registry import create_model
+from spcnet.runtime.fused import FusedNetwork
 from spcnet.viz.speeds import Growth, draw_growth
 
 LARGE = "spcnet_s8_w256"

@@ -19,8 +19,8 @@ import torch
 
 from spcnet.bench.turns import take_turns
 from spcnet.data.synthetic import render_figure
-from spcnet.inference.backends import TorchBackend
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.runtime.backends import TorchBackend
 
 PICTURE = render_figure(0).image
 SIDE = float(max(PICTURE.shape[:2]))

@@ -21,11 +21,11 @@ from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.geometry import Array, square_of_box
 from spcnet.heatmaps import cells_to_pixels, decode
-from spcnet.inference.backends import TorchBackend
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.precision import Precision
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model
+from spcnet.runtime.backends import TorchBackend
+from spcnet.runtime.precision import Precision
 from spcnet.skeletons import MPII16
 
 OURS = "crop to keypoints"

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from spcnet.bench.turns import further, take_turns
 from spcnet.bench.usual import UsualNetwork
 from spcnet.devices import has_bfloat16
-from spcnet.inference.programs import make_program
-from spcnet.models.fused import DTYPES
 from spcnet.models.network import PoseNetwork
 from spcnet.models.summary import count_gmac
+from spcnet.runtime.fused import DTYPES
+from spcnet.runtime.programs import make_program
 
 USUAL = "8-stack hourglass of the usual kind"
 USUAL_SIZE = 256  # pixels

@@ -11,7 +11,7 @@ import typer
 from spcnet.cli.console import progress, say, table
 from spcnet.cli.figure import prepare_figure, save_figure
 from spcnet.cli.options import DEVICE, FORCE, PRECISION
-from spcnet.inference.precision import Precision
+from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.models.network import PoseNetwork

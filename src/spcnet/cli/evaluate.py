@@ -31,7 +31,7 @@ from spcnet.cli.options import (
 )
 from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.evaluation.overlap import learned_from
-from spcnet.inference.precision import Precision
+from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator

@@ -39,7 +39,7 @@ from spcnet.cli.run_records import RunRecord, forget
 from spcnet.cli.words import persons_in_words
 from spcnet.errors import UserError
 from spcnet.inference.method import Method, PersonSource, digest_of
-from spcnet.inference.precision import Precision
+from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.detectors import PersonDetector

@@ -9,8 +9,8 @@ import typer
 from spcnet.cli.console import say
 from spcnet.cli.options import MODEL, PRECISION, RUNNER
 from spcnet.errors import needs_extra
-from spcnet.inference.precision import Precision
 from spcnet.media.limits import MAX_PIXELS
+from spcnet.runtime.precision import Precision
 from spcnet.serve.limits import Limits
 
 DEFAULTS = Limits()

@@ -32,7 +32,7 @@ from spcnet.cli.options import (
     parse_box,
 )
 from spcnet.errors import UserError
-from spcnet.inference.precision import Precision
+from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array

@@ -22,7 +22,7 @@ from spcnet.cli.options import (
 )
 from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
-from spcnet.inference.precision import Precision
+from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array

@@ -12,9 +12,9 @@ from spcnet.errors import UserError
 from spcnet.export.graph import CropsToKeypoints, with_outputs
 from spcnet.geometry import Array
 from spcnet.heatmaps import cells_to_pixels, decode, gather_mass
-from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
-from spcnet.inference.onnx_sessions import open_session
 from spcnet.models.network import PoseNetwork
+from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
+from spcnet.runtime.onnx_sessions import open_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -15,8 +15,8 @@ from spcnet.calibration import Calibration
 from spcnet.checkpoints import ModelCard
 from spcnet.errors import needs_extra
 from spcnet.heatmaps import activate, cells_to_pixels, decode
-from spcnet.inference.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
 from spcnet.models.network import PoseNetwork
+from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spcnet.geometry import Array
 from spcnet.heatmaps import flip_heatmaps, turn_heatmaps
-from spcnet.inference.backends import Backend
+from spcnet.runtime.backends import Backend
 from spcnet.skeletons import Skeleton
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_overlaps
-from spcnet.inference.onnx_sessions import open_session
+from spcnet.runtime.onnx_sessions import open_session
 
 KINDS = ("auto", "yolov8", "yolox")
 

@@ -29,12 +29,10 @@ from spcnet.heatmaps import (
     decode,
 )
 from spcnet.inference.augmented import averaged_maps
-from spcnet.inference.backends import OnnxKeypoints, TorchBackend, open_backend
 from spcnet.inference.detectors import PersonDetector, main_person
 from spcnet.inference.finder import Finder
 from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.inference.pose import Maps, Pose
-from spcnet.inference.precision import Precision
 from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
 from spcnet.media.crops import extract_crop
 from spcnet.media.images import (
@@ -45,6 +43,8 @@ from spcnet.media.images import (
     rgb_from_pil,
 )
 from spcnet.models.network import PoseNetwork
+from spcnet.runtime.backends import OnnxKeypoints, TorchBackend, open_backend
+from spcnet.runtime.precision import Precision
 from spcnet.skeletons import SKELETONS, Skeleton
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Array

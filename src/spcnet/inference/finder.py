@@ -17,9 +17,9 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import nms
 from spcnet.inference.method import PersonSource, digest_of
-from spcnet.inference.programs import make_program
 from spcnet.media.crops import OUTSIDE
 from spcnet.models.network import PoseNetwork, channels_last
+from spcnet.runtime.programs import make_program
 
 OVERLAP = 0.55  # intersection over union above which two boxes are of one person
 MOST = 100  # persons of a picture

@@ -9,7 +9,7 @@ import torch
 
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
-from spcnet.inference.onnx_sessions import open_session
+from spcnet.runtime.onnx_sessions import open_session
 
 OPENVINO = "openvino"  # a device's name, for want of a better place
 OPENVINO_NUMBERS = {"fp32": "f32", "bf16": "bf16"}

@@ -12,7 +12,7 @@ from spcnet.data.synthetic import render_figure
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.onnx_sessions import open_session
+from spcnet.runtime.onnx_sessions import open_session
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -11,9 +11,9 @@ from spcnet.data.synthetic import render_figure
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.heatmaps import activate
-from spcnet.inference import backends, programs
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.network import PoseNetwork
+from spcnet.runtime import backends, programs
 
 BOX = [30, 20, 120, 140]
 IMAGE = render_figure(1).image

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from spcnet.devices import has_bfloat16
-from spcnet.inference.programs import make_program
-from spcnet.models import fused
-from spcnet.models.fused import FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model, variant_names
 from spcnet.models.selective import SumFusion
+from spcnet.runtime import fused
+from spcnet.runtime.fused import FusedNetwork, can_fuse
+from spcnet.runtime.programs import make_program
 
 
 def trained(variant: str, **arguments: int | str) -> PoseNetwork:

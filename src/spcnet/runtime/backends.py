@@ -16,11 +16,11 @@ from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.heatmaps import activate, cells_to_pixels, decode
-from spcnet.inference.precision import Precision
-from spcnet.inference.programs import check_figures, choose_numbers, make_program
-from spcnet.inference.runtimes import OPENVINO, OnnxRuntime, OpenVino, Runtime
-from spcnet.models.fused import FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork, channels_last
+from spcnet.runtime.fused import FusedNetwork, can_fuse
+from spcnet.runtime.onnx_runtimes import OPENVINO, OnnxRuntime, OpenVino, Runtime
+from spcnet.runtime.precision import Precision
+from spcnet.runtime.programs import check_figures, choose_numbers, make_program
 
 # The input and the outputs of ONNX files.
 CROPS, KEYPOINTS, SCORES, HEATMAPS = "crops", "keypoints", "scores", "heatmaps"
@@ -34,7 +34,7 @@ class Backend(Protocol):
         card: of the network.
         device: where its heatmaps are.
         place: device and runtime in words.
-        numbers: that it runs in: of `spcnet.models.fused.DTYPES`, or of an ONNX file.
+        numbers: that it runs in: of `spcnet.runtime.fused.DTYPES`, or of an ONNX file.
     """
 
     card: ModelCard

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spcnet.models.bottlenecks import Bottleneck, DilatedBottleneckA, DilatedBottleneckB
-from spcnet.models.fused_convolutions import Convolution, Maker
 from spcnet.models.hourglass import DilatedHourglass, Hourglass, Level
 from spcnet.models.network import Feedback, PoseNetwork, Stack, Stem, check_size
 from spcnet.models.selective import (
@@ -26,6 +25,7 @@ from spcnet.models.selective import (
     InformationDistribution,
     SumFusion,
 )
+from spcnet.runtime.fused_convolutions import Convolution, Maker
 
 FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
 PACKED_BYTES = 64 * 2**20  # of kernels: up to here a network's are kept in other layouts as well

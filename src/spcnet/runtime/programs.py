@@ -11,10 +11,10 @@ from spcnet.data.synthetic import render_figure
 from spcnet.devices import give_back_memory, has_bfloat16
 from spcnet.errors import UserError
 from spcnet.geometry import Array, crop_affine
-from spcnet.inference.precision import Precision
 from spcnet.media.crops import extract_crop
-from spcnet.models.fused import DTYPES, FusedNetwork, can_fuse
 from spcnet.models.network import PoseNetwork
+from spcnet.runtime.fused import DTYPES, FusedNetwork, can_fuse
+from spcnet.runtime.precision import Precision
 
 # "auto" takes bf16 where so many of the keypoints of some rendered figures move by no more.
 FIGURES = 8

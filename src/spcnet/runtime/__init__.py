@@ -1,0 +1,1 @@
+"""What runs a network: torch, plain or fused, onnxruntime, OpenVINO."""
