@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.inference.boxes import People, check_boxes
 from spcnet.inference.detectors import PersonDetector
-from spcnet.inference.estimator import People, Pixels, PoseEstimator, check_boxes
+from spcnet.inference.estimator import Pixels, PoseEstimator
 from spcnet.inference.pose import Pose
 from spcnet.media.images import ReducedPicture, read_image
 from spcnet.skeletons import Skeleton

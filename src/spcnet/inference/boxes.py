@@ -1,0 +1,60 @@
+"""Person boxes and whom of several persons is meant, checked once where they come in."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+
+People: TypeAlias = Literal["one", "all"]
+
+
+def check_people(people: str) -> None:
+    """Check that it says whom of several persons is meant.
+
+    Raises:
+        UserError: it does not.
+    """
+    if people not in get_args(People):
+        raise UserError(f"people must be one of {', '.join(get_args(People))}, got {people!r}")
+
+
+def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
+    """Person boxes as (N, 4) float64.
+
+    Args:
+        boxes: (N, 4) x0, y0, x1, y1 in pixels.
+        shape: of the picture, its height and width first.
+
+    Raises:
+        UserError: they have another shape, are not finite, empty, or lie outside the picture.
+    """
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"boxes must be numbers x0, y0, x1, y1, got {boxes!r}") from None
+    if array.size == 0:
+        return np.empty((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UserError(
+            f"boxes must be a list of [x0, y0, x1, y1] with shape (N, 4), got {array.shape}"
+        )
+    height, width = shape[:2]
+    for box in array:
+        x0, y0, x1, y1 = box
+        shown = ",".join(f"{side:g}" for side in box)
+        if not np.isfinite(box).all():
+            raise UserError(f"box {shown} is not finite: it must be four numbers x0,y0,x1,y1")
+        if x1 <= x0 or y1 <= y0:
+            raise UserError(f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
+        if x1 < -0.5 or y1 < -0.5 or x0 > width - 0.5 or y0 > height - 0.5:
+            raise UserError(f"box {shown} lies outside the picture of {width} x {height} pixels")
+        if max(x1 - x0, y1 - y0) > 100 * max(width, height):
+            raise UserError(
+                f"box {shown} is over a hundred times as large as the picture of "
+                f"{width} x {height} pixels"
+            )
+    return array
