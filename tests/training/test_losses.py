@@ -192,6 +192,30 @@ def test_a_teacher_has_its_share_of_every_kind_of_loss() -> None:
         assert value(0.25).tolist() == pytest.approx((0.75 * plain + 0.25 * all_taught).tolist())
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "softmax", "softmax_absent"])
+def test_a_teacher_has_a_share_of_each_person_and_of_the_joints_that_it_knows(kind: str) -> None:
+    options = {"kind": kind, "sigma": 1.0, "stride": 4}
+    outputs = [torch.cat([logits_of(CELLS), logits_of(FAR)]).clamp_min(-20)]
+    points, both = POINTS.repeat(2, 1, 1), BOTH.repeat(2, 1)
+    places = FAR_SHARE.repeat(2, 1, 1, 1)
+
+    def value(taught: Taught | None, rows: slice = slice(None)) -> torch.Tensor:
+        return heatmap_loss(  # type: ignore[arg-type]
+            [output[rows] for output in outputs], points[rows], both[rows], taught=taught, **options
+        )
+
+    shares = torch.tensor([0.0, 1.0])
+    first = value(None, slice(0, 1))
+    second = value(Taught(places[1:], 1.0), slice(1, 2))
+    assert value(Taught(places, shares)).tolist() == pytest.approx(((first + second) / 2).tolist())
+    # Of a teacher of the second joint alone, the first has its labels.
+    alone = value(Taught(places[:, 1:], 1.0, joints=[1]))
+    plain, everything = value(None), value(Taught(places, 1.0))
+    assert not torch.allclose(everything, plain)
+    only = value(Taught(places[:, :1], 1.0, joints=[0]))
+    assert (alone + only).tolist() == pytest.approx((plain + everything).tolist())
+
+
 def test_a_lesson_is_the_cross_entropy_to_what_the_teacher_saw() -> None:
     options = {"sigma": 1.0, "stride": 4, "taught": Taught(FAR_SHARE, 1.0)}
     flat = [torch.zeros_like(TARGET)]

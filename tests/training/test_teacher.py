@@ -10,9 +10,9 @@ from test_loop import recipe
 
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.augmentation import make_batch
-from spcnet.data.store import PackedStore
+from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
-from spcnet.skeletons import LSP14, MPII16
+from spcnet.skeletons import BODY19, COCO17, LSP14
 from spcnet.training.loop import train
 from spcnet.training.teacher import Teacher
 
@@ -70,8 +70,25 @@ def test_a_network_learns_what_its_teacher_sees(
     assert lessons[1] - entropy < 0.75 * (lessons[0] - entropy)
 
 
+def test_a_teacher_may_know_some_of_the_joints_and_teach_some_of_the_persons(
+    figures: PackedStore, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    teacher = Teacher(str(tiny_checkpoint), skeleton=BODY19, device=torch.device("cpu"))
+    assert [BODY19.joints[n] for n in teacher.joints] == list(LSP14.joints)
+    store = JoinedStores([figures, figures], skeleton=BODY19, taught=[0.75, None])
+    batch = make_batch(store, np.array([0, len(figures)]), size=64)
+    assert batch.taught[0] == 0.75 and batch.taught[1].isnan()
+    plan = recipe(
+        loss={"kind": "softmax", "teacher": str(tiny_checkpoint), "teacher_share": 0.0},
+        data={"dataset": "synthetic", "skeleton": "body19"},
+        training={"epochs": 1},
+    )
+    _, card = load_checkpoint(train(plan, store, tmp_path / "run"))
+    assert card.skeleton == BODY19
+
+
 def test_a_teacher_of_other_joints_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"loss\.teacher: .* predicts 'lsp14'.*'mpii16'"):
-        Teacher(str(tiny_checkpoint), skeleton=MPII16, device=torch.device("cpu"))
+    with pytest.raises(UserError, match=r"loss\.teacher: .* predicts 'lsp14'.*'coco17'"):
+        Teacher(str(tiny_checkpoint), skeleton=COCO17, device=torch.device("cpu"))
     with pytest.raises(UserError, match="no such file"):
         Teacher("gone.safetensors", skeleton=LSP14, device=torch.device("cpu"))

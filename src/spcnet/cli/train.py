@@ -188,6 +188,7 @@ def _open_stores(
             skeleton=skeleton or open_store(data.parts[0]).skeleton,
             shares=[part.share for part in parts],
             doubts=[part.doubt for part in parts],
+            taught=[part.taught for part in parts],
             titles=[part.title for part in parts],
         )
 

@@ -98,6 +98,7 @@ class Batch:
         trust: (B, K) float32, how probable it is that this is right: 1 of a label.
         seconds: (B, K, 3) float32, a second opinion on labels: a point in crop pixels, and how
             probable it was, before anything was seen, that it is right in place of the label.
+        taught: (B,) float32, a teacher's share of the loss; NaN where the store says nothing.
     """
 
     images: Tensor
@@ -106,6 +107,7 @@ class Batch:
     absent: Tensor
     trust: Tensor
     seconds: Tensor
+    taught: Tensor
 
 
 def generator(*, seed: int, epoch: int, person: int, stream: int = 0) -> np.random.Generator:
@@ -170,6 +172,7 @@ def make_batch(
         absent=stack("absent"),
         trust=stack("trust").to(images),
         seconds=stack("seconds").to(images),
+        taught=torch.from_numpy(store.taught[persons]).to(images),
     )
 
 

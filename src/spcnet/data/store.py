@@ -79,6 +79,10 @@ class Store(Protocol):
         """Of each person the share of labels believed to be wrong where an opinion differs."""
 
     @property
+    def taught(self) -> Array:
+        """Of each person a teacher's share of the loss; NaN where nothing is said of it."""
+
+    @property
     def pictures(self) -> set[str]:
         """The pictures' names, each with its data set's."""
 
@@ -164,6 +168,11 @@ class PackedStore:
         return np.zeros(len(self))
 
     @property
+    def taught(self) -> Array:
+        """Nothing is said of a teacher."""
+        return np.full(len(self), np.nan)
+
+    @property
     def pictures(self) -> set[str]:
         """The pictures' names, each with its data set's."""
         return {f"{self.dataset}/{key}" for key in self.persons.keys.tolist()}
@@ -231,6 +240,7 @@ class JoinedStores:
             that divide the rest by their numbers of persons; by default all do.
         doubts: for each store the share of its labels that are believed to be wrong where an
             opinion differs from them; by default none.
+        taught: for each store a teacher's share of its persons' loss, or None.
         titles: what the stores are called; by default as their data sets. One that stands twice
             is counted on: "coco", "coco 2".
 
@@ -246,6 +256,7 @@ class JoinedStores:
         skeleton: Skeleton | None = None,
         shares: Sequence[float | None] | None = None,
         doubts: Sequence[float] | None = None,
+        taught: Sequence[float | None] | None = None,
         titles: Sequence[str] | None = None,
     ) -> None:
         self.stores = list(stores)
@@ -268,6 +279,10 @@ class JoinedStores:
         )
         sizes = [len(store) for store in self.stores]
         self.doubts = np.repeat(doubts or [0.0] * len(sizes), sizes)
+        shares_taught = [
+            np.nan if share is None else share for share in taught or [None] * len(sizes)
+        ]
+        self.taught = np.repeat(shares_taught, sizes)
         self._begins = np.cumsum([0, *sizes])
         self._draws = _draws(sizes, shares or [None] * len(sizes))
 

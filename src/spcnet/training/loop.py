@@ -409,7 +409,8 @@ class Run:
         with autocast(recipe, self.device):
             if self.teacher is not None:
                 cells = images.shape[-1] // PoseNetwork.stride
-                taught = Taught(self.teacher.look(images, cells=cells), recipe.loss.teacher_share)
+                share = batch.taught.nan_to_num(recipe.loss.teacher_share)
+                taught = Taught(self.teacher.look(images, cells=cells), share, self.teacher.joints)
             outputs = self.forward(images)
         doubts = None
         if recipe.data.believes_opinions:

@@ -18,11 +18,22 @@ class Taught:
     Attributes:
         places: (B, K, H, W) probabilities of the cells; what they lack of 1 is "not in the
             picture".
-        share: of the loss that is the teacher's; it is asked of joints without labels too.
+        share: of the loss that is the teacher's, of all persons or (B,) of each; it is asked of
+            joints without labels too.
+        joints: channels of the network whose maps these are; by default all in order.
     """
 
     places: Tensor
-    share: float
+    share: float | Tensor
+    joints: Sequence[int] | None = None
+
+    def into(self, labels: Tensor, lessons: Tensor) -> Tensor:
+        """Losses (O, B, K) of the labels with the lessons' share (O, B, J) of the taught joints."""
+        share = self.share[:, None].to(labels) if isinstance(self.share, Tensor) else self.share
+        taught = slice(None) if self.joints is None else list(self.joints)
+        mixed = labels.clone()
+        mixed[..., taught] = (1 - share) * labels[..., taught] + share * lessons.to(labels)
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -96,12 +107,12 @@ def heatmap_loss(
     if kind == "gaussian":
         target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
         target = target * (~gone)[..., None, None]
-        losses = _squared_errors(raw, target, annotated)
-        if taught is None:
-            return losses
-        lesson = taught.places * (2 * math.pi * sigma**2)
-        lessons = _squared_errors(raw, lesson, torch.ones_like(annotated))
-        return torch.lerp(losses, lessons.to(losses), taught.share)
+        losses = annotated * _squared_errors(raw, target)  # (O, B, K)
+        if taught is not None:
+            own = raw if taught.joints is None else raw[:, :, list(taught.joints)]
+            lesson = taught.places * (2 * math.pi * sigma**2)
+            losses = taught.into(losses, _squared_errors(own, lesson))
+        return losses.sum((-1, -2)) / annotated.numel()
     knows_absent = kind == "softmax_absent"
 
     def shares(of: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,20 +137,19 @@ def heatmap_loss(
             second, there = shares(pixels_to_cells(doubts.points, stride), gone)
             doubts = replace(doubts, second=doubts.second * (there | knows_absent))
         entropies = _forgiving(places, share, known, noise or CERTAIN, doubts, second)
-    losses = (known * entropies).sum((-1, -2)) / known.numel()  # (O,)
-    if taught is None:
-        return losses
-    lesson = taught.places.flatten(-2).to(places)
-    if knows_absent:
-        lesson = torch.cat([lesson, 1 - lesson.sum(-1, keepdim=True)], dim=-1).clamp_min(0)
-    lessons = -(lesson * places).sum((-1, -2, -3)) / known.numel()
-    return torch.lerp(losses, lessons.to(losses), taught.share)
+    losses = known * entropies  # (O, B, K)
+    if taught is not None:
+        lesson = taught.places.flatten(-2).to(places)
+        if knows_absent:
+            lesson = torch.cat([lesson, 1 - lesson.sum(-1, keepdim=True)], dim=-1).clamp_min(0)
+        own = places if taught.joints is None else places[:, :, list(taught.joints)]
+        losses = taught.into(losses, -(lesson * own).sum(-1))
+    return losses.sum((-1, -2)) / known.numel()
 
 
-def _squared_errors(raw: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Half the mean squared errors (O,) of joints that count, (B, K)."""
-    weight = counted.to(target)[..., None, None]
-    return 0.5 * (weight * (raw - target) ** 2).sum((-1, -2, -3, -4)) / target.numel()
+def _squared_errors(raw: Tensor, target: Tensor) -> Tensor:
+    """Half the mean squared errors (O, B, K) over the cells."""
+    return 0.5 * ((raw - target) ** 2).mean((-1, -2))
 
 
 def _forgiving(

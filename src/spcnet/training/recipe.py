@@ -99,6 +99,7 @@ class MoreData(Section):
     share: float | None = Field(None, gt=0, le=1, description="as `data.share`")
     opinions: str | None = Field(None, description="as `data.opinions`")
     doubt: float = Field(0, ge=0, lt=1, description="as `data.doubt`")
+    taught: float | None = Field(None, ge=0, le=1, description="as `data.taught`")
     complete: bool = Field(False, description="as `data.complete`")
 
     @property
@@ -150,6 +151,13 @@ class DataSection(Section):
         description="share of labels believed to be wrong where an opinion differs; "
         "for the softmax kinds",
     )
+    taught: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of its persons' loss that asks for what loss.teacher sees; by default "
+        "loss.teacher_share",
+    )
     complete: bool = Field(
         False, description="whether every person in its pictures has a box, for `task: finder`"
     )
@@ -157,7 +165,7 @@ class DataSection(Section):
     more: list[MoreData] = Field(
         [],
         description="further data sets to learn from, each with `dataset`, `root`, `split`, "
-        "`holdout`, `crop`, `share`, `opinions`, `doubt`, `complete`",
+        "`holdout`, `crop`, `share`, `opinions`, `doubt`, `taught`, `complete`",
     )
 
     @property

@@ -19,25 +19,30 @@ class Teacher:
 
     Args:
         name: a model with weights, or a ``.safetensors``.
-        skeleton: of the labels; the teacher's has to be the same.
+        skeleton: of the labels.
         device: where the crops are.
 
+    Attributes:
+        joints: channels of the labels' joints that the teacher knows, in the order of its maps.
+
     Raises:
-        UserError: there is no such model, or it predicts other joints.
+        UserError: there is no such model, or it predicts a joint that the labels do not have.
     """
 
     def __init__(self, name: str, *, skeleton: Skeleton, device: torch.device) -> None:
         network, self.card = load_checkpoint(weights_of("loss.teacher", name))
-        if self.card.skeleton.joints != skeleton.joints:
+        own = self.card.skeleton.joints
+        if not set(own) <= set(skeleton.joints):
             raise UserError(
                 f"loss.teacher: {name} predicts {self.card.skeleton.name!r}, and the data are "
                 f"annotated with {skeleton.name!r}"
             )
+        self.joints = [skeleton.index(joint) for joint in own]
         self.network = channels_last(network.to(device)).eval()
 
     @torch.no_grad()
     def look(self, images: Tensor, *, cells: int) -> Tensor:
-        """Probabilities of the cells of a map, (B, K, cells, cells); their sum is at most 1.
+        """Probabilities of the cells of its maps, (B, J, cells, cells); their sum is at most 1.
 
         Args:
             images: (B, 3, S, S), normalised as for training; another size than the teacher's own
