@@ -96,6 +96,8 @@ class FinderCard:
         arguments: overrides of the variant's arguments.
         input_size: longer side of a picture as the network takes it, pixels.
         threshold: least score of a person.
+        present: least product of that score and the mean of a pose's joint scores from which
+            somebody is there; 0 where it was not fitted.
         presence: from the score of the surest box to the probability that somebody is there.
         mean, std: of the normalised input, RGB in 0..1.
         training, scores, version, licence: as of `ModelCard`.
@@ -105,6 +107,7 @@ class FinderCard:
     arguments: dict[str, Any]
     input_size: int
     threshold: float
+    present: float = 0.0
     presence: Calibration | None = None
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD

@@ -47,7 +47,7 @@ class Stub:
         of_image = self.find(image)[1] if boxes is None else boxes
         return next(self._poses([image], [of_image]))
 
-    def find(self, image: np.ndarray, people: str = "one") -> tuple[np.ndarray, np.ndarray]:
+    def find(self, image: np.ndarray, people: str = "one") -> tuple[np.ndarray, Any]:
         """The whole picture is one person, its left half another; a black one shows nobody."""
         height, width = image.shape[:2]
         found = [[0, 0, width - 1, height - 1], [0, 0, width / 2, height - 1]]

@@ -125,6 +125,8 @@ def levels(
     given = _read_given(box, boxes)
     prepare_figure(output, force=force)
 
+    import numpy as np
+
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.views import level_view
     from spcnet.models.summary import level_sizes
@@ -132,6 +134,9 @@ def levels(
 
     estimator = PoseEstimator(model, device=device)
     say(f"model {estimator.describe()}")
+    estimator.attention(
+        np.zeros((8, 8, 3), np.uint8), [0, 0, 7, 7]
+    )  # or the error that it has none
     rows = [
         level_view(estimator, person.picture, pose)
         for person in _persons(images, given, estimator)
@@ -426,8 +431,7 @@ def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> I
             try:
                 of_picture = given(path)
                 if of_picture is None:
-                    _, boxes = locator.find(picture)
-                    found = list(boxes)
+                    found = [pose.box for pose in locator.predict(picture)]
                 else:
                     found = list(check_boxes(of_picture, picture.shape))
             except UserError as error:

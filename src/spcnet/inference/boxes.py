@@ -1,6 +1,7 @@
 """Person boxes and whom of several persons is meant, checked once where they come in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -8,8 +9,40 @@ from numpy.typing import ArrayLike
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.inference.detectors import main_person
 
 People: TypeAlias = Literal["one", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Whom a finder saw in a picture, before poses say who is there.
+
+    Attributes:
+        boxes: (N, 4) x0, y0, x1, y1 in pixels of the upright picture.
+        scores: (N,) in [0, 1].
+        people: whether the main person is wanted, or all.
+        present: least product of a score and the mean of the joints' scores of who is there.
+    """
+
+    boxes: Array
+    scores: Array
+    people: People
+    present: float = 0.0
+
+    def who(self, joints: Array, shape: Sequence[int]) -> list[int]:
+        """Numbers of those who are there: the main person, or all, surest first.
+
+        Args:
+            joints: (N,) mean of the joints' scores of each.
+            shape: of the picture, its height and width first.
+        """
+        presence = self.scores * joints
+        there = np.flatnonzero(presence >= self.present)
+        if self.people == "all" or len(there) < 2:
+            order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
+            return order
+        return [int(there[main_person(self.boxes[there], presence[there], shape)])]
 
 
 def check_people(people: str) -> None:

@@ -74,12 +74,18 @@ def main_person(boxes: Array, scores: Array, shape: Sequence[int]) -> int:
         scores: (N,).
         shape: of the picture, its height and width first.
     """
+    return int(np.argmax(main_ranks(boxes, scores, shape)))
+
+
+def main_ranks(boxes: Array, scores: Array, shape: Sequence[int]) -> Array:
+    """How much each of several persons (N,) is the main one: sure, large, and near the middle."""
     height, width = shape[:2]
     sides = boxes[:, 2:] - boxes[:, :2]
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     away = (middles - np.array([width - 1, height - 1]) / 2) / max(width, height)
     near = np.exp(-2 * (away**2).sum(axis=1))
-    return int(np.argmax(scores * np.sqrt(sides.prod(axis=1)) * near))
+    ranks: Array = scores * np.sqrt(sides.prod(axis=1)) * near
+    return ranks
 
 
 def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:

@@ -29,8 +29,8 @@ from spcnet.heatmaps import (
     decode,
 )
 from spcnet.inference.augmented import averaged_maps
-from spcnet.inference.boxes import People, check_boxes, check_people
-from spcnet.inference.detectors import PersonDetector, main_person
+from spcnet.inference.boxes import People, Sightings, check_boxes, check_people
+from spcnet.inference.detectors import PersonDetector, main_ranks
 from spcnet.inference.finder import Finder
 from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.inference.pose import Maps, Pose
@@ -53,6 +53,8 @@ Pixels: TypeAlias = Array | ReducedPicture  # of a picture that was read
 
 T = TypeVar("T")
 
+SIGHTED = 0.1  # score of a sighting that poses then decide on
+CANDIDATES = 3  # sightings of which poses say which is the main person
 FINDING = 640  # pixels of a picture's longer side, at least, in which a finder looks for persons
 
 NO_AUGMENTATION = "no test-time augmentation"
@@ -273,7 +275,7 @@ class PoseEstimator:
     def predict_many(
         self,
         images: Iterable[Picture | ReducedPicture],
-        boxes: Iterable[ArrayLike | None] | None = None,
+        boxes: Iterable[ArrayLike | Sightings | None] | None = None,
         *,
         people: People = "one",
         skeleton: str | Skeleton | None = None,
@@ -283,7 +285,7 @@ class PoseEstimator:
 
         Args:
             images: as for `predict`, or what `read` gave; read only as far as the batches need.
-            boxes: for each picture its boxes, or None where there are none.
+            boxes: for each picture its boxes, or what `find` gave, or None where there are none.
             people: as for `predict`.
             skeleton: as for `predict`.
             maps: as for `predict`.
@@ -300,15 +302,25 @@ class PoseEstimator:
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
         for group in _groups(_pairs(images, boxes), self.batch_size):
-            pictures, given = [], []
+            pictures, given, seen = [], [], []
             for image, of_image in group:
+                sightings: Sightings | None = None
                 if of_image is None:
-                    picture, of_image = self.find(image, people)
+                    picture, sightings = self.find(image, people)
+                elif isinstance(of_image, Sightings):
+                    picture, sightings = self.read(image), of_image
                 else:
                     picture = self.read(image, of_image)
+                    given.append(check_boxes(of_image, picture.shape))
+                if sightings is not None:
+                    given.append(sightings.boxes)
                 pictures.append(picture)
-                given.append(check_boxes(of_image, picture.shape))
-            for poses in self._predict_group(pictures, given, maps=maps):
+                seen.append(sightings)
+            found = self._predict_group(pictures, given, maps=maps)
+            for poses, sightings, picture in zip(found, seen, pictures, strict=True):
+                if sightings is not None:
+                    joints = np.array([pose.scores.mean() for pose in poses])
+                    poses = [poses[n] for n in sightings.who(joints, picture.shape)]
                 yield [pose.seen_as(view) for pose in poses]
 
     def read(self, image: Picture | ReducedPicture, boxes: ArrayLike | None = None) -> Pixels:
@@ -336,8 +348,10 @@ class PoseEstimator:
 
         return read_reduced(image, spare)
 
-    def find(self, image: Picture | ReducedPicture, people: People = "one") -> tuple[Pixels, Array]:
-        """A picture as `predict` sees it, and the boxes of the persons whom the finder sees.
+    def find(
+        self, image: Picture | ReducedPicture, people: People = "one"
+    ) -> tuple[Pixels, Sightings]:
+        """A picture as `predict` sees it, and whom the finder sees; poses say who of them is there.
 
         The file of a JPEG is decoded no larger than the finder needs, and once more only where
         persons are so small that their crops need more.
@@ -347,7 +361,8 @@ class PoseEstimator:
             people: ``"one"``, the main person, or ``"all"``.
 
         Returns:
-            The picture, and boxes (N, 4) in pixels of the upright picture, surest first.
+            The picture, and sightings in pixels of the upright picture, surest first; where the
+            main person is wanted, a few that may be it.
 
         Raises:
             UserError: the picture cannot be read.
@@ -357,21 +372,23 @@ class PoseEstimator:
             picture = read_reduced(image, lambda shape: max(shape) / FINDING)
         else:
             picture = self.read(image)
-        if not isinstance(picture, ReducedPicture):
-            return picture, self._boxes_in(picture, self.finder, people)
-        corners = self._boxes_in(picture.pixels, self.finder, people).reshape(-1, 2, 2)
-        boxes = apply_affine(picture.to_picture, corners).reshape(-1, 4)
-        if not isinstance(image, ReducedPicture) and picture.to_picture[0, 0] > self._spare(boxes):
-            picture = self.read(image, boxes)
-        return picture, boxes
-
-    @staticmethod
-    def _boxes_in(pixels: Array, finder: PersonDetector, people: People) -> Array:
-        """The boxes (N, 4) of the main person, or of all, in RGB uint8 pixels (H, W, 3)."""
-        boxes, scores = finder.detect(pixels)
-        if people == "one" and len(boxes) > 1:
-            boxes = boxes[[main_person(boxes, scores, pixels.shape)]]
-        return boxes
+        pixels = picture.pixels if isinstance(picture, ReducedPicture) else picture
+        present = self.finder.present if isinstance(self.finder, Finder) else 0.0
+        if isinstance(self.finder, Finder) and present and self.calibration is not None:
+            ((boxes, scores),) = self.finder.detect_many([pixels], least=SIGHTED)
+        else:  # scores of joints that are no probabilities do not say who is there
+            (boxes, scores), present = self.finder.detect(pixels), 0.0
+        if people == "one" and len(boxes) > CANDIDATES:
+            rank = main_ranks(boxes, scores, pixels.shape)
+            best = np.sort(np.argsort(-rank, kind="stable")[:CANDIDATES])
+            boxes, scores = boxes[best], scores[best]
+        if isinstance(picture, ReducedPicture):
+            corners = apply_affine(picture.to_picture, boxes.reshape(-1, 2, 2))
+            boxes = corners.reshape(-1, 4)
+            fresh = not isinstance(image, ReducedPicture)
+            if fresh and picture.to_picture[0, 0] > self._spare(boxes):
+                picture = self.read(image, boxes)
+        return picture, Sightings(boxes, scores, people, present)
 
     def _spare(self, boxes: ArrayLike) -> float:
         """How many times smaller a picture may be read for the crops of some boxes (N, 4)."""
@@ -587,8 +604,8 @@ def load_picture(image: Picture) -> Array:
 
 
 def _pairs(
-    images: Iterable[T], boxes: Iterable[ArrayLike | None] | None
-) -> Iterator[tuple[T, ArrayLike | None]]:
+    images: Iterable[T], boxes: Iterable[ArrayLike | Sightings | None] | None
+) -> Iterator[tuple[T, ArrayLike | Sightings | None]]:
     """Every picture with its boxes."""
     if boxes is None:
         yield from ((image, None) for image in images)
@@ -600,8 +617,8 @@ def _pairs(
 
 
 def _groups(
-    pairs: Iterable[tuple[T, ArrayLike | None]], size: int
-) -> Iterator[list[tuple[T, ArrayLike | None]]]:
+    pairs: Iterable[tuple[T, ArrayLike | Sightings | None]], size: int
+) -> Iterator[list[tuple[T, ArrayLike | Sightings | None]]]:
     """Consecutive groups of at most `size`, read lazily."""
     iterator = iter(pairs)
     while group := list(itertools.islice(iterator, size)):

@@ -52,6 +52,7 @@ class Finder:
         self.threshold = self.card.threshold if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
             raise UserError(f"threshold must lie between 0 and 1, got {self.threshold:g}")
+        self.present = self.card.present
         self.device = find_device(device)
         self._divisor = network.divisor
         self._run = make_program(channels_last(network.to(self.device)), "fp32", consume=True)

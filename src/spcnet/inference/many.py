@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.inference.boxes import People, check_boxes
+from spcnet.inference.boxes import People, Sightings, check_boxes
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import Pixels, PoseEstimator
 from spcnet.inference.pose import Pose
@@ -60,7 +60,7 @@ class _Read:
     path: str
     picture: Pixels
     whole: Array | None
-    boxes: Array | None
+    boxes: Array | Sightings | None
 
     def held(self) -> int:
         """Pixels in memory, about."""
@@ -107,18 +107,19 @@ def predict_files(
 
     def read(path: str) -> _Read | Failed:
         try:
-            boxes: ArrayLike | None = None
+            boxes: ArrayLike | Sightings | None = None
             if boxes_of is not None:
                 with _named(path):
                     boxes = boxes_of(path)
             if boxes is None and detector is None:
                 picture, boxes = estimator.find(path, people)
             else:
+                assert not isinstance(boxes, Sightings)
                 picture = estimator.read(path, boxes)
             with _named(path):
                 if detector is not None:
                     boxes, _ = detector.detect(_whole(path, picture))
-                if boxes is not None:
+                if boxes is not None and not isinstance(boxes, Sightings):
                     boxes = check_boxes(boxes, picture.shape)
             return _Read(path, picture, _whole(path, picture) if keep else None, boxes)
         except UserError as error:

@@ -92,7 +92,9 @@ class Tracker:
 
     def _find(self, image: Array, found: list[Pose | None]) -> None:
         """Have the finder say who of the followed is gone, and who is new."""
-        boxes, scores = self._estimator.finder.detect(image)
+        poses = self._estimator.predict(image, people="all")
+        boxes = np.reshape([pose.box for pose in poses], (-1, 4))
+        scores = np.array([pose.scores.mean() for pose in poses])
         for n, pose in enumerate(found):
             if pose is None:
                 continue

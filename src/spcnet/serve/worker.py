@@ -14,6 +14,7 @@ from spcnet.serve.schema import People
 from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
+    from spcnet.inference.boxes import Sightings
     from spcnet.inference.estimator import PoseEstimator
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,6 @@ class Worker:
         while jobs:
             jobs.pop(0).future.set_result(poses.pop(0))
 
-    def _boxes(self, job: Job) -> Array:
-        """The job's boxes, or those of the persons who are found in its picture."""
+    def _boxes(self, job: Job) -> "Array | Sightings":
+        """The job's boxes, or whom the finder sees in its picture."""
         return self.estimator.find(job.picture, job.people)[1] if job.boxes is None else job.boxes
