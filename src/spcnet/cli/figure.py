@@ -134,9 +134,8 @@ def levels(
 
     estimator = PoseEstimator(model, device=device)
     say(f"model {estimator.describe()}")
-    estimator.attention(
-        np.zeros((8, 8, 3), np.uint8), [0, 0, 7, 7]
-    )  # or the error that it has none
+    # A network without levels is refused before anybody is looked for.
+    estimator.attention(np.zeros((8, 8, 3), np.uint8), [0, 0, 7, 7])
     rows = [
         level_view(estimator, person.picture, pose)
         for person in _persons(images, given, estimator)
