@@ -9,6 +9,7 @@ from spcnet.viz.curves import (
     COLOURS,
     draw_epoch_curves,
     draw_threshold_curves,
+    draw_tradeoff,
     spread,
 )
 
@@ -75,3 +76,12 @@ def test_heights_far_apart_stay_and_near_ones_make_room_evenly() -> None:
     assert np.allclose(spread([0.99, 1.0, 0.3], gap=0.1), [0.9, 1.0, 0.3])
     assert np.allclose(spread([0.0, 0.0, 0.0], gap=0.8), [0, 0.5, 1])
     assert spread([], gap=0.1).tolist() == []
+
+
+def test_a_tradeoff_stays_within_its_axes_and_marks_the_threshold() -> None:
+    thresholds = np.linspace(0, 1, 11)
+    figure = draw_tradeoff(thresholds, 1 - thresholds, thresholds**2, at=0.4, title="a finder")
+    (axes,) = figure.axes
+    curve, mark = axes.lines
+    assert curve.get_clip_on() and max(curve.get_xdata()) > axes.get_xlim()[1]
+    assert [float(mark.get_xdata()[0]), float(mark.get_ydata()[0])] == pytest.approx([16, 60])

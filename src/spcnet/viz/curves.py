@@ -61,7 +61,7 @@ def draw_tradeoff(
         title: names the finder and the pictures.
     """
     figure, axes = _axes("missed persons (%)", "pictures without anybody that get a box (%)", title)
-    axes.plot(100 * misses, 100 * alarms, **_look(0))
+    axes.plot(100 * misses, 100 * alarms, **_look(0) | {"clip_on": True})
     n = int(np.abs(thresholds - at).argmin())
     x, y = 100 * float(misses[n]), 100 * float(alarms[n])
     axes.plot([x], [y], "o", color=INK, markersize=4)
