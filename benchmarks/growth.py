@@ -94,8 +94,8 @@ def by_pixels(model: str, turns: int, sides: Sequence[int]) -> list[Growth]:
 def by_batch(model: str, turns: int, batches: Sequence[int]) -> list[Growth]:
     """Time a batch over its size."""
     card = PoseEstimator(model, device="cpu").card
-    cases = {n: (card.variant, dict(card.arguments), n, card.input_size) for n in batches}
-    title = f"{card.variant}, {card.input_size} px"
+    cases = {n: (card.variant, dict(card.arguments), n, card.codec.input_size) for n in batches}
+    title = f"{card.variant}, {card.codec.input_size} px"
     return [Growth("crops a batch", "ms a batch", title, {"n": (batches, networks(cases, turns))})]
 
 

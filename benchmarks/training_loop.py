@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spcnet.bench.turns import take_turns
 from spcnet.bench.usual import UsualNetwork
+from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.augmentation import Batch
 from spcnet.data.packing import pack
@@ -35,7 +36,7 @@ from spcnet.data.regions import region_rule
 from spcnet.data.store import PackedStore
 from spcnet.data.synthetic import render_figure
 from spcnet.devices import find_device
-from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD, Array, apply_affine, crop_affine
+from spcnet.geometry import Array, apply_affine, crop_affine
 from spcnet.skeletons import LSP14
 from spcnet.training.loop import Run, check_recipe
 from spcnet.training.recipe import Recipe, parse_recipe
@@ -84,7 +85,7 @@ class UsualSamples(Dataset[tuple[Tensor, Tensor]]):
         crop = cv2.warpAffine(image, affine, (self.size, self.size), flags=cv2.INTER_LINEAR)
         pixels = torch.from_numpy(crop).permute(2, 0, 1).float() / 255
         pixels = (pixels * torch.empty(3, 1, 1).uniform_(0.8, 1.2)).clamp_(0, 1)
-        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        mean, std = torch.tensor(MEAN), torch.tensor(STD)
         pixels = (pixels - mean[:, None, None]) / std[:, None, None]
         moved = apply_affine(affine, points)
         if flip:

@@ -9,6 +9,7 @@ import torch
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import ModelCard, load_checkpoint, save_checkpoint
+from spcnet.codec import Codec
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
@@ -62,9 +63,7 @@ def untrained(path: Path, skeleton: Skeleton) -> Path:
         variant="spcnet_s1_w64",
         arguments=arguments,
         skeleton=skeleton,
-        input_size=64,
-        heatmap="softmax",
-        sigma=1.0,
+        codec=Codec(input_size=64, heatmap="softmax", sigma=1.0),
     )
     save_checkpoint(path, network.state_dict(), card)
     return path
@@ -109,10 +108,12 @@ def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> OnnxModels:
         variant="spcnet_s1_w64",
         arguments=arguments,
         skeleton=LSP14,
-        input_size=64,
-        heatmap="softmax",
-        sigma=1.0,
-        calibration=Calibration((0.02, 0.2, 0.7), (0.1, 0.5, 0.9)),
+        codec=Codec(
+            input_size=64,
+            heatmap="softmax",
+            sigma=1.0,
+            calibration=Calibration((0.02, 0.2, 0.7), (0.1, 0.5, 0.9)),
+        ),
         licence="none",
     )
     folder = tmp_path_factory.mktemp("an onnx folder")

@@ -18,6 +18,7 @@ ROOT = Path(spcnet.__file__).parent
 VOCABULARY = {
     "skeletons",
     "geometry",
+    "codec",
     "boxmaps",
     "heatmaps",
     "errors",

@@ -80,11 +80,13 @@ def test_a_checkpoint_keeps_its_calibration_and_scores_follow_it(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     network, card = load_checkpoint(tiny_checkpoint)
-    assert card.calibration is None
+    assert card.codec.calibration is None
     curve = Calibration((0.0, 1.0), (0.25, 0.75), "some persons")
     path = tmp_path / "calibrated.safetensors"
-    save_checkpoint(path, network.state_dict(), replace(card, calibration=curve))
-    assert load_checkpoint(path)[1].calibration == curve
+    save_checkpoint(
+        path, network.state_dict(), replace(card, codec=replace(card.codec, calibration=curve))
+    )
+    assert load_checkpoint(path)[1].codec.calibration == curve
     image = np.full((90, 80, 3), 128, np.uint8)
     plain, calibrated = (
         PoseEstimator(str(p), device="cpu").predict(image, [[5, 5, 70, 80]])[0]

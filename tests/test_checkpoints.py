@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,11 @@ from spcnet.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from spcnet.codec import PADDING, Codec
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.evaluation.overlap import runs_of
 from spcnet.files import remove_leftovers
-from spcnet.geometry import IMAGENET_MEAN
 from spcnet.skeletons import LSP14
 from spcnet.tensor_files import read_tensors, write_tensors
 
@@ -29,7 +30,6 @@ def test_a_network_comes_back_with_its_card(tiny_checkpoint: Path) -> None:
     original = card.build().eval()
     assert not network.training
     assert card.skeleton == LSP14
-    assert card.mean == IMAGENET_MEAN
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(network(images), original(images), atol=0.02)
@@ -65,10 +65,41 @@ def test_norms_beyond_fp16_come_back_and_what_is_not_finite_is_not_written(
 
 def test_a_card_survives_json() -> None:
     card = ModelCard(
-        variant="spcnet_s2_w96", arguments={"stacks": 1}, skeleton=LSP14, input_size=128,
-        heatmap="softmax", sigma=1.5, scores=[{"mean": 50.25}], training={"seed": 3},
+        variant="spcnet_s2_w96", arguments={"stacks": 1}, skeleton=LSP14,
+        codec=Codec(input_size=128, heatmap="softmax", sigma=1.5), scores=[{"mean": 50.25}],
+        training={"seed": 3},
     )  # fmt: skip
     assert ModelCard.from_json(card.to_json()) == card
+    assert json.loads(card.to_json())["box_padding"] == PADDING  # for other programs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_size": 160.5}, "input_size must be whole pixels from 16 to 4096, got 160.5"),
+        ({"input_size": 10**6}, "input_size must be whole pixels from 16 to 4096, got 1000000"),
+        ({"sigma": 0}, "sigma must be cells above 0, got 0"),
+        ({"sigma": None}, "sigma must be cells above 0, got None"),
+        ({"heatmap": "soft"}, "heatmap must be one of gaussian, softmax, softmax_absent, got"),
+        ({"refinement": ["mass"]}, "refinement must be one of none, quarter, dark, mass, got"),
+        ({"box_padding": 1.5}, "box_padding must be 1.25, as every model of ours has it, got 1.5"),
+        ({"mean": [0.5, 0.5, 0.5]}, "mean must be .*, as every model of ours has it, got"),
+        ({"calibration": {"peaks": [0.5, 0.2], "shares": [0, 1]}}, "peaks must be finite and rise"),
+        ({"calibration": {"peaks": [0, 1], "shares": [0, 2]}}, r"shares must lie in 0\.\.1"),
+        ({"calibration": {"peaks": [0, 1], "shares": [1]}}, "as many shares as peaks"),
+        ({"scores": {}}, "scores must be of type list, got {}"),
+        ({"licence": 3}, "licence must be of type str, got 3"),
+    ],
+)
+def test_a_card_of_values_out_of_range_is_refused(
+    tiny_checkpoint: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    tensors, metadata = read_tensors(tiny_checkpoint)
+    card = json.loads(metadata["spcnet"]) | change
+    path = tmp_path / "changed.safetensors"
+    write_tensors(path, tensors, {"spcnet": json.dumps(card)})
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(path)
 
 
 def test_a_failed_write_leaves_the_old_file(
@@ -169,8 +200,8 @@ def test_no_bundled_model_or_recipe_has_seen_a_validation_image() -> None:
         runs = list(runs_of(card.training))
         assert len(runs) >= 3
         recipes += [run["recipe"] for run in runs]
-        assert card.calibration is not None
-        assert card.calibration.fitted_on.startswith("lspet 7761-8060, ")
+        assert card.codec.calibration is not None
+        assert card.codec.calibration.fitted_on.startswith("lspet 7761-8060, ")
     for recipe in recipes:
         data = recipe["data"]
         assert data["dataset"] == "lspet"

@@ -14,7 +14,6 @@ from spcnet.geometry import (
     flip_image,
     flip_points,
     invert_affine,
-    square_of_box,
 )
 from spcnet.media.crops import extract_crop
 from spcnet.skeletons import SKELETONS, Skeleton
@@ -169,22 +168,6 @@ def test_box_of_points_is_tight() -> None:
     box = box_of_points([[3, 9], [7, 2], [5, 5]])
     np.testing.assert_array_equal(box, [3, 2, 7, 9])
     assert box.dtype == np.float64
-
-
-@pytest.mark.parametrize(
-    ("box", "padding", "centre", "side"),
-    [
-        ((10, 20, 50, 100), {}, (30, 60), 100),  # 1.25 times the longer side
-        ((10, 20, 90, 60), {}, (50, 40), 100),
-        ((10, 20, 50, 100), {"padding": 1.5}, (30, 60), 120),
-        ((7, 7, 7, 7), {}, (7, 7), 1),
-        ((0, 0, 0.5, 0.25), {}, (0.25, 0.125), 1),
-    ],
-)
-def test_square_of_box(box: tuple, padding: dict, centre: tuple, side: float) -> None:
-    found_centre, found_side = square_of_box(box, **padding)
-    np.testing.assert_array_equal(found_centre, centre)
-    assert found_side == side
 
 
 def test_box_overlaps_are_shared_area_over_the_union() -> None:

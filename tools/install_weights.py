@@ -37,7 +37,7 @@ def main() -> None:
     for flip in (False, True):
         estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
         command = f"spcnet evaluate --model {arguments.name}{' --flip' if flip else ''}"
-        how = {"flip": flip, "refinement": estimator.refinement}
+        how = {"flip": flip, "refinement": estimator.codec.refinement}
         score = evaluate(estimator, read_lspet(arguments.root, "val"), protocol="lspet-pck").score
         print(f"flip {flip}: lspet-pck {score.mean_limbs:.2f} limbs, {score.mean:.2f} all")
         scores.append(

@@ -18,7 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, FancyBboxPatch, Rectangle
 
-from spcnet.geometry import apply_affine, crop_affine, square_of_box
+from spcnet.codec import square_of_box
+from spcnet.geometry import apply_affine, crop_affine
 from spcnet.heatmaps import decode, pixels_to_cells
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.views import cut_out
@@ -58,7 +59,7 @@ def draw_road() -> Figure:
     """From a picture and a box to joints in the picture, by what the default model does."""
     picture, box = read_image(EXAMPLES / PICTURE), _true_box()
     estimator = PoseEstimator(device="cpu")
-    size = estimator.card.input_size
+    size = estimator.codec.input_size
     (pose,) = estimator.predict(picture, [box])
     crop, _ = cut_out(estimator, picture, np.array(box), size)
     heatmaps = estimator.heatmaps(picture, box)

@@ -23,11 +23,23 @@ class Calibration:
         peaks: (M,) peak values, ascending.
         shares: (M,) how often such a joint is right, in [0, 1], not descending.
         fitted_on: on what it was fitted, and by which rule a joint is right.
+
+    Raises:
+        ValueError: the two are not such values, or not as many.
     """
 
     peaks: tuple[float, ...]
     shares: tuple[float, ...]
     fitted_on: str = ""
+
+    def __post_init__(self) -> None:
+        peaks, shares = np.asarray(self.peaks, float), np.asarray(self.shares, float)
+        if peaks.shape != shares.shape or peaks.ndim != 1 or not len(peaks):
+            raise ValueError("a calibration has as many shares as peaks, and at least one")
+        if not np.isfinite(peaks).all() or (np.diff(peaks) <= 0).any():
+            raise ValueError("a calibration's peaks must be finite and rise")
+        if not ((shares >= 0) & (shares <= 1)).all() or (np.diff(shares) < 0).any():
+            raise ValueError("a calibration's shares must lie in 0..1 and not fall")
 
     def __call__(self, peaks: Array) -> Array:
         """Probabilities (float32) of peak values of any shape; flat beyond the ends."""

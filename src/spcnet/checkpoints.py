@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,8 @@ from torch import Tensor
 from spcnet.boxmaps import CHANNELS
 from spcnet.bundled import weights_folder, weights_names
 from spcnet.calibration import Calibration
+from spcnet.codec import MEAN, PADDING, STD, Codec, check_size
 from spcnet.errors import UserError
-from spcnet.geometry import BOX_PADDING, IMAGENET_MEAN, IMAGENET_STD
-from spcnet.heatmaps import HeatmapKind, Refinement
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model, variant_names
 from spcnet.skeletons import Skeleton
@@ -29,6 +28,9 @@ from spcnet.tensor_files import read_tensors, write_tensors
 
 METADATA_KEY = "spcnet"
 FINDER_KEY = "spcnet-finder"
+
+# Said to other programs that use a model, and the same for all of them.
+FIXED = {"box_padding": PADDING, "mean": list(MEAN), "std": list(STD)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,7 @@ class ModelCard:
         variant: registered architecture.
         arguments: overrides of the variant's arguments.
         skeleton: the joints of the heatmaps, in order.
-        input_size: side of the square input in pixels.
-        heatmap: what the raw outputs are (see `spcnet.heatmaps.activate`).
-        sigma: of the training target in heatmap cells.
-        refinement: how peaks are refined by default.
-        calibration: from peak values to scores, where it was fitted.
-        box_padding: crop side over the longer side of the tight person box.
-        mean, std: of the normalised input, RGB in 0..1.
+        codec: what it takes and says.
         training: data, images, recipe, seed, duration and machine.
         scores: results, each with protocol, data and the command that gave it.
         version: of the package that wrote the file.
@@ -55,14 +51,7 @@ class ModelCard:
     variant: str
     arguments: dict[str, Any]
     skeleton: Skeleton
-    input_size: int
-    heatmap: HeatmapKind
-    sigma: float
-    refinement: Refinement = "dark"
-    calibration: Calibration | None = None
-    box_padding: float = BOX_PADDING
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    codec: Codec
     training: dict[str, Any] = field(default_factory=dict)
     scores: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
@@ -70,17 +59,26 @@ class ModelCard:
 
     key = METADATA_KEY
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+
     def to_json(self) -> str:
-        """The card as JSON text."""
+        """The card as JSON text, with all that another program needs to use the model."""
         values = asdict(self) | {"skeleton": self.skeleton.to_dict()}
-        return json.dumps(values)
+        return json.dumps(values.pop("codec") | FIXED | values)
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is not that, or a value is out of its range.
+        """
         values = _card_values(text, curve="calibration")
-        values["skeleton"] = Skeleton.from_dict(values["skeleton"])
-        return cls(**values)
+        of_codec = {field.name for field in fields(Codec)} & set(values)
+        codec = Codec(**{name: values.pop(name) for name in of_codec})
+        skeleton = Skeleton.from_dict(values.pop("skeleton"))
+        return cls(skeleton=skeleton, codec=codec, **values)
 
     def build(self) -> PoseNetwork:
         """The network of this card with fresh weights."""
@@ -99,7 +97,6 @@ class FinderCard:
         present: least product of that score and the mean of a pose's joint scores from which
             somebody is there; 0 where it was not fitted.
         presence: from the score of the surest box to the probability that somebody is there.
-        mean, std: of the normalised input, RGB in 0..1.
         training, scores, version, licence: as of `ModelCard`.
     """
 
@@ -109,14 +106,19 @@ class FinderCard:
     threshold: float
     present: float = 0.0
     presence: Calibration | None = None
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
     training: dict[str, Any] = field(default_factory=dict)
     scores: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
     licence: str = ""
 
     key = FINDER_KEY
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        check_size(self.input_size)
+        for name in ("threshold", "present"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)!r}")
 
     def to_json(self) -> str:
         """The card as JSON text."""
@@ -132,10 +134,26 @@ class FinderCard:
         return create_model(self.variant, num_joints=CHANNELS, **self.arguments)
 
 
+def _check_types(card: ModelCard | FinderCard) -> None:
+    """Check what both cards have.
+
+    Raises:
+        ValueError: a value is of another type.
+    """
+    kinds = {"variant": str, "arguments": dict, "training": dict, "scores": list, "version": str}
+    for name, kind in {**kinds, "licence": str}.items():
+        if not isinstance(value := getattr(card, name), kind):
+            raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r:.60}")
+
+
 def _card_values(text: str, *, curve: str) -> dict[str, Any]:
     """The fields of a card's JSON text, of which one is a `Calibration` or None."""
     values: dict[str, Any] = json.loads(text)
-    values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+    for name, fixed in FIXED.items():
+        if (given := values.pop(name, fixed)) != fixed:
+            raise ValueError(
+                f"{name} must be {fixed}, as every model of ours has it, got {given!r}"
+            )
     if found := values.get(curve):
         peaks, shares = tuple(found["peaks"]), tuple(found["shares"])
         values[curve] = Calibration(peaks, shares, found.get("fitted_on") or found.get("told", ""))

@@ -12,9 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-BOX_PADDING = 1.25  # a crop's side over the longer side of the tight person box
 SHARPEST = 2  # times that bilinear sampling may shrink a picture; more of it would alias
 
 
@@ -33,16 +30,6 @@ def box_overlaps(one: ArrayLike, other: ArrayLike) -> Array:
     areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (first, second)]
     overlaps: Array = shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
     return overlaps
-
-
-def square_of_box(box: ArrayLike, *, padding: float = BOX_PADDING) -> tuple[Array, float]:
-    """Centre (2,) and side of the square crop about a tight box, in image pixels.
-
-    The side is at least one pixel, so that a box of a single point still has a crop.
-    """
-    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    return centre, max(1.0, padding * max(x1 - x0, y1 - y0))
 
 
 def crop_affine(

@@ -6,16 +6,12 @@ mirrored heatmap is the heatmap of the mirrored image, with no shift.
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spcnet.errors import UserError
-
-Refinement = Literal["none", "quarter", "dark", "mass"]
-HeatmapKind = Literal["gaussian", "softmax", "softmax_absent"]
+from spcnet.codec import HeatmapKind, Refinement, check_refinement
 
 # Deviation of the blur by which "mass" gathers what lies near, of the map's longer side: it covers
 # as much as a disc of what a joint may be off, 0.2 of a torso that is a third of the crop.
@@ -113,17 +109,6 @@ def gather_mass(heatmaps: Tensor, *, sigma: float) -> Tensor:
     """
     reach = REACH * max(heatmaps.shape[-2:])
     return _smooth(heatmaps, reach) * (1 + (reach / sigma) ** 2)
-
-
-def check_refinement(name: str) -> None:
-    """Check that a way of refining peaks is one.
-
-    Raises:
-        UserError: it is none.
-    """
-    known = get_args(Refinement)
-    if name not in known:
-        raise UserError(f"refinement must be one of {', '.join(known)}, got {name!r}")
 
 
 def decode(

@@ -19,8 +19,8 @@ def test_scores_are_fitted_stored_and_drawn(tiny_checkpoint: Path, tmp_path: Pat
     assert done.stdout.split()[:3] == ["Score", "Right", "Joints"]
     assert "fitted on synthetic 1-6, 6 persons, lspet-pck at 0.2" in done.stderr
     card = load_checkpoint(out)[1]
-    assert card.calibration is not None
-    assert card.calibration.fitted_on.startswith("synthetic 1-6, 6 persons")
+    assert card.codec.calibration is not None
+    assert card.codec.calibration.fitted_on.startswith("synthetic 1-6, 6 persons")
     fails(*command, "-o", out, told="already exists; --force")
     fails(*command, "-o", tmp_path / "model.pt", told="ends in .safetensors")
     picture = tmp_path / "reliability.png"

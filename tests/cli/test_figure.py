@@ -16,6 +16,7 @@ from PIL import Image
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.cli.figure import read_run, short_names
 from spcnet.cli.main import main
+from spcnet.codec import Codec
 from spcnet.models.registry import create_model
 from spcnet.skeletons import LSP14
 
@@ -151,9 +152,7 @@ def test_levels_need_a_network_that_selects_them(
         variant="hourglass_s2_w96",
         arguments={"stacks": 1, "channels": 8},
         skeleton=LSP14,
-        input_size=64,
-        heatmap="softmax",
-        sigma=1.0,
+        codec=Codec(input_size=64, heatmap="softmax", sigma=1.0),
     )
     path = tmp_path / "plain.safetensors"
     network = create_model("hourglass_s2_w96", num_joints=14, stacks=1, channels=8)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from spcnet.codec import MEAN, STD, square_of_box
 from spcnet.data.annotations import Annotation, JointState
 from spcnet.data.augmentation import (
     NO_AUGMENTATION,
@@ -18,12 +19,9 @@ from spcnet.data.opinions import LEAST
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.geometry import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     apply_affine,
     crop_affine,
     invert_affine,
-    square_of_box,
 )
 from spcnet.media.crops import extract_crop
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
@@ -33,7 +31,7 @@ WILD = Augmentation(full_circle_probability=0.5, shift=0.1, brightness=0.2, cont
 
 def grey_levels(images: torch.Tensor) -> np.ndarray:
     """Normalised (B, 3, S, S) back to 0..255, (B, S, S, 3)."""
-    return (images.permute(0, 2, 3, 1).numpy() * IMAGENET_STD + np.array(IMAGENET_MEAN)) * 255
+    return (images.permute(0, 2, 3, 1).numpy() * STD + np.array(MEAN)) * 255
 
 
 def mean_differences(dataset: object, store: PackedStore, size: int) -> np.ndarray:

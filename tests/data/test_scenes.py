@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
+from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.scenes import LONGEST, Scenes, make_scene_batch, pack_scenes
 from spcnet.errors import UserError
-from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD
 from spcnet.skeletons import COCO17
 
 GREEN, GREY = (0, 200, 0), (100, 100, 100)
@@ -73,7 +73,7 @@ def test_a_plain_canvas_holds_the_whole_picture_in_the_middle(scenes: Scenes) ->
     assert box.tolist() == pytest.approx([40.5, 40.5, 120.5, 200.5])
     assert len(batch.boxes[1]) == 0
     assert (batch.images[0, :, :19] == 0).all()  # outside the picture
-    green = (torch.tensor(GREEN) / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
+    green = (torch.tensor(GREEN) / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
     assert batch.images[0, :, 120, 80].numpy() == pytest.approx(green.numpy(), abs=1e-4)
     assert batch.known.all()
 
@@ -92,7 +92,7 @@ def test_boxes_frame_what_is_green_wherever_pictures_come_to_lie(scenes: Scenes)
         batch = make_scene_batch(
             scenes, np.array([0, 2, 3]), size=128, augmentation=plain, epoch=epoch
         )
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
         for image, boxes in zip(batch.images, batch.boxes, strict=True):
             colours = image * std + mean
             green = (colours[1] - colours[0]) > 0.5

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_store import OnePerson
 
+from spcnet.codec import PADDING
 from spcnet.data.annotations import JointState
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore, Store
@@ -26,7 +27,7 @@ from spcnet.data.wear import (
     draw_neighbour,
     paste,
 )
-from spcnet.geometry import BOX_PADDING, Array, apply_affine
+from spcnet.geometry import Array, apply_affine
 from spcnet.skeletons import COCO17
 
 PICTURE = np.array([0, 0, 200, 200])
@@ -65,7 +66,7 @@ def test_wherever_joints_lie_the_line_is_in_the_picture_and_the_square_about_wha
     (high if far else low)[axis] = line
     centre, side = square
     assert centre == pytest.approx((low + high) / 2)
-    assert side == pytest.approx(max(1.0, BOX_PADDING * (high - low).max()))
+    assert side == pytest.approx(max(1.0, PADDING * (high - low).max()))
 
 
 class HalfWay:
@@ -92,7 +93,7 @@ def test_a_joint_is_left_whose_pixel_is() -> None:
             assert kept.tolist() == ([0, 0, 200, 50] if end == 0 else [0, 50, 200, 200])
             # The joint at the side makes the box wider where it is left, and no higher.
             assert centre.tolist() == [125 if left else 100, 25 if end == 0 else 75]
-            assert side == BOX_PADDING * 50
+            assert side == PADDING * 50
 
 
 def test_too_few_joints_are_left_alone() -> None:

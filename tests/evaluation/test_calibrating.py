@@ -40,7 +40,7 @@ def estimator(tiny_checkpoint: Path) -> PoseEstimator:
     found = PoseEstimator(str(tiny_checkpoint), device="cpu", refinement="none")
     dots = Skeleton("dots", ("left_dot", "right_dot"), ())
     found.network, found.skeleton = Blobs(), dots  # type: ignore[assignment]
-    object.__setattr__(found.card, "heatmap", "gaussian")
+    object.__setattr__(found.card.codec, "heatmap", "gaussian")
     return found
 
 

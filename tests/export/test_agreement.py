@@ -20,7 +20,7 @@ def test_both_forms_agree_with_torch(onnx_models: OnnxModels, form: str) -> None
 
     network, card = load_checkpoint(onnx_models.checkpoint)
     model = finish(onnx_models.traced, card, form)  # type: ignore[arg-type]
-    found = agreement(model, network, card, check_crops(card))
+    found = agreement(model, network, card.codec, check_crops(card.codec))
     found.check()
     assert found.joints == 5 * 14
     assert len(found.moved) > found.joints  # clear ones, counted at both batch sizes
@@ -32,7 +32,7 @@ def test_other_weights_are_refused(onnx_models: OnnxModels) -> None:
     network, card = load_checkpoint(onnx_models.checkpoint)
     assert isinstance(network.head, torch.nn.Conv2d)
     network.head.weight.data *= 1.01
-    found = agreement(onnx_models.traced, network, card, check_crops(card))
+    found = agreement(onnx_models.traced, network, card.codec, check_crops(card.codec))
     assert found.heatmaps > 1e-4
     with pytest.raises(UserError, match="does not find what torch finds, so no file was written"):
         found.check()
@@ -44,7 +44,7 @@ def test_keypoints_without_a_clear_peak_do_not_count(onnx_models: OnnxModels) ->
     network, card = load_checkpoint(onnx_models.checkpoint)
     assert isinstance(network.head, torch.nn.Conv2d)
     network.head.weight.data *= 0  # flat heatmaps
-    found = agreement(onnx_models.traced, network, card, check_crops(card))
+    found = agreement(onnx_models.traced, network, card.codec, check_crops(card.codec))
     assert len(found.moved) == 0
 
 
@@ -55,7 +55,7 @@ def test_crops_are_those_that_the_estimator_cuts(onnx_models: OnnxModels) -> Non
         estimator.crops([image], estimator._squares([person.box]))[0]
         for image, person in figures.samples()
     ]
-    crops = dataset_crops(figures, estimator.card, 3)
+    crops = dataset_crops(figures, estimator.codec, 3)
     assert np.array_equal(crops, np.stack(expected))
-    assert np.array_equal(check_crops(estimator.card)[:3], crops)
-    assert len(dataset_crops(open_dataset("synthetic", None, "1-9"), estimator.card, 2)) == 2
+    assert np.array_equal(check_crops(estimator.codec)[:3], crops)
+    assert len(dataset_crops(open_dataset("synthetic", None, "1-9"), estimator.codec, 2)) == 2

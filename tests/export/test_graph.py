@@ -9,6 +9,7 @@ from conftest import OnnxModels
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import METADATA_KEY, ModelCard, load_checkpoint
+from spcnet.codec import Codec
 from spcnet.export.graph import OPSET, Curve, with_outputs
 from spcnet.heatmaps import HeatmapKind, Refinement
 from spcnet.models.registry import create_model, variant_names
@@ -64,11 +65,14 @@ def test_every_family_exports_and_agrees(family: str) -> None:
     torch.manual_seed(0)
     network = create_model(variant, num_joints=14, **arguments).eval()
     card = ModelCard(
-        variant=variant, arguments=arguments, skeleton=LSP14, input_size=32, heatmap=kind,
-        sigma=1.0, refinement=refinement,
+        variant=variant, arguments=arguments, skeleton=LSP14,
+        codec=Codec(input_size=32, heatmap=kind, sigma=1.0, refinement=refinement),
     )  # fmt: skip
     found = agreement(
-        finish(trace(network, card), card, "keypoints"), network, card, check_crops(card)
+        finish(trace(network, card), card, "keypoints"),
+        network,
+        card.codec,
+        check_crops(card.codec),
     )
     found.check()
     assert found.joints == 5 * 14

@@ -18,7 +18,7 @@ def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModel
     from spcnet.export.quantise import quantise
 
     network, card = load_checkpoint(onnx_models.checkpoint)
-    quantised = quantise(onnx_models.traced, check_crops(card))
+    quantised = quantise(onnx_models.traced, check_crops(card.codec))
     finished = finish(quantised, card, "keypoints", int8="5 persons of somewhere")
     kernels = {tensor.name: tensor.data_type for tensor in finished.graph.initializer}
     made_by = {name: node for node in finished.graph.node for name in node.output}
@@ -49,7 +49,7 @@ def test_the_network_is_quantised_and_the_decoding_is_not(onnx_models: OnnxModel
     metadata = {entry.key: entry.value for entry in finished.metadata_props}
     assert metadata["precision"] == "int8"
     assert metadata["int8_ranges"] == "5 persons of somewhere"
-    found = agreement(finished, network, card, check_crops(card), batches=[1])
+    found = agreement(finished, network, card.codec, check_crops(card.codec), batches=[1])
     assert 1e-4 < found.heatmaps < 0.5
     assert np.median(found.moved) < 8  # of 64 pixels; an untrained network is no better
 

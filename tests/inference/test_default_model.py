@@ -36,7 +36,7 @@ def test_a_picture_enlarged_eight_times_gives_the_same_joints(
     (first,) = default.predict(small, [box])
     (second,) = default.predict(large, [(box + 0.5) * 8 - 0.5])
     back = (second.keypoints + 0.5) / 8 - 0.5
-    cell = 1.25 * (box[2:] - box[:2]).max() / default.card.input_size * 4
+    cell = 1.25 * (box[2:] - box[:2]).max() / default.codec.input_size * 4
     # Below, two peaks can be nearly as high, and the least difference chooses between them.
     sure = first.scores > 0.7
     assert sure.sum() >= 8

@@ -286,7 +286,8 @@ def test_a_coco_document_names_images_joints_and_limbs() -> None:
 def test_a_calibration_of_other_values_is_not_applied(tmp_path: Path) -> None:
     """What "mass" calls 0.5 is not what the other refinements call 0.5."""
     network, card = load_checkpoint(find_weights("default"))
-    card = replace(card, refinement="mass", calibration=Calibration((0.0, 1.0), (0.25, 0.75)))
+    curve = Calibration((0.0, 1.0), (0.25, 0.75))
+    card = replace(card, codec=replace(card.codec, refinement="mass", calibration=curve))
     path = tmp_path / "mass.safetensors"
     save_checkpoint(path, network.state_dict(), card)
     picture = EXAMPLES / "standing.jpg"
@@ -294,7 +295,7 @@ def test_a_calibration_of_other_values_is_not_applied(tmp_path: Path) -> None:
     assert own.scores.min() >= 0.25 and own.scores.max() <= 0.75
     for options in ({"refinement": "dark"}, {"scales": "0.9,1.1"}):
         estimator = PoseEstimator(str(path), device="cpu", **options)  # type: ignore[arg-type]
-        assert estimator.calibration is None
+        assert estimator.codec.calibration is None
     (kept,) = PoseEstimator(str(path), device="cpu", refinement="mass").predict(picture)
     assert np.array_equal(kept.scores, own.scores)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from spcnet.geometry import square_of_box
+from spcnet.codec import square_of_box
 from spcnet.inference.pose import Pose
 from spcnet.inference.tracking import SHRINKING, Tracker
 from spcnet.inference.video import follow

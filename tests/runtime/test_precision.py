@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from spcnet.checkpoints import load_checkpoint
+from spcnet.codec import MEAN, STD
 from spcnet.data.synthetic import render_figure
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
-from spcnet.heatmaps import activate
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime import backends, programs
@@ -26,14 +26,14 @@ def plain(path: Path, crops: np.ndarray) -> torch.Tensor:
     """What the network of a checkpoint answers as it was built."""
     network, card = load_checkpoint(path)
     images = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (card.mean, card.std))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     with torch.no_grad():
-        return activate(network((images - mean) / std), kind=card.heatmap, sigma=card.sigma)
+        return card.codec.activate(network((images - mean) / std))
 
 
 def test_the_fused_form_answers_as_the_network_does(tiny_checkpoint: Path) -> None:
     backend = backends.TorchBackend(tiny_checkpoint, "cpu")
-    side = backend.card.input_size
+    side = backend.card.codec.input_size
     crops = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     expected = plain(tiny_checkpoint, crops)
     torch.testing.assert_close(backend.maps(crops)[0], expected, rtol=1e-4, atol=1e-4)

@@ -11,8 +11,8 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image
 
+from spcnet.codec import square_of_box
 from spcnet.errors import UserError
-from spcnet.geometry import square_of_box
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.pose import Maps, Pose
 from spcnet.serve.app import create_app

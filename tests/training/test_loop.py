@@ -66,7 +66,8 @@ def test_training_learns_the_figures_it_sees(figures: PackedStore, tmp_path: Pat
 def test_the_run_directory_holds_a_usable_model(figures: PackedStore, tmp_path: Path) -> None:
     path = train(recipe(), figures, tmp_path / "run", holdout=figures)
     network, card = load_checkpoint(path)
-    assert (card.input_size, card.heatmap, card.skeleton.name) == (64, "softmax", "lsp14")
+    assert (card.codec, card.skeleton.name) == (recipe().codec, "lsp14")
+    assert (card.codec.input_size, card.codec.refinement) == (64, "mass")
     assert card.training["images"] == "1-12"
     assert card.training["epochs"] == 2
     assert card.training["recipe"]["optimizer"]["name"] == "adamw"

@@ -9,6 +9,7 @@ from test_loop import recipe
 from torch import nn
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.codec import Codec
 from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model
@@ -38,8 +39,8 @@ def begin(tmp_path: Path) -> Begin:
         trained: Skeleton, wanted: Skeleton, *, anew: tuple[str, ...] = (), **changes: int
     ) -> PoseNetwork:
         card = ModelCard(
-            variant="spcnet_s2_w96", arguments=ARGUMENTS, skeleton=trained, input_size=64,
-            heatmap="softmax", sigma=1.0, training={"seed": 5},
+            variant="spcnet_s2_w96", arguments=ARGUMENTS, skeleton=trained,
+            codec=Codec(input_size=64, heatmap="softmax", sigma=1.0), training={"seed": 5},
         )  # fmt: skip
         path = tmp_path / "trained.safetensors"
         save_checkpoint(path, fresh(trained, seed=0).state_dict(), card)

@@ -17,12 +17,11 @@ from PIL import Image
 from spcnet.bench.turns import take_turns
 from spcnet.bench.usual import UsualNetwork
 from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.codec import Codec, square_of_box
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
-from spcnet.geometry import Array, square_of_box
-from spcnet.heatmaps import cells_to_pixels, decode
+from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model
 from spcnet.runtime.backends import TorchBackend
 from spcnet.runtime.precision import Precision
@@ -60,7 +59,7 @@ def latency(
     figure = render_figure(0).image
     side = float(max(figure.shape[:2]))
     square = (np.array([side / 2, side / 2]), side)
-    device, size = estimator.device, estimator.card.input_size
+    device, size = estimator.device, estimator.codec.input_size
     plain = estimator.card.build().eval().to(device)
     usual = UsualNetwork(joints=len(estimator.skeleton)).eval().to(device)
     small, large = (torch.rand(1, 3, side, side, device=device) for side in (size, 256))
@@ -107,7 +106,7 @@ def steps(
         path = Path(folder) / "figure.jpg"
         path.write_bytes(content)
         pictures = [estimator.read(path, boxes)] * batch
-        squares = [square_of_box(box, padding=estimator.card.box_padding)] * batch
+        squares = [square_of_box(box)] * batch
         crops = estimator.crops(pictures, squares)
         images = backend.normalise(crops)
         raw, _ = backend.run(images)
@@ -117,9 +116,7 @@ def steps(
                 estimator.read(path, boxes)
 
         def place() -> None:
-            heatmaps = backend.activate(raw)
-            cells, _ = decode(heatmaps, refinement=estimator.refinement, sigma=estimator.card.sigma)
-            cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
+            estimator.codec.decode(estimator.codec.activate(raw))[0].cpu().numpy()
 
         def whole() -> None:
             for _ in estimator.predict_many([path] * batch, [boxes] * batch):
@@ -188,9 +185,7 @@ def save_untrained(variant: str, folder: Path, **arguments: int) -> Path:
         variant=variant,
         arguments=dict(arguments),
         skeleton=MPII16,
-        input_size=256,
-        heatmap="gaussian",
-        sigma=1.0,
+        codec=Codec(input_size=256, heatmap="gaussian", sigma=1.0),
     )
     name = "-".join([variant, *(f"{key}{value}" for key, value in arguments.items())])
     path = folder / f"{name}.safetensors"

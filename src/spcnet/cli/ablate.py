@@ -17,7 +17,7 @@ from spcnet.errors import UserError
 from spcnet.evaluation.overlap import shared_pictures
 
 if TYPE_CHECKING:
-    from spcnet.heatmaps import Refinement
+    from spcnet.codec import Refinement
     from spcnet.metrics.protocols import Score
     from spcnet.training.ablation import Scores, Spread, Study
     from spcnet.training.recipe import Recipe

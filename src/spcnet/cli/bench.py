@@ -110,7 +110,7 @@ def _chosen(name: str, size: int | None) -> "tuple[str, tuple[PoseNetwork, int]]
     if name in list_models():
         return name, (create_model(name).eval(), size or 256)
     network, card = load_checkpoint(find_weights(name))
-    return name, (network, size or card.input_size)
+    return name, (network, size or card.codec.input_size)
 
 
 @app.command()

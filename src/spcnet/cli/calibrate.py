@@ -74,7 +74,11 @@ def calibrate(
     persons = {title: (opened, default_crop(name)) for title, (opened, name, _) in parts.items()}
     found, peaks, right = fit(estimator, persons, protocol=protocol)
     try:
-        save_checkpoint(output, network.state_dict(), replace(card, calibration=found))
+        save_checkpoint(
+            output,
+            network.state_dict(),
+            replace(card, codec=replace(card.codec, calibration=found)),
+        )
     except OSError as error:
         raise UserError(f"{output}: cannot be written: {error.strerror or error}") from None
     bins = reliability(found(peaks), right)

@@ -159,9 +159,10 @@ def _failures(estimator: "PoseEstimator", labels: Path) -> "Array":
     """The pictures with the largest errors, the joints that were found over them."""
     import numpy as np
 
+    from spcnet.codec import square_of_box
     from spcnet.data.datasets import open_pictures
     from spcnet.evaluation.evaluate import predict_dataset
-    from spcnet.geometry import apply_affine, crop_affine, square_of_box
+    from spcnet.geometry import apply_affine, crop_affine
     from spcnet.media.crops import extract_crop
     from spcnet.viz.contact_sheet import contact_sheet, draw_labels
 

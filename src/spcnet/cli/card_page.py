@@ -92,15 +92,15 @@ def write_page(measured: Measured) -> str:
 def _network(measured: Measured) -> str:
     estimator = measured.estimator
     card = estimator.card
-    cost = summarise(estimator.network, input_size=card.input_size)
+    cost = summarise(estimator.network, input_size=card.codec.input_size)
     rows = [
         ("network", f"{card.variant} {card.arguments or ''}".rstrip()),
-        ("input", f"{card.input_size} x {card.input_size} pixels"),
+        ("input", f"{card.codec.input_size} x {card.codec.input_size} pixels"),
         ("joints", f"{card.skeleton.name}: {', '.join(card.skeleton.joints)}".replace("_", " ")),
         ("parameters", f"{cost.parameters / 1e6:.2f} M"),
         ("file", f"{estimator.path.stat().st_size / 1e6:.1f} MB, fp16"),
         ("multiply-adds", f"{cost.gmac:.2f} G an image"),
-        ("refinement", card.refinement),
+        ("refinement", card.codec.refinement),
     ]
     times = measured.milliseconds
     first = next(iter(times.values()))
@@ -210,7 +210,7 @@ def _interval(group: Group) -> str:
 
 
 def _scores(measured: Measured) -> str:
-    calibration = measured.estimator.calibration
+    calibration = measured.estimator.codec.calibration
     fitted = (
         f"Scores were fitted on {calibration.fitted_on}."
         if calibration

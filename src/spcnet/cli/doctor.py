@@ -104,5 +104,5 @@ def _weights() -> dict[str, str]:
             found[f"weights {name}"] = f"broken: {error}"
         else:
             card = estimator.card
-            found[f"weights {name}"] = f"{card.variant}, {card.input_size} px, runs"
+            found[f"weights {name}"] = f"{card.variant}, {card.codec.input_size} px, runs"
     return found or {"weights": "none come with this installation"}

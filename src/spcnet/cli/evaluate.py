@@ -185,7 +185,7 @@ def evaluate(
         "dataset": dataset,
         "split": opened.split,
         "crop": rule,
-        "refinement": estimator.refinement,
+        "refinement": estimator.codec.refinement,
         "flip": flip,
         "scales": estimator.scales,
         "rotations": estimator.rotations,

@@ -11,7 +11,7 @@ from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError, needs_extra
 
 if TYPE_CHECKING:
-    from spcnet.checkpoints import ModelCard
+    from spcnet.codec import Codec
     from spcnet.geometry import Array
 
 INT8_CROPS = 256
@@ -67,14 +67,14 @@ def export(
     target = output or Path(f"{path.stem}.onnx")
     prepare_output([target], force=force)
     network, card = load_checkpoint(path)
-    say(f"model {path.stem} ({card.variant}, {card.input_size} px)")
+    say(f"model {path.stem} ({card.variant}, {card.codec.input_size} px)")
     if int8:
-        crops, seen, text = _int8_crops(card, dataset or "synthetic", root, split or "train")
+        crops, seen, text = _int8_crops(card.codec, dataset or "synthetic", root, split or "train")
     say("tracing the network; a large one takes minutes")
     traced = trace(network, card)
     form: Form = "heatmaps" if heatmaps else "keypoints"
     finished = finish(traced, card, form)
-    found = agreement(finished, network, card, check_crops(card))
+    found = agreement(finished, network, card.codec, check_crops(card.codec))
     found.check()
     at = " and ".join(map(str, BATCHES))
     say(
@@ -85,7 +85,7 @@ def export(
         from spcnet.export.quantise import quantise
 
         finished = finish(quantise(traced, crops), card, form, int8=text)
-        _tell_moves(agreement(finished, network, card, seen, batches=BATCHES[:1]).moved)
+        _tell_moves(agreement(finished, network, card.codec, seen, batches=BATCHES[:1]).moved)
     with replacing(target) as partial:
         write(finished, partial)
     size = target.stat().st_size / 1e6
@@ -93,7 +93,7 @@ def export(
 
 
 def _int8_crops(
-    card: "ModelCard", name: str, root: Path | None, split: str
+    codec: "Codec", name: str, root: Path | None, split: str
 ) -> "tuple[Array, Array, str]":
     """Crops to fit ranges on, others to see how far keypoints move, and whose crops they are."""
     import numpy as np
@@ -105,7 +105,7 @@ def _int8_crops(
     if len(opened) < 2:
         raise UserError(f"{name} {split}: --int8 wants at least 2 persons, better 300")
     count = INT8_CROPS + INT8_CHECK_CROPS
-    crops = dataset_crops(opened, card, count, crop=default_crop(name))
+    crops = dataset_crops(opened, codec, count, crop=default_crop(name))
     every = max(2, len(crops) // INT8_CHECK_CROPS)
     seen = np.arange(len(crops)) % every == every - 1
     text = f"{(~seen).sum()} persons of {name} {split}"

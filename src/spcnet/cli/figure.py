@@ -141,7 +141,7 @@ def levels(
         for person in _persons(images, given, estimator)
         for pose in estimator.predict(person.picture, [person.box], maps=True)
     ]
-    sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
+    sizes = level_sizes(estimator.network, input_size=estimator.codec.input_size)
     save_figure(draw_levels(rows, sizes), output)
 
 

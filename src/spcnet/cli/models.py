@@ -57,7 +57,7 @@ def models(
             {
                 "trained": name,
                 "variant": card.variant,
-                "input": card.input_size,
+                "input": card.codec.input_size,
                 "joints": card.skeleton.name,
                 "MB": f"{path.stat().st_size / 1e6:.1f}",
             }

@@ -35,7 +35,7 @@ def _check_rotations(value: str) -> None:
 
 
 def _check_refinement(value: str) -> None:
-    from spcnet.heatmaps import check_refinement
+    from spcnet.codec import check_refinement
 
     check_refinement(value)
 

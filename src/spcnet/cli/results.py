@@ -209,12 +209,12 @@ def _save_person(
 
     image: Image.Image | Figure
     if kind == "crops":
-        size = estimator.card.input_size
+        size = estimator.codec.input_size
         image = Image.fromarray(cut_out(estimator, picture, pose.box, size)[0])
     elif kind == "heatmaps":
         image = draw_heatmaps(view(estimator, picture, pose))
     else:
-        sizes = level_sizes(estimator.network, input_size=estimator.card.input_size)
+        sizes = level_sizes(estimator.network, input_size=estimator.codec.input_size)
         image = draw_levels([level_view(estimator, picture, pose)], sizes)
     with replacing(target) as partial:
         if isinstance(image, Image.Image):

@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import JointState, has_place
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store, batch_of
 from spcnet.data.wear import Neighbour, blur, compress, cut_off, draw_neighbour, paste
 from spcnet.geometry import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Array,
     apply_affine,
     crop_affine,
@@ -351,8 +350,8 @@ def _sample(canvas: Tensor, kept: Tensor, affines: Array, size: int) -> Tensor:
 
 def colour_crops(samples: Tensor, colours: Tensor) -> Tensor:
     """Jitter and normalise: (B, 4, S, S) RGB and mask, (B, 3, 4) -> (B, 3, S, S)."""
-    mean = torch.tensor(IMAGENET_MEAN).to(samples)
-    std = torch.tensor(IMAGENET_STD).to(samples)
+    mean = torch.tensor(MEAN).to(samples)
+    std = torch.tensor(STD).to(samples)
     affine = colours.clone()
     affine[:, :, 3] -= mean
     affine = affine / std.view(1, 3, 1)

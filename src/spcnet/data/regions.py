@@ -15,9 +15,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from spcnet.codec import PADDING, square_of_box
 from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
 from spcnet.errors import UserError
-from spcnet.geometry import BOX_PADDING, Array, box_of_points, square_of_box
+from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import Skeleton
 
 CropRule = Literal["box", "mpii", "lsp-height", "lsp-limbs", "flic"]
@@ -77,7 +78,7 @@ def _mpii(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
 
 def _image_height(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
     height, width = size
-    return np.array([(width - 1) / 2, (height - 1) / 2]), BOX_PADDING * height
+    return np.array([(width - 1) / 2, (height - 1) / 2]), PADDING * height
 
 
 def _flic(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:

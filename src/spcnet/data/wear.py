@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from spcnet.codec import square_of_box
 from spcnet.data.annotations import has_place
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store
-from spcnet.geometry import Array, apply_affine, box_of_points, crop_affine, square_of_box
+from spcnet.geometry import Array, apply_affine, box_of_points, crop_affine
 
 # Where a picture ends: directions (axis, whether the far side goes) and how often.
 ENDS = ((1, True), (0, True), (0, False), (1, False))

@@ -7,11 +7,12 @@ from itertools import islice
 import numpy as np
 
 from spcnet.calibration import Calibration, fit_calibration
+from spcnet.codec import square_of_box
 from spcnet.data.annotations import Dataset
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import Evaluation, evaluate
-from spcnet.geometry import Array, box_of_points, square_of_box
+from spcnet.geometry import Array, box_of_points
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.breakdown import Group, score_by_torso, torso_columns
 from spcnet.metrics.protocols import GroundTruth, find_rule, joint_errors
@@ -85,9 +86,7 @@ def presence(
     cuts = _cut_at_hips(dataset, report)
     found: list[tuple[Array, Array]] = []
     while group := list(islice(cuts, estimator.batch_size)):
-        padding = estimator.card.box_padding
-        squares = [square_of_box(box_of_points(cut.points[cut.inside]), padding=padding)
-                   for cut in group]  # fmt: skip
+        squares = [square_of_box(box_of_points(cut.points[cut.inside])) for cut in group]
         _, scores = estimator.look([cut.image for cut in group], squares)
         scores = in_order(scores, estimator.skeleton.joints, skeleton)
         counted = np.stack([cut.labelled for cut in group]) & np.isfinite(scores)
@@ -161,7 +160,7 @@ def calibrate(
     Raises:
         UserError: as `evaluate`.
     """
-    estimator.calibration = None
+    estimator.codec = replace(estimator.codec, calibration=None)
     parts, names = [], []
     for title, (dataset, crop) in datasets.items():
         found = evaluate(estimator, dataset, protocol=protocol, crop=crop)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spcnet.checkpoints import ModelCard
+from spcnet.codec import Codec
 from spcnet.errors import UserError
 from spcnet.export.graph import CropsToKeypoints, with_outputs
 from spcnet.geometry import Array
-from spcnet.heatmaps import cells_to_pixels, decode, gather_mass
+from spcnet.heatmaps import gather_mass
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
 from spcnet.runtime.onnx_sessions import open_session
@@ -67,7 +67,7 @@ class Agreement:
 def agreement(
     model: "ModelProto",
     network: PoseNetwork,
-    card: ModelCard,
+    codec: Codec,
     crops: Array,
     *,
     batches: Sequence[int] = BATCHES,
@@ -77,7 +77,7 @@ def agreement(
     Args:
         model: of any outputs; its heatmaps are looked at in any case.
         network: that it was made of, on the CPU.
-        card: of the network.
+        codec: of the network.
         crops: (N, S, S, 3) uint8.
         batches: numbers of crops at a time; torch takes one at a time.
 
@@ -87,13 +87,13 @@ def agreement(
     given = [output.name for output in model.graph.output]
     names = list(dict.fromkeys([*given, HEATMAPS]))
     session = open_session(with_outputs(model, names).SerializeToString())
-    reference = CropsToKeypoints(network, card).eval()
+    reference = CropsToKeypoints(network, codec).eval()
     with torch.inference_mode():
         rows = [reference(torch.from_numpy(crop[None])) for crop in crops]
     keypoints, scores, heatmaps = (torch.cat(parts).numpy() for parts in zip(*rows, strict=True))
     looked_at = heatmaps
-    if card.refinement == "mass":
-        looked_at = gather_mass(torch.from_numpy(heatmaps), sigma=card.sigma).numpy()
+    if codec.refinement == "mass":
+        looked_at = gather_mass(torch.from_numpy(heatmaps), sigma=codec.sigma).numpy()
     ranked = np.sort(looked_at.reshape(*scores.shape, -1))  # (N, K, h * w), ascending
     clear = ranked[..., -1] - ranked[..., -2] > CLEAR_LEAD * np.abs(ranked[..., -1])
     furthest = score_difference = 0.0
@@ -111,10 +111,7 @@ def agreement(
             differences = np.abs(theirs[SCORES] - scores)[clear]
             score_difference = max(score_difference, float(differences.max(initial=0.0)))
         else:
-            cells, _ = decode(
-                torch.from_numpy(theirs[HEATMAPS]), refinement=card.refinement, sigma=card.sigma
-            )
-            points = cells_to_pixels(cells, network.stride).numpy()
+            points = codec.decode(torch.from_numpy(theirs[HEATMAPS]))[0].numpy()
         moved.append(np.linalg.norm(points - keypoints, axis=-1)[clear])
     spread = max(float(np.ptp(heatmaps)), float(np.finfo(np.float32).tiny))
     return Agreement(furthest / spread, np.concatenate(moved), score_difference, clear.size)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import ModelCard
+from spcnet.codec import Codec, normalise
 from spcnet.errors import needs_extra
-from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
 
@@ -56,29 +56,22 @@ class CropsToKeypoints(nn.Module):
 
     Args:
         network: on the CPU, in float32.
-        card: how its crops are normalised and its outputs are read.
+        codec: how its outputs are read.
 
     Shape: crops (N, S, S, 3) uint8 RGB -> keypoints (N, K, 2) in crop pixels, scores (N, K) in
     [0, 1] and heatmaps (N, K, h, w) whose ideal peak is 1.
     """
 
-    def __init__(self, network: PoseNetwork, card: ModelCard) -> None:
+    def __init__(self, network: PoseNetwork, codec: Codec) -> None:
         super().__init__()
         self.network = network
-        self.card = card
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (card.mean, card.std))
-        self.scale: Tensor
-        self.offset: Tensor
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("offset", -mean / std)
-        self.score = Curve(card.calibration)
+        self.codec = codec
+        self.score = Curve(codec.calibration)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        images = crops.permute(0, 3, 1, 2).float() * self.scale + self.offset
-        raw = self.network.forward_all(images).heatmaps[-1]
-        heatmaps = activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
-        cells, peaks = decode(heatmaps, refinement=self.card.refinement, sigma=self.card.sigma)
-        return cells_to_pixels(cells, self.network.stride), self.score(peaks), heatmaps
+        heatmaps = self.codec.activate(self.network.forward_all(normalise(crops)).heatmaps[-1])
+        points, peaks = self.codec.decode(heatmaps)
+        return points, self.score(peaks), heatmaps
 
 
 def trace(network: PoseNetwork, card: ModelCard) -> "ModelProto":
@@ -90,10 +83,10 @@ def trace(network: PoseNetwork, card: ModelCard) -> "ModelProto":
     with needs_extra("onnx", PURPOSE):
         for package in ("onnx", "onnxscript"):
             import_module(package)
-    size = card.input_size
+    size = card.codec.input_size
     with quiet():
         program = torch.onnx.export(
-            CropsToKeypoints(network, card).eval(),
+            CropsToKeypoints(network, card.codec).eval(),
             (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
             dynamo=True,
             opset_version=OPSET,

@@ -5,34 +5,32 @@ from itertools import islice
 
 import numpy as np
 
-from spcnet.checkpoints import ModelCard
+from spcnet.codec import Codec
 from spcnet.data.annotations import AnnotatedPictures, Dataset
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.errors import UserError
-from spcnet.geometry import Array, crop_affine
+from spcnet.geometry import Array
 from spcnet.media.crops import extract_crop
 
 FIGURES = 3
 NOISE = 2
 
 
-def check_crops(card: ModelCard) -> Array:
+def check_crops(codec: Codec) -> Array:
     """Crops (5, S, S, 3) of three rendered figures, and two of noise."""
-    size = card.input_size
-    figures = dataset_crops(SyntheticFigures(f"1-{FIGURES}"), card, FIGURES)
+    size = codec.input_size
+    figures = dataset_crops(SyntheticFigures(f"1-{FIGURES}"), codec, FIGURES)
     noise = np.random.default_rng(0).integers(0, 256, (NOISE, size, size, 3), dtype=np.uint8)
     return np.concatenate([figures, noise])
 
 
-def dataset_crops(
-    dataset: Dataset, card: ModelCard, count: int, *, crop: CropRule = "box"
-) -> Array:
+def dataset_crops(dataset: Dataset, codec: Codec, count: int, *, crop: CropRule = "box") -> Array:
     """Crops (N, S, S, 3) of annotated persons, as the network sees them.
 
     Args:
         dataset: the persons.
-        card: of the network.
+        codec: of the network.
         count: most crops; of photographs they are taken at even distances from all persons.
         crop: the rule by which persons are cropped.
 
@@ -46,8 +44,8 @@ def dataset_crops(
     crops = []
     for image, annotation in islice(dataset.samples(), count):
         height, width = image.shape[:2]
-        affine = crop_affine(*rule(annotation, (height, width)), card.input_size)
-        crops.append(extract_crop(image, affine, card.input_size))
+        affine = codec.affine(rule(annotation, (height, width)))
+        crops.append(extract_crop(image, affine, codec.input_size))
     if not crops:
         raise UserError(f"{dataset.name} {dataset.split}: no persons to take crops of")
     return np.stack(crops)

@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -12,21 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from spcnet.checkpoints import find_weights
+from spcnet.codec import Refinement, Square, check_refinement, square_of_box
 from spcnet.errors import UserError
 from spcnet.geometry import (
     SHARPEST,
     Array,
     apply_affine,
     compose_affines,
-    crop_affine,
     invert_affine,
-    square_of_box,
-)
-from spcnet.heatmaps import (
-    Refinement,
-    cells_to_pixels,
-    check_refinement,
-    decode,
 )
 from spcnet.inference.augmented import averaged_maps
 from spcnet.inference.boxes import People, Sightings, check_boxes, check_people
@@ -34,7 +28,7 @@ from spcnet.inference.detectors import PersonDetector, main_ranks
 from spcnet.inference.finder import Finder
 from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.inference.pose import Maps, Pose
-from spcnet.inference.pyramid import PYRAMIDS, Square, fuse, parse_rotations, parse_scales
+from spcnet.inference.pyramid import PYRAMIDS, fuse, parse_rotations, parse_scales
 from spcnet.media.crops import extract_crop
 from spcnet.media.images import (
     ReducedPicture,
@@ -114,7 +108,6 @@ class PoseEstimator:
         self.device = self.backend.device
         self.card = self.backend.card
         self.skeleton = self.card.skeleton
-        self.calibration = self.card.calibration
         self.flip = flip
         self.scales = parse_scales(scales)
         self.rotations = parse_rotations(rotations)
@@ -123,17 +116,18 @@ class PoseEstimator:
                 f"refinement {refinement!r} does not go with scales: the fused heatmaps' arg max "
                 "is taken at image resolution"
             )
-        self.refinement: Refinement = "none" if self.scales else refinement or self.card.refinement
+        own = self.card.codec
+        chosen: Refinement = "none" if self.scales else refinement or own.refinement
+        fits = (chosen == "mass") == (own.refinement == "mass")  # else values are of another sort
+        self.codec = replace(own, refinement=chosen, calibration=own.calibration if fits else None)
         self.batch_size = batch_size
         if isinstance(finder, str | os.PathLike):
             finder = Finder(finder, device=str(self.device))
         self._finder = finder
-        if (self.refinement == "mass") != (self.card.refinement == "mass"):
-            self.calibration = None  # it was fitted on values of the other sort
         if isinstance(self.backend, OnnxKeypoints):
             if self.testing() != NO_AUGMENTATION:
                 raise self.backend.without_heatmaps(self.testing())
-            if self.refinement != self.card.refinement:
+            if chosen != own.refinement:
                 raise self.backend.without_heatmaps(f"refinement {refinement!r}")
 
     @property
@@ -175,8 +169,8 @@ class PoseEstimator:
     def describe(self) -> str:
         """How results come about, in words: network, input, refinement, flip, device."""
         return (
-            f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px), "
-            f"{self.refinement} refinement, {self.testing()}, on {self.backend.place}"
+            f"{self.path.stem} ({self.card.variant}, {self.codec.input_size} px), "
+            f"{self.codec.refinement} refinement, {self.testing()}, on {self.backend.place}"
         )
 
     def method(self, persons: PersonSource, skeleton: str | Skeleton | None = None) -> Method:
@@ -196,7 +190,7 @@ class PoseEstimator:
             model=self.path.stem,
             weights=digest_of(self.path),
             precision=self.backend.numbers,
-            refinement=self.refinement,
+            refinement=self.codec.refinement,
             flip=self.flip,
             scales=self.scales,
             rotations=self.rotations,
@@ -374,7 +368,7 @@ class PoseEstimator:
             picture = self.read(image)
         pixels = picture.pixels if isinstance(picture, ReducedPicture) else picture
         present = self.finder.present if isinstance(self.finder, Finder) else 0.0
-        if isinstance(self.finder, Finder) and present and self.calibration is not None:
+        if isinstance(self.finder, Finder) and present and self.codec.calibration is not None:
             ((boxes, scores),) = self.finder.detect_many([pixels], least=SIGHTED)
         else:  # scores of joints that are no probabilities do not say who is there
             (boxes, scores), present = self.finder.detect(pixels), 0.0
@@ -393,7 +387,7 @@ class PoseEstimator:
     def _spare(self, boxes: ArrayLike) -> float:
         """How many times smaller a picture may be read for the crops of some boxes (N, 4)."""
         smallest = min((side for _, side in self._squares(list(np.asarray(boxes)))), default=np.inf)
-        return float(smallest / (SHARPEST * self.card.input_size))
+        return float(smallest / (SHARPEST * self.codec.input_size))
 
     def heatmaps(self, image: Picture, box: ArrayLike) -> Array:
         """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1.
@@ -439,7 +433,7 @@ class PoseEstimator:
         poses: list[list[Pose]] = [[] for _ in pictures]
         for (n, box), keypoints, peaks, of_pose in zip(rows, *found, strict=True):
             box = box.astype(np.float32)
-            poses[n].append(Pose(keypoints, self._scores(peaks), box, self.skeleton, of_pose))
+            poses[n].append(Pose(keypoints, self.codec.scores(peaks), box, self.skeleton, of_pose))
         yield from poses
 
     def look(self, pictures: Sequence[Pixels], squares: Sequence[Square]) -> tuple[Array, Array]:
@@ -453,12 +447,7 @@ class PoseEstimator:
             Keypoints (N, K, 2) in image pixels and scores (N, K), float32.
         """
         keypoints, peaks, _ = self._find(pictures, squares)
-        return keypoints, self._scores(peaks)
-
-    def _scores(self, peaks: Array) -> Array:
-        """Peak values as scores in [0, 1]."""
-        scores: Array = peaks.clip(0, 1) if self.calibration is None else self.calibration(peaks)
-        return scores
+        return keypoints, self.codec.scores(peaks)
 
     def _find(
         self, pictures: Sequence[Pixels], squares: Sequence[Square], *, maps: bool = False
@@ -487,18 +476,16 @@ class PoseEstimator:
 
     def _peaks(self, heatmaps: Tensor, squares: Sequence[Square]) -> tuple[Array, Array]:
         """Refined peaks of the heatmaps of some crops, in image pixels, and their values."""
-        stride = self.card.input_size // heatmaps.shape[-1]
-        cells, values = decode(heatmaps, refinement=self.refinement, sigma=self.card.sigma)
-        pixels = cells_to_pixels(cells, stride).cpu().numpy()
-        return apply_affine(invert_affine(self._affines(squares)), pixels), values.cpu().numpy()
+        points, values = (found.cpu().numpy() for found in self.codec.decode(heatmaps))
+        return apply_affine(invert_affine(self._affines(squares)), points), values
 
     def _peaks_of_file(
         self, backend: OnnxKeypoints, pictures: Sequence[Pixels], squares: Sequence[Square]
     ) -> tuple[Array, Array]:
         """The same by a file that decodes by itself."""
         pixels, peaks = backend.keypoints(self.crops(pictures, squares))
-        if self.calibration is not None:  # the file's scores are calibrated
-            peaks = self.calibration.peaks_of(peaks)
+        if backend.card.codec.calibration is not None:  # the file's scores are calibrated
+            peaks = backend.card.codec.calibration.peaks_of(peaks)
         return apply_affine(invert_affine(self._affines(squares)), pixels), peaks
 
     def _fused_peaks(
@@ -535,14 +522,11 @@ class PoseEstimator:
 
     def _squares(self, boxes: Sequence[Array]) -> list[Square]:
         """The padded squares about tight boxes."""
-        return [square_of_box(box, padding=self.card.box_padding) for box in boxes]
+        return [square_of_box(box) for box in boxes]
 
     def _affines(self, squares: Sequence[Square], rotation: float = 0.0) -> Array:
         """The affines (N, 2, 3) from pictures to crops."""
-        size = self.card.input_size
-        return np.stack(
-            [crop_affine(centre, side, size, rotation=rotation) for centre, side in squares]
-        )
+        return np.stack([self.codec.affine(square, rotation) for square in squares])
 
     def crops(
         self, pictures: Sequence[Pixels], squares: Sequence[Square], rotation: float = 0.0
@@ -566,7 +550,7 @@ class PoseEstimator:
         if isinstance(picture, ReducedPicture):
             affine = compose_affines(affine, picture.to_picture)
             picture = picture.pixels
-        return extract_crop(picture, affine, self.card.input_size)
+        return extract_crop(picture, affine, self.codec.input_size)
 
 
 def _kept(heatmaps: Tensor, attention: Tensor | None, squares: Sequence[Square]) -> list[Maps]:

@@ -7,17 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from spcnet.boxmaps import find_peaks
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import load_finder
+from spcnet.codec import OUTSIDE, normalise
 from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import nms
 from spcnet.inference.method import PersonSource, digest_of
-from spcnet.media.crops import OUTSIDE
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.runtime.programs import make_program
 
@@ -92,7 +91,7 @@ class Finder:
         found = []
         for picture in pictures:
             canvas, scale = self._canvas(picture)
-            maps, _ = self._run(self._normalised(canvas))
+            maps, _ = self._run(normalise(torch.from_numpy(canvas).to(self.device)[None]))
             boxes, scores = find_peaks(
                 maps[0], stride=PoseNetwork.stride, most=MOST, least=max(least, LEAST)
             )
@@ -118,13 +117,6 @@ class Finder:
             small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=OUTSIDE
         )
         return canvas, np.array([size[0] / width, size[1] / height] * 2)
-
-    def _normalised(self, canvas: Array) -> Tensor:
-        """uint8 (H, W, 3) -> (1, 3, H, W) float32, channels last."""
-        image = torch.from_numpy(canvas).to(self.device).permute(2, 0, 1)[None].float() / 255
-        mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self.card.std, device=self.device).view(3, 1, 1)
-        return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def bundled_finder() -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spcnet.codec import Square
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 
@@ -21,8 +22,6 @@ PYRAMIDS: dict[str, tuple[float, ...]] = {
     "chu": (0.7, 0.8, 0.9, 1.0, 1.1, 1.2),
 }
 FUSION_BYTES = 64 * 2**20  # of the largest piece of canvas that is held at once
-
-Square = tuple[Array, float]
 
 
 def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | None:

@@ -1,6 +1,7 @@
 """What a network sees of a person, beside what it says: for the panels of `spcnet.viz`."""
 
-from spcnet.geometry import Array, apply_affine, crop_affine, square_of_box
+from spcnet.codec import square_of_box
+from spcnet.geometry import Array, apply_affine, crop_affine
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.pose import Pose
 from spcnet.media.crops import extract_crop
@@ -13,7 +14,7 @@ def cut_out(estimator: PoseEstimator, picture: Array, box: Array, size: int) -> 
     Returns:
         RGB uint8 (size, size, 3), and the affine (2, 3) from the picture's points to its own.
     """
-    affine = crop_affine(*square_of_box(box, padding=estimator.card.box_padding), size)
+    affine = crop_affine(*square_of_box(box), size)
     return extract_crop(picture, affine, size), affine
 
 

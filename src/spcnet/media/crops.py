@@ -5,17 +5,14 @@ import math
 import cv2
 import numpy as np
 
+from spcnet.codec import OUTSIDE
 from spcnet.geometry import (
-    IMAGENET_MEAN,
     SHARPEST,
     Array,
     apply_affine,
     compose_affines,
     invert_affine,
 )
-
-# What lies outside the picture: 0 after normalisation, to the nearest grey level.
-OUTSIDE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 
 
 def extract_crop(image: Array, affine: Array, size: int) -> Array:
@@ -33,7 +30,7 @@ def extract_crop(image: Array, affine: Array, size: int) -> Array:
         size: side of the crop.
 
     Returns:
-        RGB uint8 (size, size, 3); outside the picture ImageNet's mean colour.
+        RGB uint8 (size, size, 3); outside the picture `OUTSIDE`.
     """
     corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]])
     reach = apply_affine(invert_affine(affine), corners)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from spcnet.checkpoints import METADATA_KEY, ModelCard, load_checkpoint
+from spcnet.codec import Codec, normalise
 from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.runtime.fused import FusedNetwork, can_fuse
 from spcnet.runtime.onnx_runtimes import OPENVINO, OnnxRuntime, OpenVino, Runtime
@@ -58,7 +58,7 @@ class Backend(Protocol):
 class TorchBackend:
     """A checkpoint, run by torch: on a CPU in the form of `FusedNetwork`.
 
-    A crop's way through it is `normalise`, `run`, `activate`.
+    A crop's way through it is `normalise`, `run`, and the codec's `activate`.
 
     Args:
         path: the ``.safetensors``.
@@ -103,34 +103,26 @@ class TorchBackend:
     def maps(self, crops: Array) -> tuple[Tensor, Tensor | None]:
         """See `Backend`."""
         raw, attention = self.run(self.normalise(crops))
-        return self.activate(raw), None if attention is None else attention.float()
+        return self.card.codec.activate(raw), None if attention is None else attention.float()
 
     def _figures(self) -> Tensor:
         """`check_figures`, normalised."""
-        return self.normalise(check_figures(self.card.input_size))
+        return self.normalise(check_figures(self.card.codec.input_size))
 
     def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
         """Keypoints (N, K, 2) of `check_figures` in sides of the crop, found in these numbers."""
         raw, _ = make_program(network, numbers)(self._figures())
-        return _keypoints(self.activate(raw), self.card)
-
-    def activate(self, raw: Tensor) -> Tensor:
-        """What the network says (N, K, h, w) as heatmaps; an ideal peak is 1."""
-        return activate(raw, kind=self.card.heatmap, sigma=self.card.sigma)
+        return _keypoints(self.card.codec.activate(raw), self.card.codec)
 
     def normalise(self, crops: Array) -> Tensor:
         """uint8 (N, S, S, 3) as the network takes it: (N, 3, S, S) float32, channels last."""
-        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 255
-        mean = torch.tensor(self.card.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self.card.std, device=self.device).view(3, 1, 1)
-        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+        return normalise(torch.from_numpy(crops).to(self.device))
 
 
-def _keypoints(heatmaps: Tensor, card: ModelCard) -> Array:
-    """Keypoints (N, K, 2) in sides of the crop of heatmaps (N, K, h, w), refined by the card."""
-    cells, _ = decode(heatmaps, refinement=card.refinement, sigma=card.sigma)
-    points: Array = cells_to_pixels(cells, PoseNetwork.stride).cpu().numpy()
-    return points / card.input_size
+def _keypoints(heatmaps: Tensor, codec: Codec) -> Array:
+    """Keypoints (N, K, 2) in sides of the crop of heatmaps (N, K, h, w)."""
+    points: Array = codec.decode(heatmaps)[0].cpu().numpy()
+    return points / codec.input_size
 
 
 class OnnxModel:
@@ -229,10 +221,11 @@ def _on_openvino(path: Path, precision: Precision) -> "OnnxHeatmaps | OnnxKeypoi
 
     def keypoints(numbers: str) -> Array:
         opened[numbers] = model = _open_onnx(path, OpenVino(path, numbers))
-        figures = check_figures(model.card.input_size)
+        codec = model.card.codec
+        figures = check_figures(codec.input_size)
         if isinstance(model, OnnxKeypoints):
-            return model.keypoints(figures)[0] / model.card.input_size
-        return _keypoints(model.maps(figures)[0], model.card)
+            return model.keypoints(figures)[0] / codec.input_size
+        return _keypoints(model.maps(figures)[0], codec)
 
     numbers, text = choose_numbers(precision, torch.device("cpu"), keypoints)
     runtime = opened[numbers].runtime if numbers in opened else OpenVino(path, numbers)
@@ -259,7 +252,7 @@ def _read_card(path: Path, runtime: Runtime) -> ModelCard:
         card = ModelCard.from_json(runtime.metadata[METADATA_KEY])
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: its model card cannot be read: {error}") from None
-    side, joints = card.input_size, len(card.skeleton)
+    side, joints = card.codec.input_size, len(card.skeleton)
     inputs = {name: list(sizes[1:]) for name, sizes in runtime.inputs.items()}
     outputs = {name: list(sizes[1:2]) for name, sizes in runtime.outputs.items()}
     if inputs != {CROPS: [side, side, 3]} or outputs not in (

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from spcnet.codec import denormalise
 from spcnet.data.augmentation import make_batch
 from spcnet.data.store import Store
 from spcnet.errors import needs_extra
-from spcnet.geometry import IMAGENET_MEAN, IMAGENET_STD
-from spcnet.heatmaps import activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.recipe import Recipe
@@ -72,21 +71,17 @@ class Board:
         from spcnet.viz.panels import overlay_heatmaps, overlay_levels
         from spcnet.viz.skeletons import draw_skeleton
 
-        size = recipe.model.input_size
+        codec = recipe.codec
         rows = np.arange(min(SAMPLES, len(store)))
         device = next(network.parameters()).device
-        batch = make_batch(store, rows, size=size, device=device)
+        batch = make_batch(store, rows, size=codec.input_size, device=device)
         was_training = network.training
         outputs = network.eval().forward_all(batch.images.to(next(network.parameters()).dtype))
         network.train(was_training)
-        heatmaps = activate(outputs.heatmaps[-1], kind=recipe.loss.kind, sigma=recipe.loss.sigma)
-        cells, scores = decode(heatmaps.float(), refinement="quarter")
-        scale = SHOWN / size
-        points = (cells_to_pixels(cells, network.stride) + 0.5) * scale - 0.5
-        std, mean = (
-            torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_STD, IMAGENET_MEAN)
-        )
-        shown = ((batch.images * std + mean).clamp(0, 1) * 255).permute(0, 2, 3, 1).byte()
+        heatmaps = codec.activate(outputs.heatmaps[-1]).float()
+        points, scores = codec.decode(heatmaps)
+        points = (points + 0.5) * (SHOWN / codec.input_size) - 0.5
+        shown = denormalise(batch.images)
         lines = []
         for n in range(len(rows)):
             small = Image.fromarray(shown[n].cpu().numpy())
@@ -94,7 +89,7 @@ class Board:
             found, sure = points[n].cpu().numpy(), scores[n].clamp(0, 1).cpu().numpy()
             panels = [
                 draw_skeleton(crop, found, sure, store.skeleton),
-                overlay_heatmaps(crop, heatmaps[n].float().cpu().numpy()),
+                overlay_heatmaps(crop, heatmaps[n].cpu().numpy()),
             ]
             if outputs.attention is not None:
                 panels.append(overlay_levels(crop, outputs.attention[n].float().cpu().numpy()))

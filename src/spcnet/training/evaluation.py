@@ -11,7 +11,6 @@ from spcnet.data.augmentation import make_batch
 from spcnet.data.datasets import default_protocol
 from spcnet.data.store import JoinedStores, Store
 from spcnet.errors import UserError
-from spcnet.heatmaps import HeatmapKind, Refinement, activate, cells_to_pixels, decode
 from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
 from spcnet.skeletons import Skeleton
@@ -22,14 +21,6 @@ from spcnet.training.workers import Workers
 # The protocols that persons of several data sets are scored by.
 SEVERAL = "torso-pck"
 OF_ANY_JOINTS = "pck-box"
-
-
-def refinement_of(kind: HeatmapKind) -> Refinement:
-    """How held-out persons are decoded, and what the trained model does by default.
-
-    Where heatmaps are probabilities, the mass about a point says more than the highest cell.
-    """
-    return "dark" if kind == "gaussian" else "mass"
 
 
 @torch.no_grad()
@@ -49,7 +40,8 @@ def score_store(
     """
     was_training = network.training
     network.eval()
-    size = recipe.model.input_size
+    codec = recipe.codec
+    size = codec.input_size
     mine = np.arange(workers.rank, len(store), workers.count)
     parts: list[tuple[Any, ...]] = []
     for begin in range(0, len(mine), batch_size):
@@ -58,11 +50,7 @@ def score_store(
         images = batch.images.to(next(network.parameters()).dtype)
         with autocast(recipe, workers.device):
             raw = network(images.contiguous(memory_format=torch.channels_last))
-        heatmaps = activate(raw, kind=recipe.loss.kind, sigma=recipe.loss.sigma)
-        cells, _ = decode(
-            heatmaps, refinement=refinement_of(recipe.loss.kind), sigma=recipe.loss.sigma
-        )
-        found = cells_to_pixels(cells, PoseNetwork.stride)
+        found, _ = codec.decode(codec.activate(raw))
         parts.append((rows, *(t.cpu().numpy() for t in (found, batch.points))))
     network.train(was_training)
     everyone: list[tuple[Any, ...]] = [

@@ -56,7 +56,7 @@ from spcnet.models.registry import create_model
 from spcnet.models.selective import begin_squeeze_at_zero
 from spcnet.tensor_files import read_metadata, read_tensors
 from spcnet.training.board import Board, writer_class
-from spcnet.training.evaluation import refinement_of, score_store
+from spcnet.training.evaluation import score_store
 from spcnet.training.losses import Doubts, Taught, heatmap_loss
 from spcnet.training.optimisation import (
     learning_rate,
@@ -670,10 +670,7 @@ class Run:
             variant=recipe.model.variant,
             arguments=dict(recipe.model.arguments),
             skeleton=self.store.skeleton,
-            input_size=recipe.model.input_size,
-            heatmap=recipe.loss.kind,
-            sigma=recipe.loss.sigma,
-            refinement=refinement_of(recipe.loss.kind),
+            codec=recipe.codec,
             training=self._training(persons=len(self.store)),
             scores=[
                 {

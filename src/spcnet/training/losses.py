@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spcnet.heatmaps import HeatmapKind, gaussian_heatmaps, log_places, pixels_to_cells
+from spcnet.codec import HeatmapKind
+from spcnet.heatmaps import gaussian_heatmaps, log_places, pixels_to_cells
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from spcnet.codec import SIZES, Codec, HeatmapKind
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.datasets import UNSCORED
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
-from spcnet.heatmaps import HeatmapKind
 from spcnet.models.network import FusionKind, ModuleKind
 from spcnet.skeletons import SKELETONS, Skeleton
 from spcnet.training.losses import LabelNoise
@@ -69,7 +69,9 @@ class ModelSection(Section):
         description="what to change of the variant: "
         + ", ".join(f"`{name}`" for name in NetworkArguments.__annotations__),
     )
-    input_size: int = Field(256, gt=0, description="side of the square input, pixels")
+    input_size: int = Field(
+        256, ge=SIZES[0], le=SIZES[1], description="side of the square input, pixels"
+    )
     weights: str | None = Field(
         None, description="a model or .safetensors whose weights the run begins with"
     )
@@ -354,6 +356,19 @@ class Recipe(Section):
     loss: LossSection = LossSection()
     optimizer: OptimizerSection = OptimizerSection()
     training: TrainingSection = TrainingSection()
+
+    @property
+    def codec(self) -> Codec:
+        """What the trained model takes and says.
+
+        Where heatmaps are probabilities, the mass about a point says more than the highest cell.
+        """
+        return Codec(
+            input_size=self.model.input_size,
+            heatmap=self.loss.kind,
+            sigma=self.loss.sigma,
+            refinement="dark" if self.loss.kind == "gaussian" else "mass",
+        )
 
     @model_validator(mode="after")
     def _check_holdouts(self) -> "Recipe":

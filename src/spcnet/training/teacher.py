@@ -1,14 +1,11 @@
 """A trained network that another learns from (distillation)."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spcnet.checkpoints import load_checkpoint
 from spcnet.errors import UserError
-from spcnet.heatmaps import activate
 from spcnet.models.network import channels_last
 from spcnet.skeletons import Skeleton
 from spcnet.training.weights import weights_of
@@ -49,14 +46,14 @@ class Teacher:
                 is changed to that.
             cells: side of the maps.
         """
-        side = self.card.input_size
+        codec = self.card.codec
+        side = codec.input_size
         if images.shape[-1] != side:
             images = F.interpolate(
                 images, size=(side, side), mode="bilinear", align_corners=False, antialias=True
             )
         raw = self.network(images.contiguous(memory_format=torch.channels_last))
-        heatmaps = activate(raw, kind=self.card.heatmap, sigma=self.card.sigma).clamp_min(0)
-        places = heatmaps / (2 * math.pi * self.card.sigma**2)
+        places = codec.activate(raw).clamp_min(0) / codec.mass
         if places.shape[-1] != cells:
             # The mass of a cell is that of the area it covers.
             ratio = places.shape[-1] / cells
