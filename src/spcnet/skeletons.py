@@ -76,6 +76,21 @@ class Skeleton:
                 found.append(name)
         return tuple(found)
 
+    def find_view(self, skeleton: "str | Skeleton") -> "Skeleton":
+        """Another skeleton by its name or itself, if this one can be seen as it.
+
+        Raises:
+            ValueError: the name is unknown, or a joint of it is not here.
+        """
+        name = skeleton if isinstance(skeleton, str) else skeleton.name
+        wanted = SKELETONS.get(name) if isinstance(skeleton, str) else skeleton
+        if wanted is not None:
+            with suppress(ValueError):
+                self.view(wanted)
+                return wanted
+        others = ", ".join(self.views()) or "no other"
+        raise ValueError(f"skeleton {name!r}: {self.name!r} can be seen as {others}")
+
     def view(self, wanted: "Skeleton") -> tuple[tuple[int, ...], ...]:
         """Where the joints of another skeleton are in this one.
 

@@ -4,10 +4,12 @@ import torch
 from conftest import OnnxModels
 
 from spcnet.checkpoints import load_checkpoint
+from spcnet.codec import square_of_box
 from spcnet.data.datasets import SyntheticFigures, open_dataset
 from spcnet.errors import UserError
 from spcnet.export.samples import check_crops, dataset_crops
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.media.images import Picture
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -52,7 +54,7 @@ def test_crops_are_those_that_the_estimator_cuts(onnx_models: OnnxModels) -> Non
     estimator = PoseEstimator(str(onnx_models.checkpoint), device="cpu")
     figures = SyntheticFigures("1-3")
     expected = [
-        estimator.crops([image], estimator._squares([person.box]))[0]
+        estimator.crops.cut([Picture.of(image)], [square_of_box(person.box)])[0]
         for image, person in figures.samples()
     ]
     crops = dataset_crops(figures, estimator.codec, 3)

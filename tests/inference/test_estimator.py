@@ -233,7 +233,7 @@ def test_tiny_and_extreme_pictures_get_an_answer(tiny: PoseEstimator) -> None:
 
 
 def test_what_is_no_picture_is_told() -> None:
-    from spcnet.inference.estimator import load_picture
+    from spcnet.media.images import load_picture
 
     with pytest.raises(UserError, match="got int"):
         load_picture(3)  # type: ignore[arg-type]
@@ -379,11 +379,11 @@ def test_a_jpeg_is_decoded_no_larger_than_finder_and_crops_need(
     picture = dot_picture((2000, 2600), left, right, radius=apart / 20)
     Image.fromarray(picture).save(tmp_path / "large.jpg", quality=98)
     factors = []
-    from spcnet.inference import estimator as module
+    from spcnet.inference import reading as module
 
     def counted(*arguments: object) -> object:
         found = read_reduced(*arguments)  # type: ignore[arg-type]
-        factors.append(int(found.to_picture[0, 0]))
+        factors.append(int(found.to_original[0, 0]))
         return found
 
     monkeypatch.setattr(module, "read_reduced", counted)

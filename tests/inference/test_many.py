@@ -9,7 +9,7 @@ from PIL import Image
 
 from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
-from spcnet.inference import estimator as estimator_module
+from spcnet.inference import crops as crops_module
 from spcnet.inference import many
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.many import Failed, Predicted, predict_files
@@ -108,13 +108,13 @@ def test_pictures_are_predicted_from_no_more_pixels_than_their_crops_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    extract = estimator_module.extract_crop
+    extract = crops_module.extract_crop
 
     def seen(image: np.ndarray, affine: np.ndarray, size: int) -> np.ndarray:
         sizes.append(image.shape[0])
         return extract(image, affine, size)
 
-    monkeypatch.setattr(estimator_module, "extract_crop", seen)
+    monkeypatch.setattr(crops_module, "extract_crop", seen)
     default = PoseEstimator(device="cpu")
     path, small = jpegs(tmp_path, 2, side=1600)
     boxes = {path: [[100, 0, 1599, 1599]], small: [[500, 500, 1100, 900], [0, 0, 1599, 1599]]}

@@ -75,7 +75,7 @@ def test_a_jpeg_is_read_smaller_and_its_pixels_are_where_they_say(
     assert shapes == [found.shape] == [expected.shape[:2]]
     assert max(found.pixels.shape) == -(-203 // factor)
     pixels = np.argwhere(np.ones(found.pixels.shape[:2]))[:, ::-1]
-    places = apply_affine(found.to_picture, pixels)
+    places = apply_affine(found.to_original, pixels)
     height, width = found.shape
     inner = ((places >= 4) & (places <= [width - 5, height - 5])).all(axis=1)
     assert inner.any()
@@ -89,7 +89,7 @@ def test_other_formats_are_read_whole(tmp_path: Path) -> None:
     Image.fromarray(COLOURS).save(path)
     found = read_reduced(path, lambda shape: 8)
     assert np.array_equal(found.pixels, COLOURS)
-    assert (found.shape, found.to_picture.tolist()) == ((2, 3), [[1, 0, 0], [0, 1, 0]])
+    assert (found.shape, found.to_original.tolist()) == ((2, 3), [[1, 0, 0], [0, 1, 0]])
 
 
 def test_grey_palette_and_bilevel_pictures_become_rgb() -> None:

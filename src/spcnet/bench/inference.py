@@ -107,7 +107,7 @@ def steps(
         path.write_bytes(content)
         pictures = [estimator.read(path, boxes)] * batch
         squares = [square_of_box(box)] * batch
-        crops = estimator.crops(pictures, squares)
+        crops = estimator.crops.cut(pictures, squares)
         images = backend.normalise(crops)
         raw, _ = backend.run(images)
 
@@ -125,7 +125,7 @@ def steps(
         taken = _milliseconds(
             {
                 READ: read,
-                CROP: partial(estimator.crops, pictures, squares),
+                CROP: partial(estimator.crops.cut, pictures, squares),
                 NORMALISE: partial(backend.normalise, crops),
                 NETWORK: partial(backend.run, images),
                 PLACE: place,

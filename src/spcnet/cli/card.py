@@ -96,7 +96,7 @@ def card(
     from spcnet.evaluation.sources import evaluate_sources, parse_source
 
     sources = {
-        estimator.testing(): [
+        str(estimator.testing): [
             scored.group
             for scored in evaluate_sources(estimator, [parse_source(text) for text in source])
         ]
@@ -141,11 +141,11 @@ def _test(
     from spcnet.evaluation.evaluate import evaluate
 
     opened = open_dataset(dataset, root, split)
-    with progress(f"persons, {estimator.testing()}", len(opened)) as report:
+    with progress(f"persons, {estimator.testing}", len(opened)) as report:
         found = evaluate(
             estimator, opened, protocol=protocol, crop=default_crop(dataset), report=report
         )
-    return Tested(estimator.testing(), found, by_torso(found, estimator.skeleton.joints))
+    return Tested(str(estimator.testing), found, by_torso(found, estimator.skeleton.joints))
 
 
 def _latency(estimator: "PoseEstimator", turns: int) -> dict[str, float]:

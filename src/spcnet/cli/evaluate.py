@@ -187,8 +187,8 @@ def evaluate(
         "crop": rule,
         "refinement": estimator.codec.refinement,
         "flip": flip,
-        "scales": estimator.scales,
-        "rotations": estimator.rotations,
+        "scales": estimator.testing.scales,
+        "rotations": estimator.testing.rotations,
     }
     groups = []
     if by_torso:
@@ -198,7 +198,7 @@ def evaluate(
         how["by_torso"] = [asdict(group) for group in groups if group.persons]
     compared = None
     if compare:
-        testing = estimator.testing().replace("no test-time augmentation", "single scale")
+        testing = str(estimator.testing or "single scale")
         compared = comparison(
             score, method=f"SPCNet ({model})", part=(opened.name, opened.split), testing=testing
         )

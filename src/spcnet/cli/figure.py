@@ -420,7 +420,7 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
 
 def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> Iterator[_Person]:
     """Every person of every picture; where no boxes were given, the main one."""
-    from spcnet.inference.boxes import check_boxes
+    from spcnet.inference.people import check_boxes
     from spcnet.media.images import read_image
 
     count = 0

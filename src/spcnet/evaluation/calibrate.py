@@ -168,8 +168,8 @@ def calibrate(
         names.append(f"{title}, {found.score.persons} persons")
     peaks, right = (np.concatenate(column) for column in zip(*parts, strict=True))
     text = (
-        f"{'; '.join(names)}; {protocol} at {found.score.threshold:g}, {estimator.testing()}"
+        f"{'; '.join(names)}; {protocol} at {found.score.threshold:g}, {estimator.testing}"
         if len(names) > 1
-        else f"{names[0]}, {protocol} at {found.score.threshold:g}, {estimator.testing()}"
+        else f"{names[0]}, {protocol} at {found.score.threshold:g}, {estimator.testing}"
     )
     return fit_calibration(peaks, right, fitted_on=text), peaks, right

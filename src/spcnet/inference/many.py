@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.inference.boxes import People, Sightings, check_boxes
 from spcnet.inference.detectors import PersonDetector
-from spcnet.inference.estimator import Pixels, PoseEstimator
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.people import People, Sightings, check_boxes
 from spcnet.inference.pose import Pose
-from spcnet.media.images import ReducedPicture, read_image
+from spcnet.media.images import Picture, read_image
 from spcnet.skeletons import Skeleton
 
 GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted together, about
@@ -58,13 +58,13 @@ class _Read:
     """A picture as it is predicted, and whole if it is kept."""
 
     path: str
-    picture: Pixels
+    picture: Picture
     whole: Array | None
     boxes: Array | Sightings | None
 
     def held(self) -> int:
         """Pixels in memory, about."""
-        shown = self.picture.pixels if isinstance(self.picture, ReducedPicture) else self.picture
+        shown = self.picture.pixels
         also = [] if self.whole is None or self.whole is shown else [self.whole]
         return sum(pixels.shape[0] * pixels.shape[1] for pixels in (shown, *also))
 
@@ -138,16 +138,12 @@ def predict_files(
             if isinstance(item, Failed):
                 yield replace(item, ahead=ahead)
                 continue
-            height, width = item.picture.shape[:2]
-            yield Predicted(item.path, (height, width), item.whole, next(poses), ahead)
+            yield Predicted(item.path, item.picture.shape, item.whole, next(poses), ahead)
 
 
-def _whole(path: str, picture: Pixels) -> Array:
+def _whole(path: str, picture: Picture) -> Array:
     """All pixels of a picture that was read as it is predicted."""
-    if not isinstance(picture, ReducedPicture):
-        return picture
-    same = picture.pixels.shape[:2] == picture.shape
-    return picture.pixels if same else read_image(path)
+    return read_image(path) if picture.reduced else picture.pixels
 
 
 @contextmanager

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array, box_of_points, box_overlaps
-from spcnet.inference.boxes import People, check_people
 from spcnet.inference.detectors import main_person
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.people import People, check_people
 from spcnet.inference.pose import Pose
 
 FOUND = 0.27  # mean joint score from which somebody is taken to be there

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array
-from spcnet.inference.boxes import People
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.people import People
 from spcnet.inference.pose import Pose
 from spcnet.inference.smoothing import OneEuroFilter
 from spcnet.inference.tracking import Tracker

@@ -39,6 +39,6 @@ def level_view(estimator: PoseEstimator, picture: Array, pose: Pose) -> LevelVie
     """
     assert pose.maps is not None
     if pose.maps.attention is None:
-        raise estimator.without_attention()
+        raise estimator.backend.without_attention()
     crop, _ = cut_out(estimator, picture, pose.box, PANEL)
     return LevelView(crop=crop, attention=pose.maps.attention)

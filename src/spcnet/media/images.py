@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -40,18 +41,51 @@ class NotAPicture(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class ReducedPicture:
-    """A picture of which only so many pixels were read as are needed.
+class Picture:
+    """A picture, of which only so many pixels may have been read as are needed.
 
     Attributes:
         pixels: (h, w, 3) RGB uint8.
         shape: (H, W) that the picture has in its file, upright.
-        to_picture: (2, 3), the affine from points of `pixels` to those of the picture.
+        to_original: (2, 3), the affine from points of `pixels` to those of the picture.
     """
 
     pixels: Array
     shape: tuple[int, int]
-    to_picture: Array
+    to_original: Array
+
+    @classmethod
+    def of(cls, pixels: Array) -> "Picture":
+        """All pixels (H, W, 3) of one."""
+        return cls(pixels, (pixels.shape[0], pixels.shape[1]), np.eye(2, 3))
+
+    @property
+    def reduced(self) -> bool:
+        """Whether it has fewer pixels than its file."""
+        return self.pixels.shape[:2] != self.shape
+
+
+ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | Array
+
+
+def load_picture(image: ImageLike) -> Array:
+    """A path, array or PIL image as RGB uint8 (H, W, 3).
+
+    Raises:
+        UserError: it cannot be read, or is none of these.
+    """
+    if isinstance(image, np.ndarray):
+        return rgb_from_array(image)
+    if isinstance(image, Image.Image):
+        try:
+            return rgb_from_pil(image)
+        except Exception as error:
+            raise UserError(f"image of mode {image.mode!r} cannot be read: {error}") from None
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    raise UserError(
+        f"image must be a path, an RGB array or a PIL image, got {type(image).__name__}"
+    )
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -66,7 +100,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
 
 def read_reduced(
     path: str | os.PathLike[str], spare: Callable[[tuple[int, int]], float]
-) -> ReducedPicture:
+) -> Picture:
     """Decode a picture file, a JPEG at a half, a quarter or an eighth of its size where that does.
 
     Its decoder then leaves out the finer cosines of each block, which is averaging in a third of
@@ -85,8 +119,7 @@ def read_reduced(
     if not os.path.lexists(path):
         raise UserError(f"{path}: no such file")
     if path.suffix.lower() in RAW_SUFFIXES:
-        pixels = read_raw(path, max_pixels=MAX_PIXELS)
-        return ReducedPicture(pixels, _shape(pixels), np.eye(2, 3))
+        return Picture.of(read_raw(path, max_pixels=MAX_PIXELS))
     teach_format(path)
     with _opened(path, max_pixels=MAX_PIXELS) as image:
         width, height = image.size
@@ -101,7 +134,7 @@ def read_reduced(
     beyond = np.array(pixels.shape[1::-1]) * factor - shape[::-1]
     begins = -beyond * [orientation in MIRRORED_X, orientation in MIRRORED_Y]
     middle = begins + (factor - 1) / 2  # of the first square of pixels
-    return ReducedPicture(pixels, shape, np.column_stack([factor * np.eye(2), middle]))
+    return Picture(pixels, shape, np.column_stack([factor * np.eye(2), middle]))
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
@@ -155,10 +188,6 @@ def _opened(
     except Exception as error:  # what a broken file makes a decoder raise is past listing
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{name}cannot be read: {reason or type(error).__name__}") from None
-
-
-def _shape(picture: Array) -> tuple[int, int]:
-    return picture.shape[0], picture.shape[1]
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

@@ -54,6 +54,22 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def network(self) -> PoseNetwork:
+        """That torch runs; it may be exchanged for another of the same joints.
+
+        Raises:
+            UserError: torch runs none.
+        """
+        ...
+
+    @network.setter
+    def network(self, network: PoseNetwork) -> None: ...
+
+    def without_attention(self) -> UserError:
+        """The error that its maps have no attention."""
+        ...
+
 
 class TorchBackend:
     """A checkpoint, run by torch: on a CPU in the form of `FusedNetwork`.
@@ -99,6 +115,10 @@ class TorchBackend:
         self._network = network
         self.run = make_program(network, self.numbers)
 
+    def without_attention(self) -> UserError:
+        """See `Backend`."""
+        return UserError(f"model {self.card.variant!r} has no attention: it selects no levels")
+
     @torch.inference_mode()
     def maps(self, crops: Array) -> tuple[Tensor, Tensor | None]:
         """See `Backend`."""
@@ -143,6 +163,25 @@ class OnnxModel:
         self.card = card
         self.numbers = runtime.metadata.get(PRECISION_KEY, "")
         self.place = f"cpu by {runtime.name} ({self.numbers}){text}"
+
+    @property
+    def network(self) -> PoseNetwork:
+        """See `Backend`; there is none."""
+        raise UserError(
+            f"{self.path}: torch does not run .onnx files; use the .safetensors that it was "
+            "exported from"
+        )
+
+    @network.setter
+    def network(self, network: PoseNetwork) -> None:
+        assert self.network is not None  # raises
+
+    def without_attention(self) -> UserError:
+        """See `Backend`."""
+        return UserError(
+            f"{self.path}: an .onnx file gives no attention; use the .safetensors that it was "
+            "exported from"
+        )
 
     def _run(self, names: list[str], crops: Array) -> list[Array]:
         return self.runtime.run(names, {CROPS: np.ascontiguousarray(crops)})

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from spcnet import __version__
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.inference.boxes import check_boxes
+from spcnet.inference.people import check_boxes
 from spcnet.media.formats import TooManyPixels
 from spcnet.media.images import NotAPicture, count_pixels, decode_image
 from spcnet.serve.budget import Budget

@@ -14,8 +14,8 @@ from spcnet.serve.schema import People
 from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from spcnet.inference.boxes import Sightings
     from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.people import Sightings
 
 logger = logging.getLogger(__name__)
 

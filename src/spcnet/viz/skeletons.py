@@ -84,7 +84,7 @@ def draw_skeleton(
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(
             f"draw_skeleton takes RGB uint8 (H, W, 3), got {image.dtype} {image.shape}; "
-            "spcnet.inference.estimator.load_picture makes it of grey, RGBA, uint16 and float"
+            "spcnet.media.images.load_picture makes it of grey, RGBA, uint16 and float"
         )
     style = style or Style()
     canvas = np.ascontiguousarray(image).copy()

@@ -1,4 +1,4 @@
-"""Person boxes and whom of several persons is meant, checked once where they come in."""
+"""Who is in a picture: given boxes, checked once where they come in, or whom a finder sees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spcnet.errors import UserError
-from spcnet.geometry import Array
-from spcnet.inference.detectors import main_person
+from spcnet.geometry import Array, apply_affine
+from spcnet.inference.detectors import PersonDetector, main_person, main_ranks
+from spcnet.inference.finder import Finder
+from spcnet.media.images import Picture
 
 People: TypeAlias = Literal["one", "all"]
+
+SIGHTED = 0.1  # score of a sighting that poses then decide on
+CANDIDATES = 3  # sightings of which poses say which is the main person
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,30 @@ class Sightings:
             order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
             return order
         return [int(there[main_person(self.boxes[there], presence[there], shape)])]
+
+
+def sight(
+    finder: PersonDetector, picture: Picture, people: People, *, calibrated: bool
+) -> Sightings:
+    """Whom a finder sees in a picture; where the main person is wanted, a few that may be it.
+
+    Args:
+        finder: ours, or any detector.
+        picture: that it looks at.
+        people: whether the main person is wanted, or all.
+        calibrated: the joints' scores are probabilities, and say with the finder who is there.
+    """
+    present = finder.present if isinstance(finder, Finder) and calibrated else 0.0
+    if isinstance(finder, Finder) and present:
+        ((boxes, scores),) = finder.detect_many([picture.pixels], least=SIGHTED)
+    else:
+        boxes, scores = finder.detect(picture.pixels)
+    if people == "one" and len(boxes) > CANDIDATES:
+        rank = main_ranks(boxes, scores, picture.pixels.shape)
+        best = np.sort(np.argsort(-rank, kind="stable")[:CANDIDATES])
+        boxes, scores = boxes[best], scores[best]
+    corners = apply_affine(picture.to_original, boxes.reshape(-1, 2, 2))
+    return Sightings(corners.reshape(-1, 4), scores, people, present)
 
 
 def check_people(people: str) -> None:
