@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from spcnet.bench.turns import take_turns
@@ -38,10 +38,12 @@ from spcnet.data.synthetic import render_figure
 from spcnet.devices import find_device
 from spcnet.geometry import Array, apply_affine, crop_affine
 from spcnet.skeletons import LSP14
-from spcnet.training.loop import Run, check_recipe
+from spcnet.training.checks import check_recipe
+from spcnet.training.distributed import ProcessGroup
+from spcnet.training.loop import Run
 from spcnet.training.recipe import Recipe, parse_recipe
 from spcnet.training.run_dir import RunDirectory
-from spcnet.training.workers import Workers
+from spcnet.training.task import PoseTask
 
 SIGMA = 1.0
 REACH = 3  # of a drawn Gaussian, in standard deviations
@@ -249,20 +251,20 @@ def our_recipe(
     return recipe
 
 
-class _TimedRun(Run):
-    """A run that keeps the seconds of its phases."""
+class _TimedTask(PoseTask):
+    """One that keeps the seconds of its phases."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.clock = _Clock(self.device)
+        self.clock = _Clock(self.processes.device)
 
-    def _batch(self, epoch: int, rows: np.ndarray[Any, Any]) -> Any:
+    def batch(self, epoch: int, rows: Array) -> Any:
         with self.clock.phase("data"):
-            return super()._batch(epoch, rows)
+            return super().batch(epoch, rows)
 
-    def _losses(self, batch: Batch) -> Tensor:
+    def losses(self, forward: nn.Module, batch: Batch) -> Tensor:
         with self.clock.phase("forward"):
-            return super()._losses(batch)
+            return super().losses(forward, batch)
 
 
 class _Clock:
@@ -307,17 +309,17 @@ def our_loop(
     name: str, recipe: Recipe, store: PackedStore, folder: Path, device: torch.device
 ) -> Contender:
     """Our training loop on a packed store."""
-    run = _TimedRun(
-        recipe, store, RunDirectory(folder), holdout=None, workers=Workers(device=device)
-    )
-    run.clock.watch(run.optimizer)
+    processes = ProcessGroup(device=device)
+    task = _TimedTask(recipe, store, processes=processes)
+    run = Run(recipe, task, RunDirectory(folder), processes)
+    task.clock.watch(run.optimizer)
     batches = run.batches()
 
     def work() -> None:
         epoch, indices = next(batches)
         run.take_step(epoch, indices)
 
-    return Contender(name, lambda: run.clock.step(work))
+    return Contender(name, lambda: task.clock.step(work))
 
 
 def usual_loop(

@@ -26,10 +26,11 @@ from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
 from spcnet.devices import find_device, memory_suffices
 from spcnet.errors import UserError
+from spcnet.training.distributed import ProcessGroup
 from spcnet.training.loop import Run
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import RunDirectory
-from spcnet.training.workers import Workers
+from spcnet.training.task import PoseTask
 
 STEPS = 2  # the second one has the optimiser's moments too
 
@@ -92,13 +93,9 @@ def _measure(values: dict[str, Any], store: str, device: str) -> MemoryUse:
     """In the fresh process."""
     on = torch.device(device)
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(
-            Recipe.model_validate(values),
-            PackedStore(Path(store)),
-            RunDirectory(Path(folder)),
-            holdout=None,
-            workers=Workers(device=on),
-        )
+        recipe, processes = Recipe.model_validate(values), ProcessGroup(device=on)
+        task = PoseTask(recipe, PackedStore(Path(store)), processes=processes)
+        run = Run(recipe, task, RunDirectory(Path(folder)), processes)
         batches = run.batches()
         before = peak_bytes(on)
         with memory_suffices("use a smaller batch"):

@@ -278,9 +278,9 @@ def test_progress_tells_loss_rate_speed_time_left_and_the_latest_score(
 ) -> None:
     from dataclasses import replace
 
-    from spcnet.cli.train import _reporter
+    from spcnet.cli.training_runs import _reporter
     from spcnet.metrics.protocols import Score
-    from spcnet.training.loop import Progress
+    from spcnet.training.log import Progress
 
     now = Progress(20, 100, 1, 2.5, (2.5,), 1e-3, 31.25, 75.4)
     score = Score("lspet-pck", 41.0, {}, {}, 5, mean_limbs=40.5)

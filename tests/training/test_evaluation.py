@@ -17,8 +17,8 @@ from spcnet.data.store import JoinedStores, PackedStore, Store
 from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.skeletons import BODY19, FLIC11, LSP14
+from spcnet.training.distributed import ProcessGroup
 from spcnet.training.evaluation import check_holdout, score_store
-from spcnet.training.workers import Workers
 
 SIZE = 64
 
@@ -50,7 +50,7 @@ def crop_points(store: Store) -> np.ndarray:
 
 def scored(store: Store, predicted: np.ndarray | None = None) -> tuple[Score, dict[str, Score]]:
     oracle: Any = Oracle(crop_points(store) if predicted is None else predicted)
-    return score_store(oracle, store, recipe(), workers=Workers(), batch_size=5)
+    return score_store(oracle, store, recipe(), processes=ProcessGroup(), batch_size=5)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from spcnet.geometry import box_overlaps
 from spcnet.inference.detectors import main_person
 from spcnet.inference.finder import Finder
 from spcnet.skeletons import COCO17
-from spcnet.training.finding import FinderRun, finder_losses, intersection_over_union
+from spcnet.training.finding import FinderTask, finder_losses, intersection_over_union
 from spcnet.training.loop import train
 from spcnet.training.recipe import parse_recipe
 
@@ -99,7 +99,7 @@ def test_a_finder_learns_bars_and_is_ready_for_use(scenes: Scenes, tmp_path: Pat
         },
         source="test",
     )
-    path = train(recipe, scenes, tmp_path / "run", holdout=scenes, kind=FinderRun)
+    path = train(recipe, scenes, tmp_path / "run", holdout=scenes, kind=FinderTask)
     network, card = load_finder(path)
     assert (card.input_size, card.variant) == (64, "spcnet_s1_w64")
     assert card.scores[0]["score"]["protocol"] == "person-boxes"
@@ -137,7 +137,7 @@ def test_a_finder_may_begin_with_the_body_of_a_network_of_poses(
             "training": {"epochs": 1, "batch_size": 24, "ema": None},
         }
         recipe = parse_recipe(content, source="test")
-        path = train(recipe, scenes, tmp_path / name, kind=FinderRun)
+        path = train(recipe, scenes, tmp_path / name, kind=FinderTask)
         return load_finder(path)[0]
 
     poses, _ = load_checkpoint(body_checkpoint)

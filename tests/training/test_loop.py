@@ -16,11 +16,15 @@ from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
 from spcnet.skeletons import BODY19, LSP14
 from spcnet.tensor_files import read_tensors, write_tensors
-from spcnet.training.loop import MOST_SKIPPED, Progress, Run, check_parts, check_recipe, train
+from spcnet.training import state
+from spcnet.training.checks import check_parts, check_recipe
+from spcnet.training.distributed import ProcessGroup
+from spcnet.training.log import Progress
+from spcnet.training.loop import MOST_SKIPPED, Run, train
 from spcnet.training.optimisation import learning_rate, measure_statistics, update_average
 from spcnet.training.recipe import Recipe, load_recipe
 from spcnet.training.run_dir import RunDirectory, RunInUseError
-from spcnet.training.workers import Workers
+from spcnet.training.task import PoseTask
 
 
 def recipe(**sections: Any) -> Recipe:
@@ -273,7 +277,7 @@ def test_a_resumed_fp16_run_keeps_its_loss_scale(figures: PackedStore, tmp_path:
 def test_the_best_model_is_kept(
     figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spcnet.training import loop
+    from spcnet.training import task
 
     means = iter([30.0, 50.0, 40.0])
 
@@ -282,7 +286,7 @@ def test_the_best_model_is_kept(
 
         return Score("lspet-pck", next(means), {}, {}, 12), {}
 
-    monkeypatch.setattr(loop, "score_store", scored)
+    monkeypatch.setattr(task, "score_store", scored)
     train(recipe(training={"epochs": 3}), figures, tmp_path / "run", holdout=figures)
     _, best = load_checkpoint(tmp_path / "run" / "best.safetensors")
     _, last = load_checkpoint(tmp_path / "run" / "model.safetensors")
@@ -490,7 +494,7 @@ def test_a_picture_of_another_data_set_may_have_the_same_name(
 
 
 def begun(plan: Recipe, store: PackedStore, folder: Path) -> Run:
-    run = Run(plan, store, RunDirectory(folder), holdout=None, workers=Workers())
+    run = Run(plan, PoseTask(plan, store), RunDirectory(folder), ProcessGroup())
     run.open(resume=False)
     return run
 
@@ -534,7 +538,8 @@ def test_a_resumed_optimiser_is_laid_out_in_memory_as_it_was(
     plan = recipe(training={"epochs": 1})
     whole = begun(plan, figures, tmp_path / "run")
     whole.go(lambda progress: None, stop=lambda: False)
-    again = Run(plan, figures, RunDirectory(tmp_path / "run"), holdout=None, workers=Workers())
+    directory = RunDirectory(tmp_path / "run")
+    again = Run(plan, PoseTask(plan, figures), directory, ProcessGroup())
     again.open(resume=True)
     assert again.finished
     kernels = 0
@@ -605,7 +610,7 @@ def test_memory_that_does_not_suffice_is_the_users_to_mend(
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(Run, "_losses", full)
+    monkeypatch.setattr(PoseTask, "losses", full)
     with pytest.raises(UserError, match=r"out of memory \(CUDA.*\): use a smaller training.batch"):
         train(recipe(), figures, tmp_path / "run")
 
@@ -688,14 +693,14 @@ def test_several_sources_are_scored_each_and_the_best_goes_by_their_mean(
         assert entry["score"]["protocol"] == "torso-pck"
         assert entry["score"]["persons"] == 2 * entry["sources"]["one"]["persons"]
     _, card = load_checkpoint(tmp_path / "run" / "model.safetensors")
-    assert [score["data"].split()[0] for score in card.scores] == ["one", "other"]
+    assert [score["data"] for score in card.scores] == ["one, held out", "other, held out"]
 
 
 def test_a_small_source_weighs_as_much_as_a_large_one_in_the_choice_of_the_best(
     figures: PackedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from spcnet.metrics.protocols import Score
-    from spcnet.training import loop
+    from spcnet.training import task
 
     # Of all persons, of the large source and of the small one: the second epoch is best by the
     # sources' mean, the third by all persons.
@@ -705,7 +710,7 @@ def test_a_small_source_weighs_as_much_as_a_large_one_in_the_choice_of_the_best(
         both, large, small = (Score("torso-pck", mean, {}, {}, 12) for mean in next(found))
         return both, {"large": large, "small": small}
 
-    monkeypatch.setattr(loop, "score_store", scored)
+    monkeypatch.setattr(task, "score_store", scored)
     run = tmp_path / "run"
     train(recipe(training={"epochs": 3}), figures, run, holdout=figures)
     _, best = load_checkpoint(run / "best.safetensors")
@@ -766,12 +771,12 @@ def test_weights_that_no_file_can_hold_leave_the_last_checkpoint_as_it_was(
     figures: PackedStore, tmp_path: Path
 ) -> None:
     run = begun(recipe(training={"epochs": 1}), figures, tmp_path / "run")
-    run._save()
+    state.save(run)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.safetensors")}
     with torch.no_grad():
         run.average.stem[0].weight.fill_(1e5)
     with pytest.raises(UserError, match=r"stem\.0\.weight holds values .* too large for fp16"):
-        run._save()
+        state.save(run)
     after = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.safetensors")}
     assert after == before and set(before) == {"state.safetensors", "model.safetensors"}
 
@@ -782,9 +787,9 @@ def test_the_kept_models_statistics_are_of_the_shares_that_were_learned_from(
     both = JoinedStores([figures, figures], shares=[0.0001, 0.9999])
     run = begun(recipe(), both, tmp_path / "run")
     drawn: list[int] = []
-    run.make_batch = lambda store, rows, **how: (  # type: ignore[method-assign]
+    run.task.make_batch = lambda store, rows, **how: (  # type: ignore[method-assign]
         drawn.extend(rows % len(store)) or make_batch(store, rows, **how)  # type: ignore[func-returns-value]
     )
-    run._random_images(0, 8)
+    run.task.random_images(0, 8)
     assert len(drawn) == 8
     assert min(drawn) >= 12  # of the second store alone

@@ -8,10 +8,11 @@ from torch import nn
 from spcnet.data.store import PackedStore
 from spcnet.models.bottlenecks import Bottleneck
 from spcnet.models.network import PoseNetwork
+from spcnet.training.distributed import ProcessGroup
 from spcnet.training.loop import Run, train
 from spcnet.training.recentring import _recentre_stem, free_convolutions, recentre
 from spcnet.training.run_dir import RunDirectory
-from spcnet.training.workers import Workers
+from spcnet.training.task import PoseTask
 
 
 def drifted(**arguments: object) -> PoseNetwork:
@@ -71,13 +72,8 @@ def test_bfloat16_keeps_its_digits_for_what_varies() -> None:
 
 
 def test_a_run_recentres_its_network(figures: PackedStore, tmp_path: Path) -> None:
-    run = Run(
-        recipe(training={"recentre_every": 2}),
-        figures,
-        RunDirectory(tmp_path / "run"),
-        holdout=None,
-        workers=Workers(),
-    )
+    plan = recipe(training={"recentre_every": 2})
+    run = Run(plan, PoseTask(plan, figures), RunDirectory(tmp_path / "run"), ProcessGroup())
     free = free_convolutions(run.network)
     batches = run.batches()
 

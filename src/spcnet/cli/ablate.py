@@ -12,7 +12,7 @@ import typer
 
 from spcnet.cli.console import StopWish, check_style, replacing, say, stop_wish, table
 from spcnet.cli.options import DEVICE
-from spcnet.cli.train import MAX_MINUTES, OVERRIDES, STOPPING, count_persons, train_by
+from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, STOPPING, train_by
 from spcnet.errors import UserError
 from spcnet.evaluation.overlap import shared_pictures
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spcnet.codec import Refinement
     from spcnet.metrics.protocols import Score
     from spcnet.training.ablation import Scores, Spread, Study
+    from spcnet.training.distributed import ProcessGroup
     from spcnet.training.recipe import Recipe
-    from spcnet.training.workers import Workers
 
 SCORE = "score.json"
 REFINEMENT: "Refinement" = "dark"  # of every arm, whatever its loss
@@ -74,9 +74,9 @@ def ablate(
 
     from spcnet.devices import find_device
     from spcnet.training.ablation import STUDIES, arm_recipe, runs_of
-    from spcnet.training.loop import check_recipe
+    from spcnet.training.checks import check_recipe
+    from spcnet.training.distributed import join_processes
     from spcnet.training.recipe import load_recipe
-    from spcnet.training.workers import join_workers
 
     base = load_recipe(recipe, overrides or [])
     numbers = _parse_seeds(seeds)
@@ -95,13 +95,13 @@ def ablate(
     if not report:
         scored.check_unseen()
         with (
-            join_workers(found) as workers,
-            stop_wish(STOPPING if workers.first else None, max_minutes=max_minutes) as stop,
+            join_processes(found) as processes,
+            stop_wish(STOPPING if processes.first else None, max_minutes=max_minutes) as stop,
         ):
-            level = logging.INFO if workers.first else logging.WARNING
+            level = logging.INFO if processes.first else logging.WARNING
             logging.basicConfig(level=level, format="%(message)s")
-            failed = _train_runs(runs, folder, scored, workers, stop)
-            if not workers.first:
+            failed = _train_runs(runs, folder, scored, processes, stop)
+            if not processes.first:
                 return
     scores = {
         run: score
@@ -238,7 +238,7 @@ def _train_runs(
     runs: "dict[tuple[str, int], Recipe]",
     folder: Path,
     scored: _ScoredPersons,
-    workers: "Workers",
+    processes: "ProcessGroup",
     stop: StopWish,
 ) -> list[str]:
     """Train and score every run that is neither done nor held by another process.
@@ -250,32 +250,32 @@ def _train_runs(
 
     def is_done(run: tuple[str, int]) -> bool:
         done = scored.read(_run_dir(folder, *run), runs[run]) is not None
-        answer: bool = workers.of_first(done)
+        answer: bool = processes.of_first(done)
         return answer
 
     left = [run for run in runs if not is_done(run)]
-    if workers.first:
+    if processes.first:
         say(f"{len(left)} of {len(runs)} runs to do, in {folder}")
     failed = []
     for run in left:
-        if workers.any(stop()):
+        if processes.any(stop()):
             break
         if is_done(run):
             continue  # another process was quicker
         path, plan = _run_dir(folder, *run), runs[run]
 
         def finish(checkpoint: Path, path: Path = path, plan: "Recipe" = plan) -> None:
-            score = scored.write(path, plan, str(workers.device))
+            score = scored.write(path, plan, str(processes.device))
             say(f"{path.name}: {score.headline:.2f} %")
 
         try:
-            train_by(plan, path, workers, resume=None, stop=stop, finish=finish)
+            train_by(plan, path, processes, resume=None, stop=stop, finish=finish)
         except RunInUseError as error:
-            if workers.first:
+            if processes.first:
                 say(str(error))
         except UserError as error:
             # Where a process is gone, the others cannot go on with the next run.
-            if workers.count > 1:
+            if processes.count > 1:
                 raise
             failed.append(f"{path.name}: {error}")
             say(failed[-1])
@@ -284,7 +284,8 @@ def _train_runs(
 
 def _plan_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> dict[str, Any]:
     """What all the runs would take: of every arm, and the sums."""
-    from spcnet.training.loop import steps_per_epoch
+    from spcnet.training.checks import steps_per_epoch
+    from spcnet.training.data import count_persons
     from spcnet.training.plan import make_plan
 
     persons, joints = count_persons(base.data)

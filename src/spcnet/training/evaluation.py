@@ -14,9 +14,9 @@ from spcnet.errors import UserError
 from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
 from spcnet.skeletons import Skeleton
+from spcnet.training.distributed import ProcessGroup
 from spcnet.training.precision import autocast
 from spcnet.training.recipe import Recipe
-from spcnet.training.workers import Workers
 
 # The protocols that persons of several data sets are scored by.
 SEVERAL = "torso-pck"
@@ -29,7 +29,7 @@ def score_store(
     store: Store,
     recipe: Recipe,
     *,
-    workers: Workers,
+    processes: ProcessGroup,
     batch_size: int = 32,
 ) -> tuple[Score, dict[str, Score]]:
     """Score of a network over the plain crops of a store, and of each source where it has several.
@@ -42,19 +42,19 @@ def score_store(
     network.eval()
     codec = recipe.codec
     size = codec.input_size
-    mine = np.arange(workers.rank, len(store), workers.count)
+    mine = np.arange(processes.rank, len(store), processes.count)
     parts: list[tuple[Any, ...]] = []
     for begin in range(0, len(mine), batch_size):
         rows = mine[begin : begin + batch_size]
-        batch = make_batch(store, rows, size=size, device=workers.device)
+        batch = make_batch(store, rows, size=size, device=processes.device)
         images = batch.images.to(next(network.parameters()).dtype)
-        with autocast(recipe, workers.device):
+        with autocast(recipe, processes.device):
             raw = network(images.contiguous(memory_format=torch.channels_last))
         found, _ = codec.decode(codec.activate(raw))
         parts.append((rows, *(t.cpu().numpy() for t in (found, batch.points))))
     network.train(was_training)
     everyone: list[tuple[Any, ...]] = [
-        part for of_worker in workers.gather(parts) for part in of_worker
+        part for of_process in processes.gather(parts) for part in of_process
     ]
     order, predicted, points = (np.concatenate(column) for column in zip(*everyone, strict=True))
     rank = np.argsort(order)

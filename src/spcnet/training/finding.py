@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from spcnet.boxmaps import CHANNELS, boxes_of, find_peaks, target_maps
 from spcnet.checkpoints import FinderCard
@@ -15,7 +15,7 @@ from spcnet.geometry import Array
 from spcnet.metrics.boxes import FoundPersons, score_boxes
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
-from spcnet.training.loop import LICENCE, Run
+from spcnet.training.task import LICENCE, Task
 from spcnet.training.weights import begin_with_body
 
 MOST = 50  # persons of a picture that are scored
@@ -92,8 +92,8 @@ def intersection_over_union(one: Tensor, other: Tensor) -> Tensor:
     return union
 
 
-class FinderRun(Run):
-    """A run whose store is `Scenes`, and whose network says boxes."""
+class FinderTask(Task):
+    """Persons' boxes in whole pictures."""
 
     store: Scenes
     holdout: Scenes | None
@@ -104,22 +104,26 @@ class FinderRun(Run):
         """The maps of `spcnet.boxmaps`."""
         return CHANNELS
 
-    def _begin_with_weights(self) -> dict[str, Any]:
-        return begin_with_body(self.network, self.recipe)
+    def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
+        """See `Task`."""
+        return begin_with_body(network, self.recipe)
 
-    def _order(self, epoch: int) -> Array:
+    def order(self, epoch: int) -> Array:
+        """See `Task`."""
         return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)
 
-    def _losses(self, batch: Any) -> Tensor:
-        outputs = self.forward(self._images(batch))
-        return finder_losses(outputs, batch)
+    def losses(self, forward: nn.Module, batch: SceneBatch) -> Tensor:
+        """See `Task`."""
+        return finder_losses(forward(self.images(batch)), batch)
 
-    def _score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
+    def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
+        """See `Task`."""
         assert self.holdout is not None
         found = predict_scenes(network, self.holdout, size=self.recipe.model.input_size)
         return score_boxes(found), {}
 
-    def _card(self) -> FinderCard:
+    def card(self, training: dict[str, Any], scores: list[dict[str, Any]]) -> FinderCard:
+        """See `Task`."""
         from spcnet import __version__
 
         recipe = self.recipe
@@ -127,15 +131,12 @@ class FinderRun(Run):
             variant=recipe.model.variant,
             arguments=dict(recipe.model.arguments),
             input_size=recipe.model.input_size,
-            threshold=self.scores[-1]["score"]["threshold"] if self.scores else 0.3,
-            training=self._training(pictures=len(self.store)),
-            scores=[{"data": "held out", **entry} for entry in self.scores[-1:]],
+            threshold=scores[-1]["score"]["threshold"] if scores else 0.3,
+            training={**training, "pictures": len(self.store)},
+            scores=scores,
             version=__version__,
             licence=LICENCE,
         )
-
-    def _identity(self) -> dict[str, Any]:
-        return {"recipe": self.recipe.identity(), "persons": len(self.store), "joints": []}
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spcnet.models.bottlenecks import Bottleneck
 from spcnet.models.network import Feedback, PoseNetwork
+from spcnet.training.distributed import ProcessGroup
 
 REACH = 8  # deviations from its mean within which all values of a normalised channel lie
 
@@ -94,3 +95,15 @@ def _recentre_stem(network: PoseNetwork) -> None:
 def _mean(x: Tensor) -> Tensor:
     """Of each channel: (B, C, H, W) -> (C,)."""
     return x.double().mean(dim=(0, 2, 3))
+
+
+def recentre_alike(network: PoseNetwork, images: Tensor, processes: ProcessGroup) -> None:
+    """The same by each process's part of a step's images, and alike in each process.
+
+    Raises:
+        UserError: another process is gone.
+    """
+    recentre(network, images)
+    for convolution in free_convolutions(network):
+        assert convolution.bias is not None
+        convolution.bias.data.copy_(processes.mean(convolution.bias.data))

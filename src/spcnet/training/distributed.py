@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from spcnet.errors import UserError
 
-# For a worker that does not answer; one may pack or score a whole data set while the others wait.
+# For a process that does not answer; one may pack or score a whole data set while the others wait.
 # One that died is noticed at once.
 PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class Workers:
+class ProcessGroup:
     """This process among those of a run.
 
     Attributes:
@@ -49,9 +49,19 @@ class Workers:
         if self.count == 1:
             return values
         values = values.to(self.device)
-        with together():
+        with reporting_lost():
             dist.all_reduce(values)
         return values / self.count
+
+    def barrier(self) -> None:
+        """Wait until every process is here.
+
+        Raises:
+            UserError: another process is gone.
+        """
+        if self.count > 1:
+            with reporting_lost():
+                dist.barrier()
 
     def any(self, flag: bool) -> bool:
         """Whether a flag is up in any process.
@@ -83,7 +93,7 @@ class Workers:
         if self.count == 1:
             return value
         box = [value]
-        with together():
+        with reporting_lost():
             dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
@@ -94,7 +104,7 @@ class Workers:
             UserError: another process is gone.
         """
         if self.count > 1:
-            with together():
+            with reporting_lost():
                 for tensor in module.state_dict().values():
                     dist.broadcast(tensor, src=0)
 
@@ -107,13 +117,13 @@ class Workers:
         if self.count == 1:
             return [value]
         parts: list[Any] = [None] * self.count
-        with together():
+        with reporting_lost():
             dist.all_gather_object(parts, value)
         return parts
 
 
 @contextmanager
-def join_workers(device: torch.device) -> Iterator[Workers]:
+def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
     """The processes that torchrun started this one among; this one alone without torchrun.
 
     Args:
@@ -124,7 +134,7 @@ def join_workers(device: torch.device) -> Iterator[Workers]:
     """
     count = process_count()
     if count == 1:
-        yield Workers(device=device)
+        yield ProcessGroup(device=device)
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
@@ -138,7 +148,7 @@ def join_workers(device: torch.device) -> Iterator[Workers]:
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, rank=rank, world_size=count, timeout=PATIENCE)
     try:
-        yield Workers(rank, count, device)
+        yield ProcessGroup(rank, count, device)
     finally:
         dist.destroy_process_group()
 
@@ -149,7 +159,7 @@ def process_count() -> int:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def reporting_lost() -> Iterator[None]:
     """What the processes do together fails where one of them is gone.
 
     Raises:
