@@ -2,6 +2,7 @@
 
 import base64
 import json
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BytesIO
@@ -186,6 +187,37 @@ def test_a_decompression_bomb_is_refused_by_its_header(serve: Serve) -> None:
 def test_faulty_boxes_are_named(serve: Serve, boxes: str, code: str, told: str) -> None:
     client = serve(boxes=2)
     refused(post(client, picture(), boxes=boxes), 422, code, told)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            b'{"image": "AAAA", "boxes": [' + b"[]," * 200_000 + b"[]]}",
+            "at most 1200 are taken for 2 boxes",
+        ),
+        (
+            b'{"image": "AAAA", "boxes": [' + b"1," * 5_000_000 + b"1]}",
+            "at most 1200 are taken for 2 boxes",
+        ),
+        (b"[" + b'"",' * 3_000_000 + b"1]", "at most 1200 are taken for 2 boxes"),
+        (b'{"image": "' + b"A" * 5_000_000 + b'", "boxes": [1, 2]}', "boxes.0"),
+        (b'{"image": "' + rb"AA\/" * 900_000 + b'", "boxes": [1, 2]}', "boxes.0"),
+    ],
+)
+def test_a_long_text_of_boxes_is_refused_before_it_is_taken_apart(
+    serve: Serve, body: bytes, told: str
+) -> None:
+    client = serve(boxes=2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    response = client.post("/v1/poses", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422 and told in response.json()["error"]["message"]
+    if b'"boxes"' in body:
+        text = body.partition(b'"boxes": ')[2].removesuffix(b"}").decode()
+        form = post(client, picture(), boxes=text)
+        assert form.status_code == 422 and told in form.json()["error"]["message"]
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 150_000  # kB; parsed, these are gigabytes
 
 
 def test_maps_of_many_persons_are_refused(serve: Serve) -> None:

@@ -16,7 +16,6 @@ from serving import POISON, Stub, app_of, picture
 
 from spcnet.media.images import decode_image
 from spcnet.serve.budget import Budget
-from spcnet.serve.metrics import Histogram
 from spcnet.serve.service import DECODERS
 from spcnet.serve.worker import Job, Worker
 
@@ -199,7 +198,9 @@ def test_a_client_that_hangs_up_costs_no_look(stub: Stub) -> None:
         stub.free.set()
         await asyncio.gather(first, there)
         assert stub.batches == [[(11, 11)], [(44, 44)]]
-        assert app.state.service.metrics.requests == {200: 2, 499: 1}
+        text = app.state.service.metrics.text()
+        assert 'requests_total{status="200"} 2.0' in text
+        assert 'requests_total{status="499"} 1.0' in text
 
     with_service(stub, scenario)
 
@@ -390,18 +391,19 @@ def test_what_is_counted_is_told(stub: Stub) -> None:
         first = await held(app, stub)
         (rest,) = await queued(app, [Call(form(picture(), 3))])
         metrics = app.state.service.metrics
-        assert "spcnet_queue_length 1\n" in metrics.text()
-        assert "spcnet_requests_taken 2\n" in metrics.text()
+        assert "spcnet_queue_length 1.0\n" in metrics.text()
+        assert "spcnet_requests_taken 2.0\n" in metrics.text()
         stub.free.set()
         await asyncio.gather(first, rest)
         await Call(form(b""))(app)
         text = metrics.text()
         for line in (
-            'spcnet_requests_total{status="200"} 2', 'spcnet_requests_total{status="422"} 1',
-            "spcnet_persons_total 4", "spcnet_request_seconds_count 3",
-            'spcnet_request_seconds_bucket{le="+Inf"} 3', 'spcnet_batch_persons_bucket{le="2"} 1',
-            'spcnet_batch_persons_bucket{le="4"} 2', "spcnet_batch_requests_sum 2.0",
-            "spcnet_queue_length 0", "spcnet_requests_taken 0",
+            'spcnet_requests_total{status="200"} 2.0', 'spcnet_requests_total{status="422"} 1.0',
+            "spcnet_persons_total 4.0", "spcnet_request_seconds_count 3.0",
+            'spcnet_request_seconds_bucket{le="+Inf"} 3.0',
+            'spcnet_batch_persons_bucket{le="2.0"} 1.0',
+            'spcnet_batch_persons_bucket{le="4.0"} 2.0', "spcnet_batch_requests_sum 2.0",
+            "spcnet_queue_length 0.0", "spcnet_requests_taken 0.0",
         ):  # fmt: skip
             assert line + "\n" in text, line
         names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
@@ -409,14 +411,6 @@ def test_what_is_counted_is_told(stub: Stub) -> None:
         assert all(any(sample.startswith(name) for name in names) for sample in samples)
 
     with_service(stub, scenario)
-
-
-def test_sums_keep_growing_by_what_is_counted() -> None:
-    seconds = Histogram([1.0])
-    for _ in range(2):
-        seconds.observe(123_456.75)
-    seconds.observe(0.125)
-    assert "s_sum 246913.625" in seconds.lines("s")
 
 
 def test_a_service_that_was_closed_is_not_healthy(stub: Stub) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MAPS_PERSONS = 16  # persons a request may ask heatmaps or attention of: each takes its own look
 BODY_SLACK = 1_000_000  # bytes beside the picture: boxes, the form's headers
+TEXT_OF_BOX = 400  # bytes that the text of one box may take
+FEW = 1000  # strings of a JSON body: of a question's there are some ten
 BUDGET_PICTURES = 4  # pictures of the largest size that are held decoded at once
 
 
@@ -26,6 +28,11 @@ class Limits:
     queue: int = 64
     timeout: float = 30.0
     batch: int = 16
+
+    @property
+    def text_bytes(self) -> int:
+        """The longest text of all boxes."""
+        return TEXT_OF_BOX * (1 + self.boxes)
 
     def body_bytes(self, *, base64: bool) -> int:
         """The largest body of a request: the picture, its encoding and what goes with it."""

@@ -12,6 +12,9 @@ Box = Annotated[
     ),
 ]
 
+Boxes = Annotated[
+    list[Box], Field(fail_fast=True)
+]  # the first faulty one is told, and no others are kept
 
 People = Literal["one", "all"]
 
@@ -25,7 +28,7 @@ class Question(BaseModel):
         description="The picture's file in base64: JPEG, PNG, WebP, TIFF, BMP or GIF.",
         examples=["/9j/4AAQSkZJRgABAQAAAQABAAD..."],
     )
-    boxes: list[Box] | None = Field(
+    boxes: Boxes | None = Field(
         default=None,
         description="One tight box per person. Without boxes, people are found in the picture.",
     )

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,14 +11,15 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from spcnet.serve.limits import MAPS_PERSONS, Limits
+from spcnet.serve.limits import FEW, MAPS_PERSONS, Limits
 from spcnet.serve.refusals import Refusal
-from spcnet.serve.schema import Box, People, Question
+from spcnet.serve.schema import Boxes, People, Question
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
 
-_BOXES = TypeAdapter(list[Box])
+_BOXES = TypeAdapter(Boxes)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _FLAG = TypeAdapter(bool)
 _PEOPLE: TypeAdapter[People] = TypeAdapter(People)
 
@@ -92,7 +94,8 @@ def parse(body: bytes, kind: str, limits: Limits) -> Upload:
     Raises:
         Refusal: it has not the form it says, or asks for more than is given.
     """
-    upload = _from_json(body) if kind.lower().startswith(JSON) else _from_form(body, kind)
+    of_json = kind.lower().startswith(JSON)
+    upload = _from_json(body, limits) if of_json else _from_form(body, kind, limits)
     if len(upload.picture) > limits.picture_bytes:
         raise _too_large(limits)
     persons = len(upload.boxes or [])
@@ -120,7 +123,27 @@ def _too_large(limits: Limits) -> Refusal:
     )
 
 
-def _from_json(body: bytes) -> Upload:
+def _check_text(what: str, size: int, limits: Limits) -> None:
+    """Check how long a text is before it is taken apart, which takes many times its memory.
+
+    Raises:
+        Refusal: it is longer than those of the boxes that are taken.
+    """
+    if size > limits.text_bytes:
+        raise Refusal(
+            422,
+            "bad_request",
+            f"{what} {size} bytes; at most {limits.text_bytes} are taken for {limits.boxes} boxes",
+        )
+
+
+def _from_json(body: bytes, limits: Limits) -> Upload:
+    longest = 0
+    for count, text in enumerate(_STRING.finditer(body)):
+        longest = max(longest, text.end() - text.start())
+        if count == FEW:
+            break
+    _check_text("body: beside the picture it has", len(body) - longest, limits)
     try:
         question = Question.model_validate_json(body)
     except ValidationError as error:
@@ -142,10 +165,11 @@ def _from_json(body: bytes) -> Upload:
     )
 
 
-def _from_form(body: bytes, kind: str) -> Upload:
+def _from_form(body: bytes, kind: str, limits: Limits) -> Upload:
     parts = _parts(body, kind)
     if "image" not in parts:
         raise _not_the_form(f"got {', '.join(map(repr, parts))}" if parts else "got none")
+    _check_text("boxes: a text of", len(parts.get("boxes", b"")), limits)
     try:
         boxes = _BOXES.validate_json(parts["boxes"]) if parts.get("boxes") else None
     except ValidationError as error:
