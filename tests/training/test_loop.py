@@ -319,7 +319,7 @@ def test_a_directory_in_use_is_refused(figures: PackedStore, tmp_path: Path) -> 
     try:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(UserError, match=r"another process .* is training here"):
+        with pytest.raises(UserError, match=r"another process is training here; wait"):
             train(recipe(), figures, tmp_path / "run", resume=True)
     finally:
         holder.kill()

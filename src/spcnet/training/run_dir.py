@@ -2,14 +2,14 @@
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
+from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
 from spcnet.checkpoints import FinderCard, ModelCard, save_checkpoint
@@ -54,58 +54,38 @@ class RunDirectory:
             RunInUseError: another process is training here.
             UserError: the directory cannot be written.
         """
-        if not self.writes or os.name == "nt":  # Windows has no flock
+        if not self.writes:
             yield
             return
         existed = self.path.is_dir()
-        stream = self._lock()
+        lock = self._lock()
         try:
             remove_leftovers(self.path, older_than=0)  # what a killed process left half written
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
             yield
         finally:
             # The lock last: nobody else is here while the directory goes.
             if not existed and not self.holds_run:
                 shutil.rmtree(self.path, ignore_errors=True)  # a run that never began
-            stream.close()
+            lock.release()
 
-    def _lock(self) -> IO[str]:
-        """The lock's file, held.
+    def _lock(self) -> BaseFileLock:
+        """The directory's lock, held.
 
         Raises:
             RunInUseError: another process holds it.
-            UserError: the directory cannot be written, or its disk has no locks.
+            UserError: the directory cannot be written or locked.
         """
-        import fcntl
-
-        lock = self.path / LOCK
-        while True:
-            with self.writing():
-                self.path.mkdir(parents=True, exist_ok=True)
-                stream = lock.open("a+")
+        lock = FileLock(self.path / LOCK)
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if lock.is_file() and os.fstat(stream.fileno()).st_ino == lock.stat().st_ino:
-                    return stream
-            except BlockingIOError:
-                stream.seek(0)
-                holder = stream.read().strip()
-                stream.close()
+                lock.acquire(blocking=False)
+            except Timeout:
                 raise RunInUseError(
-                    f"{self.path}: another process{f' ({holder})' if holder else ''} is training "
-                    "here; wait for it, stop it, or name another --run-dir"
+                    f"{self.path}: another process is training here; wait for it, stop it, or "
+                    "name another --run-dir"
                 ) from None
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                stream.close()
-                raise UserError(
-                    f"{self.path}: cannot be locked ({error.strerror}); name a --run-dir on a disk "
-                    "with file locks"
-                ) from None
-            stream.close()  # its holder took the directory away meanwhile: once more
+        return lock
 
     @property
     def holds_run(self) -> bool:
