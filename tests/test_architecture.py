@@ -110,6 +110,7 @@ def test_the_rule_sees_every_form_of_import(module: str, source: str, wrong: boo
     [
         ("spcnet, spcnet.errors, spcnet.geometry, spcnet.skeletons", "torch cv2 typer rich"),
         ("spcnet.cli.serve", "numpy fastapi uvicorn torch cv2"),
+        ("spcnet.models.variants", "numpy torch"),
         ("spcnet.training.loop", "cv2 typer rich"),
         ("spcnet.data.store, spcnet.data.augmentation", "cv2 typer rich"),
     ],

@@ -20,7 +20,8 @@ from spcnet.data.leeds import read_lspet
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.evaluation.sources import PROTOCOL, Source, evaluate_sources, parse_source
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.models.registry import create_model, variant_names
+from spcnet.models.registry import create_model
+from spcnet.models.variants import variant_names
 
 
 def main() -> None:

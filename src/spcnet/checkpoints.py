@@ -22,7 +22,8 @@ from spcnet.calibration import Calibration
 from spcnet.codec import MEAN, PADDING, STD, Codec, check_size
 from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork
-from spcnet.models.registry import create_model, variant_names
+from spcnet.models.registry import create_model
+from spcnet.models.variants import variant_names
 from spcnet.skeletons import Skeleton
 from spcnet.tensor_files import read_tensors, write_tensors
 

@@ -12,7 +12,8 @@ from spcnet.checkpoints import METADATA_KEY, ModelCard, load_checkpoint
 from spcnet.codec import Codec
 from spcnet.export.graph import OPSET, Curve, with_outputs
 from spcnet.heatmaps import HeatmapKind, Refinement
-from spcnet.models.registry import create_model, variant_names
+from spcnet.models.registry import create_model
+from spcnet.models.variants import variant_names
 from spcnet.skeletons import LSP14
 
 onnx = pytest.importorskip("onnx")

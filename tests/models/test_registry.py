@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from spcnet.models.hourglass import DilatedHourglass, Hourglass
-from spcnet.models.registry import create_model, variant_names
+from spcnet.models.registry import create_model
 from spcnet.models.selective import InformationDistribution, SumFusion
+from spcnet.models.variants import VARIANTS as REGISTERED
+from spcnet.models.variants import register_variant, variant_names
 
 VARIANTS = [
     "hourglass_s8_w256",
@@ -27,6 +29,17 @@ def test_variants_are_listed_in_order_and_by_pattern() -> None:
     assert variant_names() == VARIANTS
     assert variant_names("*_s8_*") == [name for name in VARIANTS if "_s8_" in name]
     assert variant_names("nothing*") == []
+
+
+def test_a_users_variant_has_a_name_of_its_own() -> None:
+    register_variant("mine_s1_w8", "Mine.", module="dilated", stacks=1, channels=8)
+    try:
+        register_variant("mine_s1_w8", "Mine.", module="dilated", stacks=1, channels=8)
+        assert create_model("mine_s1_w8", num_joints=2).head.out_channels == 2
+        with pytest.raises(ValueError, match="variant 'mine_s1_w8': the name is taken"):
+            register_variant("mine_s1_w8", "Other.", stacks=2)
+    finally:
+        REGISTERED.pop("mine_s1_w8")
 
 
 @pytest.mark.parametrize("name", VARIANTS)

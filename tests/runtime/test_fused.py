@@ -6,8 +6,9 @@ from torch import nn
 
 from spcnet.devices import has_bfloat16
 from spcnet.models.network import PoseNetwork
-from spcnet.models.registry import create_model, variant_names
+from spcnet.models.registry import create_model
 from spcnet.models.selective import SumFusion
+from spcnet.models.variants import variant_names
 from spcnet.runtime import fused
 from spcnet.runtime.fused import FusedNetwork, can_fuse
 from spcnet.runtime.programs import make_program

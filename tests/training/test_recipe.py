@@ -7,7 +7,7 @@ from conftest import RECIPES
 from spcnet.data.augmentation import Augmentation
 from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork
-from spcnet.models.registry import variant_names
+from spcnet.models.variants import variant_names
 from spcnet.training.recipe import (
     AugmentationSection,
     MoreData,

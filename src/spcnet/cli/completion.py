@@ -4,11 +4,9 @@ Somebody waits for every answer, so nothing here imports torch. What begins othe
 typed is left out by typer; paths are completed by the shell.
 """
 
-import ast
 import os
 from enum import StrEnum
 from importlib import import_module
-from importlib.resources import files
 from typing import Any, get_args
 
 import typer
@@ -85,17 +83,9 @@ def model_names() -> list[str]:
 
 def listed_models() -> list[str]:
     """Of all models: the registered variants, and those with weights."""
-    # Importing the registry would import torch.
-    source = (files("spcnet") / "models" / "registry.py").read_text(encoding="utf-8")
-    variants = [
-        node.name
-        for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef)
-        and any(
-            isinstance(mark, ast.Name) and mark.id == "register" for mark in node.decorator_list
-        )
-    ]
-    return [*variants, *model_names()]
+    from spcnet.models.variants import variant_names
+
+    return [*variant_names(), *model_names()]
 
 
 def photograph_sets() -> list[str]:

@@ -12,9 +12,8 @@ Box = Annotated[
     ),
 ]
 
-Boxes = Annotated[
-    list[Box], Field(fail_fast=True)
-]  # the first faulty one is told, and no others are kept
+# The first faulty one is named, and no others are kept.
+Boxes = Annotated[list[Box], Field(fail_fast=True)]
 
 People = Literal["one", "all"]
 
