@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spcnet.data.synthetic import render_figure
+from spcnet.synthetic.figure import render_figure
 
 
 def draw(folder: Path, count: int, megapixels: float) -> Path:

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from spcnet.bench.turns import take_turns
-from spcnet.data.synthetic import render_figure
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.runtime.backends import TorchBackend
+from spcnet.synthetic.figure import render_figure
 
 PICTURE = render_figure(0).image
 SIDE = float(max(PICTURE.shape[:2]))

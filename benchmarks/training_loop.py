@@ -34,10 +34,10 @@ from spcnet.data.augmentation import Batch
 from spcnet.data.packing import pack
 from spcnet.data.regions import region_rule
 from spcnet.data.store import PackedStore
-from spcnet.data.synthetic import render_figure
 from spcnet.devices import find_device
 from spcnet.geometry import Array, apply_affine, crop_affine
 from spcnet.skeletons import LSP14
+from spcnet.synthetic.figure import render_figure
 from spcnet.training.checks import check_recipe
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.loop import Run

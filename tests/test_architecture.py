@@ -28,12 +28,21 @@ VOCABULARY = {
     "calibration",
     "bundled",
 }
-LIBRARY = VOCABULARY | {"models", "media", "data", "metrics", "viz", "checkpoints"}
+LIBRARY = VOCABULARY | {
+    "models",
+    "synthetic",
+    "media",
+    "data",
+    "metrics",
+    "viz",
+    "checkpoints",
+}
 MAY_IMPORT = {
     **dict.fromkeys(VOCABULARY, VOCABULARY),
     "models": VOCABULARY | {"models"},
     "media": VOCABULARY | {"media"},
-    "data": VOCABULARY | {"media", "data"},
+    "synthetic": {"synthetic"},
+    "data": VOCABULARY | {"synthetic", "media", "data"},
     "metrics": VOCABULARY | {"metrics"},
     "viz": VOCABULARY | {"viz"},
     "checkpoints": VOCABULARY | {"models", "checkpoints"},

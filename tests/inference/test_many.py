@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.inference import crops as crops_module
 from spcnet.inference import many
@@ -16,6 +15,7 @@ from spcnet.inference.many import Failed, Predicted, predict_files
 from spcnet.inference.pose import CocoCollection, Pose, coco_document
 from spcnet.media.images import read_image
 from spcnet.skeletons import LSP14
+from spcnet.synthetic.figure import render_figure
 
 WHOLE = [[0, 0, 30, 30]]
 

@@ -8,11 +8,11 @@ import torch
 from conftest import OnnxModels
 
 from spcnet.checkpoints import load_checkpoint
-from spcnet.data.synthetic import render_figure
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.runtime.onnx_sessions import open_session
+from spcnet.synthetic.figure import render_figure
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -8,12 +8,12 @@ import torch
 
 from spcnet.checkpoints import load_checkpoint
 from spcnet.codec import MEAN, STD
-from spcnet.data.synthetic import render_figure
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime import backends, programs
+from spcnet.synthetic.figure import render_figure
 
 BOX = [30, 20, 120, 140]
 IMAGE = render_figure(1).image

@@ -18,7 +18,6 @@ from spcnet.bench.turns import take_turns
 from spcnet.bench.usual import UsualNetwork
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.codec import Codec, square_of_box
-from spcnet.data.synthetic import render_figure
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
@@ -26,6 +25,7 @@ from spcnet.models.registry import create_model
 from spcnet.runtime.backends import TorchBackend
 from spcnet.runtime.precision import Precision
 from spcnet.skeletons import MPII16
+from spcnet.synthetic.figure import render_figure
 
 OURS = "crop to keypoints"
 PLAIN = "its network, eager NCHW fp32"

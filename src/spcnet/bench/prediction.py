@@ -10,8 +10,8 @@ import sys
 import torch
 
 from spcnet.bench.peak import peak_bytes
-from spcnet.data.synthetic import render_figure
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.synthetic.figure import render_figure
 
 
 def main() -> None:

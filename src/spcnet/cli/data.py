@@ -282,8 +282,8 @@ def synth(
     """
     from PIL import Image
 
-    from spcnet.data.synthetic import render_figure
     from spcnet.skeletons import LSP14
+    from spcnet.synthetic.figure import render_figure
 
     if output.exists():
         raise UserError(f"{output}: already exists; name a new folder")

@@ -20,11 +20,11 @@ from spcnet.data.mpii import read_mpii
 from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
-from spcnet.data.synthetic import render_figure
 from spcnet.data.unlabelled import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import LSP14
+from spcnet.synthetic.figure import render_figure
 
 FIGURES = {"train": "1-4000", "val": "900001-900500"}
 _FIGURES = 1_000_000  # figures are drawn by number; this many is a bound, not a stock

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spcnet.data.synthetic import render_figure
 from spcnet.devices import give_back_memory, has_bfloat16
 from spcnet.errors import UserError
 from spcnet.geometry import Array, crop_affine
@@ -15,6 +14,7 @@ from spcnet.media.crops import extract_crop
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime.fused import DTYPES, FusedNetwork, can_fuse
 from spcnet.runtime.precision import Precision
+from spcnet.synthetic.figure import render_figure
 
 # "auto" takes bf16 where so many of the keypoints of some rendered figures move by no more.
 FIGURES = 8

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spcnet.data import synthetic
-from spcnet.data.synthetic import Figure, render_figure
+from spcnet.synthetic import body as bodies
+from spcnet.synthetic import clothes, painting, person, surroundings
+from spcnet.synthetic.figure import Figure, render_figure
+from spcnet.synthetic.points import LEGS
 
 R_ANKLE, R_KNEE, R_HIP, L_HIP, L_KNEE, L_ANKLE = range(6)
 R_WRIST, R_ELBOW, R_SHOULDER, L_SHOULDER, L_ELBOW, L_WRIST, NECK, HEAD_TOP = range(6, 14)
@@ -43,19 +45,19 @@ def torso_angles(points: Real) -> Real:
     return angles
 
 
-def body_of(index: int) -> synthetic._Skeleton:
+def body_of(index: int) -> bodies.Body:
     """Return the placed skeleton that `render_figure(index)` draws."""
     rng = np.random.Generator(np.random.Philox(key=[0, index]))
-    return synthetic._place(synthetic._sample_skeleton(rng), rng, size=SIZE)[0]
+    return bodies.place_body(bodies.sample_body(rng), rng, size=SIZE)[0]
 
 
-def skeletons(count: int) -> list[synthetic._Skeleton]:
-    return [synthetic._sample_skeleton(np.random.default_rng(seed)) for seed in range(count)]
+def skeletons(count: int) -> list[bodies.Body]:
+    return [bodies.sample_body(np.random.default_rng(seed)) for seed in range(count)]
 
 
-def blank_scene(*, size: int, metre: float) -> synthetic._Scene:
+def blank_scene(*, size: int, metre: float) -> painting.Scene:
     black = np.zeros((3, size, size), np.float32)
-    return synthetic._Scene.over(black, metre=metre, light=(0.0, 0.0, 1.0))
+    return painting.Scene.over(black, metre=metre, light=(0.0, 0.0, 1.0))
 
 
 def bend(start: Real, middle: Real, end: Real) -> float:
@@ -145,11 +147,13 @@ def test_about_a_fifth_is_seen_from_behind() -> None:
 
 
 def test_a_face_shows_from_the_front_and_only_hair_from_behind() -> None:
-    skin, hair = (synthetic._plain(synthetic._planes(*tone)) for tone in ((250, 0, 0), (0, 0, 250)))
+    skin, hair = (
+        clothes.plain_cloth(clothes.rgb_planes(*tone)) for tone in ((250, 0, 0), (0, 0, 250))
+    )
     shares = []
     for turn in (1.0, -1.0):
         scene = blank_scene(size=81, metre=100.0)
-        head = synthetic._Head(
+        head = painting.Head(
             centre=np.array([40.0, 40.0, 0.0]),
             frame=np.diag([turn, -1.0, turn]),
             half=np.array([20.0, 27.0, 22.0]),
@@ -176,21 +180,21 @@ def test_elbows_and_knees_stay_within_human_limits() -> None:
 
 def test_knees_bend_away_from_the_toes() -> None:
     for body in skeletons(300):
-        for hip, knee, ankle, heel, toe in synthetic._LEGS:
+        for hip, knee, ankle, heel, toe in LEGS:
             thigh, foot = body.points[knee] - body.points[hip], body.points[toe] - body.points[heel]
             if bend(*body.points[[hip, knee, ankle]]) > 10:
                 assert thigh @ foot > 0
 
 
 def test_a_hanging_arm_bends_forward_and_a_straight_leg_backward() -> None:
-    bones = synthetic._sample_bones(np.random.default_rng(0))
-    elbow, wrist, _ = synthetic._left_arm(bones, np.array([0.0, 0.0, 0.0, 90.0]))
+    bones = bodies._sample_bones(np.random.default_rng(0))
+    elbow, wrist, _ = bodies._left_arm(bones, np.array([0.0, 0.0, 0.0, 90.0]))
     np.testing.assert_allclose(elbow, [0, -bones.upper_arm, 0], atol=1e-12)
     np.testing.assert_allclose(wrist - elbow, [0, 0, bones.forearm], atol=1e-12)
-    knee, ankle, heel, toe = synthetic._left_leg(bones, np.array([0.0, 0.0, 0.0, 90.0, 0.0]))
+    knee, ankle, heel, toe = bodies._left_leg(bones, np.array([0.0, 0.0, 0.0, 90.0, 0.0]))
     np.testing.assert_allclose(knee, [0, -bones.thigh, 0], atol=1e-12)
     np.testing.assert_allclose(ankle - knee, [0, 0, -bones.shin], atol=1e-12)
-    *_, heel, toe = synthetic._left_leg(bones, np.zeros(5))
+    *_, heel, toe = bodies._left_leg(bones, np.zeros(5))
     assert toe[2] > heel[2]
 
 
@@ -203,7 +207,7 @@ def test_equal_angles_on_both_sides_give_a_mirrored_body() -> None:
 
 def test_bone_lengths_are_human_and_equal_on_both_sides() -> None:
     for body in skeletons(100):
-        right, left = body.points[list(synthetic._LEGS[0])], body.points[list(synthetic._LEGS[1])]
+        right, left = body.points[list(LEGS[0])], body.points[list(LEGS[1])]
         lengths = np.linalg.norm(np.diff(right, axis=0), axis=1)
         np.testing.assert_allclose(lengths, np.linalg.norm(np.diff(left, axis=0), axis=1))
         assert (lengths[:2] > 0.38).all() and (lengths[:2] < 0.48).all()
@@ -215,29 +219,29 @@ def test_bone_lengths_are_human_and_equal_on_both_sides() -> None:
 
 def standing_body(
     *, arms: tuple[float, ...] = (0.0, 12.0, 0.0, 5.0), yaw: float = 0.0
-) -> synthetic._Skeleton:
-    pose = synthetic._Pose(
+) -> bodies.Body:
+    pose = bodies.JointAngles(
         arms=np.array([arms, arms]), legs=np.zeros((2, 5)), spine=np.zeros(3), head=np.zeros(3)
     )
-    body = synthetic._assemble(synthetic._sample_bones(np.random.default_rng(1)), pose)
-    turn = synthetic._turn_y(yaw)
-    return synthetic._Skeleton(body.points @ turn.T, turn, turn, turn, body.bones)
+    body = bodies._assemble(bodies._sample_bones(np.random.default_rng(1)), pose)
+    turn = bodies._turn_y(yaw)
+    return bodies.Body(body.points @ turn.T, turn, turn, turn, body.bones)
 
 
-def hidden_joints(body: synthetic._Skeleton) -> set[int]:
+def hidden_joints(body: bodies.Body) -> set[int]:
     """Return the joints that the body hides by itself, drawn upright on an empty picture."""
     metre, flip = 80.0, np.diag([1.0, -1.0, 1.0])
     points = body.points @ flip * metre + (100.0, 100.0, 0.0)
     pelvis, chest, head = flip @ body.pelvis, flip @ body.chest, flip @ body.head
-    body = synthetic._Skeleton(points, pelvis, chest, head, body.bones)
-    outfit = synthetic._sample_outfit(np.random.default_rng(2))
+    body = bodies.Body(points, pelvis, chest, head, body.bones)
+    outfit = clothes.sample_outfit(np.random.default_rng(2))
     scene = blank_scene(size=200, metre=metre)
-    parts = sorted(synthetic._body_parts(body, outfit, metre=metre), key=lambda part: part.key)
+    parts = sorted(person.body_parts(body, outfit, metre=metre), key=lambda part: part.key)
     for number, part in enumerate(parts):
         part.paint(scene, number=number)
     columns, rows = np.rint(points[:14, :2]).astype(int).T
     assert (scene.part[rows, columns] >= 0).all()
-    return set(np.flatnonzero(synthetic._self_occluded(scene, parts, body)).tolist())
+    return set(np.flatnonzero(person.self_occluded(scene, parts, body)).tolist())
 
 
 @pytest.mark.parametrize("yaw", [0.0, 180.0])
@@ -273,12 +277,12 @@ def test_enough_joints_are_occluded_but_never_most(occluded: NDArray[np.bool_]) 
 
 def test_occluders_stop_at_half_of_the_joints() -> None:
     rng = np.random.default_rng(0)
-    outfit = synthetic._sample_outfit(rng)
+    outfit = clothes.sample_outfit(rng)
     crowded = np.full((14, 2), 40.0) + rng.normal(0, 1, (14, 2))
     for _ in range(20):
         scene = blank_scene(size=80, metre=40.0)
         hidden = np.zeros(14, np.bool_)
-        hidden = synthetic._draw_foreground(scene, outfit, rng, points=crowded, hidden=hidden)
+        hidden = surroundings.draw_foreground(scene, outfit, rng, points=crowded, hidden=hidden)
         assert hidden.sum() <= 7
 
 
@@ -307,8 +311,8 @@ def test_colours_do_not_tell_left_from_right(
 def test_both_sides_wear_the_same_clothes() -> None:
     rng = np.random.default_rng(4)
     for _ in range(20):
-        body, outfit = synthetic._sample_skeleton(rng), synthetic._sample_outfit(rng)
-        for limbs in (synthetic._arm, synthetic._leg):
+        body, outfit = bodies.sample_body(rng), clothes.sample_outfit(rng)
+        for limbs in (person._arm, person._leg):
             pairs = zip(
                 *(limbs(body, outfit, side=side, metre=1.0) for side in (0, 1)), strict=True
             )
@@ -338,9 +342,9 @@ def test_pictures_vary_and_use_the_range(figures: list[Figure]) -> None:
 
 def test_importing_loads_neither_torch_nor_an_image_library() -> None:
     code = (
-        "import runpy, sys; runpy.run_path(sys.argv[1]);"
+        "import sys, spcnet.synthetic.figure;"
         "print(sorted({'torch', 'cv2', 'PIL', 'scipy'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-c", code, synthetic.__file__]
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

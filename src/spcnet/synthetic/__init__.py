@@ -1,0 +1,1 @@
+"""Rendered figures with exact joints, drawn from numbers alone."""

@@ -1,0 +1,208 @@
+"""Bodies in three dimensions: bones of human lengths, and joints within their limits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spcnet.synthetic.points import (
+    ARMS,
+    HEAD_TOP,
+    JOINTS,
+    L_HIP,
+    L_SHOULDER,
+    LEGS,
+    NECK,
+    R_HIP,
+    R_SHOULDER,
+    SIDES,
+    SKULL,
+    Real,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bones:
+    torso: float
+    shoulder: float
+    hip: float
+    upper_arm: float
+    forearm: float
+    hand: float
+    thigh: float
+    shin: float
+    foot: float
+    neck: float
+    girth: float
+    skull: Real
+
+
+@dataclass(frozen=True, slots=True)
+class JointAngles:
+    """Joint angles in degrees; rows of `arms` and `legs` are right, left.
+
+    Arms are shoulder flexion, abduction, outward twist and elbow flexion. Legs are hip flexion,
+    abduction, outward twist, knee flexion and pointing of the foot. The spine leans forward,
+    leans sideways and twists. The head nods, tilts and turns.
+    """
+
+    arms: Real
+    legs: Real
+    spine: Real
+    head: Real
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Points (21, 3), and frames whose columns are the left, up and front axes of three parts."""
+
+    points: Real
+    pelvis: Real
+    chest: Real
+    head: Real
+    bones: Bones
+
+
+_ARM_LIMITS = np.array([[-50.0, 175.0], [0.0, 150.0], [-75.0, 85.0], [0.0, 145.0]])
+_LEG_LIMITS = np.array([[-25.0, 115.0], [-8.0, 60.0], [-15.0, 40.0], [0.0, 140.0], [0.0, 55.0]])
+_SPINE_LIMITS = np.array([[-15.0, 40.0], [-20.0, 20.0], [-25.0, 25.0]])
+_HEAD_LIMITS = np.array([[-20.0, 25.0], [-15.0, 15.0], [-40.0, 40.0]])
+# Right arm (4), left arm (4), right leg (5), left leg (5), spine (3), as of `JointAngles`.
+_ACTIVITY_TABLE = """
+stand     0  12 -15  15    0  12 -15  15    0  6 10   6  8    0  6 10   6  8    0  0   0
+walk     35  10 -15  35  -25  10 -15  20  -18  4  6  25 25   30  4  6  12  5    5  0   8
+run     -45  15 -20  90   50  12 -35  95   75  5  5  90 25  -18  5  5  45 35   14  0  10
+star      0 130  20  10    0 130  20  10    5 35 15   6 30    5 35 15   6 30    0  0   0
+wings     0  88   0  10    0  88   0  10    0  6 10   6  8   10 20 10   5  5    0  0   0
+squat    80  15 -10  25   80  15 -10  25   90 28 20 110  0   90 28 20 110  0   28  0   0
+cheer   160  25   0  25  160  25   0  25    0  6 10   6  8    0  6 10   6  8    0  0   0
+kick    -20  55   0  35   20  70   0  30   85 12  8  15 35    0  6  8  15  5   -5  5  -8
+flex      0  88  82  95    0  88  82  95   10 22 18  12  5   10 22 18  12  5    0  0   0
+akimbo  -12  42 -65 100  -12  42 -65 100    0  6 10   6  8    0 14 15   8  5    0  0   0
+throw    20 100  70  85   60  40  10  20  -15 12 15  20 25   45 10  8  40  5    5 -5 -15
+jump    150  35  10  30  150  35  10  30   55 22 15  95 40   40 22 15 100 40    0  0   0
+wave      0  12 -15  15   40 110  75  60    0  6 10   6  8    0  6 10   6  8    0  6   0
+dance    30  60  10  20   10  95  10  15   80 40 30  95 40    0  6 10   6  8    0  8   0
+"""
+_ACTIVITIES = np.array([row.split()[1:] for row in _ACTIVITY_TABLE.split("\n")[1:-1]], np.float64)
+_SPREAD = 13.0
+
+
+def sample_body(rng: np.random.Generator) -> Body:
+    return _assemble(_sample_bones(rng), _sample_pose(rng))
+
+
+def _sample_bones(rng: np.random.Generator) -> Bones:
+    def vary(length: float, share: float = 0.08) -> float:
+        return length * rng.uniform(1.0 - share, 1.0 + share)
+
+    return Bones(
+        torso=vary(0.52),
+        shoulder=vary(0.185, 0.1),
+        hip=vary(0.105, 0.12),
+        upper_arm=vary(0.3),
+        forearm=vary(0.26),
+        hand=vary(0.075),
+        thigh=vary(0.43),
+        shin=vary(0.42),
+        foot=vary(0.17),
+        neck=vary(0.075, 0.15),
+        girth=vary(1.0, 0.14),
+        skull=np.array([vary(0.103), vary(0.138, 0.05), vary(0.112)]),
+    )
+
+
+def _sample_pose(rng: np.random.Generator) -> JointAngles:
+    def vary(angles: Real, limits: Real, spread: float) -> Real:
+        drawn = angles + spread * rng.standard_normal(angles.shape)
+        return np.clip(drawn, limits[:, 0], limits[:, 1])
+
+    row = _ACTIVITIES[rng.integers(len(_ACTIVITIES))]
+    order = -1 if rng.random() < 0.5 else 1
+    return JointAngles(
+        arms=vary(row[:8].reshape(2, 4)[::order], _ARM_LIMITS, _SPREAD),
+        legs=vary(row[8:18].reshape(2, 5)[::order], _LEG_LIMITS, _SPREAD * 0.7),
+        spine=vary(row[18:] * (1, order, order), _SPINE_LIMITS, _SPREAD * 0.5),
+        head=vary(np.zeros(3), _HEAD_LIMITS, _SPREAD),
+    )
+
+
+def _assemble(bones: Bones, pose: JointAngles) -> Body:
+    points = np.zeros((SKULL + 1, 3))
+    chest = _turn(pose.spine)
+    head = chest @ _turn(pose.head)
+    points[NECK] = chest[:, 1] * bones.torso
+    points[SKULL] = points[NECK] + chest[:, 1] * bones.neck + head[:, 1] * bones.skull[1]
+    points[HEAD_TOP] = points[SKULL] + head[:, 1] * bones.skull[1] * 0.97
+    for side, outward in enumerate(SIDES):
+        shoulder, *arm = ARMS[side]
+        points[shoulder] = points[NECK] + chest @ (outward * (bones.shoulder, -0.045, 0.0))
+        points[arm] = points[shoulder] + (_left_arm(bones, pose.arms[side]) * outward) @ chest.T
+        hip, *leg = LEGS[side]
+        points[hip] = outward * (bones.hip, 0.0, 0.0)
+        points[leg] = points[hip] + _left_leg(bones, pose.legs[side]) * outward
+    return Body(points, np.eye(3), chest, head, bones)
+
+
+def _left_arm(bones: Bones, angles: Real) -> Real:
+    """Give elbow, wrist and fist of a left arm, seen from its shoulder."""
+    flexion, abduction, twist, bend = angles
+    upper = _turn_x(-flexion) @ turn_z(abduction) @ _turn_y(twist)
+    lower = upper @ _turn_x(-bend)
+    elbow = upper[:, 1] * -bones.upper_arm
+    wrist = elbow + lower[:, 1] * -bones.forearm
+    return np.stack([elbow, wrist, wrist + lower[:, 1] * -bones.hand])
+
+
+def _left_leg(bones: Bones, angles: Real) -> Real:
+    """Give knee, ankle, heel and toe of a left leg, seen from its hip."""
+    flexion, abduction, twist, bend, pointing = angles
+    upper = _turn_x(-flexion) @ turn_z(abduction) @ _turn_y(twist)
+    lower = upper @ _turn_x(bend)
+    knee = upper[:, 1] * -bones.thigh
+    ankle = knee + lower[:, 1] * -bones.shin
+    foot = lower @ _turn_x(pointing)
+    heel = ankle + foot @ (0.0, -0.045, -0.035)
+    return np.stack([knee, ankle, heel, ankle + foot @ (0.0, -0.055, bones.foot)])
+
+
+def _turn(angles: Real) -> Real:
+    """Turn by a forward lean, a sideways lean and a twist, in degrees."""
+    return _turn_y(angles[2]) @ turn_z(angles[1]) @ _turn_x(angles[0])
+
+
+def _turn_x(degrees: float) -> Real:
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+
+
+def _turn_y(degrees: float) -> Real:
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
+
+
+def turn_z(degrees: float) -> Real:
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+
+def place_body(body: Body, rng: np.random.Generator, *, size: int) -> tuple[Body, float]:
+    """Turn the body before the viewer and fit it to the picture; also give pixels per metre."""
+    view = _sample_view(body, rng) * np.array([[1.0], [-1.0], [1.0]])
+    points = body.points @ view.T
+    low, high = points[:JOINTS, :2].min(axis=0), points[:JOINTS, :2].max(axis=0)
+    share = rng.uniform(0.55, 0.85)
+    metre = float(share * size / (high - low).max())
+    room = np.clip((size - (high - low) * metre) / 2 - 0.05 * size, 0.0, 0.1 * size)
+    centre = (size - 1) / 2 + rng.uniform(-1.0, 1.0, 2) * room
+    shift = np.append(centre - (low + high) / 2 * metre, 0.0)
+    pelvis, chest, head = view @ body.pelvis, view @ body.chest, view @ body.head
+    return Body(points * metre + shift, pelvis, chest, head, body.bones), metre
+
+
+def _sample_view(body: Body, rng: np.random.Generator) -> Real:
+    yaw = rng.uniform(-60.0, 60.0) + (180.0 if rng.random() < 0.2 else 0.0)
+    facing = _turn_x(rng.uniform(-18.0, 18.0)) @ _turn_y(yaw)
+    points = body.points @ facing.T
+    down = points[[R_HIP, L_HIP]].mean(axis=0) - points[[R_SHOULDER, L_SHOULDER]].mean(axis=0)
+    upright = np.rad2deg(np.arctan2(-down[0], -down[1]))
+    return turn_z(upright + rng.uniform(0.0, 360.0)) @ facing
