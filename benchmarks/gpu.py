@@ -20,8 +20,8 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from spcnet.bench.turns import take_turns
-from spcnet.bench.usual import UsualNetwork
+from spcnet.bench.interleaved import interleave
+from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import find_device
 from spcnet.models.network import channels_last
 from spcnet.models.registry import create_model
@@ -65,7 +65,7 @@ def cases(small: bool, device: torch.device, *, compiled: bool) -> list[Case]:
         narrow = {"stacks": 2, "channels": 16} if small else {}
         return create_model("spcnet_s8_w256", num_joints=JOINTS, **narrow).to(device)
 
-    usual = UsualNetwork(joints=JOINTS).to(device)
+    usual = ReferenceNetwork(joints=JOINTS).to(device)
     found = [
         Case("usual 8-stack hourglass, fp32", usual),
         Case("usual 8-stack hourglass, bf16", usual, bf16=True),
@@ -147,7 +147,7 @@ def main() -> None:
         "product": finished(device, partial(square.mm, square)),
         "copy": finished(device, large.clone),
     }
-    taken = take_turns(calls, turns=options.turns, warmups=3)
+    taken = interleave(calls, turns=options.turns, warmups=3)
     spent = {name: median(turn.seconds for turn in each) for name, each in taken.items()}
     rate = 2 * matrix**3 / spent["product"]
     bandwidth = 2 * large.nbytes / spent["copy"]
@@ -170,7 +170,7 @@ def main() -> None:
             )
             for case in contenders
         }
-        tell(take_turns(calls, turns=options.turns, warmups=3), batch, f"batch {batch}")
+        tell(interleave(calls, turns=options.turns, warmups=3), batch, f"batch {batch}")
         print(f"  floors of SPCNet: arithmetic {arithmetic:.3g} ms an image, bytes {moving:.3g} ms")
 
     batch = 2 if options.small else options.train_batch
@@ -180,7 +180,7 @@ def main() -> None:
             continue  # CUDA graphs are for inference here: gradients would be overwritten
         case.network.train()
         steps[case.name] = finished(device, training_step(case, case.images(batch, size)))
-    tell(take_turns(steps, turns=options.turns, warmups=3), batch, f"training, batch {batch}")
+    tell(interleave(steps, turns=options.turns, warmups=3), batch, f"training, batch {batch}")
 
 
 def tell(taken: dict, batch: int, what: str) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from spcnet.bench.inference import memory, picture_file, save_untrained
-from spcnet.bench.turns import take_turns
+from spcnet.bench.interleaved import interleave
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.media.images import decode_image
 from spcnet.models.registry import create_model
@@ -39,7 +39,7 @@ LARGE = "spcnet_s8_w256"
 
 def milliseconds(calls: Mapping[float, Callable[[], object]], turns: int) -> list[float]:
     """Of each call, medians of interleaved turns."""
-    taken = take_turns({str(size): call for size, call in calls.items()}, turns=turns)
+    taken = interleave({str(size): call for size, call in calls.items()}, turns=turns)
     return [1000 * median(turn.seconds for turn in each) for each in taken.values()]
 
 

@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from spcnet.bench.turns import take_turns
+from spcnet.bench.interleaved import interleave
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.runtime.backends import TorchBackend
 from spcnet.synthetic.figure import render_figure
@@ -30,21 +30,21 @@ SQUARE = (np.array([SIDE / 2, SIDE / 2]), SIDE)
 def contender(text: str, batch: int) -> Callable[[], object]:
     """A call that finds the joints of so many crops."""
     model, _, how = text.partition("@")
-    device, _, numbers = how.rpartition("-")
+    device, _, precision = how.rpartition("-")
     if device == "compile":
-        return compiled(model, numbers, batch)
-    estimator = PoseEstimator(model, device=device or "cpu", precision=numbers or "fp32")
+        return compiled(model, precision, batch)
+    estimator = PoseEstimator(model, device=device or "cpu", precision=precision or "fp32")
     return partial(estimator.look, [PICTURE] * batch, [SQUARE] * batch)
 
 
-def compiled(model: str, numbers: str, batch: int) -> Callable[[], object]:
+def compiled(model: str, precision: str, batch: int) -> Callable[[], object]:
     """The same by torch.compile, of the network as it was built."""
     estimator = PoseEstimator(model, device="cpu")
     assert isinstance(estimator.backend, TorchBackend)
     network = torch.compile(estimator.network, options={"freezing": True})
 
     def run(images: torch.Tensor) -> tuple[torch.Tensor, None]:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=numbers == "bf16"):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             return network(images).float(), None
 
     estimator.backend.run = run
@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for batch in arguments.batches:
         calls = {text: contender(text, batch) for text in arguments.contenders}
-        for name, turns in take_turns(calls, turns=arguments.turns).items():
+        for name, turns in interleave(calls, turns=arguments.turns).items():
             seconds = median(turn.seconds for turn in turns)
             print(f"{name}, batch {batch}: {1000 * seconds / batch:.1f} ms", flush=True)
 

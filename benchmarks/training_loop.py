@@ -26,8 +26,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spcnet.bench.turns import take_turns
-from spcnet.bench.usual import UsualNetwork
+from spcnet.bench.interleaved import interleave
+from spcnet.bench.reference import ReferenceNetwork
 from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.augmentation import Batch
@@ -186,7 +186,7 @@ def pace_of(
             images_per_second=[batch * steps / turn.seconds for turn in taken],
             phases=[turn.result for turn in taken],
         )
-        for name, taken in take_turns(calls, turns=turns, report=report).items()
+        for name, taken in interleave(calls, turns=turns, report=report).items()
     ]
 
 
@@ -346,7 +346,7 @@ def usual_loop(
         device: where to train.
     """
     torch.manual_seed(0)
-    network = UsualNetwork(joints=len(pictures.skeleton), stacks=stacks, width=width)
+    network = ReferenceNetwork(joints=len(pictures.skeleton), stacks=stacks, width=width)
     network = network.to(device).train()
     optimizer = torch.optim.RMSprop(network.parameters(), lr=2.5e-4)
     samples = UsualSamples(pictures, size=size, count=1_000_000)

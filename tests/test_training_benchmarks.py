@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from spcnet.bench.usual import UsualNetwork
+from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.registry import create_model
 
@@ -36,7 +36,7 @@ def kernels(network: nn.Module) -> int:
 
 def test_the_usual_network_is_the_baseline_with_biases() -> None:
     with torch.device("meta"):
-        usual = UsualNetwork(joints=16)
+        usual = ReferenceNetwork(joints=16)
         ours = create_model("hourglass_s8_w256")
     assert kernels(usual) == kernels(ours)
     convolutions = [m for m in usual.modules() if isinstance(m, nn.Conv2d)]
@@ -48,7 +48,7 @@ def test_the_usual_network_is_the_baseline_with_biases() -> None:
 
 
 def test_usual_outputs_and_loss() -> None:
-    network = UsualNetwork(joints=3, stacks=2, width=16)
+    network = ReferenceNetwork(joints=3, stacks=2, width=16)
     outputs = network(torch.zeros(2, 3, 64, 64))
     assert [tuple(output.shape) for output in outputs] == [(2, 3, 16, 16)] * 2
     flat = [torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 3.0)]

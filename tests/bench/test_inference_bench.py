@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from spcnet.bench.inference import OURS, PLAIN, USUAL, latency
-from spcnet.bench.turns import take_turns
+from spcnet.bench.inference import OURS, PLAIN, REFERENCE, latency
+from spcnet.bench.interleaved import interleave
 from spcnet.inference.estimator import PoseEstimator
 
 
@@ -17,7 +17,7 @@ def test_contenders_take_turns_and_the_first_ones_do_not_count() -> None:
         time.sleep(0.01)
         return len(order)
 
-    taken = take_turns(
+    taken = interleave(
         {"slow": slow, "quick": lambda: order.append("quick") or len(order)},
         turns=2, warmups=1, report=seen.append,
     )  # fmt: skip
@@ -30,7 +30,7 @@ def test_contenders_take_turns_and_the_first_ones_do_not_count() -> None:
 
 def test_latency_is_told_in_milliseconds_beside_the_usual_network(tiny_checkpoint: Path) -> None:
     found = latency(PoseEstimator(str(tiny_checkpoint), device="cpu"), turns=1)
-    assert list(found) == [OURS, PLAIN, USUAL]
+    assert list(found) == [OURS, PLAIN, REFERENCE]
     # 27 GMAC against a thousandth of that.
     assert 0.1 < found[OURS] < 10_000
-    assert found[USUAL] > 3 * found[PLAIN] > 0
+    assert found[REFERENCE] > 3 * found[PLAIN] > 0

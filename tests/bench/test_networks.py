@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from spcnet.bench.networks import USUAL, compare_networks
+from spcnet.bench.networks import REFERENCE, compare_networks
 from spcnet.devices import has_bfloat16
 from spcnet.models.registry import create_model
 
@@ -34,6 +34,6 @@ def test_the_usual_hourglass_is_the_measure(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("spcnet.bench.networks.USUAL_SIZE", 64)
     network = create_model("spcnet_s1_w64", num_joints=5, channels=16).eval()
     usual, *ours = compare_networks({"tiny": (network, 64)}, batches=[1], turns=1, matrix=64)
-    assert (usual.network, usual.ratio) == (USUAL, 1)
+    assert (usual.network, usual.ratio) == (REFERENCE, 1)
     for pace in ours:
         assert pace.ratio == pytest.approx(usual.milliseconds / pace.milliseconds)

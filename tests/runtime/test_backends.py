@@ -155,7 +155,7 @@ def test_openvino_runs_files_in_bfloat16_where_that_is_faster(onnx_models: OnnxM
         if has_bfloat16(torch.device("cpu")):
             half = PoseEstimator(str(form), device="openvino", precision="bf16")
             assert half.describe().endswith("by OpenVINO (float32) in bf16")
-            assert half.backend.numbers == "bf16"
+            assert half.backend.precision == "bf16"
             expected, found = (one.predict(IMAGE, BOXES) for one in (plain, half))
             apart = [
                 np.linalg.norm(pose.keypoints - other.keypoints, axis=1)
@@ -167,7 +167,7 @@ def test_openvino_runs_files_in_bfloat16_where_that_is_faster(onnx_models: OnnxM
             with pytest.raises(UserError, match="does not multiply bfloat16"):
                 PoseEstimator(str(form), device="openvino", precision="bf16")
             assert "in fp32, as bf16 is no faster here" in chosen.describe()
-        assert chosen.backend.numbers in ("fp32", "bf16")
+        assert chosen.backend.precision in ("fp32", "bf16")
 
 
 def test_several_threads_may_share_a_file(onnx_models: OnnxModels, device: str) -> None:

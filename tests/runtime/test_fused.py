@@ -10,8 +10,8 @@ from spcnet.models.registry import create_model
 from spcnet.models.selective import SumFusion
 from spcnet.models.variants import variant_names
 from spcnet.runtime import fused
+from spcnet.runtime.forward import make_forward
 from spcnet.runtime.fused import FusedNetwork, can_fuse
-from spcnet.runtime.programs import make_program
 
 
 def trained(variant: str, **arguments: int | str) -> PoseNetwork:
@@ -114,7 +114,7 @@ def test_a_fusion_that_is_not_known_here_runs_as_it_was_built() -> None:
     summed = network(torch.ones(1, 3, 64, 64))
     network.distribute = Halved(16, levels=4)
     assert not can_fuse(network)
-    found, _ = make_program(network, "fp32")(torch.ones(1, 3, 64, 64))
+    found, _ = make_forward(network, "fp32")(torch.ones(1, 3, 64, 64))
     assert torch.equal(found, network(torch.ones(1, 3, 64, 64)))
     assert not torch.allclose(found, summed, atol=1e-3)
 

@@ -12,7 +12,7 @@ from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime import backends, programs
+from spcnet.runtime import backends, forward
 from spcnet.synthetic.figure import render_figure
 
 BOX = [30, 20, 120, 140]
@@ -56,16 +56,16 @@ def test_bfloat16_finds_what_float_finds() -> None:
 
 @able
 def test_auto_takes_bfloat16_while_keypoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "TRUSTED_DISTANCE", 1000.0)
+    monkeypatch.setattr(forward, "TRUSTED_DISTANCE", 1000.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in bf16 (75% of 8 figures' keypoints move by up to" in told
-    monkeypatch.setattr(programs, "TRUSTED_DISTANCE", 0.0)
+    monkeypatch.setattr(forward, "TRUSTED_DISTANCE", 0.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in fp32, as in bf16 75% of" in told
 
 
 def test_without_the_hardware_it_stays_with_float(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(forward, "has_bfloat16", lambda device: False)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert told.endswith("on cpu in fp32, as bf16 is no faster here")
     with pytest.raises(UserError, match=r"'int8'.*`spcnet export --int8` writes an .onnx file"):

@@ -15,8 +15,8 @@ from PIL import Image
 from python_multipart.multipart import parse_options_header
 from serving import DOTS, POISON, Stub, app_of, picture
 
+from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import Limits
-from spcnet.serve.refusals import Refusal
 from spcnet.serve.uploads import parse
 from spcnet.skeletons import SKELETONS, Skeleton
 
@@ -281,7 +281,7 @@ def test_a_form_of_many_parts_is_read_no_further_than_the_first_wrong_one(
     monkeypatch.setattr("spcnet.serve.uploads.parse_options_header", head)
     part = '--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n\r\n'
     body = "".join(part.format(name=name.format(n=n)) for n in range(1000))
-    with pytest.raises(Refusal, match=f"'{wrong}'") as refusal:
+    with pytest.raises(RequestError, match=f"'{wrong}'") as refusal:
         parse(body.encode(), "multipart/form-data; boundary=x", Limits())
     assert refusal.value.code == "bad_request"
     assert len(heads) <= 3  # the content type's, and those of two parts

@@ -310,7 +310,7 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(stub: Stub) -> None:
 def test_an_upload_that_takes_too_long_is_ended(
     stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spcnet.serve.refusals.LINGER", 0.01)
+    monkeypatch.setattr("spcnet.serve.errors.LINGER", 0.01)
 
     async def trickle() -> AsyncIterator[bytes]:
         while True:
@@ -329,7 +329,7 @@ def test_an_upload_that_takes_too_long_is_ended(
 def test_too_large_an_upload_is_refused_as_it_comes(
     stub: Stub, monkeypatch: pytest.MonkeyPatch, announced: bool
 ) -> None:
-    monkeypatch.setattr("spcnet.serve.refusals.LINGER", 0.05)
+    monkeypatch.setattr("spcnet.serve.errors.LINGER", 0.05)
 
     async def endless() -> AsyncIterator[bytes]:
         while True:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spcnet.bench.turns import take_turns
-from spcnet.bench.usual import UsualNetwork
+from spcnet.bench.interleaved import interleave
+from spcnet.bench.reference import ReferenceNetwork
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.codec import Codec, square_of_box
 from spcnet.errors import UserError
@@ -29,7 +29,7 @@ from spcnet.synthetic.figure import render_figure
 
 OURS = "crop to keypoints"
 PLAIN = "its network, eager NCHW fp32"
-USUAL = "8-stack hourglass of the usual kind, 256 px, eager NCHW fp32"
+REFERENCE = "8-stack hourglass of the usual kind, 256 px, eager NCHW fp32"
 
 READ = "read a JPEG of 1 megapixel"
 CROP = "cut the crop"
@@ -54,20 +54,20 @@ def latency(
         report: called with the number of turns done.
 
     Returns:
-        `OURS`; the network alone in its `PLAIN` form; the `USUAL` network alone.
+        `OURS`; the network alone in its `PLAIN` form; the `REFERENCE` network alone.
     """
     figure = render_figure(0).image
     side = float(max(figure.shape[:2]))
     square = (np.array([side / 2, side / 2]), side)
     device, size = estimator.device, estimator.codec.input_size
     plain = estimator.card.build().eval().to(device)
-    usual = UsualNetwork(joints=len(estimator.skeleton)).eval().to(device)
+    usual = ReferenceNetwork(joints=len(estimator.skeleton)).eval().to(device)
     small, large = (torch.rand(1, 3, side, side, device=device) for side in (size, 256))
     return _milliseconds(
         {
             OURS: partial(estimator.look, [figure], [square]),
             PLAIN: partial(plain, small),
-            USUAL: partial(usual, large),
+            REFERENCE: partial(usual, large),
         },
         device=device,
         turns=turns,
@@ -228,7 +228,7 @@ def _milliseconds(
         return call
 
     calls = {name: finished(work) for name, work in contenders.items()}
-    taken = take_turns(calls, turns=turns, report=report)
+    taken = interleave(calls, turns=turns, report=report)
     return {
         name: 1000 * statistics.median(turn.seconds for turn in each)
         for name, each in taken.items()

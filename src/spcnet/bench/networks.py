@@ -11,15 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spcnet.bench.turns import further, take_turns
-from spcnet.bench.usual import UsualNetwork
+from spcnet.bench.interleaved import further, interleave
+from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.network import PoseNetwork
 from spcnet.models.summary import count_gmac
+from spcnet.runtime.forward import make_forward
 from spcnet.runtime.fused import DTYPES
-from spcnet.runtime.programs import make_program
 
-USUAL = "8-stack hourglass of the usual kind"
+REFERENCE = "8-stack hourglass of the usual kind"
 USUAL_SIZE = 256  # pixels
 MATRIX = 2048  # rows and columns of the product that stands for the machine's best
 
@@ -90,12 +90,12 @@ def compare_networks(
     names = [name for name, is_able in able.items() if is_able]
     contenders = []
     if usual:
-        hourglass = UsualNetwork(joints=16).eval()
-        contenders.append(_Contender(USUAL, "fp32 plain", hourglass, hourglass, USUAL_SIZE))
+        hourglass = ReferenceNetwork(joints=16).eval()
+        contenders.append(_Contender(REFERENCE, "fp32 plain", hourglass, hourglass, USUAL_SIZE))
     for name, (network, size) in networks.items():
         contenders.append(_Contender(name, "fp32 plain", network, network, size))
         for numbers in names:
-            fused = make_program(network, numbers)
+            fused = make_forward(network, numbers)
             contenders.append(_Contender(name, f"{numbers} fused", fused, network, size))
     costs = [2 * count_gmac(c.plain, input_size=c.size) for c in contenders]
     products = {name: _product(name, matrix) for name in names}
@@ -105,7 +105,7 @@ def compare_networks(
             c.called: _call(c.program, torch.rand(batch, 3, c.size, c.size)) for c in contenders
         }
         calls |= products
-        taken = take_turns(calls, turns=turns, report=further(report, number * (turns + 1)))
+        taken = interleave(calls, turns=turns, report=further(report, number * (turns + 1)))
         seconds = {call: median(turn.seconds for turn in each) for call, each in taken.items()}
         best = {name: 2e-9 * matrix**3 / seconds[name] for name in names}
         reference = seconds[contenders[0].called] if usual else float("nan")

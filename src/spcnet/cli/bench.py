@@ -62,7 +62,7 @@ def infer(
     """
     import torch
 
-    from spcnet.bench.networks import USUAL, compare_networks
+    from spcnet.bench.networks import REFERENCE, compare_networks
     from spcnet.viz.speeds import draw_speeds
 
     if output is not None:
@@ -99,7 +99,7 @@ def infer(
         for pace in paces
     ]
     print(table(rows, right=list(rows[0])[2:]))
-    say(f"{text}; ratio: times as fast as the {USUAL} at the same batch")
+    say(f"{text}; ratio: times as fast as the {REFERENCE} at the same batch")
 
 
 def _chosen(name: str, size: int | None) -> "tuple[str, tuple[PoseNetwork, int]]":
@@ -147,7 +147,7 @@ def pose(
         save_untrained,
         steps,
     )
-    from spcnet.bench.turns import further
+    from spcnet.bench.interleaved import further
     from spcnet.checkpoints import list_models
     from spcnet.inference.estimator import PoseEstimator
 
@@ -161,7 +161,7 @@ def pose(
         if model in list_models() and model not in list_models(pretrained=True):
             model = str(save_untrained(model, Path(folder)))
         estimator = PoseEstimator(model, device=device, precision=precision)
-        chosen = cast(Precision, estimator.backend.numbers)
+        chosen = cast(Precision, estimator.backend.precision)
         found = {}
         for n, size in enumerate(batches):
             ahead = further(advance, n * (turns + 1))

@@ -65,7 +65,7 @@ def card(
     from spcnet.cli.card_page import Measured, write_page
     from spcnet.cli.figure import draw_runs
     from spcnet.data.datasets import default_protocol, default_split, open_dataset
-    from spcnet.evaluation.calibrate import judge, presence
+    from spcnet.evaluation.calibrate import joint_outcomes, presence
     from spcnet.evaluation.overlap import learned_from
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.curves import draw_reliability
@@ -103,7 +103,7 @@ def card(
         for estimator in (plain, mirrored)
         if source
     }
-    scores, right = judge(tests[0].found, plain.skeleton.joints)
+    scores, right = joint_outcomes(tests[0].found, plain.skeleton.joints)
     bins = reliability(scores, right)
     with progress("persons, their pictures cut at the hips", len(opened)) as report:
         there = presence(plain, opened, report=report)

@@ -207,7 +207,7 @@ def reliability(
     """
     from spcnet.calibration import reliability as count
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
-    from spcnet.evaluation.calibrate import judge
+    from spcnet.evaluation.calibrate import joint_outcomes
     from spcnet.evaluation.evaluate import evaluate
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.curves import draw_reliability
@@ -220,7 +220,7 @@ def reliability(
             estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset),
             report=report,
         )  # fmt: skip
-    bins = count(*judge(found, estimator.skeleton.joints))
+    bins = count(*joint_outcomes(found, estimator.skeleton.joints))
     text = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
     name = estimator.path.stem
     title = f"{name}, {found.score.protocol}, {opened.name} {opened.split}\n{text}"

@@ -44,7 +44,7 @@ from spcnet.runtime.precision import Precision
 if TYPE_CHECKING:
     from spcnet.inference.detectors import PersonDetector
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.many import BoxesOf, Predicted
+    from spcnet.inference.files import BoxesOf, Predicted
     from spcnet.inference.pose import CocoCollection
     from spcnet.skeletons import Skeleton
     from spcnet.viz.skeletons import Style
@@ -324,7 +324,7 @@ class _Run:
         Raises:
             UserError: what lies in the folder of results is none of this run.
         """
-        from spcnet.inference.many import Failed, predict_files
+        from spcnet.inference.files import Failed, predict_files
 
         collection = self._collection()
         done = self._done(jobs, needed=collection is not None)

@@ -19,7 +19,7 @@ from spcnet.metrics.protocols import GroundTruth, find_rule, joint_errors
 from spcnet.skeletons import Skeleton
 
 
-def judge(found: Evaluation, joints: tuple[str, ...]) -> tuple[Array, Array]:
+def joint_outcomes(found: Evaluation, joints: tuple[str, ...]) -> tuple[Array, Array]:
     """Score and rightness of every joint that counted.
 
     Args:
@@ -164,7 +164,7 @@ def calibrate(
     parts, names = [], []
     for title, (dataset, crop) in datasets.items():
         found = evaluate(estimator, dataset, protocol=protocol, crop=crop)
-        parts.append(judge(found, estimator.skeleton.joints))
+        parts.append(joint_outcomes(found, estimator.skeleton.joints))
         names.append(f"{title}, {found.score.persons} persons")
     peaks, right = (np.concatenate(column) for column in zip(*parts, strict=True))
     text = (

@@ -151,7 +151,7 @@ class PoseEstimator:
             version=__version__,
             model=self.path.stem,
             weights=digest_of(self.path),
-            precision=self.backend.numbers,
+            precision=self.backend.precision,
             refinement=self.codec.refinement,
             flip=self.testing.flip,
             scales=self.testing.scales,

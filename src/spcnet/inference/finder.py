@@ -18,7 +18,7 @@ from spcnet.geometry import Array
 from spcnet.inference.detectors import nms
 from spcnet.inference.method import PersonSource, digest_of
 from spcnet.models.network import PoseNetwork, channels_last
-from spcnet.runtime.programs import make_program
+from spcnet.runtime.forward import make_forward
 
 OVERLAP = 0.55  # intersection over union above which two boxes are of one person
 MOST = 100  # persons of a picture
@@ -54,7 +54,7 @@ class Finder:
         self.present = self.card.present
         self.device = find_device(device)
         self._divisor = network.divisor
-        self._run = make_program(channels_last(network.to(self.device)), "fp32", consume=True)
+        self._run = make_forward(channels_last(network.to(self.device)), "fp32", consume=True)
 
     def source(self, people: str) -> PersonSource:
         """What its boxes come from: of the main person (``"one"``) or of ``"all"``."""

@@ -17,10 +17,10 @@ from spcnet.devices import find_device
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.models.network import PoseNetwork, channels_last
+from spcnet.runtime.forward import check_figures, choose_precision, make_forward
 from spcnet.runtime.fused import FusedNetwork, can_fuse
 from spcnet.runtime.onnx_runtimes import OPENVINO, OnnxRuntime, OpenVino, Runtime
 from spcnet.runtime.precision import Precision
-from spcnet.runtime.programs import check_figures, choose_numbers, make_program
 
 # The input and the outputs of ONNX files.
 CROPS, KEYPOINTS, SCORES, HEATMAPS = "crops", "keypoints", "scores", "heatmaps"
@@ -34,13 +34,13 @@ class Backend(Protocol):
         card: of the network.
         device: where its heatmaps are.
         place: device and runtime in words.
-        numbers: that it runs in: of `spcnet.runtime.fused.DTYPES`, or of an ONNX file.
+        precision: that it runs in: of `spcnet.runtime.fused.DTYPES`, or of an ONNX file.
     """
 
     card: ModelCard
     device: torch.device
     place: str
-    numbers: str
+    precision: str
 
     def maps(self, crops: Array) -> tuple[Tensor, Tensor | None]:
         """What one pass over RGB uint8 crops (N, S, S, 3) yields.
@@ -79,13 +79,13 @@ class TorchBackend:
     Args:
         path: the ``.safetensors``.
         device: as for `spcnet.devices.find_device`.
-        precision: of the numbers that it runs in.
+        precision: that it runs in.
 
     Attributes:
         run: the network: normalised images to its last raw heatmaps and the attention.
 
     Raises:
-        UserError: the device is not there or has no such numbers, or the file is no whole
+        UserError: the device is not there or has no such precision, or the file is no whole
             checkpoint.
     """
 
@@ -96,11 +96,11 @@ class TorchBackend:
         network = network.to(self.device)
         if not can_fuse(network):
             network = channels_last(network)
-        self.numbers, text = choose_numbers(
-            precision, self.device, lambda numbers: self._figures_keypoints(network, numbers)
+        self.precision, text = choose_precision(
+            precision, self.device, lambda tried: self._figures_keypoints(network, tried)
         )
         self.place = f"{self.device}{text}"
-        self.run = make_program(network, self.numbers, consume=True)
+        self.run = make_forward(network, self.precision, consume=True)
         self._network = None if isinstance(self.run, FusedNetwork) else network
 
     @property
@@ -113,7 +113,7 @@ class TorchBackend:
     @network.setter
     def network(self, network: PoseNetwork) -> None:
         self._network = network
-        self.run = make_program(network, self.numbers)
+        self.run = make_forward(network, self.precision)
 
     def without_attention(self) -> UserError:
         """See `Backend`."""
@@ -129,9 +129,9 @@ class TorchBackend:
         """`check_figures`, normalised."""
         return self.normalise(check_figures(self.card.codec.input_size))
 
-    def _figures_keypoints(self, network: PoseNetwork, numbers: str) -> Array:
-        """Keypoints (N, K, 2) of `check_figures` in sides of the crop, found in these numbers."""
-        raw, _ = make_program(network, numbers)(self._figures())
+    def _figures_keypoints(self, network: PoseNetwork, precision: str) -> Array:
+        """Keypoints (N, K, 2) of `check_figures` in sides of the crop, found in this precision."""
+        raw, _ = make_forward(network, precision)(self._figures())
         return _keypoints(self.card.codec.activate(raw), self.card.codec)
 
     def normalise(self, crops: Array) -> Tensor:
@@ -152,7 +152,7 @@ class OnnxModel:
         path: of the file.
         runtime: that runs it.
         card: of the file.
-        text: in which numbers it does and why, if they are not the file's own.
+        text: in which precision it does and why, if it is not the file's own.
     """
 
     device = torch.device("cpu")
@@ -161,8 +161,8 @@ class OnnxModel:
         self.path = path
         self.runtime = runtime
         self.card = card
-        self.numbers = runtime.metadata.get(PRECISION_KEY, "")
-        self.place = f"cpu by {runtime.name} ({self.numbers}){text}"
+        self.precision = runtime.metadata.get(PRECISION_KEY, "")
+        self.place = f"cpu by {runtime.name} ({self.precision}){text}"
 
     @property
     def network(self) -> PoseNetwork:
@@ -224,8 +224,8 @@ def open_backend(path: Path, device: str, precision: Precision = "fp32") -> Back
     """What runs a weights file, chosen by its suffix, and for an ``.onnx`` by the device.
 
     Raises:
-        UserError: the device is not there or does not run such files or numbers, what runs them is
-            not installed, or the file is broken or none of this package.
+        UserError: the device is not there or does not run such files or in this precision, what
+            runs them is not installed, or the file is broken or none of this package.
     """
     if path.suffix != ".onnx":
         if device == OPENVINO:
@@ -238,7 +238,7 @@ def open_backend(path: Path, device: str, precision: Precision = "fp32") -> Back
         return _on_openvino(path, precision)
     if precision not in ("fp32", "auto"):
         raise UserError(
-            f"precision {precision!r}: {path} has its own numbers; a .safetensors has others, and "
+            f"precision {precision!r}: {path} has its own; a .safetensors has others, and "
             f"device {OPENVINO!r} runs .onnx files in bf16 too"
         )
     if device not in ("auto", "cpu"):
@@ -250,26 +250,26 @@ def open_backend(path: Path, device: str, precision: Precision = "fp32") -> Back
 
 
 def _on_openvino(path: Path, precision: Precision) -> "OnnxHeatmaps | OnnxKeypoints":
-    """An ``.onnx`` file, run by OpenVINO in the numbers that were asked for."""
+    """An ``.onnx`` file, run by OpenVINO in the precision that was asked for."""
     if precision == "int8":
         raise UserError(
-            f"precision 'int8': {path} has its own numbers; `spcnet export --int8` makes a file "
-            "with others"
+            f"precision 'int8': {path} has its own; `spcnet export --int8` makes a file "
+            "with another"
         )
     opened: dict[str, OnnxModel] = {}
 
-    def keypoints(numbers: str) -> Array:
-        opened[numbers] = model = _open_onnx(path, OpenVino(path, numbers))
+    def keypoints(tried: str) -> Array:
+        opened[tried] = model = _open_onnx(path, OpenVino(path, tried))
         codec = model.card.codec
         figures = check_figures(codec.input_size)
         if isinstance(model, OnnxKeypoints):
             return model.keypoints(figures)[0] / codec.input_size
         return _keypoints(model.maps(figures)[0], codec)
 
-    numbers, text = choose_numbers(precision, torch.device("cpu"), keypoints)
-    runtime = opened[numbers].runtime if numbers in opened else OpenVino(path, numbers)
+    chosen, text = choose_precision(precision, torch.device("cpu"), keypoints)
+    runtime = opened[chosen].runtime if chosen in opened else OpenVino(path, chosen)
     model = _open_onnx(path, runtime, text)
-    model.numbers = numbers
+    model.precision = chosen
     return model
 
 

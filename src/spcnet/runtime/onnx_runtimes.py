@@ -12,7 +12,7 @@ from spcnet.geometry import Array
 from spcnet.runtime.onnx_sessions import open_session
 
 OPENVINO = "openvino"  # a device's name, for want of a better place
-OPENVINO_NUMBERS = {"fp32": "f32", "bf16": "bf16"}
+OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
 class Runtime(Protocol):
@@ -65,7 +65,7 @@ class OpenVino:
 
     Args:
         path: of the file.
-        numbers: that it multiplies, of `OPENVINO_NUMBERS`; convolutions that the file has in int8
+        precision: that it multiplies, of `OPENVINO_TYPES`; convolutions that the file has in int8
             stay so.
 
     Raises:
@@ -74,13 +74,13 @@ class OpenVino:
 
     name = "OpenVINO"
 
-    def __init__(self, path: Path, numbers: str) -> None:
+    def __init__(self, path: Path, precision: str) -> None:
         with needs_extra("openvino", f"{path}: running it on {OPENVINO!r}"):
             import openvino
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         settings = {
-            "INFERENCE_PRECISION_HINT": OPENVINO_NUMBERS[numbers],
+            "INFERENCE_PRECISION_HINT": OPENVINO_TYPES[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }

@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spcnet import __version__
+from spcnet.serve.errors import ErrorResponse, RequestError
 from spcnet.serve.limits import Limits
-from spcnet.serve.refusals import Refusal, RefusalResponse
 from spcnet.serve.schema import Answer, Error, Question, Service
 from spcnet.serve.service import PoseService
 from spcnet.serve.uploads import JSON, MULTIPART, Body
@@ -50,7 +50,7 @@ PAGES = {
     **{f"/{name}": name for name in ("style.css", "page.js", "drawing.js", "icon.svg")},
 }
 
-REFUSALS = {
+ERRORS = {
     408: "The upload took too long.",
     413: "The picture's file is too large, or it has too many pixels.",
     415: "Not a picture, or another content type.",
@@ -126,7 +126,7 @@ def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> Fast
         openapi_extra=QUESTION,
         response_model=Answer,
         responses={
-            status: {"model": Error, "description": text} for status, text in REFUSALS.items()
+            status: {"model": Error, "description": text} for status, text in ERRORS.items()
         },
     )
     async def poses(request: Request) -> Response:
@@ -143,15 +143,17 @@ def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> Fast
             answer = await service.answer(request, body)
             status, persons = 200, len(answer.poses)
             return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
-        except Refusal as refusal:
+        except RequestError as refusal:
             status = refusal.status
-            return RefusalResponse(refusal, unread=not body.whole)
+            return ErrorResponse(refusal, unread=not body.whole)
         except ClientDisconnect:
             status = HUNG_UP
             return Response(status_code=400)  # nobody is there to read it
         except Exception:
             logger.exception("a request for poses failed")
-            return RefusalResponse(Refusal(500, "internal", "the service failed; its log says why"))
+            return ErrorResponse(
+                RequestError(500, "internal", "the service failed; its log says why")
+            )
         finally:
             service.metrics.count_request(status, time.perf_counter() - began, persons)
 
@@ -169,7 +171,7 @@ def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> Fast
     async def healthz() -> Response:
         """For load balancers and containers."""
         if not service.worker.alive:
-            return RefusalResponse(Refusal(503, "stopped", "the service is stopping"))
+            return ErrorResponse(RequestError(503, "stopped", "the service is stopping"))
         return JSONResponse({"status": "ok"})
 
     @app.get(
@@ -201,7 +203,7 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code).name.lower()
     headers = dict(error.headers or {})
-    return RefusalResponse(Refusal(error.status_code, code, str(error.detail), headers))
+    return ErrorResponse(RequestError(error.status_code, code, str(error.detail), headers))
 
 
 class _WithHeaders:

@@ -18,10 +18,10 @@ from spcnet.inference.people import check_boxes
 from spcnet.media.formats import TooManyPixels
 from spcnet.media.images import NotAPicture, count_pixels, decode_image
 from spcnet.serve.budget import Budget
+from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
 from spcnet.serve.maps import encode_maps
 from spcnet.serve.metrics import Metrics
-from spcnet.serve.refusals import Refusal
 from spcnet.serve.schema import (
     Answer,
     Keypoint,
@@ -86,7 +86,7 @@ class PoseService:
             body: of the request.
 
         Raises:
-            Refusal: there is none; it says why.
+            RequestError: there is none; it says why.
             ClientDisconnect: nobody waits for it.
         """
         with self._admitted():
@@ -98,16 +98,18 @@ class PoseService:
             except TimeoutError:
                 seconds = f"{self.limits.timeout:g} seconds"
                 if not body.whole:
-                    raise Refusal(
+                    raise RequestError(
                         408, "slow_upload", f"the upload took more than {seconds}"
                     ) from None
-                raise Refusal(504, "timeout", f"no answer within {seconds}; try later") from None
+                raise RequestError(
+                    504, "timeout", f"no answer within {seconds}; try later"
+                ) from None
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
         """A place among those who are served; refused before anything of them is read."""
         if self.taken >= self.limits.queue:
-            raise Refusal(
+            raise RequestError(
                 503,
                 "busy",
                 f"{self.taken} requests are already waiting; try again in a moment",
@@ -133,13 +135,13 @@ class PoseService:
         """What is asked, and how many pixels the picture has by its header."""
         upload = parse(content, kind, self.limits)
         if upload.attention and not self.about.model.levels:
-            raise Refusal(
+            raise RequestError(
                 422, "no_attention", f"model {self.about.model.name} has no attention to answer"
             )
         try:
             self._view(upload.skeleton)
         except UserError as error:
-            raise Refusal(422, "no_such_skeleton", str(error)) from None
+            raise RequestError(422, "no_such_skeleton", str(error)) from None
         with _refused():
             return upload, count_pixels(upload.picture, max_pixels=self.limits.pixels)
 
@@ -149,7 +151,7 @@ class PoseService:
         try:
             boxes = None if upload.boxes is None else check_boxes(upload.boxes, picture.shape)
         except UserError as error:
-            raise Refusal(422, "bad_boxes", str(error)) from None
+            raise RequestError(422, "bad_boxes", str(error)) from None
         return Job(
             picture=picture,
             boxes=boxes,
@@ -221,11 +223,11 @@ def _refused() -> Iterator[None]:
     try:
         yield
     except TooManyPixels as error:
-        raise Refusal(413, "too_many_pixels", str(error)) from None
+        raise RequestError(413, "too_many_pixels", str(error)) from None
     except NotAPicture as error:
-        raise Refusal(415, "not_a_picture", str(error)) from None
+        raise RequestError(415, "not_a_picture", str(error)) from None
     except UserError as error:
-        raise Refusal(422, "broken_picture", str(error)) from None
+        raise RequestError(422, "broken_picture", str(error)) from None
 
 
 def _person(pose: "Pose") -> Person:

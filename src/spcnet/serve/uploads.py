@@ -11,8 +11,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import FEW, MAPS_PERSONS, Limits
-from spcnet.serve.refusals import Refusal
 from spcnet.serve.schema import Boxes, People, Question
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
@@ -51,14 +51,14 @@ class Body:
         """All of it, and the content type.
 
         Raises:
-            Refusal: it is of another type than the two, or larger than a picture may be: refused
-                by its announced length, or as soon as that much has come.
+            RequestError: it is of another type than the two, or larger than a picture may be, by
+                its announced length or as soon as that much has come.
             ClientDisconnect: the client hung up.
         """
         kind = self.request.headers.get("content-type", "")
         essence = kind.partition(";")[0].strip().lower()
         if essence not in (MULTIPART, JSON):
-            raise Refusal(
+            raise RequestError(
                 415,
                 "unsupported_type",
                 f"content type {essence or '(none)'}: send {MULTIPART} with a file named image, "
@@ -92,7 +92,7 @@ def parse(body: bytes, kind: str, limits: Limits) -> Upload:
         limits: of the service.
 
     Raises:
-        Refusal: it has not the form it says, or asks for more than is given.
+        RequestError: it has not the form it says, or asks for more than is given.
     """
     of_json = kind.lower().startswith(JSON)
     upload = _from_json(body, limits) if of_json else _from_form(body, kind, limits)
@@ -100,9 +100,11 @@ def parse(body: bytes, kind: str, limits: Limits) -> Upload:
         raise _too_large(limits)
     persons = len(upload.boxes or [])
     if persons > limits.boxes:
-        raise Refusal(422, "too_many_boxes", f"{persons} boxes: at most {limits.boxes} are taken")
+        raise RequestError(
+            422, "too_many_boxes", f"{persons} boxes: at most {limits.boxes} are taken"
+        )
     if persons > MAPS_PERSONS and (upload.heatmaps or upload.attention):
-        raise Refusal(
+        raise RequestError(
             422,
             "too_many_boxes",
             f"{persons} boxes: heatmaps and attention are answered for at most {MAPS_PERSONS}",
@@ -115,8 +117,8 @@ def _announced(request: Request) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def _too_large(limits: Limits) -> Refusal:
-    return Refusal(
+def _too_large(limits: Limits) -> RequestError:
+    return RequestError(
         413,
         "too_large",
         f"the picture's file is larger than {limits.picture_bytes / 1e6:g} MB; reduce it first",
@@ -127,10 +129,10 @@ def _check_text(what: str, size: int, limits: Limits) -> None:
     """Check how long a text is before it is taken apart, which takes many times its memory.
 
     Raises:
-        Refusal: it is longer than those of the boxes that are taken.
+        RequestError: it is longer than those of the boxes that are taken.
     """
     if size > limits.text_bytes:
-        raise Refusal(
+        raise RequestError(
             422,
             "bad_request",
             f"{what} {size} bytes; at most {limits.text_bytes} are taken for {limits.boxes} boxes",
@@ -147,14 +149,14 @@ def _from_json(body: bytes, limits: Limits) -> Upload:
     try:
         question = Question.model_validate_json(body)
     except ValidationError as error:
-        raise Refusal(422, "bad_request", _first(error)) from None
+        raise RequestError(422, "bad_request", _first(error)) from None
     encoded = question.image
     if encoded.startswith("data:"):
         encoded = encoded.partition(",")[2]
     try:
         picture = base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise Refusal(422, "bad_base64", "image: not base64 of a picture's file") from None
+        raise RequestError(422, "bad_base64", "image: not base64 of a picture's file") from None
     return Upload(
         picture=picture,
         boxes=question.boxes,
@@ -173,23 +175,23 @@ def _from_form(body: bytes, kind: str, limits: Limits) -> Upload:
     try:
         boxes = _BOXES.validate_json(parts["boxes"]) if parts.get("boxes") else None
     except ValidationError as error:
-        raise Refusal(422, "bad_boxes", _first(error, within="boxes")) from None
+        raise RequestError(422, "bad_boxes", _first(error, within="boxes")) from None
     flags = {}
     for name in ("heatmaps", "attention"):
         try:
             flags[name] = _FLAG.validate_python(parts.get(name, b"false").decode(errors="replace"))
         except ValidationError:
-            raise Refusal(422, "bad_request", f"{name}: must be true or false") from None
+            raise RequestError(422, "bad_request", f"{name}: must be true or false") from None
     skeleton = parts.get("skeleton", b"")[:LONGEST_ECHO].decode(errors="replace") or None
     try:
         people = _PEOPLE.validate_python(parts.get("people", b"one").decode(errors="replace"))
     except ValidationError:
-        raise Refusal(422, "bad_request", "people: must be one or all") from None
+        raise RequestError(422, "bad_request", "people: must be one or all") from None
     return Upload(picture=parts["image"], boxes=boxes, people=people, skeleton=skeleton, **flags)
 
 
-def _not_the_form(text: str) -> Refusal:
-    return Refusal(
+def _not_the_form(text: str) -> RequestError:
+    return RequestError(
         422,
         "bad_request",
         "the form has a file image and may have boxes, people, skeleton, heatmaps and attention; "
@@ -203,8 +205,8 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
     Ready-made form parsers put large files on disk; a photo is to stay in memory.
 
     Raises:
-        Refusal: it is no whole form, or has a part that is unknown or was there before: refused at
-            that part's head, as millions of parts would take long.
+        RequestError: it is no whole form, or has a part that is unknown or was there before, which
+            ends it at that part's head, as millions of parts would take long.
     """
     parts: dict[str, list[bytes]] = {}
     header = value = b""
@@ -265,7 +267,7 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
         if not ended:
             raise FormParserError("its last boundary is missing")
     except FormParserError as error:
-        raise Refusal(422, "bad_request", f"not a whole multipart form: {error}") from None
+        raise RequestError(422, "bad_request", f"not a whole multipart form: {error}") from None
     return {name: b"".join(chunks) for name, chunks in parts.items()}
 
 

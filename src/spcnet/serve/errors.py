@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 LINGER = 2.0  # seconds in which a client may go on sending a body that nobody wants
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that gets an error for an answer.
 
     Attributes:
@@ -33,7 +33,7 @@ class Refusal(Exception):
         return {"error": {"code": self.code, "message": self.message}}
 
 
-class RefusalResponse(JSONResponse):
+class ErrorResponse(JSONResponse):
     """A refusal as an answer.
 
     Args:
@@ -43,7 +43,7 @@ class RefusalResponse(JSONResponse):
             would see a broken connection instead of the answer.
     """
 
-    def __init__(self, refusal: Refusal, *, unread: bool = False) -> None:
+    def __init__(self, refusal: RequestError, *, unread: bool = False) -> None:
         closing = {"Connection": "close"} if unread else {}
         super().__init__(
             refusal.content(), status_code=refusal.status, headers=refusal.headers | closing

@@ -9,9 +9,9 @@ from PIL import Image
 
 from spcnet.errors import UserError
 from spcnet.inference import crops as crops_module
-from spcnet.inference import many
+from spcnet.inference import files
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.many import Failed, Predicted, predict_files
+from spcnet.inference.files import Failed, Predicted, predict_files
 from spcnet.inference.pose import CocoCollection, Pose, coco_document
 from spcnet.media.images import read_image
 from spcnet.skeletons import LSP14
@@ -82,7 +82,7 @@ def test_one_group_is_read_ahead_and_no_more(tiny: PoseEstimator, tmp_path: Path
 def test_large_pictures_make_small_groups(
     tiny: PoseEstimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(many, "GROUP_PIXELS", 30 * 40)
+    monkeypatch.setattr(files, "GROUP_PIXELS", 30 * 40)
     outcomes = list(predict_files(tiny, pictures(tmp_path, 3)))
     assert [outcome.ahead for outcome in outcomes] == [0, 0, 0]
 

@@ -19,7 +19,7 @@ class Turn(NamedTuple, Generic[T]):
     result: T
 
 
-def take_turns(
+def interleave(
     contenders: Mapping[str, Callable[[], T]],
     *,
     turns: int,

@@ -29,14 +29,14 @@ class Residual(nn.Module):
         return sum_
 
 
-class UsualHourglass(nn.Module):
+class ReferenceHourglass(nn.Module):
     """One hourglass of four levels."""
 
     def __init__(self, width: int, depth: int = 4) -> None:
         super().__init__()
         self.upper = Residual(width, width)
         self.lower1 = Residual(width, width)
-        self.lower2 = UsualHourglass(width, depth - 1) if depth > 1 else Residual(width, width)
+        self.lower2 = ReferenceHourglass(width, depth - 1) if depth > 1 else Residual(width, width)
         self.lower3 = Residual(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class UsualHourglass(nn.Module):
         return sum_
 
 
-class UsualNetwork(nn.Module):
+class ReferenceNetwork(nn.Module):
     """Stacked hourglasses: (B, 3, H, W) -> heatmaps (B, K, H/4, W/4) of every stack."""
 
     def __init__(self, *, joints: int, stacks: int = 8, width: int = 256) -> None:
@@ -60,7 +60,7 @@ class UsualNetwork(nn.Module):
             Residual(half, half),
             Residual(half, width),
         )
-        self.hourglasses = nn.ModuleList(UsualHourglass(width) for _ in range(stacks))
+        self.hourglasses = nn.ModuleList(ReferenceHourglass(width) for _ in range(stacks))
         self.features = nn.ModuleList(
             nn.Sequential(
                 Residual(width, width),

@@ -1,4 +1,4 @@
-"""A network made ready to run, and the numbers that it is run in."""
+"""A network made ready to run, and the precision that it is run in."""
 
 from collections.abc import Callable
 from typing import TypeAlias, get_args
@@ -22,18 +22,18 @@ TRUSTED_SHARE = 0.75
 TRUSTED_DISTANCE = 0.01  # of the crop's side
 
 # Normalised images to the last raw heatmaps and the attention, as of `FusedNetwork`.
-Program: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+Forward: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
-def make_program(network: PoseNetwork, numbers: str, *, consume: bool = False) -> Program:
+def make_forward(network: PoseNetwork, precision: str, *, consume: bool = False) -> Forward:
     """The fastest form of a network on the device where it is.
 
     Args:
         network: in evaluation mode.
-        numbers: of `DTYPES`.
+        precision: of `DTYPES`.
         consume: the network is of no use afterwards, if a `FusedNetwork` comes of it.
     """
-    dtype = DTYPES[numbers]
+    dtype = DTYPES[precision]
     if can_fuse(network):
         fused = FusedNetwork(network, dtype=dtype, consume=consume)
         if consume:
@@ -48,15 +48,15 @@ def make_program(network: PoseNetwork, numbers: str, *, consume: bool = False) -
     return run
 
 
-def choose_numbers(
+def choose_precision(
     wanted: Precision, device: torch.device, keypoints: Callable[[str], Array]
 ) -> tuple[str, str]:
-    """The numbers to run in, of `DTYPES`, and how that came about, in words.
+    """The precision to run in, of `DTYPES`, and how that came about, in words.
 
     Args:
         wanted: by the user.
         device: that runs the network.
-        keypoints: finds those of `check_figures` in numbers: (N, K, 2) in sides of the crop.
+        keypoints: finds those of `check_figures` in one precision: (N, K, 2) in sides of the crop.
 
     Raises:
         UserError: there is no such precision, or the device does not have it.
@@ -93,7 +93,7 @@ def choose_numbers(
 
 
 def check_figures(size: int) -> Array:
-    """Crops (N, S, S, 3) of rendered figures, by which numbers are compared."""
+    """Crops (N, S, S, 3) of rendered figures, by which precision are compared."""
     crops = []
     for number in range(FIGURES):
         figure = render_figure(number).image
