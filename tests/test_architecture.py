@@ -19,6 +19,7 @@ VOCABULARY = {
     "skeletons",
     "geometry",
     "codec",
+    "registries",
     "boxmaps",
     "heatmaps",
     "errors",

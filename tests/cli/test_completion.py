@@ -11,7 +11,7 @@ from command_line import spcnet
 from spcnet.checkpoints import list_models
 from spcnet.cli.completion import listed_models
 from spcnet.cli.main import main
-from spcnet.metrics.protocols import PROTOCOLS
+from spcnet.metrics.protocols import protocol_names
 
 Ask = Callable[[str], list[str]]
 
@@ -59,7 +59,7 @@ def test_names_are_offered(offered: Ask, line: str, names: list[str]) -> None:
 
 
 def test_all_protocols_and_all_models_are_offered(offered: Ask) -> None:
-    assert offered("spcnet score p.npz --protocol ") == list(PROTOCOLS)
+    assert offered("spcnet score p.npz --protocol ") == protocol_names()
     assert listed_models() == [*list_models(), *list_models(pretrained=True)]
 
 

@@ -1,6 +1,8 @@
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import pytest
+from torch import nn
 
 from spcnet.models.hourglass import DilatedHourglass, Hourglass
 from spcnet.models.registry import create_model
@@ -53,18 +55,18 @@ def test_costs_follow_the_area_of_the_input() -> None:
 def test_receptive_field_of_the_dilated_hourglass_grows_with_its_dilation(
     dilation: int, field: int
 ) -> None:
-    assert receptive_field(DilatedHourglass(8, dilation=dilation)) == field
+    assert receptive_field(partial(DilatedHourglass, dilation=dilation)) == field
 
 
 @pytest.mark.parametrize(
     ("module", "field"),
     [
-        (Hourglass(8, depth=1), 14),  # three 3x3 at half size: 2 * (1 + 3 * 2)
-        (DilatedHourglass(8, depth=1), 26),  # 2 * (1 + 3 * 4)
-        (Hourglass(8, depth=2), 36),  # 7 at a quarter, 14 + 2 + 2 at half
+        (partial(Hourglass, depth=1), 14),  # three 3x3 at half size: 2 * (1 + 3 * 2)
+        (partial(DilatedHourglass, depth=1), 26),  # 2 * (1 + 3 * 4)
+        (partial(Hourglass, depth=2), 36),  # 7 at a quarter, 14 + 2 + 2 at half
     ],
 )
 def test_receptive_field_of_shallow_modules_as_computed_by_hand(
-    module: Hourglass | DilatedHourglass, field: int
+    module: Callable[[int], nn.Module], field: int
 ) -> None:
     assert receptive_field(module) == field

@@ -1,6 +1,7 @@
 """The arms of Tables 1 to 3 and what their scores say; numbers worked out by hand."""
 
 import math
+from pathlib import Path
 
 import pytest
 from conftest import RECIPES
@@ -17,6 +18,7 @@ from spcnet.training.ablation import (
     arm_recipe,
     columns_of,
     differences,
+    read_study,
     runs_of,
     spread_of,
 )
@@ -28,11 +30,11 @@ def score(mean: float, limbs: float | None = None) -> Score:
 
 
 def test_the_three_tables_have_eight_arms_and_each_is_trained_once_a_seed() -> None:
-    everything = runs_of(list(STUDIES), [0, 1, 2])
-    assert len(everything) == len(set(everything)) == 24
+    everything = list(runs_of(list(STUDIES.values()), [0, 1, 2]))
+    assert len(everything) == 24
     assert {arm for arm, _ in everything} == set(ARMS)
     assert [seed for _, seed in everything] == [0] * 8 + [1] * 8 + [2] * 8
-    assert runs_of(["dhm"], [5]) == [
+    assert list(runs_of([STUDIES["dhm"]], [5])) == [
         ("baseline", 5), ("dhm-r1", 5), ("dhm-r2", 5), ("dhm-r3", 5),
     ]  # fmt: skip
 
@@ -65,7 +67,7 @@ def test_each_arm_is_the_network_of_its_row() -> None:
 
 def test_the_arms_share_everything_but_modules_and_seed() -> None:
     base = load_recipe(RECIPES / "ablation_cpu.yaml")
-    plan = arm_recipe(base, "dhm-r3", 2)
+    plan = arm_recipe(base, "dhm-r3", ARMS["dhm-r3"], 2)
     assert (plan.name, plan.seed) == ("ablation_cpu-dhm-r3-seed2", 2)
     assert plan.model.arguments == {
         "channels": 64, "module": "dilated", "dilation": 3, "fusion": "none",
@@ -74,7 +76,44 @@ def test_the_arms_share_everything_but_modules_and_seed() -> None:
     assert plan.model_dump(exclude=changed) == base.model_dump(exclude=changed)
     trained = load_recipe(RECIPES / "ablation_cpu.yaml", ["model.weights=default"])
     with pytest.raises(UserError, match=r"model\.weights: default are the weights of one network"):
-        arm_recipe(trained, "sim", 0)
+        arm_recipe(trained, "sim", ARMS["sim"], 0)
+
+
+def test_arms_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("arms: {base: {fusion: sum}, new: {fusion: concat, depth: 3}}")
+    study = read_study(path)
+    assert list(runs_of([study], [0, 1])) == [("base", 0), ("new", 0), ("base", 1), ("new", 1)]
+    assert (study.proposed, study.rows, study.pairs) == ("new", {}, [("new", "base")])
+    base = load_recipe(RECIPES / "ablation_cpu.yaml")
+    plan = arm_recipe(base, "new", study.arms["new"], 1)
+    assert plan.model.arguments == {"channels": 64, "fusion": "concat", "depth": 3}
+    scores = {("base", s): score(50.0) for s in (0, 1)} | {
+        ("new", s): score(60.0 + s / 10) for s in (0, 1)
+    }
+    (found,) = differences(study, scores, [0, 1])
+    assert (found.paper, found.verdict) == (None, "better")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "wanted two arms or more, such as arms: {baseline:"),
+        ("arms: {one: {}}", "wanted two arms or more"),
+        ("arms: {one: {}, two: 3}", "arm 'two' must be a plain name with arguments"),
+        ("arms: {one: {}, ../two: {}}", "arm '../two' must be a plain name"),
+        ("{arms: {one: {}, two: {}}, proposed: three}", "proposed 'three' is none of the arms one"),
+        ("{arms: {one: {}, two: {}}, prop: one}", "wanted two arms or more"),
+        ("arms: [", "cannot be read: while parsing"),
+    ],
+)
+def test_a_file_without_arms_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_study(path)
+    with pytest.raises(UserError, match=r"none\.yaml: cannot be read: No such file"):
+        read_study(tmp_path / "none.yaml")
 
 
 def test_spread_by_hand() -> None:

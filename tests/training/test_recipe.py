@@ -96,7 +96,10 @@ def test_overrides_reach_into_lists() -> None:
         ("model.arguments.channels=wide", r"model\.arguments\.channels: .*integer, got 'wide'"),
         ("model.arguments.stacks=true", r"model\.arguments\.stacks: .*integer, got True"),
         ("model.arguments.stacks=0", r"model\.arguments\.stacks: .*greater than or equal to 1"),
-        ("model.arguments.module=dilatd", r"model\.arguments\.module: .*'hourglass' or 'dilated'"),
+        (
+            "model.arguments.module=dilatd",
+            "module: .*'dilatd'; did you mean 'dilated'",
+        ),
         ("loss.astray=0.1", "loss: `astray` and `swapped` need a likelihood"),
         ("name=../elsewhere", "name: should name one folder"),
         ("data.skeleton=body20", "data.skeleton: .*'body20'.*there are lsp14, .* body19"),

@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,17 +26,13 @@ SCORE = "score.json"
 REFINEMENT: "Refinement" = "dark"  # of every arm, whatever its loss
 
 
-class Wanted(StrEnum):
-    """Which tables."""
-
-    DHM = "dhm"
-    SIM = "sim"
-    MODULES = "modules"
-    ALL = "all"
-
-
 def ablate(
-    study: Annotated[Wanted, typer.Argument(help="Table 1, 2 or 3 of the paper, or all three.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="dhm, sim or modules (Table 1, 2 or 3 of the paper), all, or a YAML of your arms."
+        ),
+    ],
     recipe: Annotated[Path, typer.Argument(help="A YAML file; it says all but the modules.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
@@ -61,7 +56,7 @@ def ablate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object for scripts.")] = False,
 ) -> None:
-    """Train the arms of the paper's Tables 1 to 3 and print the tables with error bars.
+    """Train the arms of a comparison, such as the paper's, and print tables with error bars.
 
     Every arm is trained once a seed, however many tables it is in, in a run directory of its own
     (OUT/ARM-seedN), and scored on persons that no run learns from or chooses by. The same command
@@ -73,15 +68,18 @@ def ablate(
     style = check_style(style, compare=True, as_json=as_json)
 
     from spcnet.devices import find_device
-    from spcnet.training.ablation import STUDIES, arm_recipe, runs_of
+    from spcnet.training.ablation import arm_recipe, runs_of
     from spcnet.training.checks import check_recipe
     from spcnet.training.distributed import join_processes
     from spcnet.training.recipe import load_recipe
 
+    studies = _studies(study)
     base = load_recipe(recipe, overrides or [])
     numbers = _parse_seeds(seeds)
-    studies = list(STUDIES) if study is Wanted.ALL else [study.value]
-    runs = {(arm, seed): arm_recipe(base, arm, seed) for arm, seed in runs_of(studies, numbers)}
+    runs = {
+        (arm, seed): arm_recipe(base, arm, arguments, seed)
+        for (arm, seed), arguments in runs_of(list(studies.values()), numbers).items()
+    }
     for plan in runs.values():
         check_recipe(plan)
     folder = out or Path("runs") / base.name
@@ -113,15 +111,26 @@ def ablate(
             f"{folder}: no run is done yet; the same command {'without --report ' * report}goes on"
         )
     if as_json:
-        print(json.dumps({name: _as_dict(STUDIES[name], scores, numbers) for name in studies}))
+        print(json.dumps({name: _as_dict(of, scores, numbers) for name, of in studies.items()}))
     else:
         head = f"{base.name}: {scored.title}"
-        tables = [_describe(STUDIES[name], scores, numbers, head, style) for name in studies]
+        tables = [_describe(of, scores, numbers, head, style) for of in studies.values()]
         print("\n\n".join(tables))
     if missing := len(runs) - len(scores):
         say(f"{missing} of {len(runs)} runs are not done yet; the same command goes on")
     if failed:
         raise UserError(f"{len(failed)} runs failed: {'; '.join(failed)}")
+
+
+def _studies(wanted: str) -> "dict[str, Study]":
+    """The comparisons of a name or a file."""
+    from spcnet.training.ablation import STUDIES, read_study
+
+    if wanted.endswith((".yaml", ".yml")):
+        return {Path(wanted).stem: read_study(Path(wanted))}
+    if wanted not in (*STUDIES, "all"):
+        raise typer.BadParameter(f"{wanted!r} is none of {', '.join(STUDIES)}, all, or a .yaml")
+    return dict(STUDIES) if wanted == "all" else {wanted: STUDIES[wanted]}
 
 
 def _run_dir(folder: Path, arm: str, seed: int) -> Path:
@@ -337,42 +346,47 @@ def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str,
     from spcnet.metrics.paper import TABLES
     from spcnet.training.ablation import differences, spread_of
 
-    paper = TABLES[study.table]
+    paper = None if study.table is None else TABLES[study.table]
     ours = {arm: spread_of(scores, arm, seeds) for arm in study.arms}
     columns = next(spreads for spreads in ours.values() if spreads) if any(ours.values()) else {}
     rows: list[dict[str, str]] = []
-    for arm, row in study.rows.items():
-        published = dict(zip(paper.columns, row.values, strict=True))
+    called = {arm: study.rows[arm].method if paper else arm for arm in study.arms}
+    for arm in study.arms:
+        published = dict(zip(paper.columns, study.rows[arm].values, strict=True)) if paper else {}
         names = list(columns) or list(published)
         mine = {name: _cell(ours[arm].get(name)) for name in names}
         done = len(next(iter(ours[arm].values())).values) if ours[arm] else 0
-        rows.append({"Method": row.method, "Of": f"here, {done} seed{'s'[: done != 1]}", **mine})
-        rows.append(
-            {"Method": "", "Of": "the paper"}
-            | {name: f"{published[name]:.1f}" if name in published else "" for name in names}
-        )
+        rows.append({"Method": called[arm], "Of": f"here, {done} seed{'s'[: done != 1]}", **mine})
+        if paper:
+            rows.append(
+                {"Method": "", "Of": "the paper"}
+                | {name: f"{published[name]:.1f}" if name in published else "" for name in names}
+            )
     claims = [
         {
-            "Claim": f"{study.rows[d.arm].method} over {study.rows[d.other].method}",
+            "Claim": f"{called[d.arm]} over {called[d.other]}",
             "By seed": " ".join(f"{value:+.2f}" for value in d.spread.values),
             "Mean": _cell(d.spread, sign="+"),
             "95 % interval": "{:+.2f} to {:+.2f}".format(*d.spread.interval)
             if len(d.spread.values) > 1
             else "",
-            "The paper": f"{d.paper:+.1f}",
+            **({} if d.paper is None else {"The paper": f"{d.paper:+.1f}"}),
             "So": d.verdict,
         }
         for d in differences(study, scores, seeds)
     ]
     titles = [
-        f"Table {paper.number} of the paper, {paper.title}; here {head}; there {paper.data}",
+        f"Table {paper.number} of the paper, {paper.title}; here {head}; there {paper.data}"
+        if paper
+        else head,
         f"Differences, {'limbs' if 'Limbs' in columns else 'total'}, seed by seed",
     ]
     if style == "latex":
         titles = [f"% {title}" for title in titles]
+    figures = ["By seed", "Mean", "95 % interval", *["The paper"] * (paper is not None)]
     tables = [
         table(rows, right=list(rows[0])[2:], style=style),
-        table(claims, right=["By seed", "Mean", "95 % interval", "The paper"], style=style),
+        table(claims, right=figures, style=style),
     ]
     return "\n\n".join(part for pair in zip(titles, tables, strict=True) for part in pair)
 
@@ -401,7 +415,7 @@ def _as_dict(study: "Study", scores: "Scores", seeds: Sequence[int]) -> dict[str
                 "other": d.other,
                 "by_seed": d.spread.values,
                 "interval": d.spread.interval if len(d.spread.values) > 1 else None,
-                "paper": round(d.paper, 2),
+                "paper": None if d.paper is None else round(d.paper, 2),
                 "verdict": d.verdict,
             }
             for d in differences(study, scores, seeds)

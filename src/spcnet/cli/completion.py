@@ -102,9 +102,9 @@ def dataset_names() -> list[str]:
 
 def protocol_names() -> list[str]:
     """Of all scoring rules."""
-    from spcnet.metrics.protocols import PROTOCOLS
+    from spcnet.metrics import protocols
 
-    return list(PROTOCOLS)
+    return protocols.protocol_names()
 
 
 def crop_rules() -> list[str]:

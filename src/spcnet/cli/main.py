@@ -6,6 +6,7 @@ command imports what it needs when it runs, so that ``--help`` answers at once.
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -40,6 +41,7 @@ from spcnet.cli.completion import (
 )
 from spcnet.errors import UserError
 
+IMPORT = "--import"
 SPINS = 1000  # some microseconds
 
 app = typer.Typer(
@@ -71,6 +73,13 @@ app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
 
+def _import_extensions(names: list[str] | None) -> None:
+    from spcnet.registries import import_extension
+
+    for name in names or []:
+        import_extension(name)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"spcnet {__version__}")
@@ -85,6 +94,16 @@ def _root(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    extensions: Annotated[
+        list[str] | None,
+        typer.Option(
+            IMPORT,
+            callback=_import_extensions,
+            is_eager=True,
+            help="A module, or mine.py, that adds networks, fusions, data sets or rules; may stand "
+            "anywhere, and be repeated.",
+        ),
+    ] = None,
     install: Annotated[
         InstallableShell | None,
         typer.Option(
@@ -107,6 +126,19 @@ def _root(
     pass
 
 
+def _extensions_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every ``--import NAME`` in front, wherever it stood."""
+    first: list[str] = []
+    rest = list(arguments)
+    for n in reversed(range(len(rest))):
+        if rest[n] == IMPORT and n + 1 < len(rest):
+            first = [*rest[n : n + 2], *first]
+            del rest[n : n + 2]
+        elif rest[n].startswith(IMPORT + "="):
+            first = [rest.pop(n), *first]
+    return first + rest
+
+
 def _wait_asleep() -> None:
     """Let torch's threads fall asleep soon where they wait for each other, unless it is set how.
 
@@ -122,7 +154,7 @@ def main() -> None:
     prepare_completion()
     _wait_asleep()
     try:
-        app(prog_name=PROGRAM)
+        app(_extensions_first(sys.argv[1:]), prog_name=PROGRAM)
     except UserError as error:
         print(f"spcnet: error: {error}", file=sys.stderr)
         sys.exit(1)

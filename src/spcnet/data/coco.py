@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, seen_in
 from spcnet.data.label_files import load_json
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
@@ -207,3 +207,35 @@ def _tight(bbox: Sequence[float] | None) -> np.ndarray[Any, Any] | None:
     if not (width > 0 and height > 0):  # what tools write that know no box
         return None
     return np.array([x, y, x + width, y + height])
+
+
+def keypoint_files(root: Path) -> dict[str, Path]:
+    """COCO's own files by their splits, or else every JSON that own data may be.
+
+    Raises:
+        UserError: there is none.
+    """
+    if root.is_file():
+        return {root.name.split(".")[0].removeprefix("person_keypoints_"): root}
+    if not root.is_dir():
+        raise UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
+    folder = root / "annotations"
+    others = ("captions_", "instances_", "image_info_", "stuff_", "panoptic_")
+    choices = (
+        sorted(folder.glob("person_keypoints_*.json")),
+        [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(others)],
+        sorted(root.glob("*.json")),
+    )
+    files: list[Path] = next((files for files in choices if files), [])
+    if not files:
+        raise UserError(
+            f"{root}: no keypoint file here; COCO's are annotations/person_keypoints_SPLIT.json, "
+            f"own data is a JSON file of any name, and this folder holds {seen_in(root)}"
+        )
+    return {path.stem.removeprefix("person_keypoints_"): path for path in files}
+
+
+def scored_split(root: Path) -> str:
+    """The split that is scored where none is named; a lone file of own data is taken whole."""
+    places = {"val2017": "annotations/person_keypoints_val2017.json", "val": "val.json"}
+    return next((split for split, file in places.items() if (root / file).is_file()), "all")

@@ -1,30 +1,38 @@
 """Data sets by name, and their packed stores in the user's cache."""
 
-import difflib
 import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from spcnet.data import flic, mpii
 from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
-from spcnet.data.coco import read_coco, read_nobody
-from spcnet.data.flic import read_flic
-from spcnet.data.leeds import parse_numbers, read_lsp, read_lspet
-from spcnet.data.mpii import read_mpii
+from spcnet.data.coco import keypoint_files, read_coco, read_nobody, scored_split
+from spcnet.data.leeds import (
+    LSPET_SPLITS,
+    lsp_labels,
+    lspet_labels,
+    parse_numbers,
+    read_lsp,
+    read_lspet,
+)
 from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
 from spcnet.data.unlabelled import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.registries import Registry
 from spcnet.skeletons import LSP14
 from spcnet.synthetic.figure import render_figure
+
+Reader: TypeAlias = Callable[[Path, str], AnnotatedPictures]
 
 FIGURES = {"train": "1-4000", "val": "900001-900500"}
 _FIGURES = 1_000_000  # figures are drawn by number; this many is a bound, not a stock
@@ -43,22 +51,35 @@ class DatasetInfo:
         protocol: the scoring rule that goes with it.
         terms: under which the data may be used.
         citation: of the paper that describes it.
+        scored: the split that is scored where none is named, or how it is known from the folder.
+        files: names that each split's labels may have, any one of them; without any, only `read`
+            knows. Where the splits may be numbers, those of ``"all"`` are for each.
+        labels: gives the persons of such a file alone, without their pictures.
+        find_files: gives the files of labels in a folder by their splits, where names do not say.
+        numbered: splits may be numbers of pictures, such as ``"1-500"``, with a person each.
+        releases: persons that the whole data set has, in each of its releases.
     """
 
     title: str
-    read: Callable[[Path, str], AnnotatedPictures]
+    read: Reader
     splits: Mapping[str, int | None]
     joints: int
-    crop: CropRule
-    protocol: str
-    terms: str
-    citation: str
+    crop: CropRule = "box"
+    protocol: str = "pck-box"
+    terms: str = "not stated"
+    citation: str = ""
+    scored: str | Callable[[Path], str] = "val"
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Reader | None = None
+    find_files: Callable[[Path], Mapping[str, Path]] | None = None
+    numbered: bool = False
+    releases: tuple[int, ...] = ()
 
 
-DATASETS: Mapping[str, DatasetInfo] = {
+_RELEASED = {
     "mpii": DatasetInfo(
         title="MPII Human Pose",
-        read=read_mpii,
+        read=mpii.read_mpii,
         splits={"train": 22246, "val": 2958, "trainval": None, "test": None},
         joints=16,
         crop="mpii",
@@ -66,6 +87,8 @@ DATASETS: Mapping[str, DatasetInfo] = {
         terms="Simplified BSD for the annotations; the pictures are YouTube frames, for research",
         citation="Andriluka, Pishchulin, Gehler, Schiele: 2D Human Pose Estimation: New Benchmark "
         "and State of the Art Analysis, CVPR 2014",
+        files=mpii.FILES,
+        labels=mpii.file_labels,
     ),
     "lsp": DatasetInfo(
         title="Leeds Sports Pose",
@@ -77,6 +100,11 @@ DATASETS: Mapping[str, DatasetInfo] = {
         terms="research; the pictures are their photographers' (Flickr)",
         citation="Johnson, Everingham: Clustered Pose and Nonlinear Appearance Models for Human "
         "Pose Estimation, BMVC 2010",
+        scored="test",
+        files={"all": ("joints.mat",)},
+        labels=lsp_labels,
+        numbered=True,
+        releases=(2000,),
     ),
     "lspet": DatasetInfo(
         title="Leeds Sports Pose extended",
@@ -88,10 +116,14 @@ DATASETS: Mapping[str, DatasetInfo] = {
         terms="research; the pictures are their photographers' (Flickr)",
         citation="Johnson, Everingham: Learning Effective Human Pose Estimation from Inaccurate "
         "Annotation, CVPR 2011",
+        files={"all": ("joints.mat",)},
+        labels=lspet_labels,
+        numbered=True,
+        releases=tuple(LSPET_SPLITS),
     ),
     "flic": DatasetInfo(
         title="Frames Labeled In Cinema",
-        read=read_flic,
+        read=flic.read_flic,
         splits={"train": 3987, "test": 1016},
         joints=11,
         crop="flic",
@@ -99,6 +131,9 @@ DATASETS: Mapping[str, DatasetInfo] = {
         terms="research; the pictures are film frames of their studios",
         citation="Sapp, Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, "
         "CVPR 2013",
+        scored="test",
+        files=flic.FILES,
+        labels=flic.file_labels,
     ),
     "coco": DatasetInfo(
         title="COCO keypoints, or own data in its format",
@@ -110,10 +145,13 @@ DATASETS: Mapping[str, DatasetInfo] = {
         terms="COCO: CC BY 4.0 for the annotations, Flickr's terms for the pictures; own data: "
         "its owner's",
         citation="COCO: Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
+        scored=scored_split,
+        find_files=keypoint_files,
     ),
 }
+DATASETS: Registry[DatasetInfo] = Registry("data set", _RELEASED)
 # Pictures that have no labels to be scored by, only something to learn from.
-UNSCORED: Mapping[str, Callable[[Path, str], AnnotatedPictures]] = {
+UNSCORED: Mapping[str, Reader] = {
     "unlabelled": read_unlabelled,
     "nobody": read_nobody,
 }
@@ -167,12 +205,8 @@ def dataset_info(name: str) -> DatasetInfo:
     Raises:
         UserError: the name is unknown.
     """
-    if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(
-            f"unknown data set {name!r}; {hint}there are {', '.join(DATASETS)} and synthetic"
-        )
+    if not DATASETS.knows(name):
+        raise UserError(DATASETS.unknown(name, "synthetic"))
     return DATASETS[name]
 
 
@@ -187,12 +221,11 @@ def default_protocol(name: str) -> str:
 
 
 def default_split(name: str, root: str | os.PathLike[str] | None) -> str:
-    """The split that is scored where none is named; a lone file of own data is taken whole."""
-    if name == "coco":
-        folder = Path(root or "").expanduser()
-        places = {"val2017": "annotations/person_keypoints_val2017.json", "val": "val.json"}
-        return next((split for split, f in places.items() if (folder / f).is_file()), "all")
-    return "test" if name in ("lsp", "flic") else "val"
+    """The split that is scored where none is named."""
+    if name == "synthetic":
+        return "val"
+    scored = dataset_info(name).scored
+    return scored if isinstance(scored, str) else scored(Path(root or "").expanduser())
 
 
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
@@ -234,7 +267,7 @@ def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tu
         return len(dataset), len(dataset.skeleton)
     info = dataset_info(name)
     known = info.splits.get(split)
-    if known is None and name in ("lsp", "lspet") and split[:1].isdecimal():
+    if known is None and info.numbered and split[:1].isdecimal():
         known = len(parse_numbers(split, _FIGURES))  # a person a picture
     if known is None:
         raise UserError(

@@ -62,6 +62,21 @@ def read_flic(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
     return replace(labels, images=root / "images")
 
 
+FILES = {
+    "train": ("train.h5", "annot/train.h5", "examples.mat"),
+    "test": ("valid.h5", "annot/valid.h5", "examples.mat"),
+}
+
+
+def file_labels(path: Path, split: str) -> AnnotatedPictures:
+    """The labels of one of `FILES`, without pictures.
+
+    Raises:
+        UserError: as `read_flic`.
+    """
+    return (examples_labels if path.suffix == ".mat" else flic_hourglass_labels)(path, split)
+
+
 def flic_hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     """The labels of the stacked hourglass's ``train.h5`` or ``valid.h5``.
 

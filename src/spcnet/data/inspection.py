@@ -19,11 +19,7 @@ import numpy as np
 from PIL import Image
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, find_labels, seen_in
-from spcnet.data.coco import read_coco
 from spcnet.data.datasets import DatasetInfo, dataset_info
-from spcnet.data.flic import examples_labels, flic_hourglass_labels
-from spcnet.data.leeds import LSP_SPLITS, LSPET_SPLITS, lsp_labels, lspet_labels
-from spcnet.data.mpii import JSON_NAMES, RELEASE, hourglass_labels, json_labels, release_labels
 from spcnet.data.regions import region_rule
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
@@ -41,21 +37,6 @@ WORKERS = 2  # decoders run without the interpreter's lock, and a check is to le
 CONTAINING = ("trainval", "all")
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
-
-_LISTS = (*JSON_NAMES, *("annot/" + name for name in JSON_NAMES))
-LABEL_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "mpii": {
-        "train": (*_LISTS, "train.h5", "annot/train.h5"),
-        "val": (*_LISTS, "valid.h5", "annot/valid.h5"),
-        "trainval": (RELEASE, "annot/" + RELEASE),
-        "test": (RELEASE, "annot/" + RELEASE),
-    },
-    "flic": {
-        "train": ("train.h5", "annot/train.h5", "examples.mat"),
-        "test": ("valid.h5", "annot/valid.h5", "examples.mat"),
-    },
-}
-LEEDS = {"lsp": lsp_labels, "lspet": lspet_labels}
 
 
 @dataclass(frozen=True)
@@ -185,22 +166,22 @@ def read_folder(
     if root is None:
         raise UserError(f"data set {name!r} needs its folder: --root PATH")
     root = Path(root).expanduser()
-    files = _label_files(name, info, root, splits)
+    files = _label_files(info, root, splits)
     read: dict[str, AnnotatedPictures] = {}
     absent: dict[str, str] = {}
     broken: dict[str, str] = {}
     for split, path in files.items():
         if path is None:
-            absent[split] = f"needs {_alternatives(LABEL_FILES[name][split])}"
+            absent[split] = f"needs {_alternatives(info.files[split])}"
             continue
         try:
-            read[split] = _read(name, info, root, path, split)
+            read[split] = _read(info, root, path, split)
         except UserError as error:
             if splits:
                 raise
             broken[split] = str(error)
-    if name in LEEDS and broken:
-        read, absent, broken = _leeds_without(name, info, root, read, broken)
+    if info.releases and broken:
+        read, absent, broken = _of_no_release(info, root, read, broken)
     if not read:
         raise UserError(next(iter(broken.values())))
     return FolderLabels(name, root, read, absent, broken)
@@ -246,17 +227,17 @@ def inspect_folder(
     )
 
 
-def _label_files(
-    name: str, info: DatasetInfo, root: Path, asked: Sequence[str]
-) -> dict[str, Path | None]:
+def _label_files(info: DatasetInfo, root: Path, asked: Sequence[str]) -> dict[str, Path | None]:
     """The file that each split's labels lie in, or None; of at least one split there is one."""
-    if name == "coco":
-        found = _coco_files(root)
+    if info.find_files is not None:
+        found = info.find_files(root)
         # The reader has the better words for a split that is not there.
         return {split: found.get(split, root) for split in asked or found}
-    usual = (
-        dict.fromkeys(asked or info.splits, ("joints.mat",)) if name in LEEDS else LABEL_FILES[name]
-    )
+    if not info.files:
+        return dict.fromkeys(asked or info.splits, root)
+    usual = info.files
+    if info.numbered:
+        usual = dict.fromkeys(asked or info.splits, info.files["all"])
     for split in asked:
         if split not in usual:
             raise UserError(
@@ -279,45 +260,17 @@ def _alternatives(files: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(Path(file).name for file in files))
 
 
-def _coco_files(root: Path) -> dict[str, Path]:
-    """COCO's own files, or else every JSON that own data may be."""
-    if root.is_file():
-        return {root.name.split(".")[0].removeprefix("person_keypoints_"): root}
-    if not root.is_dir():
-        raise UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
-    folder = root / "annotations"
-    others = ("captions_", "instances_", "image_info_", "stuff_", "panoptic_")
-    choices = (
-        sorted(folder.glob("person_keypoints_*.json")),
-        [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(others)],
-        sorted(root.glob("*.json")),
-    )
-    files: list[Path] = next((files for files in choices if files), [])
-    if not files:
-        raise UserError(
-            f"{root}: no keypoint file here; COCO's are annotations/person_keypoints_SPLIT.json, "
-            f"own data is a JSON file of any name, and this folder holds {seen_in(root)}"
-        )
-    return {path.stem.removeprefix("person_keypoints_"): path for path in files}
-
-
-def _read(name: str, info: DatasetInfo, root: Path, path: Path, split: str) -> AnnotatedPictures:
+def _read(info: DatasetInfo, root: Path, path: Path, split: str) -> AnnotatedPictures:
     """The labels of a split as its reader gives them, or alone where there are no pictures."""
-    if name == "coco":
-        return read_coco(path, split)
-    if (root / "images").is_dir():
+    if info.find_files is not None:
+        return info.read(path, split)
+    if info.labels is None or (root / "images").is_dir():
         return info.read(root, split)
     # The readers want the pictures beside the labels. A check says what is in the labels anyway.
-    if name in LEEDS:
-        return LEEDS[name](path, split)
-    if name == "flic":
-        return (examples_labels if path.suffix == ".mat" else flic_hourglass_labels)(path, split)
-    by_suffix = {".mat": release_labels, ".h5": hourglass_labels}
-    return by_suffix.get(path.suffix, json_labels)(path, split)
+    return info.labels(path, split)
 
 
-def _leeds_without(
-    name: str,
+def _of_no_release(
     info: DatasetInfo,
     root: Path,
     read: dict[str, AnnotatedPictures],
@@ -325,16 +278,16 @@ def _leeds_without(
 ) -> tuple[dict[str, AnnotatedPictures], dict[str, str], dict[str, str]]:
     """Tell a file of another size, which has other splits, from one that cannot be read."""
     try:
-        whole = _read(name, info, root, root / "joints.mat", "all")
+        path = root / info.files["all"][0]
+        whole = _read(info, root, path, "all")
     except UserError:
         return read, {}, broken
     if read:
         return read, dict.fromkeys(broken, "this release does not have it"), {}
-    sizes = [int(LSP_SPLITS["all"].split("-")[1])] if name == "lsp" else list(LSPET_SPLITS)
+    sizes = " or ".join(f"{size:,}" for size in info.releases)
     reason = (
-        f"{root / 'joints.mat'}: has {len(whole):,} labelled persons, which is no release of "
-        f"{info.title} ({' or '.join(f'{size:,}' for size in sizes)} images), so its splits "
-        "are not known"
+        f"{path}: has {len(whole):,} labelled persons, which is no release of {info.title} "
+        f"({sizes} images), so its splits are not known"
     )
     return {"all": whole}, {}, {"train": reason}
 

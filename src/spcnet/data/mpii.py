@@ -50,7 +50,7 @@ def read_mpii(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
     if split not in ("train", "val", "trainval", "test"):
         raise UserError(f"unknown split {split!r} of MPII; there are train, val, trainval, test")
     release = find_labels(root, (RELEASE, "annot/" + RELEASE), title=title)
-    lists = find_labels(root, (*JSON_NAMES, *("annot/" + name for name in JSON_NAMES)), title=title)
+    lists = find_labels(root, LISTS, title=title)
     hourglass = find_labels(root, (file := _h5_of(split), "annot/" + file), title=title)
     if not (root / "images").is_dir():
         raise UserError(
@@ -76,6 +76,25 @@ def read_mpii(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
             f"folder holds {seen_in(root)}"
         )
     return replace(labels, images=root / "images")
+
+
+LISTS = (*JSON_NAMES, *("annot/" + name for name in JSON_NAMES))
+FILES = {
+    "train": (*LISTS, "train.h5", "annot/train.h5"),
+    "val": (*LISTS, "valid.h5", "annot/valid.h5"),
+    "trainval": (RELEASE, "annot/" + RELEASE),
+    "test": (RELEASE, "annot/" + RELEASE),
+}
+
+
+def file_labels(path: Path, split: str) -> AnnotatedPictures:
+    """The labels of one of `FILES`, without pictures.
+
+    Raises:
+        UserError: as `read_mpii`.
+    """
+    by_suffix = {".mat": release_labels, ".h5": hourglass_labels}
+    return by_suffix.get(path.suffix, json_labels)(path, split)
 
 
 def json_labels(path: Path, split: str) -> AnnotatedPictures:

@@ -50,7 +50,7 @@ def evaluate(
         estimator: what to score; where its joints are not the data set's, those of the same name
             are compared.
         dataset: what to score on.
-        protocol: a name of `spcnet.metrics.protocols.PROTOCOLS`.
+        protocol: a name of `spcnet.metrics.protocols.protocol_names`.
         crop: the rule by which persons are cropped; None leaves it to the estimator to find them.
         threshold: another one than the protocol's own.
         report: called with the number of persons done.

@@ -27,7 +27,7 @@ def score_predictions(
     Args:
         predictions: of any order of persons and joints that can be matched to the labels.
         labels: the truth.
-        protocol: a name of `spcnet.metrics.protocols.PROTOCOLS`.
+        protocol: a name of `spcnet.metrics.protocols.protocol_names`.
         threshold: another one than the protocol's own.
         stored_reference: normalise by the lengths that the labels' file holds.
 

@@ -3,7 +3,6 @@
 ``docs/protocols.md`` says where they come from and how they differ.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.metrics.pck import area_under_curve, mean_over, normalised_errors, percent_correct
+from spcnet.registries import Registry
 from spcnet.skeletons import Skeleton
 
 AUC_STEP = 0.01
@@ -299,10 +299,8 @@ def find_rule(name: str) -> Rule:
         raise UserError(
             "coco-oks has no reference length and no curve over it: it averages over similarities"
         )
-    if name not in PCK_RULES:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"unknown protocol {name!r}; {hint}there are {', '.join(PROTOCOLS)}")
+    if not PCK_RULES.knows(name):
+        raise UserError(PCK_RULES.unknown(name, "coco-oks"))
     return PCK_RULES[name]
 
 
@@ -427,104 +425,106 @@ _NO_LIMBS = (
 )  # fmt: skip
 _LSP = "PCK@0.2 of left shoulder - right hip; all 14 joints whatever their flag"
 
-PCK_RULES: Mapping[str, Rule] = {
-    rule.name: rule
-    for rule in (
+_RULES = (
+    Rule(
+        name="mpii-tompson",
+        data="mpii",
+        title="PCKh@0.5, plain mean of 14 per-joint scores, Head = head top, error < 0.5 "
+        "(Newell, Yang, Tang, SPCNet)",
+        length=_stored,
+        threshold=0.5,
+        parts=HEAD_TOP,
+        strict=True,
+        left_out=_PELVIS_AND_THORAX,
+        also=(0.1,),
+    ),
+    Rule(
+        name="mpii-official",
+        data="mpii",
+        title="PCKh@0.5, pooled over joints, Head = mean of neck and head top (MPI's toolkit, "
+        "test-set tables)",
+        length=_stored,
+        threshold=0.5,
+        parts=HEAD_AND_NECK,
+        mean="pooled",
+        left_out=_PELVIS_AND_THORAX,
+        also=(0.1,),
+    ),
+    Rule(
+        name="mpii-msra",
+        data="mpii",
+        title="PCKh@0.5, pooled over joints, Head = head top (SimpleBaseline, HRNet)",
+        length=_stored,
+        threshold=0.5,
+        parts=HEAD_TOP,
+        mean="pooled",
+        left_out=_PELVIS_AND_THORAX,
+        also=(0.1,),
+    ),
+    *(
         Rule(
-            name="mpii-tompson",
-            data="mpii",
-            title="PCKh@0.5, plain mean of 14 per-joint scores, Head = head top, error < 0.5 "
-            "(Newell, Yang, Tang, SPCNet)",
-            length=_stored,
-            threshold=0.5,
-            parts=HEAD_TOP,
-            strict=True,
-            left_out=_PELVIS_AND_THORAX,
-            also=(0.1,),
-        ),
-        Rule(
-            name="mpii-official",
-            data="mpii",
-            title="PCKh@0.5, pooled over joints, Head = mean of neck and head top (MPI's toolkit, "
-            "test-set tables)",
-            length=_stored,
-            threshold=0.5,
-            parts=HEAD_AND_NECK,
-            mean="pooled",
-            left_out=_PELVIS_AND_THORAX,
-            also=(0.1,),
-        ),
-        Rule(
-            name="mpii-msra",
-            data="mpii",
-            title="PCKh@0.5, pooled over joints, Head = head top (SimpleBaseline, HRNet)",
-            length=_stored,
-            threshold=0.5,
-            parts=HEAD_TOP,
-            mean="pooled",
-            left_out=_PELVIS_AND_THORAX,
-            also=(0.1,),
-        ),
-        *(
-            Rule(
-                name=name,
-                data="lsp",
-                title=f"{_LSP}; {labels}",
-                length=_torso,
-                threshold=0.2,
-                parts=HEAD_AND_NECK,
-                whatever_flag=True,
-                left_out=_PELVIS_AND_THORAX,
-                also=(0.1,),
-            )
-            for name, labels in (
-                ("lsp-pc", "person-centric labels"),
-                ("lsp-oc", "observer-centric labels"),
-                ("lsp-pc-corrected", "person-centric labels with 24 test images corrected"),
-            )
-        ),
-        Rule(
-            name="lspet-pck",
-            data="lspet",
-            title="PCK@0.2 of left shoulder - right hip; labelled joints, persons with both "
-            "reference joints",
-            length=_labelled_torso,
+            name=name,
+            data="lsp",
+            title=f"{_LSP}; {labels}",
+            length=_torso,
             threshold=0.2,
             parts=HEAD_AND_NECK,
+            whatever_flag=True,
             left_out=_PELVIS_AND_THORAX,
-            limbs=True,
             also=(0.1,),
-        ),
-        Rule(
-            name="torso-pck",
-            data=None,
-            title="PCK@0.2 of left shoulder - right hip; labelled limb joints, persons with both "
-            "reference joints",
-            length=_labelled_torso,
-            threshold=0.2,
-            parts=LEFT_RIGHT,
-            left_out=_NO_LIMBS,
-            also=(0.1,),
-        ),
-        Rule(
-            name="flic",
-            data="flic",
-            title="PCK@0.2 of left shoulder - right hip; observer-centric elbows and wrists",
-            length=_labelled_torso,
-            threshold=0.2,
-            parts=ELBOW_AND_WRIST,
-            mean="parts",
-            also=(0.1,),
-        ),
-        Rule(
-            name="pck-box",
-            data=None,
-            title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
-            length=_longer_side,
-            threshold=0.05,
-            parts=None,
-            also=(0.1,),
-        ),
-    )
-}
-PROTOCOLS: tuple[str, ...] = (*PCK_RULES, "coco-oks")
+        )
+        for name, labels in (
+            ("lsp-pc", "person-centric labels"),
+            ("lsp-oc", "observer-centric labels"),
+            ("lsp-pc-corrected", "person-centric labels with 24 test images corrected"),
+        )
+    ),
+    Rule(
+        name="lspet-pck",
+        data="lspet",
+        title="PCK@0.2 of left shoulder - right hip; labelled joints, persons with both "
+        "reference joints",
+        length=_labelled_torso,
+        threshold=0.2,
+        parts=HEAD_AND_NECK,
+        left_out=_PELVIS_AND_THORAX,
+        limbs=True,
+        also=(0.1,),
+    ),
+    Rule(
+        name="torso-pck",
+        data=None,
+        title="PCK@0.2 of left shoulder - right hip; labelled limb joints, persons with both "
+        "reference joints",
+        length=_labelled_torso,
+        threshold=0.2,
+        parts=LEFT_RIGHT,
+        left_out=_NO_LIMBS,
+        also=(0.1,),
+    ),
+    Rule(
+        name="flic",
+        data="flic",
+        title="PCK@0.2 of left shoulder - right hip; observer-centric elbows and wrists",
+        length=_labelled_torso,
+        threshold=0.2,
+        parts=ELBOW_AND_WRIST,
+        mean="parts",
+        also=(0.1,),
+    ),
+    Rule(
+        name="pck-box",
+        data=None,
+        title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
+        length=_longer_side,
+        threshold=0.05,
+        parts=None,
+        also=(0.1,),
+    ),
+)
+PCK_RULES: Registry[Rule] = Registry("protocol", {rule.name: rule for rule in _RULES})
+
+
+def protocol_names() -> list[str]:
+    """Of all scoring rules."""
+    return [*PCK_RULES, "coco-oks"]

@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from spcnet.models.bottlenecks import Bottleneck, DilatedBottleneckA, DilatedBottleneckB
 
 
-class Level(nn.Module):
+class StackedModule(nn.Module):
+    """What a network stacks: (B, C, H, W) -> the outputs of its levels, innermost first.
+
+    Attributes:
+        divisor: of which H and W are multiples.
+    """
+
+    divisor: int
+
+
+class Level(StackedModule):
     """One level of the recursion.
 
     A level that pools halves the resolution for everything inside it; one that does not keeps it.

@@ -4,28 +4,53 @@ Xiao et al., "SPCNet: Spatial Preserve and Content-aware Network for Human Pose 
 ECAI 2020. Sizes in comments are the paper's: 256x256 input, C = 256, S = 8 stacks, K joints.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spcnet.models.bottlenecks import Bottleneck
-from spcnet.models.hourglass import DilatedHourglass, Hourglass
+from spcnet.models.hourglass import DilatedHourglass, Hourglass, StackedModule
 from spcnet.models.selective import (
     ConcatFusion,
     InformationCollection,
     InformationDistribution,
     SumFusion,
 )
+from spcnet.registries import Registry
 
-ModuleKind = Literal["hourglass", "dilated"]
-FusionKind = Literal["none", "selective", "sum", "concat"]
+NO_FUSION = "none"
 
-FUSIONS = {"selective": InformationDistribution, "sum": SumFusion, "concat": ConcatFusion}
+
+class MakeModule(Protocol):
+    """Builds a module of `depth` levels for any even number of channels."""
+
+    def __call__(self, channels: int, *, depth: int, dilation: int) -> StackedModule: ...
+
+
+class MakeFusion(Protocol):
+    """Builds a fusion: levels, each (B, C, H, W) -> (B, C, H, W), and (B, L, H, W) or None."""
+
+    def __call__(self, channels: int, *, levels: int) -> nn.Module:
+        """A module that mixes levels."""
+        ...
+
+
+def _hourglass(channels: int, *, depth: int, dilation: int) -> Hourglass:
+    return Hourglass(channels, depth=depth)  # nothing in it is dilated
+
+
+MODULES: Registry[MakeModule] = Registry(
+    "module", {"hourglass": _hourglass, "dilated": DilatedHourglass}
+)
+FUSIONS: Registry[MakeFusion] = Registry(
+    "fusion", {"selective": InformationDistribution, "sum": SumFusion, "concat": ConcatFusion}
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +87,7 @@ class Stem(nn.Sequential):
 class Stack(nn.Module):
     """One module with its supervision: features of every level, own features, heatmaps."""
 
-    def __init__(self, module: Hourglass | DilatedHourglass, channels: int, joints: int) -> None:
+    def __init__(self, module: StackedModule, channels: int, joints: int) -> None:
         super().__init__()
         self.module = module
         self.features = nn.Sequential(
@@ -102,10 +127,11 @@ class PoseNetwork(nn.Module):
         num_joints: K, the number of heatmaps.
         stacks: S, the number of stacked modules.
         channels: C, the width of every feature map after the stem.
-        module: ``"dilated"`` (DHM) or ``"hourglass"``.
+        module: of `MODULES`: ``"dilated"`` (DHM), ``"hourglass"``, or one of yours.
         depth: levels a module has.
         dilation: R of the dilated blocks.
-        fusion: ``"selective"`` (SIM), ``"sum"``, ``"concat"`` or ``"none"``.
+        fusion: of `FUSIONS`: ``"selective"`` (SIM), ``"sum"``, ``"concat"``, or one of yours; or
+            ``"none"``.
 
     Shape: (B, 3, H, W), normalised -> in training mode the list of all S (+ 1) raw outputs
     (B, K, H/4, W/4); in evaluation mode the last one. `forward_all` gives everything in both.
@@ -125,32 +151,29 @@ class PoseNetwork(nn.Module):
         num_joints: int,
         stacks: int = 8,
         channels: int = 256,
-        module: ModuleKind = "dilated",
+        module: str = "dilated",
         depth: int = 4,
         dilation: int = 2,
-        fusion: FusionKind = "selective",
+        fusion: str = "selective",
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ("module", module, get_args(ModuleKind)),
-            ("fusion", fusion, get_args(FusionKind)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        if not MODULES.knows(module):
+            raise ValueError(MODULES.unknown(module))
+        if fusion != NO_FUSION and not FUSIONS.knows(fusion):
+            raise ValueError(FUSIONS.unknown(fusion, NO_FUSION))
         for name, count in (("stacks", stacks), ("depth", depth), ("dilation", dilation)):
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         if channels < 2 or channels % 2:
             raise ValueError(f"channels must be even and at least 2, got {channels}")
 
-        def make_module() -> Hourglass | DilatedHourglass:
-            if module == "hourglass":
-                return Hourglass(channels, depth=depth)
-            return DilatedHourglass(channels, depth=depth, dilation=dilation)
-
+        # Builds what is stacked, of any even number of channels.
+        self.make_module: Callable[[int], StackedModule] = partial(
+            MODULES[module], depth=depth, dilation=dilation
+        )
         self.stem = Stem(channels)
         self.stacks = nn.ModuleList(
-            Stack(make_module(), channels, num_joints) for _ in range(stacks)
+            Stack(self.make_module(channels), channels, num_joints) for _ in range(stacks)
         )
         self.feedbacks = nn.ModuleList(Feedback(channels, num_joints) for _ in range(stacks - 1))
         first = self.stacks[0]
@@ -160,7 +183,7 @@ class PoseNetwork(nn.Module):
         self.collect = nn.ModuleList()
         self.distribute: nn.Module | None = None
         self.head: nn.Module | None = None
-        if fusion != "none":
+        if fusion != NO_FUSION:
             self.collect.extend(
                 InformationCollection(channels, stacks=stacks) for _ in range(depth)
             )

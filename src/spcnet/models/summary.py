@@ -1,13 +1,15 @@
 """What a network costs and what it sees, measured on the network itself."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spcnet.models.hourglass import DilatedHourglass, Hourglass
-from spcnet.models.network import PoseNetwork, Stack
+from spcnet.models.network import PoseNetwork
+
+NARROW = 2  # channels of a copy that is looked at
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,6 @@ class Summary:
 
 def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
     """Measure a network: its costs on one image, its levels, its receptive field."""
-    first = network.stacks[0]
-    assert isinstance(first, Stack)
     was_training = network.training
     network.eval()
     gmac = count_gmac(network, input_size=input_size)
@@ -40,7 +40,7 @@ def summarise(network: PoseNetwork, *, input_size: int = 256) -> Summary:
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         gmac=gmac,
         levels=level_sizes(network, input_size=input_size),
-        receptive_field=receptive_field(first.module),
+        receptive_field=receptive_field(network.make_module),
     )
 
 
@@ -54,26 +54,27 @@ def count_gmac(network: nn.Module, *, input_size: int) -> float:
 
 def level_sizes(network: PoseNetwork, *, input_size: int) -> tuple[int, ...]:
     """Side of each level's features in cells, innermost first, for a square input in pixels."""
-    first = network.stacks[0]
-    assert isinstance(first, Stack)
     side = input_size // network.stride
     # A narrow copy has levels of the same sizes, and on "meta" they cost nothing.
     with torch.device("meta"):
-        levels = _narrow_copy(first.module, 2)(torch.zeros(1, 2, side, side))
+        levels = _narrow(network.make_module)(torch.zeros(1, NARROW, side, side))
     return tuple(level.shape[-1] for level in levels)
 
 
-def receptive_field(module: Hourglass | DilatedHourglass) -> int:
+def receptive_field(make_module: Callable[[int], nn.Module]) -> int:
     """Side of the receptive field of a module's output, by the support of its gradient.
 
     A narrow copy with the same blocks, positive weights and idle norms is looked at, so that no
     path cancels; a max-pool passes the gradient of one of its four inputs, so several random
     inputs are laid over each other.
+
+    Args:
+        make_module: builds it, of a number of channels.
     """
-    size, channels = 256, 2
+    size = 256
     with torch.random.fork_rng(devices=[]):
-        probe = _narrow_copy(module, channels)
-    x = torch.rand(8, channels, size, size, generator=torch.Generator().manual_seed(0))
+        probe = _narrow(make_module)
+    x = torch.rand(8, NARROW, size, size, generator=torch.Generator().manual_seed(0))
     x.requires_grad_()
     probe(x)[-1][:, :, size // 2, size // 2].sum().backward()
     assert x.grad is not None
@@ -82,12 +83,8 @@ def receptive_field(module: Hourglass | DilatedHourglass) -> int:
     return int(columns.max() - columns.min() + 1)
 
 
-def _narrow_copy(module: Hourglass | DilatedHourglass, channels: int) -> nn.Module:
-    probe: nn.Module
-    if isinstance(module, DilatedHourglass):
-        probe = DilatedHourglass(channels, depth=module.depth, dilation=module.dilation)
-    else:
-        probe = Hourglass(channels, depth=module.depth)
+def _narrow(make_module: Callable[[int], nn.Module]) -> nn.Module:
+    probe = make_module(NARROW)
     for part in probe.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.constant_(part.weight, 1 / part.weight[0].numel())

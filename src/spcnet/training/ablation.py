@@ -6,11 +6,14 @@ than the scores do.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import yaml
 from scipy import stats
 
 from spcnet.errors import UserError
@@ -35,21 +38,24 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Study:
-    """One table of the paper.
+    """A comparison: one table of the paper, or one of yours.
 
     Attributes:
-        table: its number.
-        arms: in the order of the table's rows; the first is the baseline.
-        proposed: the arm that the paper argues for.
+        arms: what each asks of the recipe's network, in the order of the rows; the first is the
+            baseline.
+        proposed: the arm that is argued for.
+        table: the paper's number of it, or None.
     """
 
-    table: int
-    arms: tuple[str, ...]
+    arms: Mapping[str, Mapping[str, Any]]
     proposed: str
+    table: int | None = None
 
     @property
     def rows(self) -> dict[str, Row]:
         """The paper's own row of every arm."""
+        if self.table is None:
+            return {}
         return dict(zip(self.arms, TABLES[self.table].rows, strict=True))
 
     @property
@@ -61,23 +67,57 @@ class Study:
         ]
 
 
+def _of_paper(table: int, arms: Sequence[str], proposed: str) -> Study:
+    return Study({arm: ARMS[arm] for arm in arms}, proposed, table)
+
+
 STUDIES: Mapping[str, Study] = {
-    "dhm": Study(1, ("baseline", "dhm-r1", "dhm-r2", "dhm-r3"), "dhm-r2"),
-    "sim": Study(2, ("baseline", "sum", "concat", "sim"), "sim"),
-    "modules": Study(3, ("baseline", "dhm-r2", "sim", "dhm-sim"), "dhm-sim"),
+    "dhm": _of_paper(1, ("baseline", "dhm-r1", "dhm-r2", "dhm-r3"), "dhm-r2"),
+    "sim": _of_paper(2, ("baseline", "sum", "concat", "sim"), "sim"),
+    "modules": _of_paper(3, ("baseline", "dhm-r2", "sim", "dhm-sim"), "dhm-sim"),
 }
 
 Scores = Mapping[tuple[str, int], Score]  # of an arm and a seed
 
 
-def runs_of(studies: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
-    """The arm and seed of every run, each once; a seed's arms come before the next seed's."""
-    wanted = {arm for study in studies for arm in STUDIES[study].arms}
-    return [(arm, seed) for seed in seeds for arm in ARMS if arm in wanted]
+def read_study(path: Path) -> Study:
+    """A comparison from a YAML file: ``arms``, a name for each, and what it asks of the network.
+
+    The first arm is the baseline and the last is what is argued for, unless ``proposed`` names
+    another.
+
+    Raises:
+        UserError: the file is not there, or is not that.
+    """
+    example = "arms: {baseline: {fusion: selective}, mine: {fusion: mine}}"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read: {reason}") from None
+    arms = content.get("arms") if isinstance(content, dict) else None
+    if not isinstance(arms, dict) or len(arms) < 2 or set(content) - {"arms", "proposed"}:
+        raise UserError(f"{path}: wanted two arms or more, such as {example}")
+    for arm, arguments in arms.items():
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(arm)) or not isinstance(arguments, dict):
+            raise UserError(f"{path}: arm {arm!r} must be a plain name with arguments: {example}")
+    arms = {str(arm): arguments for arm, arguments in arms.items()}
+    proposed = str(content.get("proposed", list(arms)[-1]))
+    if proposed not in arms:
+        raise UserError(f"{path}: proposed {proposed!r} is none of the arms {', '.join(arms)}")
+    return Study(arms, proposed)
 
 
-def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
-    """The recipe of one run: everything but the module, the fusion and the seed is shared.
+def runs_of(
+    studies: Sequence[Study], seeds: Sequence[int]
+) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """The arm and seed of every run, each once, and what the arm asks; seed by seed."""
+    arms = {arm: arguments for study in studies for arm, arguments in study.arms.items()}
+    return {(arm, seed): arguments for seed in seeds for arm, arguments in arms.items()}
+
+
+def arm_recipe(recipe: Recipe, arm: str, arguments: Mapping[str, Any], seed: int) -> Recipe:
+    """The recipe of one run: everything but the arm's arguments and the seed is shared.
 
     Raises:
         UserError: the recipe begins with trained weights, which would be one arm's.
@@ -87,12 +127,12 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
             f"model.weights: {recipe.model.weights} are the weights of one network, and the arms "
             "of an ablation are several; leave it out"
         )
-    arguments = {**recipe.model.arguments, **ARMS[arm]}
+    both = {**recipe.model.arguments, **arguments}
     return recipe.model_copy(
         update={
             "name": f"{recipe.name}-{arm}-seed{seed}",
             "seed": seed,
-            "model": recipe.model.model_copy(update={"arguments": arguments}),
+            "model": recipe.model.model_copy(update={"arguments": both}),
         }
     )
 
@@ -135,22 +175,24 @@ class Difference:
         arm: whose score.
         other: what is taken off.
         spread: of the headline scores' differences.
-        paper: the difference of the paper's totals.
+        paper: the difference of the paper's totals, where it has one.
     """
 
     arm: str
     other: str
     spread: Spread
-    paper: float
+    paper: float | None
 
     @property
     def verdict(self) -> str:
-        """What the seeds say of the paper's claim."""
+        """What the seeds say, of the paper's claim where there is one."""
         low, high = self.spread.interval
         if math.isnan(low):
             return "too few seeds"
         if low <= 0 <= high:
             return "within noise"
+        if self.paper is None:
+            return "better" if low > 0 else "worse"
         return "as in the paper" if (low > 0) == (self.paper > 0) else "against the paper"
 
 
@@ -174,5 +216,6 @@ def differences(study: Study, scores: Scores, seeds: Sequence[int]) -> list[Diff
     for arm, other in study.pairs:
         shared = [seed for seed in seeds if {(arm, seed), (other, seed)} <= scores.keys()]
         values = tuple(scores[arm, s].headline - scores[other, s].headline for s in shared)
-        found.append(Difference(arm, other, Spread(values), totals[arm] - totals[other]))
+        paper = totals[arm] - totals[other] if totals else None
+        found.append(Difference(arm, other, Spread(values), paper))
     return found

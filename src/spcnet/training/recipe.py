@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,10 +23,10 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from spcnet.codec import SIZES, Codec, HeatmapKind
 from spcnet.data.augmentation import Augmentation
-from spcnet.data.datasets import UNSCORED
+from spcnet.data.datasets import DATASETS, UNSCORED
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
-from spcnet.models.network import FusionKind, ModuleKind
+from spcnet.models.network import FUSIONS, MODULES, NO_FUSION
 from spcnet.skeletons import SKELETONS, Skeleton
 from spcnet.training.losses import LabelNoise
 
@@ -48,16 +49,28 @@ class Section(BaseModel):
 Count = Annotated[int, Field(strict=True, ge=1)]
 
 
+def _check_module(name: str) -> str:
+    if not MODULES.knows(name):
+        raise ValueError(MODULES.unknown(name))
+    return name
+
+
+def _check_fusion(name: str) -> str:
+    if name != NO_FUSION and not FUSIONS.knows(name):
+        raise ValueError(FUSIONS.unknown(name, NO_FUSION))
+    return name
+
+
 @with_config(ConfigDict(extra="forbid"))
 class NetworkArguments(TypedDict, total=False):
     """What a recipe may change of `spcnet.models.network.PoseNetwork`."""
 
     stacks: Count
     channels: Count
-    module: ModuleKind
+    module: Annotated[str, AfterValidator(_check_module)]
     depth: Count
     dilation: Count
-    fusion: FusionKind
+    fusion: Annotated[str, AfterValidator(_check_fusion)]
 
 
 class ModelSection(Section):
@@ -85,9 +98,14 @@ class ModelSection(Section):
     )
 
 
-DatasetName = Literal[
-    "mpii", "lsp", "lspet", "flic", "coco", "synthetic", "store", "unlabelled", "nobody"
-]
+def _check_dataset(name: str) -> str:
+    others = ("synthetic", "store", *UNSCORED)
+    if name not in others and not DATASETS.knows(name):
+        raise ValueError(DATASETS.unknown(name, *others))
+    return name
+
+
+DatasetName = Annotated[str, AfterValidator(_check_dataset)]
 
 
 class MoreData(Section):
@@ -117,7 +135,8 @@ class DataSection(Section):
 
     dataset: DatasetName = Field(
         "lspet",
-        description="a data set; `store` for one that `spcnet data pack` wrote; `unlabelled`, a "
+        description="mpii, lsp, lspet, flic, coco, or one of yours; `synthetic`; `store` for one "
+        "that `spcnet data pack` wrote; `unlabelled`, a "
         "folder of pictures of one person each; `nobody`, the pictures of a COCO file that have no "
         "annotation",
     )
