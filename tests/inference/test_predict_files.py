@@ -97,6 +97,17 @@ class Finds:
         return self.boxes, np.ones(len(self.boxes))
 
 
+def test_greys_of_a_folder_share_a_range(tiny: PoseEstimator, tmp_path: Path) -> None:
+    deep = np.full((40, 40), 1000, dtype=np.uint16)
+    paths = [str(tmp_path / f"{n}.png") for n in range(2)]
+    for path, brightest in zip(paths, (1023, 1024), strict=True):
+        deep[0, 0] = brightest
+        Image.fromarray(deep).save(path)
+    for outcome in predict_files(tiny, paths, lambda path: WHOLE):
+        assert isinstance(outcome, Predicted) and outcome.picture is not None
+        assert outcome.picture[9, 9, 0] == 249
+
+
 def jpegs(folder: Path, count: int, *, side: int) -> list[str]:
     paths = [str(folder / f"{n}.jpg") for n in range(count)]
     for n, path in enumerate(paths):

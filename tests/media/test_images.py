@@ -10,9 +10,11 @@ from spcnet.errors import UserError
 from spcnet.geometry import apply_affine
 from spcnet.media.formats import TooManyPixels
 from spcnet.media.images import (
+    GreyRange,
     NotAPicture,
     count_pixels,
     decode_image,
+    greys_alike,
     read_image,
     read_reduced,
     rgb_from_array,
@@ -129,6 +131,42 @@ def test_fewer_bits_in_a_file_of_sixteen_are_not_black(
     path = tmp_path / f"sensor{suffix}"
     Image.fromarray(np.array([[0, brightest // 3, brightest]], dtype=np.uint16)).save(path)
     assert read_image(path)[0, :, 1].tolist() == [0, 85, 255]
+
+
+def test_frames_of_one_sequence_do_not_flicker(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.png" for n in range(3)]
+    for path, brightest in zip(paths, (1023, 1024, 512), strict=True):
+        Image.fromarray(np.array([[1000, brightest]], dtype=np.uint16)).save(path)
+    alone = [int(read_image(path)[0, 0, 0]) for path in paths]
+    assert alone == [249, 62, 249]  # as the brightest pixel of each says
+    greys = GreyRange()
+    with greys_alike(greys):
+        together = [int(read_image(path)[0, 0, 0]) for path in paths]
+    assert together == [249] * 3 and (greys.low, greys.high) == (0, 1023)
+    assert int(read_image(paths[1])[0, 0, 0]) == 62  # apart again
+
+
+def test_a_tiff_may_state_what_is_white(tmp_path: Path) -> None:
+    path = tmp_path / "stated.tif"
+    greys = np.array([[0, 300, 600]], dtype=np.uint16)
+    Image.fromarray(greys).save(path, tiffinfo={281: 600})
+    assert read_image(path)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        ([0.0, 0.25, 0.5], [0, 64, 128]),  # 0..1 is taken as it is
+        ([-2.0, 0.0, 2.0], [0, 128, 255]),
+        ([np.nan, 0.0, 300.0], [0, 0, 255]),
+        ([np.nan, np.nan, np.inf], [0, 0, 0]),
+        ([7.0, 7.0, 7.0], [0, 0, 0]),
+    ],
+)
+def test_floats_of_a_file(tmp_path: Path, values: list[float], levels: list[int]) -> None:
+    path = tmp_path / "floats.tif"
+    Image.fromarray(np.array([values], dtype=np.float32)).save(path)
+    assert read_image(path)[0, :, 0].tolist() == levels
 
 
 def test_floating_point_tiffs_are_stretched(tmp_path: Path) -> None:

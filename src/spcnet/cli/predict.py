@@ -325,6 +325,7 @@ class _Run:
             UserError: what lies in the folder of results is none of this run.
         """
         from spcnet.inference.files import Failed, predict_files
+        from spcnet.media.images import GreyRange
 
         collection = self._collection()
         done = self._done(jobs, needed=collection is not None)
@@ -337,6 +338,7 @@ class _Run:
             people=self.whom,
             skeleton=self.view,
             maps=self.results is not None and bool(MAPS & set(self.results.kinds)),
+            greys=(greys := GreyRange()),
         )
         failures = finished = 0
         with self._resumable(), self._progress(len(jobs) - len(done)) as report:
@@ -363,6 +365,10 @@ class _Run:
                 report(finished + outcome.ahead)
         if collection is not None:
             self._save(collection)
+        if self.in_folder and greys.high is not None:
+            say(
+                f"greys of more than 8 bits: {greys.low:g} is black and {greys.high:g} white in all"
+            )
         if self.in_folder:
             self._sum_up(finished - failures, len(done))
         return failures

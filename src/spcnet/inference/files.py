@@ -14,7 +14,7 @@ from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.people import People, Sightings, check_boxes
 from spcnet.inference.pose import Pose
-from spcnet.media.images import Picture, read_image
+from spcnet.media.images import GreyRange, Picture, greys_alike, read_image
 from spcnet.skeletons import Skeleton
 
 GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted together, about
@@ -79,6 +79,7 @@ def predict_files(
     people: People = "one",
     skeleton: str | Skeleton | None = None,
     maps: bool = False,
+    greys: GreyRange | None = None,
 ) -> Iterator[Predicted | Failed]:
     """The poses in many picture files, in their order.
 
@@ -98,6 +99,8 @@ def predict_files(
         people: as for `PoseEstimator.predict`.
         skeleton: as for `PoseEstimator.predict`.
         maps: as for `PoseEstimator.predict`.
+        greys: of the pictures whose greys have more than 8 bits, and that do not say what is
+            white; by default the first of them decides.
 
     Raises:
         ValueError: both `boxes_of` and `detector` are given.
@@ -105,7 +108,13 @@ def predict_files(
     if boxes_of is not None and detector is not None:
         raise ValueError("boxes are known by the path or found in the pixels, not both")
 
+    greys = greys or GreyRange()
+
     def read(path: str) -> _Read | Failed:
+        with greys_alike(greys):
+            return read_alike(path)
+
+    def read_alike(path: str) -> _Read | Failed:
         try:
             boxes: ArrayLike | Sightings | None = None
             if boxes_of is not None:

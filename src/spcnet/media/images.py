@@ -1,8 +1,9 @@
 """Any picture file, PIL image or array a user may hand us, as RGB uint8 (H, W, 3).
 
-EXIF orientation is honoured, transparency is laid on white, 16-bit and floating-point greys are
-scaled to 8 bits. Headers are read before pixels, so that a decompression bomb is refused unread,
-and a JPEG can be decoded no larger than it is needed.
+EXIF orientation is honoured, transparency is laid on white, and greys of 16 bits or floating point
+are scaled to 8: by the range that the file states, or else by what its values need, which a
+`GreyRange` decides once for the pictures of a folder. Headers are read before pixels, so that a
+decompression bomb is refused unread, and a JPEG can be decoded no larger than it is needed.
 """
 
 import mimetypes
@@ -10,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +26,8 @@ from spcnet.media.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_
 from spcnet.media.limits import MAX_PIXELS
 
 SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
+MOST = 65535
+MAX_SAMPLE_VALUE = 281  # TIFF's tag
 
 # What strangers may send: Pillow reads more, some of it by starting other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -34,6 +38,53 @@ MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 TRANSPOSED = (5, 6, 7, 8)
 
 JPEG_FACTORS = (1, 2, 4, 8)  # how many times smaller its decoder can make one
+
+
+@dataclass(slots=True)
+class GreyRange:
+    """What is white in greys whose files do not say: decided by the first of them, and kept.
+
+    Attributes:
+        low: black; of whole numbers 0.
+        high: white, or None before a picture decided.
+    """
+
+    low: float = 0.0
+    high: float | None = None
+
+    def decide(self, greys: Array) -> tuple[float, float]:
+        """Black and white, by these greys (H, W) if they are the first.
+
+        Cameras, X-ray and depth sensors store their 10, 12 or 14 bits in files of 16. The fewest
+        that hold the brightest pixel are taken for all there are: otherwise the picture would be
+        nearly black. Other numbers are stretched, but for those of 0..1, which need not be.
+        """
+        if self.high is not None:
+            return self.low, self.high
+        finite = greys[np.isfinite(greys)] if greys.dtype.kind == "f" else greys
+        if not finite.size:
+            return 0.0, 1.0
+        low, high = float(finite.min()), float(finite.max())
+        if greys.dtype.kind in "iu" and low >= 0 and high <= MOST:
+            self.low, self.high = 0.0, next(2.0**n - 1 for n in SENSOR_BITS if high < 2**n)
+        elif low >= 0 and high <= 1:
+            self.low, self.high = 0.0, 1.0
+        else:
+            self.low, self.high = low, high
+        return self.low, self.high
+
+
+_RANGE: ContextVar[GreyRange | None] = ContextVar("greys", default=None)
+
+
+@contextmanager
+def greys_alike(greys: GreyRange) -> Iterator[None]:
+    """Pictures that are read meanwhile, in this thread, share a range of greys."""
+    before = _RANGE.set(greys)
+    try:
+        yield
+    finally:
+        _RANGE.reset(before)
 
 
 class NotAPicture(UserError):
@@ -192,11 +243,10 @@ def _opened(
 
 def rgb_from_pil(image: Image.Image) -> Array:
     """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation."""
+    stated = _stated_white(image)
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        return _rgb_from_sensor(np.asarray(image))
-    if image.mode in ("I", "F"):
-        return _rgb_from_range(np.asarray(image))
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _rgb_from_greys(np.asarray(image), stated)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -220,7 +270,7 @@ def rgb_from_array(image: Array) -> Array:
     if 0 in image.shape:
         raise UserError(f"image must have pixels, got shape {image.shape}")
     if image.dtype == np.uint16:
-        image = np.rint(image / 257).astype(np.uint8)
+        image = _table(MOST)[image]
     elif np.issubdtype(image.dtype, np.floating):
         if not np.isfinite(image).all():
             raise UserError("image of floating point must be finite, got NaN or infinity")
@@ -238,22 +288,34 @@ def rgb_from_array(image: Array) -> Array:
     return np.ascontiguousarray(image)
 
 
-def _rgb_from_sensor(grey: Array) -> Array:
-    """Greys of 0..65535 whose lowest bits alone may be used.
+def _stated_white(image: Image.Image) -> float | None:
+    """What a TIFF's tag says is white, where it does."""
+    tags = getattr(image, "tag_v2", {})
+    try:
+        white = float(np.max(tags.get(MAX_SAMPLE_VALUE, 0)))
+    except (TypeError, ValueError):
+        return None
+    return white if np.isfinite(white) and white > 0 else None
 
-    Cameras, X-ray and depth sensors store their 10, 12 or 14 bits so. The fewest that hold the
-    brightest pixel are taken for all there are: otherwise the picture would be nearly black.
+
+def _table(white: float) -> Array:
+    """The grey level (65536,) uint8 of every value of 16 bits; beyond white is white."""
+    steps = np.minimum(np.arange(MOST + 1, dtype=np.float32), white)
+    table: Array = np.rint(steps * (255 / white)).astype(np.uint8)
+    return table
+
+
+def _rgb_from_greys(greys: Array, white: float | None) -> Array:
+    """Greys (H, W) of more than 8 bits as RGB.
+
+    Args:
+        greys: whole or floating-point; what is not finite is black.
+        white: as the file states it.
     """
-    bits = next(bits for bits in SENSOR_BITS if grey.max() < 1 << bits)
-    return rgb_from_array((grey / ((1 << bits) - 1)).astype(np.float64))
-
-
-def _rgb_from_range(grey: Array) -> Array:
-    """Greys of no fixed range: whole ones of 0..65535 as a sensor's, others stretched to 0..255."""
-    values = np.nan_to_num(grey.astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= 65535 and grey.dtype.kind in "iu":
-        return _rgb_from_sensor(grey)
-    if high > low:
-        values = (values - low) * (255 / (high - low))
-    return rgb_from_array(np.rint(values).clip(0, 255).astype(np.uint8))
+    low, high = (0.0, white) if white else (_RANGE.get() or GreyRange()).decide(greys)
+    if greys.dtype.kind in "iu" and low == 0 and high <= MOST:
+        levels = _table(high)[np.clip(greys, 0, MOST)]
+    else:
+        scaled = np.nan_to_num(greys.astype(np.float32) - low, posinf=0.0, neginf=0.0)
+        levels = np.rint((scaled * (255 / max(high - low, 1e-30))).clip(0, 255)).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=2)
