@@ -56,6 +56,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         *modules,
         *page,
         "spcnet/py.typed",
+        "spcnet/metrics/paper.yaml",
         "spcnet/weights/default.safetensors",
         "spcnet/weights/finder/finder.safetensors",
         f"{info}METADATA",
