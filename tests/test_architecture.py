@@ -115,6 +115,18 @@ def test_the_rule_sees_every_form_of_import(module: str, source: str, wrong: boo
     assert bool(forbidden(source, Path(module))) is wrong
 
 
+def test_no_command_imports_another() -> None:
+    main = ast.parse((ROOT / "cli" / "main.py").read_text())
+    listed = {name for _, name in imports(main, ["spcnet", "cli"]) if name.count(".") == 2}
+    commands = {name.rpartition(".")[2] for name in listed if name.startswith("spcnet.cli.")}
+    assert len(commands) > 15
+    for name in commands:
+        module = ast.parse((ROOT / "cli" / f"{name}.py").read_text())
+        found = {[*each.split("."), "", ""][2] for _, each in imports(module, ["spcnet", "cli"])
+                 if each.startswith("spcnet.cli.")}  # fmt: skip
+        assert not found & (commands - {name}), name
+
+
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [

@@ -14,7 +14,7 @@ from conftest import EXAMPLES
 from PIL import Image
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
-from spcnet.cli.figure import read_run, short_names
+from spcnet.cli.figures import read_run, short_names
 from spcnet.cli.main import main
 from spcnet.codec import Codec
 from spcnet.models.registry import create_model

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from spcnet.cli.console import progress, say, table
-from spcnet.cli.figure import prepare_figure, save_figure
+from spcnet.cli.figures import prepare_figure, save_figure
 from spcnet.cli.options import DEVICE, FORCE, PRECISION
 from spcnet.runtime.precision import Precision
 

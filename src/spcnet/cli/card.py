@@ -63,7 +63,7 @@ def card(
     """
     from spcnet.calibration import auroc, reliability
     from spcnet.cli.card_page import Measured, write_page
-    from spcnet.cli.figure import draw_runs
+    from spcnet.cli.figures import draw_runs
     from spcnet.data.datasets import default_protocol, default_split, open_dataset
     from spcnet.evaluation.calibrate import joint_outcomes, presence
     from spcnet.evaluation.overlap import learned_from

@@ -29,7 +29,7 @@ from spcnet.cli.options import (
     RUNNER,
     SCALES,
 )
-from spcnet.cli.score import AS_JSON, COMPARE, STYLE, THRESHOLD
+from spcnet.cli.prediction_options import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.evaluation.overlap import learned_from
 from spcnet.runtime.precision import Precision
 

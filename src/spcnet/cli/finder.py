@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, progress, say, table
-from spcnet.cli.figure import save_figure
+from spcnet.cli.figures import save_figure
 from spcnet.cli.options import DEVICE, FORCE
 from spcnet.errors import UserError
 

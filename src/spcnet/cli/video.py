@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
+from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import (
     FINDER,
     FLIP,
@@ -35,9 +35,7 @@ from spcnet.errors import UserError
 from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
-    from spcnet.geometry import Array
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.video import FramePoses
     from spcnet.media.video_files import VideoReader, VideoWriter
     from spcnet.skeletons import Skeleton
 
@@ -48,7 +46,6 @@ JSON = typer.Option(
     show_default=False,
 )
 STDOUT = Path("-")
-LISTED = 8  # persons whose frames are counted one by one
 BOX = typer.Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
     "picture; may be repeated. Without boxes the bundled finder looks for persons."
@@ -127,49 +124,6 @@ def video(
         raise UserError(f"{source}: stopped after {tally.frames} frames, which the results hold")
     if reader.fault:
         raise UserError(f"{source}: {reader.fault}; the results hold {tally.frames} frames")
-
-
-def overlay(frame: "FramePoses") -> "Array":
-    """A frame's picture with the skeletons of those who were found."""
-    from spcnet.viz.skeletons import draw_skeleton
-
-    picture = frame.image
-    for pose in frame.persons:
-        if pose is not None:
-            picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton)
-    return picture
-
-
-class Tally:
-    """How many frames there were, how fast, and in how many of them each person was found."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self._empty = 0
-        self._found: list[int] = []
-        self._begin = time.monotonic()
-
-    def add(self, frame: "FramePoses") -> None:
-        """Count a frame."""
-        self.frames += 1
-        self._empty += not any(frame.persons)
-        self._found += [0] * (len(frame.persons) - len(self._found))
-        for number, pose in enumerate(frame.persons):
-            self._found[number] += pose is not None
-
-    def __str__(self) -> str:
-        seconds = max(1e-6, time.monotonic() - self._begin)
-        several = len(self._found) > 1
-        found = [
-            f"person {f'{n} ' if several else ''}found in {count}"
-            for n, count in enumerate(self._found[:LISTED])
-        ]
-        if len(self._found) > LISTED:
-            found.append(f"{len(self._found) - LISTED} more persons found")
-        nobody = f"nobody in {self._empty}"
-        return "; ".join(
-            [f"{self.frames} frames, {self.frames / seconds:.1f} per second", *found, nobody]
-        )
 
 
 def _targets(

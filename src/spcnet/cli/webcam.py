@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
+from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import (
     FINDER,
     FLIP,
@@ -20,7 +21,6 @@ from spcnet.cli.options import (
     SKELETON,
     SMOOTH,
 )
-from spcnet.cli.video import Tally, overlay
 from spcnet.errors import UserError
 from spcnet.runtime.precision import Precision
 
