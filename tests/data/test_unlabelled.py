@@ -154,6 +154,8 @@ def test_crowds_and_persons_without_a_labelled_joint_are_not_learned_from(
     }
     write(tmp_path / "train.json", content)
     assert len(open_dataset("coco", tmp_path, "train")) == 4
+    assert split_size("coco", tmp_path, "train") == (2, 17)
+    assert split_size("coco", tmp_path, "train", joints=False) == (4, 17)
     store = cached_store("coco", tmp_path, "train", side=64)
     assert store.persons.states.astype(bool).sum(axis=1).tolist() == [17, 1]
     # Another model's opinion labels nobody, and stays with the persons that remain.

@@ -302,6 +302,13 @@ def test_what_a_cpu_does_not_have_is_refused(
         train(recipe(training={field: True}), figures, tmp_path / "run")
 
 
+def test_a_run_is_not_resumed_with_other_teaching(figures: PackedStore, tmp_path: Path) -> None:
+    train(recipe(), figures, tmp_path / "run", stop=lambda: True)
+    other = recipe(data={"opinions": "o.json"})
+    with pytest.raises(UserError, match=r"another model's points of parts \[\].*for \[0\]; name"):
+        train(other, figures, tmp_path / "run", resume=True)
+
+
 def test_a_directory_in_use_is_refused(figures: PackedStore, tmp_path: Path) -> None:
     import subprocess
     import sys

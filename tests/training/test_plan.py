@@ -54,7 +54,7 @@ def test_time_grows_by_as_much_with_every_image() -> None:
 def test_persons_are_counted_without_the_data_where_that_is_known() -> None:
     from spcnet.training.data import count_persons
 
-    assert count_persons(load_recipe(RECIPES / "lspet_cpu.yaml").data) == (7760, 14)
-    assert count_persons(load_recipe(RECIPES / "mpii_paper.yaml").data) == (22246, 16)
-    lsp = load_recipe(RECIPES / "lsp_paper.yaml").data
+    assert count_persons(load_recipe(RECIPES / "lspet_cpu.yaml")) == (7760, 14)
+    assert count_persons(load_recipe(RECIPES / "mpii_paper.yaml")) == (22246, 16)
+    lsp = load_recipe(RECIPES / "lsp_paper.yaml")
     assert count_persons(lsp) == (1000 + 10_000 + 22_246, 14)

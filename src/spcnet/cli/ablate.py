@@ -297,7 +297,7 @@ def _plan_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> dict[st
     from spcnet.training.data import count_persons
     from spcnet.training.plan import make_plan
 
-    persons, joints = count_persons(base.data)
+    persons, joints = count_persons(base)
     steps = base.training.epochs * steps_per_epoch(base, persons)
     arms: list[dict[str, Any]] = []
     for plan in {json.dumps(plan.model.arguments): plan for plan in runs}.values():

@@ -85,7 +85,7 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     from spcnet.training.plan import make_plan
 
     plan, data = recipe.training, recipe.data
-    persons, joints = count_persons(data)
+    persons, joints = count_persons(recipe)
     processes = process_count()
     check_processes(recipe, ProcessGroup(count=processes, device=device))
     batches = steps_per_epoch(recipe, persons)

@@ -253,8 +253,16 @@ def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) ->
     return read(Path(root).expanduser(), split)
 
 
-def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tuple[int, int]:
-    """Persons and joints of a split; from what is known of the data set where it is not there.
+def split_size(
+    name: str, root: str | os.PathLike[str] | None, split: str, *, joints: bool = True
+) -> tuple[int, int]:
+    """Persons that a split teaches, and joints; by what is known of a data set that is not there.
+
+    Args:
+        name: of the data set; ``"store"`` for a packed one, and `split` is its folder.
+        root: its folder.
+        split: which part of it.
+        joints: whether joints are taught, and persons without any do not count.
 
     Raises:
         UserError: as `open_dataset`; a split of a data set without `root` has no fixed size.
@@ -264,6 +272,8 @@ def split_size(name: str, root: str | os.PathLike[str] | None, split: str) -> tu
         return len(store), len(store.skeleton)
     if name == "synthetic" or name in UNSCORED or root is not None:
         dataset = open_dataset(name, root, split)
+        if joints and isinstance(dataset, AnnotatedPictures):
+            dataset = _taught(dataset)
         return len(dataset), len(dataset.skeleton)
     info = dataset_info(name)
     known = info.splits.get(split)

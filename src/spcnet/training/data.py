@@ -19,7 +19,7 @@ from spcnet.skeletons import SKELETONS
 from spcnet.training.checks import check_disjoint, check_parts, steps_per_epoch
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.evaluation import check_holdout
-from spcnet.training.recipe import DataSection, MoreData, Recipe
+from spcnet.training.recipe import MoreData, Recipe
 
 
 def open_stores(
@@ -114,7 +114,7 @@ def check_data(recipe: Recipe) -> None:
     data = recipe.data
     for part in data.parts:
         check_opinions(part.dataset, part.root, part.opinions)
-    persons, _ = count_persons(data)
+    persons, _ = count_persons(recipe)
     steps_per_epoch(recipe, persons)
     for part in data.parts:
         # A store's pictures are compared later.
@@ -124,8 +124,9 @@ def check_data(recipe: Recipe) -> None:
             check_disjoint(sorted(learned.picture_names & held.picture_names))
 
 
-def count_persons(data: DataSection) -> tuple[int, int]:
+def count_persons(recipe: Recipe) -> tuple[int, int]:
     """Persons to learn from, and joints."""
-    sizes = [split_size(part.dataset, part.root, part.split) for part in data.parts]
+    data, poses = recipe.data, recipe.task == "pose"
+    sizes = [split_size(p.dataset, p.root, p.split, joints=poses) for p in data.parts]
     joints = sizes[0][1] if data.skeleton is None else len(SKELETONS[data.skeleton])
     return sum(persons for persons, _ in sizes), joints

@@ -83,7 +83,14 @@ def load(run: "Run") -> None:
     content = read_tensors(run.directory.state) if run.processes.first else None
     tensors, metadata = run.processes.of_first(content)
     saved = check_same_recipe(metadata, run.recipe, run.directory)
-    if saved != (mine := _identity(run)):
+    mine = _identity(run)
+    if saved.get("opinions", mine["opinions"]) != mine["opinions"]:
+        raise UserError(
+            f"{run.directory.path}: its run learned from another model's points of parts "
+            f"{saved['opinions']} of its data, and these name files for {mine['opinions']}; name "
+            "the data.opinions that it began with, or another --run-dir"
+        )
+    if saved | {"opinions": mine["opinions"]} != mine:
         raise UserError(
             f"{run.directory.path}: its run learned from {saved['persons']} persons with "
             f"{len(saved['joints'])} joints, and these data are {mine['persons']} persons with "

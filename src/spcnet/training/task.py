@@ -83,7 +83,8 @@ class Task:
 
     def facts(self) -> dict[str, Any]:
         """What makes two runs by one recipe learn from the same."""
-        return {"persons": len(self.store), "joints": []}
+        opinions = [n for n, p in enumerate(self.recipe.data.parts) if p.opinions is not None]
+        return {"persons": len(self.store), "joints": [], "opinions": opinions}
 
     def batch(self, epoch: int, rows: Array) -> Any:
         """Some of the store as it is drawn in an epoch."""
@@ -199,4 +200,4 @@ class PoseTask(Task):
 
     def facts(self) -> dict[str, Any]:
         """See `Task`."""
-        return {"persons": len(self.store), "joints": list(self.store.skeleton.joints)}
+        return super().facts() | {"joints": list(self.store.skeleton.joints)}
