@@ -78,8 +78,8 @@ def test_a_card_survives_json() -> None:
     [
         ({"input_size": 160.5}, "input_size must be whole pixels from 16 to 4096, got 160.5"),
         ({"input_size": 10**6}, "input_size must be whole pixels from 16 to 4096, got 1000000"),
-        ({"sigma": 0}, "sigma must be cells above 0, got 0"),
-        ({"sigma": None}, "sigma must be cells above 0, got None"),
+        ({"sigma": 0}, "sigma must be heatmap cells above 0 and at most 16, got 0"),
+        ({"sigma": None}, "sigma must be heatmap cells above 0 and at most 16, got None"),
         ({"heatmap": "soft"}, "heatmap must be one of gaussian, softmax, softmax_absent, got"),
         ({"refinement": ["mass"]}, "refinement must be one of none, quarter, dark, mass, got"),
         ({"box_padding": 1.5}, "box_padding must be 1.25, as every model of ours has it, got 1.5"),

@@ -101,8 +101,11 @@ class Codec:
 
     def __post_init__(self) -> None:
         check_size(self.input_size)
-        if type(self.sigma) not in (int, float) or not 0 < self.sigma <= SIZES[1]:
-            raise ValueError(f"sigma must be cells above 0, got {self.sigma!r}")
+        most = self.input_size / 4  # cells across a heatmap
+        if type(self.sigma) not in (int, float) or not 0 < self.sigma <= most:
+            raise ValueError(
+                f"sigma must be heatmap cells above 0 and at most {most:g}, got {self.sigma!r}"
+            )
         for name, kinds in (("heatmap", HeatmapKind), ("refinement", Refinement)):
             if (value := getattr(self, name)) not in get_args(kinds):
                 raise ValueError(

@@ -197,6 +197,26 @@ def test_other_arrays_are_refused_by_name(array: np.ndarray, told: str) -> None:
         rgb_from_array(array)
 
 
+def test_postscript_under_a_pictures_name_starts_no_other_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subprocess.check_call", lambda *a, **k: pytest.fail("gs was started"))
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(NotAPicture, match=r"photo\.jpg: not a picture that can be read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "tga", "jp2", "ico", "pcx", "dds", "avif", "bmp"])
+def test_further_formats_are_read_whatever_their_name(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(whole)
+    other = whole.rename(tmp_path / "other.bin")
+    if suffix == "tga":  # has no mark of its own
+        other = other.rename(tmp_path / "other.tga")
+    assert abs(int(read_image(other)[8, 8, 1]) - 90) <= 2
+
+
 def test_files_that_are_no_pictures_get_one_clear_line(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(whole)

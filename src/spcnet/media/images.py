@@ -29,8 +29,12 @@ SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
 MOST = 65535
 MAX_SAMPLE_VALUE = 281  # TIFF's tag
 
-# What strangers may send: Pillow reads more, some of it by starting other programs.
+# What strangers may send, and what files of one's own may be. Pillow reads more, some of it by
+# starting other programs, and goes by a file's content, not by its name.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+JPEG_MARK, PNG_MARK = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+OWN_FORMATS = (*FORMATS, "PPM", "JPEG2000", "TGA", "ICO", "PCX", "SGI", "DDS", "QOI", "ICNS", "DIB",
+               "HEIF", "AVIF", "JXL")  # fmt: skip
 
 
 # EXIF orientations that begin a row, or a column, of the picture at an end of the file's.
@@ -218,7 +222,7 @@ def _opened(
             raise UserError(f"{name}the file is empty (0 bytes)")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source, formats=formats) as image:
+            with Image.open(source, formats=formats or _formats_of(source)) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise too_many_pixels(f"{name}{width} x {height} pixels is", max_pixels)
@@ -239,6 +243,17 @@ def _opened(
     except Exception as error:  # what a broken file makes a decoder raise is past listing
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{name}cannot be read: {reason or type(error).__name__}") from None
+
+
+def _formats_of(source: Path | BytesIO) -> tuple[str, ...]:
+    """Those of `OWN_FORMATS` that a file may be of, and that this Pillow has."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            head = file.read(len(PNG_MARK))
+        if head.startswith((JPEG_MARK, PNG_MARK)):  # without the tenth of a second for all others
+            return FORMATS[:2]
+    Image.init()
+    return tuple(name for name in OWN_FORMATS if name in Image.OPEN)
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

@@ -25,6 +25,8 @@ from spcnet.models.selective import (
 from spcnet.registries import Registry
 
 NO_FUSION = "none"
+# Far beyond what anybody trains; a file's numbers are looked at before anything is built.
+MOST = {"stacks": 64, "channels": 8192, "depth": 8, "dilation": 64}
 
 
 class MakeModule(Protocol):
@@ -161,11 +163,12 @@ class PoseNetwork(nn.Module):
             raise ValueError(MODULES.unknown(module))
         if fusion != NO_FUSION and not FUSIONS.knows(fusion):
             raise ValueError(FUSIONS.unknown(fusion, NO_FUSION))
-        for name, count in (("stacks", stacks), ("depth", depth), ("dilation", dilation)):
-            if count < 1:
-                raise ValueError(f"{name} must be at least 1, got {count}")
-        if channels < 2 or channels % 2:
-            raise ValueError(f"channels must be even and at least 2, got {channels}")
+        counts = {"stacks": stacks, "channels": channels, "depth": depth, "dilation": dilation}
+        for name, count in counts.items():
+            if type(count) is not int or not 1 <= count <= MOST[name]:
+                raise ValueError(f"{name} must be whole and from 1 to {MOST[name]}, got {count!r}")
+        if channels % 2:
+            raise ValueError(f"channels must be even, got {channels}")
 
         # Builds what is stacked, of any even number of channels.
         self.make_module: Callable[[int], StackedModule] = partial(
