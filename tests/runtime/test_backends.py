@@ -183,13 +183,19 @@ def test_several_threads_may_share_a_file(onnx_models: OnnxModels, device: str) 
 def test_openvino_that_is_not_there_or_of_no_use_is_told(
     onnx_models: OnnxModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"OpenVINO runs the \.onnx that `spcnet export` makes"):
+    with pytest.raises(UserError, match=r"runtime 'openvino': torch runs .*others run the"):
         PoseEstimator(str(onnx_models.checkpoint), device="openvino")
     with pytest.raises(UserError, match=r"precision 'int8'.*`spcnet export --int8`"):
         PoseEstimator(str(onnx_models.keypoints), device="openvino", precision="int8")
+    with pytest.raises(UserError, match=r"runtime 'torch': torch does not run \.onnx files"):
+        PoseEstimator(str(onnx_models.keypoints), runtime="torch")
+    with pytest.raises(UserError, match=r"device 'cuda': an \.onnx file runs on the cpu"):
+        PoseEstimator(str(onnx_models.keypoints), runtime="openvino", device="cuda")
+    with pytest.raises(UserError, match=r"runtime must be one of auto, torch, .*'tensorrt'"):
+        PoseEstimator("default", runtime="tensorrt")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=r"needs openvino: pip install 'spcnet\[openvino\]'"):
-        PoseEstimator(str(onnx_models.keypoints), device="openvino")
+        PoseEstimator(str(onnx_models.keypoints), runtime="openvino")
 
 
 def test_onnxruntime_that_is_not_there_is_told(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import StopWish, check_style, replacing, say, stop_wish, table
-from spcnet.cli.options import DEVICE
+from spcnet.cli.estimator_options import DEVICE
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, STOPPING, train_by
 from spcnet.errors import UserError
 from spcnet.evaluation.overlap import shared_pictures

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from spcnet.cli.console import progress, say, table
+from spcnet.cli.estimator_options import DEVICE, PRECISION
 from spcnet.cli.figures import prepare_figure, save_figure
-from spcnet.cli.options import DEVICE, FORCE, PRECISION
+from spcnet.cli.options import FORCE
 from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, say, table
-from spcnet.cli.options import DATASET, DEVICE, FORCE, ROOT, TRAINED
+from spcnet.cli.estimator_options import DEVICE
+from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError
 from spcnet.evaluation.overlap import learned_from
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, progress, replacing, say
-from spcnet.cli.options import DATASET, DEVICE, FORCE, MODEL, ROOT
+from spcnet.cli.estimator_options import DEVICE, MODEL
+from spcnet.cli.options import DATASET, FORCE, ROOT
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:

@@ -123,4 +123,4 @@ def skeleton_names() -> list[str]:
 
 def device_kinds() -> list[str]:
     """Of devices; which of them are here only torch knows."""
-    return ["auto", "cpu", "cuda", "mps", "openvino"]
+    return ["auto", "cpu", "cuda", "mps"]

@@ -17,28 +17,22 @@ from spcnet.cli.console import (
     say_foreign,
     table,
 )
+from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import (
     DATASET,
-    FLIP,
     FORCE,
-    MODEL,
-    PRECISION,
-    REFINEMENT,
     ROOT,
-    ROTATIONS,
-    RUNNER,
-    SCALES,
 )
 from spcnet.cli.prediction_options import AS_JSON, COMPARE, STYLE, THRESHOLD
 from spcnet.evaluation.overlap import learned_from
-from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
 
 
+@with_estimator
 def evaluate(
-    model: Annotated[str, MODEL] = "default",
+    options: EstimatorOptions = BY_DEFAULT,
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     source: Annotated[
@@ -75,12 +69,6 @@ def evaluate(
         Path | None,
         typer.Option(help="Score against the labels of this file, such as observer-centric ones."),
     ] = None,
-    flip: Annotated[bool, FLIP] = False,
-    scales: Annotated[str | None, SCALES] = None,
-    rotations: Annotated[str | None, ROTATIONS] = None,
-    refinement: Annotated[str | None, REFINEMENT] = None,
-    device: Annotated[str, RUNNER] = "auto",
-    precision: Annotated[Precision, PRECISION] = "fp32",
     predictions: Annotated[
         Path | None,
         typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json."),
@@ -107,11 +95,7 @@ def evaluate(
     if source:
         if root or split or ground_truth or predictions or submission or compare or by_torso:
             raise typer.BadParameter("--source goes without options of a single data set")
-        options = {"device": device, "precision": precision, "flip": flip, "scales": scales,
-                   "rotations": rotations, "refinement": refinement}  # fmt: skip
-        _score_sources(
-            source, model, options, protocol=protocol, boxes=not no_boxes, as_json=as_json
-        )
+        _score_sources(source, options, protocol=protocol, boxes=not no_boxes, as_json=as_json)
         return
     style = check_style(style, compare=compare, as_json=as_json)
     if no_boxes and (crop or submission):
@@ -128,20 +112,12 @@ def evaluate(
     from spcnet.evaluation.evaluate import evaluate as score_model
     from spcnet.evaluation.predictions import Predictions, check_writable_format, write_predictions
     from spcnet.evaluation.scoring import score_predictions
-    from spcnet.inference.estimator import PoseEstimator
     from spcnet.metrics.paper import comparison
 
     if predictions is not None:
         check_writable_format(predictions)
-    estimator = PoseEstimator(
-        model,
-        device=device,
-        precision=precision,
-        flip=flip,
-        scales=scales,
-        rotations=rotations,
-        refinement=refinement,  # type: ignore[arg-type]  # any text; it is checked there
-    )
+    model = options.model
+    estimator = options.open()
     if submission is not None:
         _submit(submission, root, model, estimator)
         return
@@ -186,7 +162,7 @@ def evaluate(
         "split": opened.split,
         "crop": rule,
         "refinement": estimator.codec.refinement,
-        "flip": flip,
+        "flip": options.flip,
         "scales": estimator.testing.scales,
         "rotations": estimator.testing.rotations,
     }
@@ -219,8 +195,7 @@ def evaluate(
 
 def _score_sources(
     texts: list[str],
-    model: str,
-    options: dict[str, Any],
+    options: EstimatorOptions,
     *,
     protocol: str | None,
     boxes: bool,
@@ -230,12 +205,12 @@ def _score_sources(
     import json
 
     from spcnet.evaluation.sources import PROTOCOL, evaluate_sources, parse_source
-    from spcnet.inference.estimator import PoseEstimator
     from spcnet.metrics.kinds import KINDS
 
     wrong = KINDS[1:]
     sources = [parse_source(text) for text in texts]
-    estimator = PoseEstimator(model, **options)
+    model = options.model
+    estimator = options.open()
     protocol = protocol or PROTOCOL
     say(f"model {estimator.describe()}; {'boxes' if boxes else 'no boxes'}, protocol {protocol}")
     for source in sources:

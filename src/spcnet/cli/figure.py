@@ -9,8 +9,9 @@ import typer
 
 from spcnet.cli.completion import model_names
 from spcnet.cli.console import progress, say
+from spcnet.cli.estimator_options import DEVICE, FLIP, MODEL
 from spcnet.cli.figures import draw_runs, prepare_figure, save_figure, short_names
-from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FLIP, FORCE, MODEL, ROOT, parse_box
+from spcnet.cli.options import BOX, BOXES, DATASET, FORCE, ROOT, parse_box
 from spcnet.cli.prediction_options import (
     AXES,
     GROUND_TRUTH,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import prepare_output, progress, say, table
+from spcnet.cli.estimator_options import DEVICE
 from spcnet.cli.figures import save_figure
-from spcnet.cli.options import DEVICE, FORCE
+from spcnet.cli.options import FORCE
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:

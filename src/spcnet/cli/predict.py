@@ -19,18 +19,12 @@ from spcnet.cli.console import (
     replacing,
     say,
 )
+from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import (
     BOX,
     BOXES,
-    FINDER,
-    FLIP,
     FORCE,
-    MODEL,
     PEOPLE,
-    PRECISION,
-    ROTATIONS,
-    RUNNER,
-    SCALES,
     SKELETON,
     parse_box,
 )
@@ -39,7 +33,6 @@ from spcnet.cli.run_records import RunRecord, forget
 from spcnet.cli.words import persons_in_words
 from spcnet.errors import UserError
 from spcnet.inference.method import Method, PersonSource, digest_of
-from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.detectors import PersonDetector
@@ -53,6 +46,7 @@ COLLECTION = "poses.json"
 MAPS = {"heatmaps", "attention"}  # kinds of results that are made of what the network said
 
 
+@with_estimator
 def predict(
     images: Annotated[
         list[str], typer.Argument(help="Picture files, or one folder.", show_default=False)
@@ -79,7 +73,6 @@ def predict(
     detector_kind: Annotated[
         Literal["auto", "yolov8", "yolox"], typer.Option(help="Of what kind the detector is.")
     ] = "auto",
-    finder: Annotated[Path | None, FINDER] = None,
     people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where no person is found in a picture.")
@@ -92,13 +85,8 @@ def predict(
             help="Least score of a box from --boxes (by default any) or --detector (0.3).",
         ),
     ] = None,
-    model: Annotated[str, MODEL] = "default",
+    options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
-    device: Annotated[str, RUNNER] = "auto",
-    precision: Annotated[Precision, PRECISION] = "fp32",
-    flip: Annotated[bool, FLIP] = False,
-    scales: Annotated[str | None, SCALES] = None,
-    rotations: Annotated[str | None, ROTATIONS] = None,
     joint_score: Annotated[
         float, typer.Option(min=0, max=1, help="Draw no joints of a lower score.")
     ] = 0.0,
@@ -126,7 +114,7 @@ def predict(
 
     Example: spcnet predict photos --recursive --detector yolox_s.onnx -o poses
     """
-    if sum(map(bool, (box, boxes, detector, finder))) > 1:
+    if sum(map(bool, (box, boxes, detector, options.finder))) > 1:
         raise typer.BadParameter("use one of --box, --boxes, --detector and --finder")
     if people == "all" and (box or boxes or detector):
         raise typer.BadParameter("--people all goes without --box, --boxes and --detector")
@@ -147,15 +135,11 @@ def predict(
         jobs, unreadable = _jobs_of_folder(source, recursive=recursive)
     if len(jobs) == 1 and source is None and not os.path.lexists(jobs[0].path):
         raise UserError(f"{jobs[0].path}: no such file")
-    origin = _people(given, boxes, detector, detector_kind, box_score, device)
+    origin = _people(given, boxes, detector, detector_kind, box_score, options.device)
 
-    from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.skeletons import Style
 
-    estimator = PoseEstimator(
-        model, device=device, precision=precision, flip=flip, scales=scales, rotations=rotations,
-        finder=finder,
-    )  # fmt: skip
+    estimator = options.open()
     origin = origin or _found_by(estimator, people)
     if results is not None and source is None and not force:
         there = [job for job in jobs if os.path.exists(job.path)]  # the others fail later

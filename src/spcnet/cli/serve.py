@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from spcnet.cli.console import say
-from spcnet.cli.options import MODEL, PRECISION, RUNNER
+from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.errors import needs_extra
 from spcnet.media.limits import MAX_PIXELS
-from spcnet.runtime.precision import Precision
 from spcnet.serve.limits import Limits
 
 DEFAULTS = Limits()
 
 
+@with_estimator
 def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
@@ -23,9 +23,7 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8000,
-    model: Annotated[str, MODEL] = "default",
-    device: Annotated[str, RUNNER] = "auto",
-    precision: Annotated[Precision, PRECISION] = "fp32",
+    options: EstimatorOptions = BY_DEFAULT,
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
     ] = DEFAULTS.picture_bytes / 1e6,
@@ -57,13 +55,11 @@ def serve(
         from spcnet.serve.app import create_app
         from spcnet.serve.server import listen, run, url
 
-    from spcnet.inference.estimator import PoseEstimator
-
     # A container's stop is as good as Ctrl-C. While it serves, the server handles both itself,
     # and raises them again when it has ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     opened = listen(host, port)
-    estimator = PoseEstimator(model, device=device, precision=precision, batch_size=batch)
+    estimator = options.open(batch_size=batch)
     say(f"model {estimator.describe()}")
     limits = Limits(
         picture_bytes=round(max_megabytes * 1e6),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import say, stop_wish
-from spcnet.cli.options import DEVICE
+from spcnet.cli.estimator_options import DEVICE
 from spcnet.cli.training_runs import (
     MAX_MINUTES,
     OVERRIDES,

@@ -18,21 +18,16 @@ from spcnet.cli.console import (
     stop_wish,
     writing,
 )
+from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import (
-    FINDER,
-    FLIP,
     FORCE,
-    MODEL,
     PEOPLE,
-    PRECISION,
-    RUNNER,
     SKELETON,
     SMOOTH,
     parse_box,
 )
 from spcnet.errors import UserError
-from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -52,19 +47,16 @@ BOX = typer.Option(
 )
 
 
+@with_estimator
 def video(
     source: Annotated[Path, typer.Argument(help="A video file.", show_default=False)],
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
-    finder: Annotated[Path | None, FINDER] = None,
     people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
-    model: Annotated[str, MODEL] = "default",
+    options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
-    device: Annotated[str, RUNNER] = "auto",
-    precision: Annotated[Precision, PRECISION] = "fp32",
-    flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Follow persons through a video.
@@ -79,18 +71,15 @@ def video(
 
     output, json_path = _targets(source, output, json_path)
     boxes = [parse_box(text) for text in box or []] or None
-    if boxes and (finder or people == "all"):
+    if boxes and (options.finder or people == "all"):
         raise typer.BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [path for path in (output, json_path) if path not in (None, STDOUT)]
         prepare_output(written, force=force)
 
-        from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.video import follow
 
-        estimator = PoseEstimator(
-            model, device=device, precision=precision, flip=flip, finder=finder
-        )
+        estimator = options.open()
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         tally = Tally()

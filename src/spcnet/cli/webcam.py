@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
+from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import (
-    FINDER,
-    FLIP,
     FORCE,
-    MODEL,
     PEOPLE,
-    PRECISION,
-    RUNNER,
     SKELETON,
     SMOOTH,
 )
 from spcnet.errors import UserError
-from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -37,19 +32,16 @@ OUTPUT = typer.Option("--output", "-o", help="Record as well: .mp4, .m4v, .mov, 
 PORT = typer.Option(min=0, max=65535, help="Of the page; 0 takes a free one.")
 
 
+@with_estimator
 def webcam(
     camera: Annotated[int, CAMERA] = 0,
     source: Annotated[Path | None, SOURCE] = None,
     output: Annotated[Path | None, OUTPUT] = None,
     port: Annotated[int, PORT] = 8700,
-    finder: Annotated[Path | None, FINDER] = None,
     people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
-    model: Annotated[str, MODEL] = "default",
+    options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
-    device: Annotated[str, RUNNER] = "auto",
-    precision: Annotated[Precision, PRECISION] = "fp32",
-    flip: Annotated[bool, FLIP] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Show what a camera sees, with the skeleton over it.
@@ -70,14 +62,11 @@ def webcam(
         prepare_output([output], force=force)
     with ExitStack() as stack:
         from spcnet.cli.live_page import LivePage
-        from spcnet.inference.estimator import PoseEstimator
         from spcnet.inference.video import follow
 
         page = stack.enter_context(LivePage(port))
         stop = stack.enter_context(stop_wish("stopping"))
-        estimator = PoseEstimator(
-            model, device=device, precision=precision, flip=flip, finder=finder
-        )
+        estimator = options.open()
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)

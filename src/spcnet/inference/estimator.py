@@ -24,7 +24,7 @@ from spcnet.inference.reading import Given, PictureReader, boxes_of, groups, pai
 from spcnet.media.images import ImageLike, Picture
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime.backends import OnnxKeypoints, open_backend
-from spcnet.runtime.precision import Precision
+from spcnet.runtime.precision import Precision, Runtime
 from spcnet.skeletons import Skeleton
 
 
@@ -36,8 +36,8 @@ class PoseEstimator:
             of `spcnet export`, which onnxruntime or OpenVINO runs on the CPU. One of keypoints
             (that is, exported without ``--heatmaps``) has its refinement in it, and does neither
             `heatmaps` nor what averages them: flip, scales and rotations.
-        device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...;
-            or ``"openvino"``, which runs an ``.onnx`` by OpenVINO.
+        device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
+        runtime: ``"torch"``, or for an ``.onnx`` ``"onnxruntime"`` or ``"openvino"``.
         flip: average the heatmaps with those of the mirror image: better, twice the time.
         scales: average over crops of several sizes as well, fused at image resolution without
             refinement: factors of the crop's side, or ``"pyranet"`` (0.8 to 1.3) or ``"chu"``
@@ -47,12 +47,11 @@ class PoseEstimator:
         refinement: how peaks are refined below one heatmap cell; by default the checkpoint's.
             Values of ``"mass"`` and of the others differ, so that where only one of this and the
             checkpoint's is ``"mass"`` (with scales too) scores are plain peaks, not calibrated.
-        batch_size: most crops that go through the network at once.
+        batch_size: most crops in the network at once.
         finder: looks for persons where no boxes are given: a `PersonDetector`, or the file of a
             `spcnet.inference.finder.Finder`, by default the bundled one.
         precision: ``"fp32"``; ``"bf16"``, on devices that multiply it in hardware nearly twice as
-            fast; or ``"auto"``: bf16 where there is such hardware and the keypoints of rendered
-            figures stay where they are. (int8 is for exported files.)
+            fast; or ``"auto"``: bf16 where that is so and the keypoints of rendered figures stay.
 
     Raises:
         UserError: the model or the device is not there, an argument is not one of those above,
@@ -64,6 +63,7 @@ class PoseEstimator:
         model: str = "default",
         *,
         device: str = "auto",
+        runtime: Runtime = "auto",
         flip: bool = False,
         scales: str | Sequence[float] | None = None,
         rotations: str | Sequence[float] | None = None,
@@ -82,7 +82,7 @@ class PoseEstimator:
                 f"refinement {refinement!r} does not go with scales: the fused heatmaps' arg max "
                 "is taken at image resolution"
             )
-        self.backend = open_backend(self.path, device, precision)
+        self.backend = open_backend(self.path, device, precision, runtime)
         self.device, self.card = self.backend.device, self.backend.card
         self.skeleton = self.card.skeleton
         self.batch_size = batch_size

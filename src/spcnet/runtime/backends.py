@@ -5,7 +5,7 @@ case of `OnnxKeypoints` straight into keypoints.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from spcnet.runtime.forward import check_figures, choose_precision, make_forward
 from spcnet.runtime.fused import FusedNetwork, can_fuse
 from spcnet.runtime.onnx_runtimes import OPENVINO, OnnxRuntime, OpenVino, Runtime
 from spcnet.runtime.precision import Precision
+from spcnet.runtime.precision import Runtime as RuntimeName
 
 # The input and the outputs of ONNX files.
 CROPS, KEYPOINTS, SCORES, HEATMAPS = "crops", "keypoints", "scores", "heatmaps"
@@ -220,31 +221,47 @@ class OnnxKeypoints(OnnxModel):
         )
 
 
-def open_backend(path: Path, device: str, precision: Precision = "fp32") -> Backend:
-    """What runs a weights file, chosen by its suffix, and for an ``.onnx`` by the device.
+def open_backend(
+    path: Path, device: str, precision: Precision = "fp32", runtime: RuntimeName = "auto"
+) -> Backend:
+    """What runs a weights file.
+
+    Args:
+        path: a ``.safetensors`` or ``.onnx``.
+        device: where; ``"openvino"`` is another way to name that runtime.
+        precision: of the network.
+        runtime: what runs it; by itself torch a ``.safetensors``, and onnxruntime an ``.onnx``.
 
     Raises:
         UserError: the device is not there or does not run such files or in this precision, what
             runs them is not installed, or the file is broken or none of this package.
     """
+    if runtime not in (known := get_args(RuntimeName)):
+        raise UserError(f"runtime must be one of {', '.join(known)}, got {runtime!r}")
+    if device == OPENVINO:
+        device, runtime = "auto", OPENVINO
     if path.suffix != ".onnx":
-        if device == OPENVINO:
+        if runtime not in ("auto", "torch"):
             raise UserError(
-                f"device {device!r}: {path} runs on torch's devices; OpenVINO runs the .onnx that "
+                f"runtime {runtime!r}: torch runs {path}; others run the .onnx that "
                 "`spcnet export` makes of it"
             )
         return TorchBackend(path, device, precision)
-    if device == OPENVINO:
+    if runtime == "torch":
+        raise UserError(
+            f"runtime 'torch': torch does not run .onnx files; use the .safetensors that {path} "
+            "was exported from"
+        )
+    if device not in ("auto", "cpu"):
+        raise UserError(
+            f"device {device!r}: an .onnx file runs on the cpu; a .safetensors runs elsewhere too"
+        )
+    if runtime == OPENVINO:
         return _on_openvino(path, precision)
     if precision not in ("fp32", "auto"):
         raise UserError(
             f"precision {precision!r}: {path} has its own; a .safetensors has others, and "
-            f"device {OPENVINO!r} runs .onnx files in bf16 too"
-        )
-    if device not in ("auto", "cpu"):
-        raise UserError(
-            f"device {device!r}: an .onnx file runs on the cpu, or on {OPENVINO!r}; a .safetensors "
-            "runs elsewhere too"
+            f"runtime {OPENVINO!r} runs .onnx files in bf16 too"
         )
     return _open_onnx(path, OnnxRuntime(path))
 

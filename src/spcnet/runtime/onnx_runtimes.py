@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 
@@ -11,7 +11,7 @@ from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 from spcnet.runtime.onnx_sessions import open_session
 
-OPENVINO = "openvino"  # a device's name, for want of a better place
+OPENVINO: Final = "openvino"
 OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -75,7 +75,7 @@ class OpenVino:
     name = "OpenVINO"
 
     def __init__(self, path: Path, precision: str) -> None:
-        with needs_extra("openvino", f"{path}: running it on {OPENVINO!r}"):
+        with needs_extra("openvino", f"{path}: running it by OpenVINO"):
             import openvino
         if not path.is_file():
             raise UserError(f"{path}: no such file")
