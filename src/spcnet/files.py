@@ -7,7 +7,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from spcnet.errors import UserError
 
@@ -18,6 +20,9 @@ STALE_SECONDS = 24 * 3600
 def whole_file(target: Path) -> Iterator[Path]:
     """A file to write to, which takes the target's place when the block ends without an error.
 
+    What Pillow and Matplotlib write is made in memory first (`picture_bytes`): of a full disk they
+    notice nothing where the last piece of a file is cut short.
+
     Raises:
         OSError: it cannot be written.
     """
@@ -25,9 +30,25 @@ def whole_file(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial-{platform.node()}-{os.getpid()}")
     try:
         yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())  # a disk may say only now that it is full
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def picture_bytes(image: Any, form: str, **how: Any) -> bytes:
+    """A Pillow image or a Matplotlib figure as the content of a file.
+
+    Args:
+        image: has `save` or `savefig`.
+        form: such as ``"png"``.
+        how: options of these.
+    """
+    content = BytesIO()
+    write = image.savefig if hasattr(image, "savefig") else image.save
+    write(content, format=form, **how)
+    return content.getvalue()
 
 
 @contextmanager

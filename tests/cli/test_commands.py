@@ -420,3 +420,23 @@ def test_many_sources_teach_one_network_of_nineteen_joints(tmp_path: Path) -> No
                     "--set", "data.skeleton=body20", **cache)  # fmt: skip
     assert broken.returncode == 1
     assert "unknown skeleton 'body20'" in broken.stderr
+
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from spcnet.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+main()
+"""
+
+
+def test_a_disk_that_is_full_leaves_no_picture_that_is_cut_short(tmp_path: Path) -> None:
+    """The limit of a file's size ends a write in its middle, as a full disk does."""
+    command = ["predict", str(EXAMPLES / "standing.jpg"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "standing.pose.jpg: cannot be written: File too large" in done.stderr
+    assert not [path.name for path in (tmp_path / "out").glob("**/*") if "pose.jpg" in path.name]

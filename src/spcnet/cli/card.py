@@ -10,6 +10,7 @@ from spcnet.cli.console import prepare_output, progress, replacing, say
 from spcnet.cli.estimator_options import DEVICE, MODEL
 from spcnet.cli.options import DATASET, FORCE, ROOT
 from spcnet.errors import UserError
+from spcnet.files import picture_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -214,6 +215,6 @@ def _save(drawn: "Figure | Array", path: Path) -> None:
 
     with replacing(path) as partial:
         if isinstance(drawn, Figure):
-            drawn.savefig(partial, format="png")
+            partial.write_bytes(picture_bytes(drawn, "png"))
         else:
-            Image.fromarray(drawn).save(partial, format="PNG", optimize=True)
+            partial.write_bytes(picture_bytes(Image.fromarray(drawn), "png", optimize=True))

@@ -12,6 +12,7 @@ from spcnet.cli.completion import crop_rules, dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.cli.options import FORCE
 from spcnet.errors import UserError
+from spcnet.files import picture_bytes
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import Annotation, Dataset
@@ -213,7 +214,7 @@ def browse(
     columns = round((1.5 * len(tiles)) ** 0.5)  # wider than high, as screens are
     drawn = contact_sheet(tiles, captions, columns=columns, title=f"{title}: {note}")
     with replacing(sheet) as partial:
-        Image.fromarray(drawn).save(partial, format="PNG")
+        partial.write_bytes(picture_bytes(Image.fromarray(drawn), "png"))
     with replacing(page) as partial:
         partial.write_text(contact_page(entries, title=title, note=note), encoding="utf-8")
     say(note)
@@ -293,7 +294,7 @@ def synth(
         for number in range(first, first + count):
             figure = render_figure(number, size=size)
             name = f"figure{number:06d}.png"
-            Image.fromarray(figure.image).save(output / name)
+            (output / name).write_bytes(picture_bytes(Image.fromarray(figure.image), "png"))
             images.append({"id": number, "file_name": name, "width": size, "height": size})
             low, high = figure.points.min(axis=0), figure.points.max(axis=0)
             annotations.append(

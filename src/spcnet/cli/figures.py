@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spcnet.cli.console import prepare_output, replacing
 from spcnet.errors import UserError
+from spcnet.files import picture_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ def save_figure(figure: "Figure", output: Path, *, say: Callable[[str], None] = 
         UserError: it cannot be written.
     """
     with replacing(output) as partial:
-        figure.savefig(partial, format=output.suffix[1:].lower())
+        partial.write_bytes(picture_bytes(figure, output.suffix[1:].lower()))
     say(str(output))
 
 

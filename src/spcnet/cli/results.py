@@ -12,6 +12,7 @@ import typer
 
 from spcnet.cli.console import replacing
 from spcnet.errors import UserError
+from spcnet.files import picture_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,7 +195,7 @@ def _save_overlay(path: Path, picture: "Array", poses: "list[Pose]", style: "Sty
 
     for pose in poses:
         picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton, style=style)
-    Image.fromarray(picture).save(path, format="JPEG", quality=92)
+    path.write_bytes(picture_bytes(Image.fromarray(picture), "jpeg", quality=92))
 
 
 def _save_person(
@@ -217,7 +218,4 @@ def _save_person(
         sizes = level_sizes(estimator.network, input_size=estimator.codec.input_size)
         image = draw_levels([level_view(estimator, picture, pose)], sizes)
     with replacing(target) as partial:
-        if isinstance(image, Image.Image):
-            image.save(partial, format="PNG")
-        else:
-            image.savefig(partial, format="png")
+        partial.write_bytes(picture_bytes(image, "png"))
