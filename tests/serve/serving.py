@@ -91,7 +91,8 @@ class Stub:
 @contextmanager
 def app_of(stub: Stub, **limits: Any) -> Iterator[FastAPI]:
     """A service with some limits; its threads end with the block."""
-    app = create_app(stub, Limits(**limits))  # type: ignore[arg-type]
+    names = limits.pop("names", None)
+    app = create_app(stub, Limits(**limits), names=names)  # type: ignore[arg-type]
     try:
         yield app
     finally:

@@ -389,3 +389,32 @@ def test_a_skeleton_that_the_model_lacks_is_refused_by_name(serve: Serve) -> Non
     refused(post(serve(), picture(), skeleton="x" * 500), 422, "no_such_skeleton", "xxx")
     long = serve().post("/v1/poses", json=as_json(picture(), skeleton="x" * 500))
     refused(long, 422, "bad_request", "skeleton")
+
+
+def test_a_service_for_this_machine_answers_to_its_names_and_its_pages_alone(serve: Serve) -> None:
+    client = serve(names=("localhost", "127.0.0.1", "poses.example"))
+
+    def asked(host: str, origin: str | None = None) -> int:
+        headers = {"host": host} | ({} if origin is None else {"origin": origin})
+        status: int = client.get("/v1/service", headers=headers).status_code
+        return status
+
+    for host in ("localhost", "LOCALHOST:8000", "127.0.0.1:8000", "poses.example"):
+        assert asked(host) == 200
+        assert asked(host, f"https://{host}") == 200
+        assert asked(host, "https://elsewhere.example") == 403
+        assert asked(host, "null") == 403
+    for host in ("elsewhere.example", "127.0.0.1.elsewhere.example", "[", ""):
+        assert asked(host) == 403
+    response = client.post("/v1/poses", content=b"x", headers={"host": "evil"})
+    refused(response, 403, "forbidden", "asked as 'evil' by a page of 'http://evil'")
+
+
+def test_head_is_get_without_a_body(serve: Serve) -> None:
+    client = serve()
+    for path in ("/", "/v1/service", "/healthz", "/metrics", "/docs", "/page.js", "/openapi.json"):
+        got, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert head.headers["content-type"] == got.headers["content-type"]
+    assert client.head("/nothing").status_code == 404
+    assert client.head("/v1/poses").status_code == 405

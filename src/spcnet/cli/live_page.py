@@ -6,10 +6,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from spcnet.errors import UserError
 from spcnet.media.camera import PATIENCE, Latest
+from spcnet.serve.hosts import LOOPBACK, host_name
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -93,21 +93,13 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-def _host_name(host: str) -> str | None:
-    """The name in a Host header, in lower case and without its port."""
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
-
-
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
         """Answer a browser on this machine, and nobody who came by another name."""
         # A page from elsewhere could give its own name this address and read the camera.
-        if _host_name(self.headers.get("Host", "")) not in (HOST, "localhost"):
+        if host_name(self.headers.get("Host", "")) not in LOOPBACK:
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path == "/":
             self._head("text/html; charset=utf-8")

@@ -10,6 +10,7 @@ from spcnet.cli.console import say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.errors import needs_extra
 from spcnet.media.limits import MAX_PIXELS
+from spcnet.serve.hosts import LOOPBACK, is_loopback
 from spcnet.serve.limits import Limits
 
 DEFAULTS = Limits()
@@ -23,6 +24,13 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8000,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="On this machine alone: a further name that it may be asked by, such as a "
+            "proxy's; may be repeated."
+        ),
+    ] = None,
     options: EstimatorOptions = BY_DEFAULT,
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
@@ -69,7 +77,10 @@ def serve(
         timeout=timeout,
         batch=batch,
     )
-    app = create_app(estimator, limits)
+    local = is_loopback(host)
+    app = create_app(estimator, limits, names=(*LOOPBACK, *(name or [])) if local else None)
+    if not local:
+        say(f"{host} is open to other machines, and there are no accounts")
     address = url(opened)
     with suppress(KeyboardInterrupt):
         run(

@@ -2,22 +2,24 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spcnet import __version__
 from spcnet.serve.errors import ErrorResponse, RequestError
+from spcnet.serve.hosts import host_name
 from spcnet.serve.limits import Limits
 from spcnet.serve.schema import Answer, Error, Question, Service
 from spcnet.serve.service import PoseService
@@ -92,12 +94,19 @@ QUESTION: dict[str, Any] = {
 }
 
 
-def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> FastAPI:
+def create_app(
+    estimator: "PoseEstimator",
+    limits: Limits | None = None,
+    *,
+    names: Collection[str] | None = None,
+) -> FastAPI:
     """The service of one estimator as an ASGI application.
 
     Args:
         estimator: finds the poses; its `batch_size` should be that of the limits.
         limits: what requests may take.
+        names: by which alone it may be asked, such as `spcnet.serve.hosts.LOOPBACK`; then a page
+            from elsewhere may not ask it either. None is any.
     """
     service = PoseService(estimator, limits or Limits())
 
@@ -118,6 +127,8 @@ def create_app(estimator: "PoseEstimator", limits: Limits | None = None) -> Fast
     )
     app.state.service = service
     app.add_middleware(_WithHeaders)
+    if names is not None:
+        app.add_middleware(_ByName, names=names)
     app.add_exception_handler(HTTPException, _answer_http_error)
 
     @app.post(
@@ -206,8 +217,30 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
     return ErrorResponse(RequestError(error.status_code, code, str(error.detail), headers))
 
 
+class _ByName:
+    """Answers requests by the service's own names, from its own pages.
+
+    A page from elsewhere could give its name this address, or send a form here.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
+        self.app, self.names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host = headers.get("host", "")
+            origin = headers.get("origin", f"http://{host}")
+            if host_name(host) not in self.names or urlsplit(origin).netloc != host:
+                text = f"asked as {host[:80]!r} by a page of {origin[:80]!r}; it answers to "
+                refusal = RequestError(403, "forbidden", text + ", ".join(self.names))
+                await ErrorResponse(refusal, unread=True)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
 class _WithHeaders:
-    """Adds the headers that keep a page to itself to every answer."""
+    """Adds the headers that keep a page to itself to every answer; HEAD is GET without a body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -217,9 +250,15 @@ class _WithHeaders:
             await self.app(scope, receive, send)
             return
 
+        bare = scope["method"] == "HEAD"
+        if bare:
+            scope = {**scope, "method": "GET"}
+
         async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
+            elif bare:
+                message = {**message, "body": b""}
             await send(message)
 
         await self.app(scope, receive, send_more)
