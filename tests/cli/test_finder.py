@@ -61,6 +61,21 @@ def test_a_finder_is_scored_and_its_threshold_fitted(folder: Path, tmp_path: Pat
     assert found["curve"]["alarms"][0] == 1
 
 
+def test_poses_and_the_finder_together_say_who_is_there(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    sources = ["--source", f"+coco:{folder}:val", "--source", f"nobody:{folder}:val"]
+    command = ["finder", folder / "finder.safetensors", *sources, "--poses", tiny_checkpoint]
+    done = spcnet(*command, "--alarms", 0, "-o", tmp_path / "fitted.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert "0 of 2 pictures without anybody get a box" in done.stdout
+    _, card = load_finder(tmp_path / "fitted.safetensors")
+    assert (card.threshold, card.presence) == (0.4, None) and 0 < card.present < 1
+    alone = json.loads(spcnet(*command[:-2], "--json").stdout)
+    both = json.loads(spcnet(*command, "--json").stdout)
+    assert np.mean(both["curve"]["alarms"]) < np.mean(alone["curve"]["alarms"])
+
+
 def test_a_threshold_needs_pictures_with_and_without_people(folder: Path, tmp_path: Path) -> None:
     fails("finder", folder / "finder.safetensors", "--source", f"+coco:{folder}:val",
           "-o", tmp_path / "fitted.safetensors", told="a threshold needs both")  # fmt: skip

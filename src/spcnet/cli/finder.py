@@ -38,6 +38,13 @@ def finder(
         Path | None, typer.Option(help="Draw false alarms over missed persons, a .png or .pdf.")
     ] = None,
     alarms: Annotated[float, ALARMS] = 0.01,
+    poses: Annotated[
+        str | None,
+        typer.Option(
+            help="Score by the product with this model's mean joint score, by which predict says "
+            "who is there; -o then sets that threshold."
+        ),
+    ] = None,
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     force: Annotated[bool, FORCE] = False,
@@ -67,15 +74,20 @@ def finder(
         for part, whole in named
     ]
     found_by = Finder(model, device=device)
+    estimator = None
+    if poses is not None:
+        from spcnet.inference.estimator import PoseEstimator
+
+        estimator = PoseEstimator(poses, device=device)
     say(f"finder {found_by.describe()}; {', '.join(part.title for part, _ in named)}")
     with progress("pictures", None) as report:
-        found = find_in(found_by, opened, report=report)
-    threshold = found_by.threshold
+        found = find_in(found_by, opened, poses=estimator, report=report)
+    threshold = found_by.threshold if poses is None else found_by.present
     if output is not None:
         network, card = load_finder(model)
-        card = fit_presence(card, found, alarms=alarms)
+        card = fit_presence(card, found, alarms=alarms, with_poses=poses is not None)
         save_checkpoint(output, network.state_dict(), card)
-        threshold = card.threshold
+        threshold = card.threshold if poses is None else card.present
         say(f"finder with threshold {threshold:.3f} -> {output}")
     recall = recall_by_height(found, threshold)
     curve = tradeoff(found)

@@ -10,7 +10,9 @@ from spcnet.calibration import Calibration, fit_calibration
 from spcnet.checkpoints import FinderCard
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.errors import UserError
+from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.finder import LEAST, Finder
+from spcnet.inference.people import SIGHTED
 from spcnet.media.images import read_image
 from spcnet.metrics.boxes import FoundPersons, threshold_at
 
@@ -19,6 +21,7 @@ def find_in(
     finder: Finder,
     sources: Sequence[tuple[AnnotatedPictures, bool]],
     *,
+    poses: PoseEstimator | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[FoundPersons]:
     """What a finder sees in every picture of some data sets, down to the least score.
@@ -26,6 +29,8 @@ def find_in(
     Args:
         finder: sees.
         sources: data sets, each with whether every person in its pictures has a box.
+        poses: multiplies each score by the mean of the joints' scores, which decides who is there
+            in `PoseEstimator.predict`.
         report: called with the number of pictures done.
 
     Raises:
@@ -35,7 +40,13 @@ def find_in(
     for labels, complete in sources:
         for path, persons, crowds in labels.by_picture():
             picture = read_image(path)
-            ((boxes, scores),) = finder.detect_many([picture], least=LEAST)
+            least = LEAST if poses is None else SIGHTED
+            ((boxes, scores),) = finder.detect_many([picture], least=least)
+            if poses is not None and len(boxes):
+                seen = poses.predict(picture, boxes)
+                scores = scores * np.array([pose.scores.mean() for pose in seen])
+                order = np.argsort(-scores, kind="stable")
+                boxes, scores = boxes[order], scores[order]
             found.append(
                 FoundPersons(
                     boxes=boxes,
@@ -50,13 +61,16 @@ def find_in(
     return found
 
 
-def fit_presence(card: FinderCard, found: Sequence[FoundPersons], *, alarms: float) -> FinderCard:
+def fit_presence(
+    card: FinderCard, found: Sequence[FoundPersons], *, alarms: float, with_poses: bool = False
+) -> FinderCard:
     """A finder's card with the threshold and the curve that pictures give.
 
     Args:
         card: of the finder.
         found: pictures that it did not learn from, some of them without anybody.
         alarms: share of the pictures without anybody that may get a box.
+        with_poses: the scores are those times the joints': `present` is fitted, and no other.
 
     Raises:
         UserError: nobody is in any of them, or somebody in all.
@@ -68,11 +82,13 @@ def fit_presence(card: FinderCard, found: Sequence[FoundPersons], *, alarms: flo
             f"{len(peopled)} pictures with a person and {len(empty)} without anybody: a threshold "
             "needs both; name a source nobody:PATH:SPLIT too"
         )
+    # The next of four decimals: what has the very score of an alarm is none.
+    threshold = min(1.0, math.floor(threshold_at(found, alarms) * 1e4 + 1) / 1e4)
+    if with_poses:
+        return replace(card, present=threshold)
     best = np.array([picture.best for picture in (*peopled, *empty)])
     somebody = np.arange(len(best)) < len(peopled)
     curve: Calibration = fit_calibration(
         best, somebody, fitted_on=f"{len(peopled)} pictures with a person, {len(empty)} without"
     )
-    # The next of four decimals: what has the very score of an alarm is none.
-    threshold = min(1.0, math.floor(threshold_at(found, alarms) * 1e4 + 1) / 1e4)
     return replace(card, threshold=threshold, presence=curve)
