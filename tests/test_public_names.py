@@ -11,8 +11,8 @@ from spcnet import Pose, PoseEstimator, Skeleton, create_model, list_models
 # What may be given by position, in order; what only by name; what has a default.
 SIGNATURES = {
     PoseEstimator: (
-        "model='default', *, device='auto', flip=False, scales=None, rotations=None, "
-        "refinement=None, batch_size=16, precision='fp32', finder=None"
+        "model='default', *, device='auto', runtime='auto', flip=False, scales=None, "
+        "rotations=None, refinement=None, batch_size=16, precision='fp32', finder=None"
     ),
     PoseEstimator.predict: "self, image, boxes=None, *, people='one', skeleton=None, maps=False",
     PoseEstimator.predict_many: (

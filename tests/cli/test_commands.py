@@ -204,7 +204,7 @@ def test_packing_and_drawing_figures(tmp_path: Path) -> None:
     fails("data", "pack", "synthetic", "--split", "1-3", "-o", store, told="already exists")
     fails("data", "pack", "lspet", "-o", tmp_path / "new", told="--root")
     fails("data", "pack", "lspet", "--root", tmp_path, "-o", tmp_path / "new", told="joints.mat")
-    fails("data", "pack", "mnist", "-o", tmp_path / "new", told="lspet, flic, coco and synthetic")
+    fails("data", "pack", "mnist", "-o", tmp_path / "new", told="lspet, flic, coco, synthetic")
     figures = tmp_path / "figures"
     assert spcnet("data", "synth", "-o", figures, "--count", 2).returncode == 0
     document = json.loads((figures / "annotations.json").read_text())

@@ -69,6 +69,7 @@ def card(
     from spcnet.data.datasets import default_protocol, default_split, open_dataset
     from spcnet.evaluation.calibrate import joint_outcomes, presence
     from spcnet.evaluation.overlap import learned_from
+    from spcnet.evaluation.sources import evaluate_sources, parse_source
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.curves import draw_reliability
 
@@ -79,6 +80,9 @@ def card(
     kinds = ["reliability", *(["epochs"] if runs else []), *(["failures"] if pictures else [])]
     images = {kind: folder / f"{name}-{kind}.png" for kind in kinds}
     prepare_output([output, *images.values()], force=force)
+    # What may be wrong with the arguments is found before minutes of measuring.
+    curves = {"epochs": draw_runs(runs)} if runs else {}
+    chosen = [parse_source(text) for text in source or []]
 
     split = split or default_split(dataset, root)
     opened = open_dataset(dataset, root, split)
@@ -95,15 +99,10 @@ def card(
     tests: list[Tested] = []
     for estimator in (plain, mirrored, turned):
         tests.append(_test(estimator, dataset, root, split, protocol))
-    from spcnet.evaluation.sources import evaluate_sources, parse_source
-
     sources = {
-        str(estimator.testing): [
-            scored.group
-            for scored in evaluate_sources(estimator, [parse_source(text) for text in source])
-        ]
+        str(estimator.testing): [scored.group for scored in evaluate_sources(estimator, chosen)]
         for estimator in (plain, mirrored)
-        if source
+        if chosen
     }
     scores, right = joint_outcomes(tests[0].found, plain.skeleton.joints)
     bins = reliability(scores, right)
@@ -111,9 +110,10 @@ def card(
         there = presence(plain, opened, report=report)
 
     title = f"{name}, {protocol}, {opened.name} {opened.split}"
-    drawn: dict[str, Figure | Array] = {"reliability": draw_reliability(bins, title=title)}
-    if runs:
-        drawn["epochs"] = draw_runs(runs)
+    drawn: dict[str, Figure | Array] = {
+        "reliability": draw_reliability(bins, title=title),
+        **curves,
+    }
     if pictures:
         drawn["failures"] = _failures(plain, pictures)
     for kind, path in images.items():

@@ -13,7 +13,7 @@ from spcnet import __version__
 
 PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pyyaml",
-    "pydantic", "typer", "rich", "matplotlib",
+    "pydantic", "typer", "rich", "matplotlib", "filelock",
 )  # fmt: skip
 EXTRAS = {
     "train": ("tensorboard",),
@@ -21,7 +21,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),
     "video": ("av",),
-    "serve": ("fastapi", "uvicorn", "python-multipart"),
+    "serve": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
 }
 
 

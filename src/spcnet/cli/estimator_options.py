@@ -124,9 +124,9 @@ def with_estimator(command: Callable[..., None]) -> Callable[..., None]:
         ]
 
     @wraps(command)
-    def called(**values: Any) -> None:
+    def called(*first: Any, **values: Any) -> None:
         asked = {name: values.pop(name) for name in named if name in values}
-        command(**values, options=EstimatorOptions(**asked))
+        command(*first, **values, options=EstimatorOptions(**asked))
 
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -148,9 +148,11 @@ def _held_out(recipe: Path, scores: Sequence[dict[str, Any]]) -> str:
     try:
         data = yaml.safe_load(recipe.read_text())["data"]
         dataset, part = data["dataset"], str(data["holdout"])
+        others = [more for more in data.get("more") or [] if more.get("holdout")]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return persons
-    return f"{dataset} {Path(part).name if dataset == 'store' else part} ({persons})"
+    also = f" and parts of {len(others)} others" if others else ""
+    return f"{dataset} {Path(part).name if dataset == 'store' else part}{also} ({persons})"
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
