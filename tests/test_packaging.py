@@ -103,5 +103,5 @@ def test_unpacked_elsewhere_it_predicts(unpacked: Path, tmp_path: Path) -> None:
     python("-m", "spcnet", "predict", str(picture), "-o", "out")
     document = json.loads((tmp_path / "out" / "standing.pose.json").read_text())
     (pose,) = document["annotations"]
-    assert pose["num_keypoints"] == 14 and pose["score"] > 0.5
+    assert pose["num_keypoints"] == 19 and pose["score"] > 0.5
     assert (tmp_path / "out" / "standing.pose.jpg").stat().st_size > 1000

@@ -262,11 +262,12 @@ def _show(axes: Axes, image: np.ndarray, **options: str) -> None:
 
 
 def _mosaic(heatmaps: np.ndarray) -> np.ndarray:
-    """Heatmaps (K, h, w), K at most 16, four by four with a line between; NaN where none is."""
+    """Heatmaps (K, h, w) in a square of them with a line between; NaN where none is."""
     height, width = heatmaps.shape[1:]
-    mosaic = np.full((4 * (height + 2) - 2, 4 * (width + 2) - 2), np.nan)
+    across = int(np.ceil(len(heatmaps) ** 0.5))
+    mosaic = np.full((across * (height + 2) - 2, across * (width + 2) - 2), np.nan)
     for number, heatmap in enumerate(heatmaps):
-        top, left = number // 4 * (height + 2), number % 4 * (width + 2)
+        top, left = number // across * (height + 2), number % across * (width + 2)
         mosaic[top : top + height, left : left + width] = heatmap.clip(0) ** 0.5
     return mosaic
 
