@@ -408,6 +408,7 @@ def test_a_service_for_this_machine_answers_to_its_names_and_its_pages_alone(ser
         assert asked(host) == 403
     response = client.post("/v1/poses", content=b"x", headers={"host": "evil"})
     refused(response, 403, "forbidden", "asked as 'evil' by a page of 'http://evil'")
+    assert response.headers["x-frame-options"] == "DENY"
 
 
 def test_head_is_get_without_a_body(serve: Serve) -> None:

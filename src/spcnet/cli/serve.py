@@ -78,7 +78,8 @@ def serve(
         batch=batch,
     )
     local = is_loopback(host)
-    app = create_app(estimator, limits, names=(*LOOPBACK, *(name or [])) if local else None)
+    names = dict.fromkeys(each.lower() for each in (*LOOPBACK, host, *(name or [])))
+    app = create_app(estimator, limits, names=names if local else None)
     if not local:
         say(f"{host} is open to other machines, and there are no accounts")
     address = url(opened)

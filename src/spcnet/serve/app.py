@@ -126,9 +126,9 @@ def create_app(
         license_info={"name": "MIT", "identifier": "MIT"},
     )
     app.state.service = service
-    app.add_middleware(_WithHeaders)
     if names is not None:
         app.add_middleware(_ByName, names=names)
+    app.add_middleware(_WithHeaders)  # the outermost: refusals have the headers too
     app.add_exception_handler(HTTPException, _answer_http_error)
 
     @app.post(
