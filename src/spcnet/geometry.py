@@ -4,7 +4,6 @@ Points are (x, y) on the last axis in 0-based pixel centres: the centre of the t
 (0, 0). An affine is a 2x3 float64 matrix that maps image points to crop points.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,23 +79,3 @@ def compose_affines(outer: ArrayLike, inner: ArrayLike) -> Array:
     linear = outer[..., :2] @ inner[..., :2]
     offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
     return np.concatenate([linear, offset], axis=-1)
-
-
-def flip_image(image: Array) -> Array:
-    """Mirror an (H, W, C) image left to right."""
-    return image[:, ::-1]
-
-
-def flip_points(points: ArrayLike, width: int, permutation: Sequence[int]) -> Array:
-    """Points of the mirrored image: x mirrored, left and right swapped.
-
-    Args:
-        points: (..., K, 2) pixels.
-        width: of the image in pixels.
-        permutation: the skeleton's `flip_permutation`.
-    """
-    points = np.asarray(points)
-    kept = points.dtype if np.issubdtype(points.dtype, np.floating) else np.float64
-    flipped: Array = points.astype(kept)[..., list(permutation), :]
-    flipped[..., 0] = width - 1 - flipped[..., 0]
-    return flipped

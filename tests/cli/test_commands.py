@@ -231,6 +231,11 @@ def test_a_wrong_recipe_is_told() -> None:
     fails("train", RECIPES / "lspet_cpu.yaml", told="needs its folder")
 
 
+def test_a_finder_that_nothing_is_asked_of_is_wrong_usage() -> None:
+    done = spcnet("evaluate", "--finder", "none.safetensors", "--root", "nowhere")
+    assert done.returncode == 2 and "--finder goes with --no-boxes" in done.stderr
+
+
 def test_the_bundled_model_keeps_its_promise(shared_data: Path) -> None:
     """Above 60 % over the 12 limb joints of the first 200 validation images, and the same twice."""
     command = ["evaluate", "--model", "default", "--dataset", "lspet",

@@ -92,6 +92,8 @@ def evaluate(
 
     Example: spcnet evaluate --source lspet:PATH/lspet:val --source coco:PATH/mpii:val
     """
+    if options.finder and not no_boxes:
+        raise typer.BadParameter("--finder goes with --no-boxes")
     if source:
         if root or split or ground_truth or predictions or submission or compare or by_torso:
             raise typer.BadParameter("--source goes without options of a single data set")

@@ -1,7 +1,7 @@
 """``spcnet score``: anyone's predictions by a named protocol."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,6 @@ from spcnet.cli.prediction_options import (
     THRESHOLD,
     read_both,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def score(
