@@ -136,14 +136,32 @@ def test_fewer_bits_in_a_file_of_sixteen_are_not_black(
 def test_frames_of_one_sequence_do_not_flicker(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.png" for n in range(3)]
     for path, brightest in zip(paths, (1023, 1024, 512), strict=True):
-        Image.fromarray(np.array([[1000, brightest]], dtype=np.uint16)).save(path)
+        pixels = np.full((20, 20), 1000, dtype=np.uint16)
+        pixels[-1, -1] = brightest
+        Image.fromarray(pixels).save(path)
     alone = [int(read_image(path)[0, 0, 0]) for path in paths]
     assert alone == [249, 62, 249]  # as the brightest pixel of each says
     greys = GreyRange()
     with greys_alike(greys):
         together = [int(read_image(path)[0, 0, 0]) for path in paths]
-    assert together == [249] * 3 and (greys.low, greys.high) == (0, 1023)
+    assert together == [249] * 3 and greys.ranges == {"u": (0, 1023)}
     assert int(read_image(paths[1])[0, 0, 0]) == 62  # apart again
+
+
+def test_a_range_of_greys_widens_after_the_dark_and_is_one_for_each_kind(tmp_path: Path) -> None:
+    greys = GreyRange()
+    frames = ([3, 200], [600, 4000], [600, 100])
+    depth = tmp_path / "depth.tif"
+    Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)).save(depth)
+    levels = []
+    with greys_alike(greys):
+        assert read_image(depth)[0, :, 0].tolist() == [0, 128, 255]
+        for n, frame in enumerate(frames):
+            path = tmp_path / f"{n}.png"
+            Image.fromarray(np.array([frame], dtype=np.uint16)).save(path)
+            levels.append(int(read_image(path)[0, 0, 0]))
+    assert levels == [3, 37, 37]  # of 8 bits, then of 12
+    assert greys.ranges == {"f": (0, 1), "u": (0, 4095)}
 
 
 def test_a_tiff_may_state_what_is_white(tmp_path: Path) -> None:

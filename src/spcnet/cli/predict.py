@@ -349,10 +349,8 @@ class _Run:
                 report(finished + outcome.ahead)
         if collection is not None:
             self._save(collection)
-        if self.in_folder and greys.high is not None:
-            say(
-                f"greys of more than 8 bits: {greys.low:g} is black and {greys.high:g} white in all"
-            )
+        for low, high in greys.ranges.values() if self.in_folder else ():
+            say(f"greys of more than 8 bits: {low:g} is black and {high:g} white in all")
         if self.in_folder:
             self._sum_up(finished - failures, len(done))
         return failures

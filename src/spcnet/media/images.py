@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
@@ -28,6 +28,7 @@ from spcnet.media.limits import MAX_PIXELS
 SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
 MOST = 65535
 MAX_SAMPLE_VALUE = 281  # TIFF's tag
+BEYOND = 0.01  # share of pixels brighter than white from which white is another
 
 # What strangers may send, and what files of one's own may be. Pillow reads more, some of it by
 # starting other programs, and goes by a file's content, not by its name.
@@ -48,34 +49,35 @@ JPEG_FACTORS = (1, 2, 4, 8)  # how many times smaller its decoder can make one
 class GreyRange:
     """What is white in greys whose files do not say: decided by the first of them, and kept.
 
+    A few brighter pixels are white too; where more are brighter than that the range widens, as
+    after a first picture that was taken in the dark.
+
     Attributes:
-        low: black; of whole numbers 0.
-        high: white, or None before a picture decided.
+        ranges: black and white by the kind of numbers, whole (``"u"``) or not (``"f"``).
     """
 
-    low: float = 0.0
-    high: float | None = None
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def decide(self, greys: Array) -> tuple[float, float]:
-        """Black and white, by these greys (H, W) if they are the first.
+        """Black and white of these greys (H, W).
 
         Cameras, X-ray and depth sensors store their 10, 12 or 14 bits in files of 16. The fewest
         that hold the brightest pixel are taken for all there are: otherwise the picture would be
         nearly black. Other numbers are stretched, but for those of 0..1, which need not be.
         """
-        if self.high is not None:
-            return self.low, self.high
-        finite = greys[np.isfinite(greys)] if greys.dtype.kind == "f" else greys
+        kind = "f" if greys.dtype.kind == "f" else "u"
+        finite = greys[np.isfinite(greys)] if kind == "f" else greys
+        if kind in self.ranges and np.mean(finite > self.ranges[kind][1]) <= BEYOND:
+            return self.ranges[kind]
         if not finite.size:
             return 0.0, 1.0
         low, high = float(finite.min()), float(finite.max())
-        if greys.dtype.kind in "iu" and low >= 0 and high <= MOST:
-            self.low, self.high = 0.0, next(2.0**n - 1 for n in SENSOR_BITS if high < 2**n)
+        if kind == "u" and low >= 0 and high <= MOST:
+            low, high = 0.0, next(2.0**n - 1 for n in SENSOR_BITS if high < 2**n)
         elif low >= 0 and high <= 1:
-            self.low, self.high = 0.0, 1.0
-        else:
-            self.low, self.high = low, high
-        return self.low, self.high
+            low, high = 0.0, 1.0
+        self.ranges[kind] = low, high
+        return low, high
 
 
 _RANGE: ContextVar[GreyRange | None] = ContextVar("greys", default=None)
