@@ -1,14 +1,9 @@
 """Training: recipes, runs, and the loop that they go through."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from spcnet.training.run import train_recipe as train_recipe
-
-__all__ = ["train_recipe"]
+from typing import Any
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """`train_recipe`, without importing the loop for those who want a recipe alone."""
     if name == "train_recipe":
         from spcnet.training.run import train_recipe

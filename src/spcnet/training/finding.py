@@ -15,7 +15,7 @@ from spcnet.geometry import Array
 from spcnet.metrics.boxes import FoundPersons, score_boxes
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
-from spcnet.training.task import LICENCE, Task
+from spcnet.training.task import Card, Task
 from spcnet.training.weights import begin_with_body
 
 MOST = 50  # persons of a picture that are scored
@@ -35,7 +35,7 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
     stride = PoseNetwork.stride
     raw = torch.stack([output.float() for output in outputs])  # (O, B, 5, H, W)
     size = (raw.shape[-2], raw.shape[-1])
-    heats, counted, wanted, weights = [], [], [], []
+    heats, counted, crowds, wanted, weights = [], [], [], [], []
     for boxes, passed, known in zip(batch.boxes, batch.passed, batch.known, strict=True):
         heat, asked = target_maps(boxes, size, stride=stride)
         there = asked >= 0
@@ -44,14 +44,16 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
         heats.append(heat)
         wanted.append(box)
         weights.append(heat * there)
-        counted.append(_asked(passed, known, size) | there)
+        crowds.append(_covered(passed, size))
+        complete = known[stride // 2 :: stride, stride // 2 :: stride]
+        counted.append((complete & ~crowds[-1]) | there)
     heat, weight = torch.stack(heats), torch.stack(weights)  # (B, H, W)
     target = torch.stack(wanted).permute(0, 3, 1, 2)  # (B, 4, H, W)
-    sure = torch.stack(counted)
+    sure, crowd = torch.stack(counted), torch.stack(crowds)
     logits = raw[:, :, 0]
     chance = logits.sigmoid()
     # In pictures that are not complete a firm sighting far from every box is left alone.
-    quiet = sure | ((chance.detach() < SURE) & ~_crowded(batch, size))
+    quiet = sure | ((chance.detach() < SURE) & ~crowd)
     peak = heat >= 1 - 1e-4
     right = -((1 - chance) ** 2) * F.logsigmoid(logits) * peak
     wrong = -((1 - heat) ** 4) * chance**2 * F.logsigmoid(-logits) * ~peak * quiet
@@ -61,17 +63,6 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
     overlap = intersection_over_union(found, target.expand_as(found))
     sides = (-(overlap.clamp_min(1e-3).log()) * weight).sum((-1, -2, -3))
     return middles + BOX_WEIGHT * sides / weight.sum().clamp_min(1.0)
-
-
-def _asked(passed: Tensor, known: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cells (H, W) of which everything is known: the picture is complete, and no crowd is there."""
-    stride = PoseNetwork.stride
-    cells = known[stride // 2 :: stride, stride // 2 :: stride].clone()
-    return cells & ~_covered(passed, size)
-
-
-def _crowded(batch: SceneBatch, size: tuple[int, int]) -> Tensor:
-    return torch.stack([_covered(passed, size) for passed in batch.passed])
 
 
 def _covered(regions: Tensor, size: tuple[int, int]) -> Tensor:
@@ -98,44 +89,29 @@ class FinderTask(Task):
     store: Scenes
     holdout: Scenes | None
     make_batch = staticmethod(make_scene_batch)
-
-    @property
-    def channels(self) -> int:
-        """The maps of `spcnet.boxmaps`."""
-        return CHANNELS
+    channels = CHANNELS
 
     def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
-        """See `Task`."""
         return begin_with_body(network, self.recipe)
 
     def order(self, epoch: int) -> Array:
-        """See `Task`."""
         return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)
 
     def losses(self, forward: nn.Module, batch: SceneBatch) -> Tensor:
-        """See `Task`."""
         return finder_losses(forward(self.images(batch)), batch)
 
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
-        """See `Task`."""
         assert self.holdout is not None
         found = predict_scenes(network, self.holdout, size=self.recipe.model.input_size)
         return score_boxes(found), {}
 
-    def card(self, training: dict[str, Any], scores: list[dict[str, Any]]) -> FinderCard:
-        """See `Task`."""
-        from spcnet import __version__
-
-        recipe = self.recipe
+    def card(self, training: dict[str, Any], scores: list[Any], **others: Any) -> Card:
         return FinderCard(
-            variant=recipe.model.variant,
-            arguments=dict(recipe.model.arguments),
-            input_size=recipe.model.input_size,
+            input_size=self.recipe.model.input_size,
             threshold=scores[-1]["score"]["threshold"] if scores else 0.3,
             training={**training, "pictures": len(self.store)},
             scores=scores,
-            version=__version__,
-            licence=LICENCE,
+            **others,
         )
 
 
@@ -151,21 +127,11 @@ def predict_scenes(
         rows = np.arange(begin, min(begin + batch_size, len(scenes)))
         batch = make_scene_batch(scenes, rows, size=size)
         maps = network(batch.images.contiguous(memory_format=torch.channels_last))
-        for of_picture, boxes, passed, row in zip(
-            maps, batch.boxes, batch.passed, rows, strict=True
-        ):
+        pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
+        for of_picture, boxes, passed, row in pictures:
             seen, scores = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
-            picture = scenes.picture(int(row))
-            height = size * scenes.sizes[row][0] / scenes.sizes[row].max()
-            found.append(
-                FoundPersons(
-                    boxes=seen.numpy(),
-                    scores=scores.numpy(),
-                    truth=boxes.numpy(),
-                    passed=passed.numpy(),
-                    complete=picture.complete,
-                    height=float(height),
-                )
-            )
+            arrays = [tensor.numpy() for tensor in (seen, scores, boxes, passed)]
+            height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
+            found.append(FoundPersons(*arrays, scenes.picture(int(row)).complete, height))
     network.train(was_training)
     return found

@@ -1,15 +1,52 @@
-"""How the weights move: optimisers, learning rates, the average of the weights."""
+"""How the weights move: the network, its precision, optimisers, rates, the weights' average."""
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from spcnet.models.selective import InformationDistribution
+from spcnet.models.network import PoseNetwork, channels_last
+from spcnet.models.selective import InformationDistribution, begin_squeeze_at_zero
 from spcnet.training.muon import Muon
 from spcnet.training.recipe import Recipe
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def make_network(recipe: Recipe, channels: int, device: torch.device) -> PoseNetwork:
+    """The recipe's network with fresh weights, ready to be trained."""
+    plan = recipe.training
+    network = recipe.model.build(channels)
+    if recipe.model.squeeze == "zero":
+        begin_squeeze_at_zero(network)
+    if plan.sync_batchnorm:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    if plan.precision == "fp64":
+        network = network.double()
+    network = channels_last(network.to(device)).train()
+    network.checkpointing = plan.checkpointing
+    return network
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
+    """Half precision where the recipe asks for it."""
+    half = HALVES.get(recipe.training.precision)
+    return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """The batch norms of a network, those that several processes share included."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def freeze_statistics(network: nn.Module) -> None:
+    """Let batch norms use their running statistics, and leave them as they are."""
+    for norm in batch_norms(network):
+        norm.eval()
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
@@ -59,13 +96,10 @@ def measure_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Those that were kept while training are of the weights of the last few steps, each seen by one
     small batch; an average of weights never had them (Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021, section 3).
-
-    Args:
-        network: left in evaluation mode.
-        batches: images (B, 3, H, W), as in training.
+    BatchNorm", 2021, section 3). The batches are images (B, 3, H, W) as in training; the network
+    is left in evaluation mode.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

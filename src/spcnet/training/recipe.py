@@ -26,10 +26,10 @@ from spcnet.data.augmentation import Augmentation
 from spcnet.data.datasets import DATASETS, UNSCORED
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
-from spcnet.models.network import FUSIONS, MODULES, NO_FUSION
+from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
+from spcnet.models.registry import create_model
 from spcnet.registries import Registry
-from spcnet.skeletons import SKELETONS, Skeleton
-from spcnet.training.losses import LabelNoise
+from spcnet.skeletons import SKELETONS
 
 
 def _known(things: Registry[Any], *others: str) -> AfterValidator:
@@ -89,6 +89,10 @@ class ModelSection(Section):
     squeeze: Literal["zero", "literal"] = Field(
         "zero", description="SIM's squeeze begins at zero, all levels alike, or as any convolution"
     )
+
+    def build(self, joints: int) -> PoseNetwork:
+        """The network of so many maps, with fresh weights."""
+        return create_model(self.variant, num_joints=joints, **self.arguments)
 
 
 class Source(Section):
@@ -197,12 +201,6 @@ class LossSection(Section):
             raise ValueError(f"`astray` and `swapped` need a likelihood: {likely}")
         return self
 
-    def noise(self, skeleton: Skeleton) -> LabelNoise | None:
-        """What labels are forgiven, if anything."""
-        if not self.astray and not self.swapped:
-            return None
-        return LabelNoise(self.astray, self.swapped, skeleton.flip_permutation)
-
 
 class OptimizerSection(Section):
     """How the weights move."""
@@ -212,9 +210,7 @@ class OptimizerSection(Section):
     alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0, ge=0, description="of kernels; norms and biases have none")
-    squeeze_rate: float | None = Field(
-        None, gt=0, description="learning rate of SIM's squeeze over lr; by default 2 / channels"
-    )
+    squeeze_rate: float | None = Field(None, gt=0, description="of SIM's squeeze; 2 / channels")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     schedule: Literal["step", "cosine"] = Field(
         "step", description="divided by 10 at `milestones`, or a cosine to 0 over the whole run"

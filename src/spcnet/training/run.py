@@ -6,13 +6,7 @@ from pathlib import Path
 import torch
 
 from spcnet.devices import find_device
-from spcnet.errors import UserError
-from spcnet.training.checks import (
-    check_directory,
-    check_processes,
-    check_recipe,
-    steps_per_epoch,
-)
+from spcnet.training.checks import check_directory, check_processes, check_recipe, steps_per_epoch
 from spcnet.training.data import check_data, open_scenes, open_stores
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.finding import FinderTask
@@ -31,30 +25,18 @@ def train_recipe(
     device: torch.device | str = "auto",
     processes: ProcessGroup | None = None,
     stop: Callable[[], bool] = lambda: False,
-    packing: Callable[[int, int | None], None] = lambda done, total: None,
+    packing: Callable[..., None] = lambda done, total=None: None,
     begin: Callable[[int, int], None] = lambda learned, steps: None,
     report: Callable[[Progress], None] = lambda progress: None,
     finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
     """Open a recipe's data and train by it, as ``spcnet train`` does.
 
-    Args:
-        recipe: as `spcnet.training.recipe.load_recipe` reads it.
-        run_dir: where everything is written; by default ``runs/NAME``.
-        resume: as for `spcnet.training.loop.train`.
-        device: where to train, where there is one process.
-        processes: this one among those of the run, as
-            `spcnet.training.distributed.join_processes` gives them.
-        stop: as for `spcnet.training.loop.train`.
-        packing: called with the persons or pictures that are packed, and their number where it is
-            known.
-        begin: called in the first process with the number of persons or pictures to learn from
-            and of steps, before the first one.
-        report: as for `spcnet.training.loop.train`.
-        finish: as for `spcnet.training.loop.train`.
-
-    Returns:
-        The trained checkpoint.
+    Gives the trained checkpoint. `resume`, `stop`, `report` and `finish` are as for
+    `spcnet.training.loop.train`; `run_dir` is ``runs/NAME`` by default. `packing` is called with
+    the persons or pictures that are packed, and their number where it is known; `begin`, in the
+    first process, with the number of these to learn from and of steps, before the first one.
+    Several `processes` are those of `spcnet.training.distributed.join_processes`.
 
     Raises:
         UserError: as `spcnet.training.loop.train`; or the data are not there, cannot be packed or
@@ -65,15 +47,11 @@ def train_recipe(
     check_recipe(recipe)
     check_processes(recipe, processes)
     # What can be found out before the pictures are packed is reported before.
-    problem = None
-    run = RunDirectory(directory, writes=processes.first)
-    try:
-        check_directory(run, recipe, resume=run.holds_run if resume is None else resume)
+    with processes.agreeing():
         if processes.first:
+            run = RunDirectory(directory)
+            check_directory(run, recipe, resume=run.holds_run if resume is None else resume)
             check_data(recipe)
-    except UserError as error:
-        problem = error
-    processes.agree(problem)
     finds = recipe.task == "finder"
     learned, held = (open_scenes if finds else open_stores)(recipe, processes, packing)
     if processes.first:
