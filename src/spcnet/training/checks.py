@@ -20,19 +20,18 @@ def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) ->
     """Check that a new run overwrites nothing, and a resumed one has itself to go on with."""
     path = directory.path
     if resume and not directory.holds_run:
-        raise UserError(
-            f"{path}: no checkpoint to resume from; check --run-dir, or begin without --resume"
-        )
+        remedy = "check --run-dir, or begin without --resume"
+        raise UserError(f"{path}: no checkpoint to resume from; {remedy}")
     if not resume and directory.holds_run:
-        raise UserError(
-            f"{path}: already contains a run; resume it with --resume, or name another --run-dir"
-        )
-    if directory.model.is_file() and not directory.state.is_file():
-        raise UserError(
-            f"{path}: {STATE} is gone, without which the run cannot go on; begin a new one with "
-            f"its weights: --run-dir ANOTHER --set model.weights={directory.model}"
-        )
+        remedy = "resume it with --resume, or name another --run-dir"
+        raise UserError(f"{path}: already contains a run; {remedy}")
     if not directory.state.is_file():
+        if directory.model.is_file():
+            remedy = f"--run-dir ANOTHER --set model.weights={directory.model}"
+            raise UserError(
+                f"{path}: {STATE} is gone, without which the run cannot go on; begin a new one "
+                f"with its weights: {remedy}"
+            )
         return
     metadata = read_metadata(directory.state)
     if "run" not in metadata:
@@ -44,18 +43,16 @@ def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) ->
     with suppress(ValidationError):  # of another version, whose fields are others
         saved = Recipe.model_validate(saved).identity()
     if differing := differences(saved, recipe.identity()):
-        raise UserError(
-            f"{path}: its run has another recipe: {differing}; resume with {path / RECIPE}, or "
-            "name another --run-dir"
-        )
+        remedy = f"resume with {path / RECIPE}, or name another --run-dir"
+        raise UserError(f"{path}: its run has another recipe: {differing}; {remedy}")
 
 
 def check_recipe(recipe: Recipe) -> None:
     """Check that the network of a recipe can be built, takes the input and can be watched."""
-    if recipe.model.weights is not None:
-        weights_of("model.weights", recipe.model.weights)
-    if recipe.loss.teacher is not None:
-        weights_of("loss.teacher", recipe.loss.teacher)
+    others = {"model.weights": recipe.model.weights, "loss.teacher": recipe.loss.teacher}
+    for field, name in others.items():
+        if name is not None:
+            weights_of(field, name)
     if recipe.training.tensorboard:
         writer_class()
     try:
@@ -72,8 +69,7 @@ def check_processes(recipe: Recipe, processes: ProcessGroup) -> None:
     if plan.batch_size % parts:
         raise UserError(
             f"training.batch_size: {plan.batch_size} persons cannot be dealt out to "
-            f"{processes.count} process{'es' * (processes.count > 1)} in {plan.accumulate} "
-            f"part{'s' * (plan.accumulate > 1)} each; use a multiple of {parts}"
+            f"{processes.count} process(es) in {plan.accumulate} part(s); use a multiple of {parts}"
         )
     if plan.batch_size == parts and not plan.frozen_batchnorm:
         try:
@@ -85,20 +81,16 @@ def check_processes(recipe: Recipe, processes: ProcessGroup) -> None:
                 "model.input_size, or training.frozen_batchnorm"
             ) from None
     if plan.sync_batchnorm and device != "cuda":
-        raise UserError(
-            f"training.sync_batchnorm: torch has it on GPUs only, and this run is on {device}; "
-            "set it to false"
-        )
+        where = f"on GPUs only, and this run is on {device}"
+        raise UserError(f"training.sync_batchnorm: torch has it {where}; set it to false")
     if plan.compile and plan.checkpointing:
         raise UserError(
             "training.compile: does not go with training.checkpointing, whose stacks work in "
             "place; set one of them to false"
         )
     if plan.compile and device != "cuda":
-        raise UserError(
-            "training.compile: on a CPU torch.compile fails on this network or gains nothing; set "
-            "it to false"
-        )
+        why = "on a CPU torch.compile fails on this network or gains nothing"
+        raise UserError(f"training.compile: {why}; set it to false")
 
 
 def _pass_once(recipe: Recipe, *, training: bool) -> None:
@@ -111,17 +103,14 @@ def _pass_once(recipe: Recipe, *, training: bool) -> None:
 def check_disjoint(shared: Collection[str]) -> None:
     """Check that there is no name of a picture that is both held out and learned from."""
     if shared:
-        raise UserError(
-            f"data.train and data.holdout share {len(shared)} pictures, such as {min(shared)}; "
-            "make them disjoint"
-        )
+        some = f"{len(shared)} pictures, such as {min(shared)}"
+        raise UserError(f"data.train and data.holdout share {some}; make them disjoint")
 
 
 def steps_per_epoch(recipe: Recipe, count: int) -> int:
     """Batches in an epoch of so many persons; what is left over waits for the next shuffle."""
     size = recipe.training.batch_size
     if count < size:
-        raise UserError(
-            f"training.batch_size: {size} is more than the {count} persons there are to learn from"
-        )
+        there = f"the {count} persons there are to learn from"
+        raise UserError(f"training.batch_size: {size} is more than {there}")
     return count // size

@@ -56,8 +56,7 @@ class ProcessGroup:
             yield
         except UserError as error:
             problem = error
-        problem = self.of_first(problem)
-        if problem is not None:
+        if (problem := self.of_first(problem)) is not None:
             raise problem
 
     def in_turns(self) -> Iterator[None]:
@@ -96,10 +95,7 @@ class ProcessGroup:
 def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
     """The processes that torchrun started this one among; this one alone without torchrun.
 
-    Of several GPUs each process takes its own.
-
-    Raises:
-        UserError: there are more processes than GPUs on this machine.
+    Of several GPUs each process takes its own; where there are too few, that is a `UserError`.
     """
     count = process_count()
     if count == 1:
@@ -107,11 +103,9 @@ def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
-        if local >= torch.cuda.device_count():
-            raise UserError(
-                f"--nproc-per-node asks for more processes than the {torch.cuda.device_count()} "
-                "GPUs of this machine"
-            )
+        if local >= (gpus := torch.cuda.device_count()):
+            there = f"the {gpus} GPUs of this machine"
+            raise UserError(f"--nproc-per-node asks for more processes than {there}")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"

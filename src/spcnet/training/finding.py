@@ -9,17 +9,15 @@ from torch import Tensor, nn
 
 from spcnet.boxmaps import CHANNELS, boxes_of, find_peaks, target_maps
 from spcnet.checkpoints import FinderCard
-from spcnet.data.datasets import shuffled
 from spcnet.data.scenes import SceneBatch, Scenes, make_scene_batch
-from spcnet.geometry import Array
 from spcnet.metrics.boxes import FoundPersons, score_boxes
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.task import Card, Task
-from spcnet.training.weights import begin_with_body
 
 MOST = 50  # persons of a picture that are scored
 LEAST = 0.05
+AT_ONCE = 16  # pictures
 SURE = 0.3  # of an output: in a picture that may hold persons without a box it may be right
 BOX_WEIGHT = 1.0  # of the boxes' loss beside that of the middles
 
@@ -29,8 +27,7 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
 
     The focal loss of CornerNet (Law and Deng, ECCV 2018) for the middles, over the number of
     persons, and the logarithm of the boxes' intersection over union, weighted by the target's
-    Gaussian. Nothing is asked where a person may be that has no box: in crowds, and in pictures
-    that are not complete wherever the network itself is inclined to see someone.
+    Gaussian. Nothing is asked where a person may be that has no box.
     """
     stride = PoseNetwork.stride
     raw = torch.stack([output.float() for output in outputs])  # (O, B, 5, H, W)
@@ -52,7 +49,7 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
     sure, crowd = torch.stack(counted), torch.stack(crowds)
     logits = raw[:, :, 0]
     chance = logits.sigmoid()
-    # In pictures that are not complete a firm sighting far from every box is left alone.
+    # In crowds nothing is asked; in other pictures that are not complete, no firm sighting counts.
     quiet = sure | ((chance.detach() < SURE) & ~crowd)
     peak = heat >= 1 - 1e-4
     right = -((1 - chance) ** 2) * F.logsigmoid(logits) * peak
@@ -91,18 +88,28 @@ class FinderTask(Task):
     make_batch = staticmethod(make_scene_batch)
     channels = CHANNELS
 
-    def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
-        return begin_with_body(network, self.recipe)
-
-    def order(self, epoch: int) -> Array:
-        return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)
-
     def losses(self, forward: nn.Module, batch: SceneBatch) -> Tensor:
         return finder_losses(forward(self.images(batch)), batch)
 
+    @torch.no_grad()
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
-        assert self.holdout is not None
-        found = predict_scenes(network, self.holdout, size=self.recipe.model.input_size)
+        """Of whole pictures, each placed plainly on a canvas."""
+        scenes, size = self.holdout, self.recipe.model.input_size
+        assert scenes is not None
+        was_training = network.training
+        network.eval()
+        found = []
+        for begin in range(0, len(scenes), AT_ONCE):
+            rows = np.arange(begin, min(begin + AT_ONCE, len(scenes)))
+            batch = make_scene_batch(scenes, rows, size=size)
+            maps = network(batch.images.contiguous(memory_format=torch.channels_last))
+            pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
+            for of_picture, boxes, passed, row in pictures:
+                seen = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
+                arrays = [tensor.numpy() for tensor in (*seen, boxes, passed)]
+                height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
+                found.append(FoundPersons(*arrays, scenes.picture(int(row)).complete, height))
+        network.train(was_training)
         return score_boxes(found), {}
 
     def card(self, training: dict[str, Any], scores: list[Any], **others: Any) -> Card:
@@ -113,25 +120,3 @@ class FinderTask(Task):
             scores=scores,
             **others,
         )
-
-
-@torch.no_grad()
-def predict_scenes(
-    network: PoseNetwork, scenes: Scenes, *, size: int, batch_size: int = 16
-) -> list[FoundPersons]:
-    """What a finder says of whole pictures, each placed plainly on a canvas of this size."""
-    was_training = network.training
-    network.eval()
-    found = []
-    for begin in range(0, len(scenes), batch_size):
-        rows = np.arange(begin, min(begin + batch_size, len(scenes)))
-        batch = make_scene_batch(scenes, rows, size=size)
-        maps = network(batch.images.contiguous(memory_format=torch.channels_last))
-        pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
-        for of_picture, boxes, passed, row in pictures:
-            seen, scores = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
-            arrays = [tensor.numpy() for tensor in (seen, scores, boxes, passed)]
-            height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
-            found.append(FoundPersons(*arrays, scenes.picture(int(row)).complete, height))
-    network.train(was_training)
-    return found

@@ -16,7 +16,6 @@ from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.recipe import Recipe
 
-FOLDER = "tensorboard"
 SAMPLES = 4  # held-out persons that are drawn
 SHOWN = 256  # side of a drawn crop, pixels
 
@@ -48,7 +47,7 @@ class Board:
     """TensorBoard's view of a run; what was written of steps beyond `after` is forgotten."""
 
     def __init__(self, run_dir: Path, *, after: int = 0) -> None:
-        self.writer: Any = writer_class()(str(run_dir / FOLDER), purge_step=after + 1)
+        self.writer: Any = writer_class()(str(run_dir / "tensorboard"), purge_step=after + 1)
 
     def add_losses(self, now: Progress) -> None:
         """The loss of every output, the learning rate and the speed."""

@@ -61,13 +61,13 @@ def train(
 
     Args:
         recipe: what to do.
-        store: persons to learn from, a `Store`; `Scenes` for a `FinderTask`.
+        store: to learn from, a `Store`; `Scenes` for a `FinderTask`.
         run_dir: where everything is written; made if it is not there.
-        holdout: persons that are scored while training and never learned from.
+        holdout: the same, scored while training and never learned from.
         resume: go on from the directory's last checkpoint, or from the start where the run was
             stopped before it wrote one; None goes on with a run and begins where there is none.
-        device: where to train.
-        processes: this process among those of the run; by default it is alone.
+        device: where to train, alone.
+        processes: this process among those of the run.
         stop: asked after every step; True in any process saves and leaves the run.
         report: called every few steps and after every evaluation, in the first process.
         finish: called there with the checkpoint after the last step; the directory is still held.

@@ -89,7 +89,7 @@ def heatmap_loss(
         return losses.sum((-1, -2)) / annotated.numel()
     knows_absent = kind == "softmax_absent"
 
-    def shares(of: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+    def shares(of: Tensor) -> tuple[Tensor, Tensor]:
         """Of each place (B, K, P), for points in cells; and whether these lie inside."""
         inside = ((of > -0.5) & (of < of.new_tensor([width, height]) - 0.5)).all(-1) & ~gone
         share = gaussian_heatmaps(of, (height, width), sigma=sigma).flatten(-2)
@@ -99,7 +99,7 @@ def heatmap_loss(
             share[..., -1] = (~inside).to(share)
         return share, inside
 
-    share, inside = shares(cells, gone)
+    share, inside = shares(cells)
     # Without a place for absent joints, one outside the crop has none to be found at.
     known = annotated & (inside | knows_absent)  # (B, K)
     places = log_places(raw, absent=knows_absent)  # (O, B, K, P)
@@ -108,7 +108,7 @@ def heatmap_loss(
     else:
         second = None
         if doubts is not None:
-            second, there = shares(pixels_to_cells(doubts.points, stride), gone)
+            second, there = shares(pixels_to_cells(doubts.points, stride))
             doubts = replace(doubts, second=doubts.second * (there | knows_absent))
         entropies = _forgiving(places, share, known, noise or CERTAIN, doubts, second)
     losses = known * entropies  # (O, B, K)
@@ -131,11 +131,9 @@ def _forgiving(
     """Cross-entropies (O, B, K) of a mixture: labels are right, or anywhere, swapped, or others'.
 
     A label of which the network is sure that it is wrong pulls ever less, as its likelihood comes
-    to be that of the other ways in which it may have come about. So the network itself decides
-    between a label and a second opinion, by which of the two it finds likelier. Where the labels
-    agree with the network, it is the plain cross-entropy but for a constant.
-
-    Shape: places (O, B, K, P), logarithms; share and second (B, K, P); known (B, K).
+    to be that of the other ways in which it may have come about; of a label and a second opinion,
+    the one that it finds likelier counts. Shape: places (O, B, K, P), logarithms; share and second
+    (B, K, P); known (B, K).
     """
     entropy: Tensor = -torch.xlogy(share, share).sum(-1)  # (B, K): the least there is to pay
     excess = -(share * places).sum(-1) - entropy

@@ -4,11 +4,11 @@ The scale that lets kernels and the rest share a learning rate and a decay is th
 "Muon is Scalable for LLM Training", 2025.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from spcnet.devices import has_bfloat16
 
@@ -23,34 +23,25 @@ NARROWEST = 16  # input or output channels; of fewer there is no matrix to speak
 def orthogonalise(matrices: Tensor) -> Tensor:
     """The nearest matrices whose singular values are about 1, by Newton-Schulz.
 
-    In bfloat16 where the device multiplies it in hardware; elsewhere that takes ten times as long
-    as float32.
-
     Shape: (N, rows, columns) -> the same, float32.
     """
+    # Where no hardware multiplies bfloat16, it takes ten times as long as float32.
     a, b, c = NEWTON_SCHULZ
     x = matrices.to(torch.bfloat16 if has_bfloat16(matrices.device) else torch.float32)
     tall = x.shape[-2] > x.shape[-1]
-    if tall:
-        x = x.mT
+    x = x.mT if tall else x
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    found: Tensor = (x.mT if tall else x).float()
-    return found
+    return (x.mT if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):
     """Orthogonalised momentum for convolution kernels between wide layers, AdamW for the rest."""
 
     def __init__(
-        self,
-        params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        lr: float,
-        *,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        self, params: ParamsT, lr: float, *, eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": weight_decay})
 

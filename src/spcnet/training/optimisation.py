@@ -14,8 +14,6 @@ from spcnet.models.selective import InformationDistribution, begin_squeeze_at_ze
 from spcnet.training.muon import Muon
 from spcnet.training.recipe import Recipe
 
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 def make_network(recipe: Recipe, channels: int, device: torch.device) -> PoseNetwork:
     """The recipe's network with fresh weights, ready to be trained."""
@@ -34,12 +32,12 @@ def make_network(recipe: Recipe, channels: int, device: torch.device) -> PoseNet
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
     """Half precision where the recipe asks for it."""
-    half = HALVES.get(recipe.training.precision)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.training.precision)
     return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """The batch norms of a network, those that several processes share included."""
+    """All batch norms of a network, also those that several processes share."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
@@ -52,17 +50,12 @@ def freeze_statistics(network: nn.Module) -> None:
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser; norms and biases are not decayed, and SIM's squeeze goes slowly.
 
-    Every channel's gradient on the squeeze agrees in sign, since it reads a sum of ReLUs: a step
-    of one size for each weight moves a logit by up to the channels' number of them, which
-    saturates the softmax within 50 steps, and levels that weigh nothing learn nothing.
+    Every channel's gradient on the squeeze agrees in sign, since it reads a sum of ReLUs: steps of
+    one size add up over the channels and saturate the softmax within 50 steps.
     """
     plan = recipe.optimizer
-    squeeze: list[nn.Parameter] = []
-    rate = 1.0
-    for module in network.modules():
-        if isinstance(module, InformationDistribution):
-            squeeze += module.squeeze.parameters()
-            rate = plan.squeeze_rate or 2 / module.squeeze.in_channels
+    fusions = [m for m in network.modules() if isinstance(m, InformationDistribution)]
+    squeeze = [parameter for fusion in fusions for parameter in fusion.squeeze.parameters()]
     slow = set(squeeze)
     parameters = [p for p in network.parameters() if p not in slow]
     groups: list[dict[str, Any]] = [
@@ -70,6 +63,7 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if squeeze:
+        rate = plan.squeeze_rate or 2 / fusions[-1].squeeze.in_channels
         groups.append({"params": squeeze, "weight_decay": 0.0, "rate": rate})
     if plan.name == "muon":
         return Muon(groups, lr=plan.lr, eps=plan.eps)
@@ -92,12 +86,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -
 
 @torch.no_grad()
 def measure_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the statistics of batch norms to the means over some batches, all by the same weights.
+    """Set the statistics of batch norms to the means over some images (B, 3, H, W), batch by batch.
 
-    Those that were kept while training are of the weights of the last few steps, each seen by one
-    small batch; an average of weights never had them (Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021, section 3). The batches are images (B, 3, H, W) as in training; the network
-    is left in evaluation mode.
+    Those that were kept while training are of the weights of the last few steps; an average of
+    weights never had them (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3).
+    The network is left in evaluation mode.
     """
     norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]

@@ -78,8 +78,8 @@ def make_plan(
             kept.append(held)
     batch, more = plan.batch_size // processes // plan.accumulate, CROPS[1] - CROPS[0]
     extra = max(0.0, seconds[1] - seconds[0]) / more
-    moments = 2 if recipe.optimizer.name == "adamw" else 1  # RMSProp, and nearly all of Muon
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    moments = 2 if recipe.optimizer.name == "adamw" else 1  # RMSProp, and nearly all of Muon
     return Plan(
         parameters=sum(p.numel() for p in network.parameters()),
         gmac=gmac,
@@ -95,28 +95,27 @@ def _step(
     network: PoseNetwork, optimizer: torch.optim.Optimizer, recipe: Recipe, count: int
 ) -> int:
     """One step on random images and joints; gives the bytes that were kept for the gradient."""
-    size = recipe.model.input_size
+    size, loss = recipe.model.input_size, recipe.loss
     images = torch.randn(count, 3, size, size).to(next(network.parameters()))
-    device = images.device
-    own = {parameter.data_ptr() for parameter in network.parameters()}
-    kept: dict[int, int] = {}
+    images = images.contiguous(memory_format=torch.channels_last)
+    kept = {parameter.data_ptr(): 0 for parameter in network.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+        kept.setdefault(storage.data_ptr(), storage.nbytes())
         return tensor
 
     optimizer.zero_grad(set_to_none=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        with autocast(recipe, device):
-            outputs = network(images.contiguous(memory_format=torch.channels_last))
+        with autocast(recipe, images.device):
+            outputs = network(images)
         points = torch.rand(*outputs[0].shape[:2], 2).to(images) * size
         everyone = torch.ones_like(points[..., 0], dtype=torch.bool)
-        kind, sigma, stride = recipe.loss.kind, recipe.loss.sigma, PoseNetwork.stride
-        losses = heatmap_loss(outputs, points, everyone, kind=kind, sigma=sigma, stride=stride)
+        losses = heatmap_loss(
+            outputs, points, everyone, kind=loss.kind, sigma=loss.sigma, stride=PoseNetwork.stride
+        )
     losses.sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
     return sum(kept.values())

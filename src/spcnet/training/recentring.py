@@ -69,8 +69,7 @@ def recentre(network: PoseNetwork, images: Tensor, processes: ProcessGroup | Non
 def _recentre_stem(network: PoseNetwork) -> None:
     """Bring down channels of the stem that its first ReLU never cuts.
 
-    A channel whose smallest value, by its norm, lies above 0 passes the ReLU as it is, so that a
-    constant taken from it reaches the first block's norm and shortcut, and no further than that.
+    A constant taken from these reaches the first block's norm and shortcut, and no further.
     """
     first, block = network.stem[1], network.stem[3]
     assert isinstance(first, nn.BatchNorm2d) and isinstance(block, Bottleneck)

@@ -184,9 +184,8 @@ class LossSection(Section):
 
     kind: HeatmapKind = Field(
         "gaussian",
-        description="gaussian: squared error to Gaussian heatmaps (eq. 6); "
-        "softmax: cross-entropy of the softmax over the map to the normalised Gaussian; "
-        "softmax_absent: the same with one more place, for joints that the crop cut off",
+        description="gaussian: squared error to heatmaps (eq. 6); softmax: cross-entropy over the "
+        "map; softmax_absent: the same with one more place, for joints that the crop cut off",
     )
     sigma: float = Field(1.0, gt=0, description="of the target, heatmap cells")
     astray: PartialShare = Field(0, description="share of labels that may be anywhere, for softmax")
@@ -275,11 +274,9 @@ class Recipe(Section):
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: all fields, wherever the data lies."""
-        places: dict[str, Any] = {
-            "root": True, "opinions": True, "more": {"__all__": {"root", "opinions"}},
-        }  # fmt: skip
-        if self.data.dataset == "store":  # whose splits are folders
-            places |= {"train": True, "holdout": True}
+        splits = {"train", "holdout"} if self.data.dataset == "store" else set()  # are folders
+        places: dict[str, Any] = dict.fromkeys({"root", "opinions"} | splits, True)
+        places["more"] = {"__all__": {"root", "opinions"}}
         return self.model_dump(mode="json", exclude={"data": places})
 
 
@@ -287,8 +284,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like.
 
     Raises:
-        UserError: the file cannot be read, or a field is unknown or ill-typed; the message names
-            the field, what it accepts, and the nearest right name.
+        UserError: the file cannot be read, or is refused by `parse_recipe`.
     """
     path = Path(path)
     try:
@@ -321,7 +317,8 @@ def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
     """Validate plain values as a recipe.
 
     Raises:
-        UserError: a field is unknown, missing or ill-typed; the message begins with the source.
+        UserError: a field is unknown, missing or ill-typed; the message begins with the source,
+            and names the field, what it accepts, and the nearest right name.
     """
     try:
         return Recipe.model_validate(values)

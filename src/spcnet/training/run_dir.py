@@ -27,9 +27,7 @@ class RunDirectory:
     """Where a run writes; methods raise `UserError` where it cannot be written."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.state = path / STATE  # what a resumed run reads
-        self.model = path / MODEL
+        self.path, self.state, self.model = path, path / STATE, path / MODEL
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -45,10 +43,9 @@ class RunDirectory:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                raise RunInUseError(
-                    f"{self.path}: another process is training here; wait for it, stop it, or "
-                    "name another --run-dir"
-                ) from None
+                remedy = "wait for it, stop it, or name another --run-dir"
+                message = f"{self.path}: another process is training here; {remedy}"
+                raise RunInUseError(message) from None
         try:
             remove_leftovers(self.path, older_than=0)  # what a killed process left half written
             yield
@@ -73,12 +70,11 @@ class RunDirectory:
 
     def check_space(self, size: int) -> None:
         """Check that checkpoints of some bytes fit, with a copy of each while it is replaced."""
-        free = shutil.disk_usage(self.path).free
-        if free < 2 * size:
-            raise UserError(
-                f"{self.path}: the disk has {free / 1e6:.0f} MB left and the run's checkpoints "
-                f"need {2 * size / 1e6:.0f} MB; make room, or name another --run-dir"
-            )
+        free, needed = shutil.disk_usage(self.path).free, 2 * size
+        if free < needed:
+            left = f"the disk has {free / 1e6:.0f} MB left and the run's checkpoints need"
+            remedy = "make room, or name another --run-dir"
+            raise UserError(f"{self.path}: {left} {needed / 1e6:.0f} MB; {remedy}")
 
     def log(self, **entry: Any) -> None:
         """Add a line to ``log.jsonl``."""

@@ -27,10 +27,7 @@ LICENCE = (
 
 
 def kept_network(run: "Run") -> PoseNetwork:
-    """What is kept of the run so far: the average, with statistics of its own where asked.
-
-    The first process alone measures them, whatever the processes share while training.
-    """
+    """What is kept of the run so far: the average, with statistics of its own where asked."""
     count = run.recipe.training.precise_batchnorm
     if not count:
         return run.average
@@ -39,7 +36,7 @@ def kept_network(run: "Run") -> PoseNetwork:
     weights = run.average.state_dict()
     network.to(run.device, next(run.average.parameters()).dtype).load_state_dict(weights)
     channels_last(network).eval()
-    if run.processes.first:
+    if run.processes.first:  # alone, whatever the processes share while training
         size = min(run.recipe.training.batch_size, len(run.task.store))
         with autocast(run.recipe, run.device):
             measure_statistics(network, (run.task.random_images(n, size) for n in range(count)))
@@ -65,14 +62,14 @@ def card_of(run: "Run") -> Card:
     }
     held = [part for part in data.parts if part.holdout is not None]
     titles = distinct([part.title for part in held])
-    parts = {title: f"{title} {part.holdout}" for title, part in zip(titles, held, strict=True)}
+    names = {title: f"{title} {part.holdout}" for title, part in zip(titles, held, strict=True)}
+    everyone = " + ".join(f"{part.title} {part.holdout}" for part in held)
     scores = []
     for entry in run.scores[-1:]:
-        found = {" + ".join(f"{part.title} {part.holdout}" for part in held): entry["score"]}
-        if "sources" in entry:
-            found = {parts.get(title, title): score for title, score in entry["sources"].items()}
         at = {"epoch": entry["epoch"], "step": entry["step"]}
-        scores += [{"data": f"{name}, held out", **at, "score": found[name]} for name in found]
+        for title, found in entry.get("sources", {everyone: entry["score"]}).items():
+            name = names.get(title, title) if "sources" in entry else everyone
+            scores.append({"data": f"{name}, held out", **at, "score": found})
     network = {"variant": recipe.model.variant, "arguments": dict(recipe.model.arguments)}
     return run.task.card(training, scores, **network, version=__version__, licence=LICENCE)
 
@@ -92,13 +89,13 @@ def save(run: "Run") -> None:
     metadata = {"progress": json.dumps(progress), "run": json.dumps(identity)}
     # The state last: while it is old, a resumed run writes both again. The first time it is the
     # model, so that a model without a state is none that a killed run has left.
-    state, model = run.directory.state, run.directory.model
-    for path in (state, model) if not state.exists() else (model, state):
-        with run.directory.writing():
-            if path == state:
-                write_tensors(state, tensors, metadata)
-            else:
-                save_checkpoint(model, kept_network(run).state_dict(), card_of(run))
+    first = not run.directory.state.exists()
+    with run.directory.writing():
+        if first:
+            write_tensors(run.directory.state, tensors, metadata)
+        save_checkpoint(run.directory.model, kept_network(run).state_dict(), card_of(run))
+        if not first:
+            write_tensors(run.directory.state, tensors, metadata)
 
 
 def load(run: "Run") -> None:
@@ -107,17 +104,19 @@ def load(run: "Run") -> None:
     tensors, metadata = run.processes.of_first(content)
     mine = _learned_from(run)
     saved = mine | json.loads(metadata["run"])  # an older state says nothing of opinions
+    learned = f"{run.directory.path}: its run learned from"
     if saved["opinions"] != mine["opinions"]:
         raise UserError(
-            f"{run.directory.path}: its run learned from another model's points of parts "
-            f"{saved['opinions']} of its data, and these name files for {mine['opinions']}; name "
-            "the data.opinions that it began with, or another --run-dir"
+            f"{learned} another model's points of parts {saved['opinions']} of its data, and these "
+            f"name files for {mine['opinions']}; name the data.opinions that it began with, or "
+            "another --run-dir"
         )
     if any(saved[name] != mine[name] for name in mine):
+        there, here = len(saved["joints"]), len(mine["joints"])
         raise UserError(
-            f"{run.directory.path}: its run learned from {saved['persons']} persons with "
-            f"{len(saved['joints'])} joints, and these data are {mine['persons']} persons with "
-            f"{len(mine['joints'])}; name the data that it began with, or another --run-dir"
+            f"{learned} {saved['persons']} persons with {there} joints, and these data are "
+            f"{mine['persons']} persons with {here}; name the data that it began with, or another "
+            "--run-dir"
         )
 
     def part(prefix: str) -> dict[str, Tensor]:
@@ -160,7 +159,8 @@ def explain(
     name = f"not-finite-step{run.step + 1}{process}.safetensors"
     kept = "another process kept them"
     if keep:
-        tensors = run.task.tensors_of(batch)
+        fields = ("images", "points", "annotated")  # a finder's batch has the first alone
+        tensors = {field: getattr(batch, field) for field in fields if hasattr(batch, field)}
         tensors["persons"] = torch.from_numpy(rows % len(run.task.store))
         tensors |= {f"network.{name}": t for name, t in run.network.state_dict().items()}
         with run.directory.writing():

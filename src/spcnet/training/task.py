@@ -21,7 +21,7 @@ from spcnet.training.distributed import ProcessGroup
 from spcnet.training.losses import Doubts, LabelNoise, Taught, heatmap_loss
 from spcnet.training.optimisation import autocast
 from spcnet.training.recipe import Recipe
-from spcnet.training.weights import Teacher, begin_with
+from spcnet.training.weights import Teacher, begin_with, begin_with_body
 
 Card: TypeAlias = ModelCard | FinderCard
 
@@ -49,11 +49,11 @@ class Task:
 
     def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
         """Take over the recipe's weights; give what their card says of their own training."""
-        raise NotImplementedError
+        return begin_with_body(network, self.recipe)
 
     def order(self, epoch: int) -> Array:
         """What is learned from in an epoch, from 1, in order."""
-        raise NotImplementedError
+        return epoch_order(self.store, seed=self.recipe.seed, epoch=epoch)
 
     def losses(self, forward: nn.Module, batch: Any) -> Tensor:
         """The losses (O,) of a batch, of each supervised output of a network."""
@@ -78,11 +78,6 @@ class Task:
         images: Tensor = batch.images.contiguous(memory_format=torch.channels_last)
         return images.double() if self.recipe.training.precision == "fp64" else images
 
-    def tensors_of(self, batch: Any) -> dict[str, Tensor]:
-        """What is kept of a batch that went wrong."""
-        kept = ("images", "points", "annotated")
-        return {name: getattr(batch, name) for name in kept if hasattr(batch, name)}
-
     def random_images(self, number: int, size: int) -> Tensor:
         """Images (B, 3, S, S) of a batch that is none of the run's, the same at any time."""
         random = np.random.default_rng([self.recipe.seed, number])
@@ -106,15 +101,11 @@ class PoseTask(Task):
         self.joints = store.skeleton.joints
         self.channels = len(self.joints)
         self.teacher: Teacher | None = None
-        if recipe.loss.teacher is not None:
-            device = self.processes.device
-            self.teacher = Teacher(recipe.loss.teacher, skeleton=store.skeleton, device=device)
+        if (name := recipe.loss.teacher) is not None:
+            self.teacher = Teacher(name, skeleton=store.skeleton, device=self.processes.device)
 
     def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
         return begin_with(network, self.recipe, self.store.skeleton)
-
-    def order(self, epoch: int) -> Array:
-        return epoch_order(self.store, seed=self.recipe.seed, epoch=epoch)
 
     def losses(self, forward: nn.Module, batch: Batch) -> Tensor:
         recipe = self.recipe
@@ -166,9 +157,8 @@ def score_store(
 ) -> tuple[Score, dict[str, Score]]:
     """Score of a network over the plain crops of a store, and of each source where it has several.
 
-    One data set is scored by its own protocol, several by `SEVERAL`, or by `OF_ANY_JOINTS` where
-    their skeleton lacks what that needs. Every process takes every n-th person, so that each is
-    predicted once however many there are; all of them get the scores.
+    One data set is scored by its own protocol, several by `SEVERAL` or `OF_ANY_JOINTS`. Every
+    process takes every n-th person, so that each is predicted once; all of them get the scores.
     """
     was_training = network.training
     network.eval()

@@ -33,30 +33,25 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
     if not set(card.skeleton.joints) & set(skeleton.joints):
-        raise UserError(
-            f"model.weights: {name} predicts {card.skeleton.name!r}, which shares no joint with "
-            f"{skeleton.name!r} of the data"
-        )
+        nothing = f"which shares no joint with {skeleton.name!r} of the data"
+        raise UserError(f"model.weights: {name} predicts {card.skeleton.name!r}, {nothing}")
     fresh, modules = network.state_dict(), [child for child, _ in network.named_modules()]
     for part in recipe.model.anew:
         if part not in modules[1:]:
             known = ", ".join(child for child, _ in network.named_children())
-            raise UserError(
-                f"model.anew: the network has no module {part!r}; it has {known} and their parts"
-            )
+            there = f"it has {known} and their parts"
+            raise UserError(f"model.anew: the network has no module {part!r}; {there}")
     try:
         fitted = _fitted(trained.state_dict(), fresh, card.skeleton, skeleton)
         anew = tuple(f"{part}." for part in recipe.model.anew)
         fitted |= {key: fresh[key] for key in fitted if key.startswith(anew)}
         network.load_state_dict(fitted)
     except (KeyError, RuntimeError):
-        former = (
-            f"model.variant={card.variant} --set 'model.arguments={json.dumps(card.arguments)}'"
-        )
+        arguments = json.dumps(card.arguments)
         raise UserError(
             f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
             f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}; take over the "
-            f"former by --set {former}"
+            f"former by --set model.variant={card.variant} --set 'model.arguments={arguments}'"
         ) from None
     return card.training
 
@@ -119,9 +114,9 @@ class Teacher:
         network, self.card = load_checkpoint(weights_of("loss.teacher", name))
         own = self.card.skeleton.joints
         if not set(own) <= set(skeleton.joints):
+            labels = f"the data are annotated with {skeleton.name!r}"
             raise UserError(
-                f"loss.teacher: {name} predicts {self.card.skeleton.name!r}, and the data are "
-                f"annotated with {skeleton.name!r}"
+                f"loss.teacher: {name} predicts {self.card.skeleton.name!r}, and {labels}"
             )
         self.joints = [skeleton.index(joint) for joint in own]
         self.network = channels_last(network.to(device)).eval()
