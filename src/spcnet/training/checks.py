@@ -49,10 +49,10 @@ def check_directory(directory: RunDirectory, recipe: Recipe, *, resume: bool) ->
 
 def check_recipe(recipe: Recipe) -> None:
     """Check that the network of a recipe can be built, takes the input and can be watched."""
-    others = {"model.weights": recipe.model.weights, "loss.teacher": recipe.loss.teacher}
-    for field, name in others.items():
-        if name is not None:
-            weights_of(field, name)
+    if recipe.model.weights is not None:
+        weights_of("model.weights", recipe.model.weights)
+    if recipe.loss.teacher is not None:
+        weights_of("loss.teacher", recipe.loss.teacher)
     if recipe.training.tensorboard:
         writer_class()
     try:

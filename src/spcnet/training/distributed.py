@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from spcnet.errors import UserError
 
-# For a process that does not answer; one may pack or score a whole data set while the others wait.
-# One that died is noticed at once.
+# One process may pack a whole data set while the others wait; one that died is noticed at once.
 PATIENCE = timedelta(hours=2)
 
 

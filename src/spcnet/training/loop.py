@@ -74,9 +74,8 @@ def train(
         kind: of what is learned.
 
     Raises:
-        RunInUseError: another process is training in the directory.
-        UserError: the directory holds another run, or cannot be written; the recipe does not fit
-            the device, its memory or the processes; or a loss or gradient is not finite.
+        UserError: another process or run has the directory, or it cannot be written; the recipe
+            does not fit the device, memory or processes; or a loss or gradient is not finite.
     """
     processes = processes or ProcessGroup(device=torch.device(device))
     directory = RunDirectory(run_dir)
@@ -178,7 +177,8 @@ class Run:
                 window_began, taken = now, 0
                 if self.processes.first:
                     report(progress)
-                if ends_epoch and (epoch % plan.evaluate_every == 0 or self.finished):
+                due = ends_epoch and (epoch % plan.evaluate_every == 0 or self.finished)
+                if due and self.task.holdout is not None:
                     self._evaluate(progress, report)
                     window_began = time.monotonic()
             if self.finished or stopped or now - last_save > 60 * plan.save_minutes:
@@ -268,8 +268,6 @@ class Run:
         return progress
 
     def _evaluate(self, progress: Progress, report: Callable[[Progress], None]) -> None:
-        if self.task.holdout is None:
-            return
         kept = state.kept_network(self)
         self.processes.take_over(kept)
         score, sources = self.task.score(kept)
@@ -285,8 +283,7 @@ class Run:
         self.directory.log(**entry)
         if self.recipe.training.keep_best and headline > best:
             with self.directory.writing():
-                card = state.card_of(self)
-                save_checkpoint(self.directory.path / BEST, kept.state_dict(), card)
+                save_checkpoint(self.directory.path / BEST, kept.state_dict(), state.card_of(self))
         if self.board is not None:
             self.board.add_score(self.step, score)
             if isinstance(self.task, PoseTask):

@@ -21,10 +21,7 @@ NARROWEST = 16  # input or output channels; of fewer there is no matrix to speak
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """The nearest matrices whose singular values are about 1, by Newton-Schulz.
-
-    Shape: (N, rows, columns) -> the same, float32.
-    """
+    """The nearest matrices (N, rows, columns) whose singular values are about 1, in float32."""
     # Where no hardware multiplies bfloat16, it takes ten times as long as float32.
     a, b, c = NEWTON_SCHULZ
     x = matrices.to(torch.bfloat16 if has_bfloat16(matrices.device) else torch.float32)

@@ -54,10 +54,7 @@ def make_plan(
     """Estimate a run of so many steps from a few of them with two and four images.
 
     Time and memory grow by as much with every image, so that a batch that would not fit is
-    estimated too.
-
-    Raises:
-        UserError: not even a few images fit into memory.
+    estimated too; where not even a few images fit, that is a `UserError`.
     """
     plan = recipe.training
     with torch.device("meta"):

@@ -31,11 +31,7 @@ class RunDirectory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes out while a run is going on; the system lets go of a dead one's.
-
-        Raises:
-            RunInUseError: another process is training here.
-        """
+        """Keep other processes out, with a `RunInUseError`; a dead one's hold ends with it."""
         existed = self.path.is_dir()
         lock = FileLock(self.path / LOCK)
         with self.writing():
@@ -94,8 +90,7 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or error
-            raise UserError(f"{self.path}: cannot be written: {reason}") from None
+            raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from None
 
 
 def _step_of(line: str) -> float:

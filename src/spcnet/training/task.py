@@ -142,8 +142,8 @@ class PoseTask(Task):
     def card(self, training: dict[str, Any], scores: list[Any], **others: Any) -> Card:
         taught = {"teacher": self.teacher.card.training} if self.teacher else {}
         training = {**training, "persons": len(self.store), **taught}
-        skeleton, codec = self.store.skeleton, self.recipe.codec
-        return ModelCard(skeleton=skeleton, codec=codec, training=training, scores=scores, **others)
+        others |= {"skeleton": self.store.skeleton, "codec": self.recipe.codec}
+        return ModelCard(training=training, scores=scores, **others)
 
 
 @torch.no_grad()

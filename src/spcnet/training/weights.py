@@ -27,8 +27,7 @@ def weights_of(field: str, name: str) -> Path:
 def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[str, Any]:
     """Take over the weights that a recipe names, and give what their card says of their training.
 
-    Raises:
-        UserError: they are of another network, or of other joints than the labels' skeleton.
+    Those of another network, or without any of the labels' joints, are a `UserError`.
     """
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
@@ -57,11 +56,7 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
 
 
 def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
-    """The same of what fits by name and shape, whatever it predicts; the rest begins afresh.
-
-    Raises:
-        UserError: nothing of a stack fits.
-    """
+    """The same of what fits by name and shape, whatever it predicts; the rest begins afresh."""
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
     fresh, own = network.state_dict(), trained.state_dict()
@@ -102,22 +97,18 @@ def _fitted(
 
 
 class Teacher:
-    """Says where a trained network sees the joints of training crops.
+    """Says where a trained network sees the joints of training crops, all of which have labels.
 
     Its `joints` are the channels of the labels' joints that it knows, in the order of its maps.
-
-    Raises:
-        UserError: there is no such model, or it predicts a joint that the labels do not have.
     """
 
     def __init__(self, name: str, *, skeleton: Skeleton, device: torch.device) -> None:
         network, self.card = load_checkpoint(weights_of("loss.teacher", name))
         own = self.card.skeleton.joints
         if not set(own) <= set(skeleton.joints):
+            predicted = f"{name} predicts {self.card.skeleton.name!r}"
             labels = f"the data are annotated with {skeleton.name!r}"
-            raise UserError(
-                f"loss.teacher: {name} predicts {self.card.skeleton.name!r}, and {labels}"
-            )
+            raise UserError(f"loss.teacher: {predicted}, and {labels}")
         self.joints = [skeleton.index(joint) for joint in own]
         self.network = channels_last(network.to(device)).eval()
 
