@@ -56,11 +56,9 @@ def train_recipe(
             checks.check_directory(run, recipe, resume=run.holds_run if resume is None else resume)
             data.check_data(recipe)
     finds = recipe.task == "finder"
-    open_parts = data.open_scenes if finds else data.open_stores
-    learned, held = open_parts(recipe, processes, packing)
+    learned, held = (data.open_scenes if finds else data.open_stores)(recipe, processes, packing)
     if processes.first:
-        steps = recipe.training.epochs * checks.steps_per_epoch(recipe, len(learned))
-        begin(len(learned), steps)
+        begin(len(learned), recipe.training.epochs * checks.steps_per_epoch(recipe, len(learned)))
     return train(
         recipe,
         learned,

@@ -81,7 +81,7 @@ class ModelSection(Section):
 
     variant: str = Field("spcnet_s8_w256", description="a name of `spcnet models`")
     arguments: NetworkArguments = Field(
-        NetworkArguments(), description=f"of it: {', '.join(NetworkArguments.__annotations__)}"
+        NetworkArguments(), description=f"changes: {', '.join(NetworkArguments.__annotations__)}"
     )
     input_size: int = Field(256, ge=SIZES[0], le=SIZES[1], description="side of the input, pixels")
     weights: str | None = Field(None, description="a model or .safetensors to begin with")
@@ -109,7 +109,7 @@ class Source(Section):
     share: float | None = Field(None, gt=0, le=1, description="part of an epoch; else by its size")
     opinions: str | None = Field(None, description="a JSON file of another model's points")
     doubt: PartialShare = Field(0, description="share of labels wrong where an opinion differs")
-    taught: float | None = Field(None, ge=0, le=1, description="its own loss.teacher_share")
+    taught: float | None = Field(None, ge=0, le=1, description="in place of loss.teacher_share")
     complete: bool = Field(False, description="whether every person has a box, for `task: finder`")
 
 
@@ -209,7 +209,9 @@ class OptimizerSection(Section):
     alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0, ge=0, description="of kernels; norms and biases have none")
-    squeeze_rate: float | None = Field(None, gt=0, description="of SIM's squeeze; 2 / channels")
+    squeeze_rate: float | None = Field(
+        None, gt=0, description="learning rate of SIM's squeeze over lr; by default 2 / channels"
+    )
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     schedule: Literal["step", "cosine"] = Field(
         "step", description="divided by 10 at `milestones`, or a cosine to 0 over the whole run"
