@@ -7,7 +7,7 @@ from conftest import RECIPES
 
 from spcnet.data.store import PackedStore
 from spcnet.errors import UserError
-from spcnet.training.board import Board
+from spcnet.training.log import Board
 from spcnet.training.loop import train
 from spcnet.training.recipe import load_recipe
 

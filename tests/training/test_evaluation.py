@@ -18,7 +18,7 @@ from spcnet.errors import UserError
 from spcnet.metrics.protocols import Score
 from spcnet.skeletons import BODY19, FLIC11, LSP14
 from spcnet.training.distributed import ProcessGroup
-from spcnet.training.evaluation import check_holdout, score_store
+from spcnet.training.task import check_holdout, score_store
 
 SIZE = 64
 

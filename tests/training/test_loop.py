@@ -17,7 +17,7 @@ from spcnet.errors import UserError
 from spcnet.skeletons import BODY19, LSP14
 from spcnet.tensor_files import read_tensors, write_tensors
 from spcnet.training import state
-from spcnet.training.checks import check_parts, check_recipe
+from spcnet.training.checks import check_disjoint, check_recipe
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.log import Progress
 from spcnet.training.loop import MOST_SKIPPED, Run, train
@@ -386,9 +386,9 @@ def test_a_run_killed_between_its_last_two_files_gets_its_model(
 def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) -> None:
     pack(SyntheticFigures("13-14"), tmp_path / "others")
     pack(SyntheticFigures("12-13"), tmp_path / "same")
-    check_parts(figures, PackedStore(tmp_path / "others"))
+    check_disjoint(figures.pictures & PackedStore(tmp_path / "others").pictures)
     with pytest.raises(UserError, match=r"share 1 pictures, such as synthetic/figure000012\.png"):
-        check_parts(figures, PackedStore(tmp_path / "same"))
+        check_disjoint(figures.pictures & PackedStore(tmp_path / "same").pictures)
     keys = PackedStore(tmp_path / "same").persons.keys
     assert keys.tolist() == ["figure000012.png", "figure000013.png"]
 
@@ -495,9 +495,9 @@ def test_a_picture_of_another_data_set_may_have_the_same_name(
 
     pack(Others("1-3"), tmp_path / "others")
     others = PackedStore(tmp_path / "others")
-    check_parts(figures, others)
+    check_disjoint(figures.pictures & others.pictures)
     with pytest.raises(UserError, match="share 3 pictures, such as others/figure000001"):
-        check_parts(JoinedStores([figures, others]), others)
+        check_disjoint(JoinedStores([figures, others]).pictures & others.pictures)
 
 
 def begun(plan: Recipe, store: PackedStore, folder: Path) -> Run:

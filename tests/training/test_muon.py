@@ -69,15 +69,3 @@ def test_it_goes_downhill() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
-
-
-def test_a_closure_is_evaluated() -> None:
-    weight = nn.Parameter(torch.ones(3))
-    optimizer = Muon([weight], lr=0.1)
-
-    def closure() -> float:
-        weight.grad = torch.ones(3)
-        return 7.0
-
-    assert optimizer.step(closure) == 7.0
-    assert torch.allclose(weight, torch.full((3,), 0.9))

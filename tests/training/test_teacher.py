@@ -14,7 +14,7 @@ from spcnet.data.store import JoinedStores, PackedStore
 from spcnet.errors import UserError
 from spcnet.skeletons import BODY19, COCO17, LSP14
 from spcnet.training.loop import train
-from spcnet.training.teacher import Teacher
+from spcnet.training.weights import Teacher
 
 
 @pytest.fixture

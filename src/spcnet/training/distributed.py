@@ -1,7 +1,4 @@
-"""The processes of one run: one by default, or those that torchrun started.
-
-Everything here does nothing but the obvious where there is one process.
-"""
+"""The processes of one run: one by default, or those that torchrun started."""
 
 import os
 from collections.abc import Iterator
@@ -16,20 +13,13 @@ from torch import Tensor, nn
 
 from spcnet.errors import UserError
 
-# For a process that does not answer; one may pack or score a whole data set while the others wait.
-# One that died is noticed at once.
+# One process may pack a whole data set while the others wait; one that died is noticed at once.
 PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those of a run.
-
-    Attributes:
-        rank: of this process, from 0; the first one writes files and reports.
-        count: of processes.
-        device: of this process.
-    """
+    """This process among those of a run; methods raise `UserError` where another one is gone."""
 
     rank: int = 0
     count: int = 1
@@ -37,15 +27,11 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of a tensor over the processes, the same in each.
-
-        Raises:
-            UserError: another process is gone.
-        """
+        """The mean of a tensor over the processes, the same in each."""
         if self.count == 1:
             return values
         values = values.to(self.device)
@@ -54,42 +40,33 @@ class ProcessGroup:
         return values / self.count
 
     def barrier(self) -> None:
-        """Wait until every process is here.
-
-        Raises:
-            UserError: another process is gone.
-        """
-        if self.count > 1:
-            with reporting_lost():
-                dist.barrier()
+        """Wait until every process is here."""
+        self.gather(None)
 
     def any(self, flag: bool) -> bool:
-        """Whether a flag is up in any process.
-
-        Raises:
-            UserError: another process is gone.
-        """
+        """Whether a flag is up in any process."""
         return bool(self.mean(torch.tensor(float(flag))).item() > 0)
 
-    def agree(self, problem: UserError | None) -> None:
-        """Stop every process where the first one cannot go on.
-
-        Args:
-            problem: of this process; only the first one's counts.
-
-        Raises:
-            UserError: the first process's problem, the same in each.
-        """
-        problem = self.of_first(problem)
-        if problem is not None:
+    @contextmanager
+    def agreeing(self) -> Iterator[None]:
+        """Around checks; where the first process raises a `UserError`, all of them raise it."""
+        problem = None
+        try:
+            yield
+        except UserError as error:
+            problem = error
+        if (problem := self.of_first(problem)) is not None:
             raise problem
 
-    def of_first(self, value: Any) -> Any:
-        """What the first process has of something, in every process.
+    def in_turns(self) -> Iterator[None]:
+        """A loop whose body runs once: in the first process, and then in the others."""
+        for turn in (True, False):
+            if self.first == turn:
+                yield
+            self.barrier()
 
-        Raises:
-            UserError: another process is gone.
-        """
+    def of_first(self, value: Any) -> Any:
+        """What the first process has of something, in every process."""
         if self.count == 1:
             return value
         box = [value]
@@ -98,27 +75,18 @@ class ProcessGroup:
         return box[0]
 
     def take_over(self, module: nn.Module) -> None:
-        """Give a module the weights and statistics that it has in the first process.
-
-        Raises:
-            UserError: another process is gone.
-        """
+        """Give a module the weights and statistics that it has in the first process."""
         if self.count > 1:
             with reporting_lost():
                 for tensor in module.state_dict().values():
                     dist.broadcast(tensor, src=0)
 
     def gather(self, value: Any) -> list[Any]:
-        """A value of every process, in the order of their ranks.
-
-        Raises:
-            UserError: another process is gone.
-        """
-        if self.count == 1:
-            return [value]
-        parts: list[Any] = [None] * self.count
-        with reporting_lost():
-            dist.all_gather_object(parts, value)
+        """A value of every process, in the order of their ranks."""
+        parts: list[Any] = [value] * self.count
+        if self.count > 1:
+            with reporting_lost():
+                dist.all_gather_object(parts, value)
         return parts
 
 
@@ -126,11 +94,7 @@ class ProcessGroup:
 def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
     """The processes that torchrun started this one among; this one alone without torchrun.
 
-    Args:
-        device: where to train; of several GPUs each process takes its own.
-
-    Raises:
-        UserError: there are more processes than GPUs on this machine.
+    Of several GPUs each process takes its own; where there are too few, that is a `UserError`.
     """
     count = process_count()
     if count == 1:
@@ -138,11 +102,9 @@ def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
-        if local >= torch.cuda.device_count():
-            raise UserError(
-                f"--nproc-per-node asks for more processes than the {torch.cuda.device_count()} "
-                "GPUs of this machine"
-            )
+        if local >= (gpus := torch.cuda.device_count()):
+            there = f"the {gpus} GPUs of this machine"
+            raise UserError(f"--nproc-per-node asks for more processes than {there}")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -160,11 +122,7 @@ def process_count() -> int:
 
 @contextmanager
 def reporting_lost() -> Iterator[None]:
-    """What the processes do together fails where one of them is gone.
-
-    Raises:
-        UserError: it does.
-    """
+    """What the processes do together fails as a `UserError` where one of them is gone."""
     try:
         yield
     except RuntimeError as error:

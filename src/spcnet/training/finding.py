@@ -9,17 +9,15 @@ from torch import Tensor, nn
 
 from spcnet.boxmaps import CHANNELS, boxes_of, find_peaks, target_maps
 from spcnet.checkpoints import FinderCard
-from spcnet.data.datasets import shuffled
 from spcnet.data.scenes import SceneBatch, Scenes, make_scene_batch
-from spcnet.geometry import Array
 from spcnet.metrics.boxes import FoundPersons, score_boxes
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
-from spcnet.training.task import LICENCE, Task
-from spcnet.training.weights import begin_with_body
+from spcnet.training.task import Card, Task
 
 MOST = 50  # persons of a picture that are scored
 LEAST = 0.05
+AT_ONCE = 16  # pictures
 SURE = 0.3  # of an output: in a picture that may hold persons without a box it may be right
 BOX_WEIGHT = 1.0  # of the boxes' loss beside that of the middles
 
@@ -29,13 +27,12 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
 
     The focal loss of CornerNet (Law and Deng, ECCV 2018) for the middles, over the number of
     persons, and the logarithm of the boxes' intersection over union, weighted by the target's
-    Gaussian. Nothing is asked where a person may be that has no box: in crowds, and in pictures
-    that are not complete wherever the network itself is inclined to see someone.
+    Gaussian. Nothing is asked where a person may be that has no box.
     """
     stride = PoseNetwork.stride
     raw = torch.stack([output.float() for output in outputs])  # (O, B, 5, H, W)
     size = (raw.shape[-2], raw.shape[-1])
-    heats, counted, wanted, weights = [], [], [], []
+    heats, counted, crowds, wanted, weights = [], [], [], [], []
     for boxes, passed, known in zip(batch.boxes, batch.passed, batch.known, strict=True):
         heat, asked = target_maps(boxes, size, stride=stride)
         there = asked >= 0
@@ -44,14 +41,16 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
         heats.append(heat)
         wanted.append(box)
         weights.append(heat * there)
-        counted.append(_asked(passed, known, size) | there)
+        crowds.append(_covered(passed, size))
+        complete = known[stride // 2 :: stride, stride // 2 :: stride]
+        counted.append((complete & ~crowds[-1]) | there)
     heat, weight = torch.stack(heats), torch.stack(weights)  # (B, H, W)
     target = torch.stack(wanted).permute(0, 3, 1, 2)  # (B, 4, H, W)
-    sure = torch.stack(counted)
+    sure, crowd = torch.stack(counted), torch.stack(crowds)
     logits = raw[:, :, 0]
     chance = logits.sigmoid()
-    # In pictures that are not complete a firm sighting far from every box is left alone.
-    quiet = sure | ((chance.detach() < SURE) & ~_crowded(batch, size))
+    # In crowds nothing is asked; in other pictures that are not complete, no firm sighting counts.
+    quiet = sure | ((chance.detach() < SURE) & ~crowd)
     peak = heat >= 1 - 1e-4
     right = -((1 - chance) ** 2) * F.logsigmoid(logits) * peak
     wrong = -((1 - heat) ** 4) * chance**2 * F.logsigmoid(-logits) * ~peak * quiet
@@ -61,17 +60,6 @@ def finder_losses(outputs: list[Tensor], batch: SceneBatch) -> Tensor:
     overlap = intersection_over_union(found, target.expand_as(found))
     sides = (-(overlap.clamp_min(1e-3).log()) * weight).sum((-1, -2, -3))
     return middles + BOX_WEIGHT * sides / weight.sum().clamp_min(1.0)
-
-
-def _asked(passed: Tensor, known: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cells (H, W) of which everything is known: the picture is complete, and no crowd is there."""
-    stride = PoseNetwork.stride
-    cells = known[stride // 2 :: stride, stride // 2 :: stride].clone()
-    return cells & ~_covered(passed, size)
-
-
-def _crowded(batch: SceneBatch, size: tuple[int, int]) -> Tensor:
-    return torch.stack([_covered(passed, size) for passed in batch.passed])
 
 
 def _covered(regions: Tensor, size: tuple[int, int]) -> Tensor:
@@ -98,74 +86,37 @@ class FinderTask(Task):
     store: Scenes
     holdout: Scenes | None
     make_batch = staticmethod(make_scene_batch)
-
-    @property
-    def channels(self) -> int:
-        """The maps of `spcnet.boxmaps`."""
-        return CHANNELS
-
-    def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
-        """See `Task`."""
-        return begin_with_body(network, self.recipe)
-
-    def order(self, epoch: int) -> Array:
-        """See `Task`."""
-        return shuffled(len(self.store), seed=self.recipe.seed, epoch=epoch)
+    channels = CHANNELS
 
     def losses(self, forward: nn.Module, batch: SceneBatch) -> Tensor:
-        """See `Task`."""
         return finder_losses(forward(self.images(batch)), batch)
 
+    @torch.no_grad()
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
-        """See `Task`."""
-        assert self.holdout is not None
-        found = predict_scenes(network, self.holdout, size=self.recipe.model.input_size)
+        """Of whole pictures, each placed plainly on a canvas."""
+        scenes, size = self.holdout, self.recipe.model.input_size
+        assert scenes is not None
+        was_training = network.training
+        network.eval()
+        found = []
+        for begin in range(0, len(scenes), AT_ONCE):
+            rows = np.arange(begin, min(begin + AT_ONCE, len(scenes)))
+            batch = make_scene_batch(scenes, rows, size=size)
+            maps = network(batch.images.contiguous(memory_format=torch.channels_last))
+            pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
+            for of_picture, boxes, passed, row in pictures:
+                seen = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
+                arrays = [tensor.numpy() for tensor in (*seen, boxes, passed)]
+                height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
+                found.append(FoundPersons(*arrays, scenes.picture(int(row)).complete, height))
+        network.train(was_training)
         return score_boxes(found), {}
 
-    def card(self, training: dict[str, Any], scores: list[dict[str, Any]]) -> FinderCard:
-        """See `Task`."""
-        from spcnet import __version__
-
-        recipe = self.recipe
+    def card(self, training: dict[str, Any], scores: list[Any], **others: Any) -> Card:
         return FinderCard(
-            variant=recipe.model.variant,
-            arguments=dict(recipe.model.arguments),
-            input_size=recipe.model.input_size,
+            input_size=self.recipe.model.input_size,
             threshold=scores[-1]["score"]["threshold"] if scores else 0.3,
             training={**training, "pictures": len(self.store)},
             scores=scores,
-            version=__version__,
-            licence=LICENCE,
+            **others,
         )
-
-
-@torch.no_grad()
-def predict_scenes(
-    network: PoseNetwork, scenes: Scenes, *, size: int, batch_size: int = 16
-) -> list[FoundPersons]:
-    """What a finder says of whole pictures, each placed plainly on a canvas of this size."""
-    was_training = network.training
-    network.eval()
-    found = []
-    for begin in range(0, len(scenes), batch_size):
-        rows = np.arange(begin, min(begin + batch_size, len(scenes)))
-        batch = make_scene_batch(scenes, rows, size=size)
-        maps = network(batch.images.contiguous(memory_format=torch.channels_last))
-        for of_picture, boxes, passed, row in zip(
-            maps, batch.boxes, batch.passed, rows, strict=True
-        ):
-            seen, scores = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
-            picture = scenes.picture(int(row))
-            height = size * scenes.sizes[row][0] / scenes.sizes[row].max()
-            found.append(
-                FoundPersons(
-                    boxes=seen.numpy(),
-                    scores=scores.numpy(),
-                    truth=boxes.numpy(),
-                    passed=passed.numpy(),
-                    complete=picture.complete,
-                    height=float(height),
-                )
-            )
-    network.train(was_training)
-    return found

@@ -1,79 +1,100 @@
-"""What a run tells while it goes on: to its log, to TensorBoard and to whoever looks on."""
+"""What a run reports while it goes on: to whoever looks on, and to TensorBoard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from spcnet.codec import denormalise
+from spcnet.data.augmentation import make_batch
+from spcnet.data.store import Store
+from spcnet.errors import needs_extra
 from spcnet.metrics.protocols import Score
-from spcnet.training.board import Board
-from spcnet.training.run_dir import RunDirectory
+from spcnet.models.network import PoseNetwork
+from spcnet.training.recipe import Recipe
+
+SAMPLES = 4  # held-out persons that are drawn
+SHOWN = 256  # side of a drawn crop, pixels
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """Where a run stands."""
 
-    Attributes:
-        step: optimiser steps done, of `steps` in all.
-        steps: of the whole run.
-        epoch: epochs begun, from 1.
-        loss: mean over the last steps.
-        losses: of each supervised output, likewise.
-        lr: learning rate of the last step.
-        images_per_second: over the last steps.
-        seconds_left: estimate.
-        score: of the held-out persons when this progress follows an evaluation.
-        sources: the same of each data set, where persons of several are held out.
-    """
-
-    step: int
-    steps: int
-    epoch: int
-    loss: float
-    losses: tuple[float, ...]
-    lr: float
+    step: int  # of the optimiser, done
+    steps: int  # of the whole run
+    epoch: int  # from 1
+    loss: float  # mean over the last steps
+    losses: list[float]  # of each supervised output, likewise
+    lr: float  # of the last step
     images_per_second: float
     seconds_left: float
-    score: Score | None = None
-    sources: Mapping[str, Score] = field(default_factory=dict)
+    score: Score | None = None  # of the held-out persons, where this follows an evaluation
+    sources: Mapping[str, Score] = field(default_factory=dict)  # of each data set, where several
 
 
-class RunLog:
-    """The log of a run, and its TensorBoard where it has one.
+def writer_class() -> Any:
+    """What writes TensorBoard's files; a `UserError` where it is not installed."""
+    with needs_extra("train", "training.tensorboard"):
+        from torch.utils.tensorboard import SummaryWriter
+    return SummaryWriter
 
-    Args:
-        directory: of the run.
-        board: of the run.
-    """
 
-    def __init__(self, directory: RunDirectory, board: Board | None) -> None:
-        self.directory, self.board = directory, board
+class Board:
+    """TensorBoard's view of a run; what was written of steps beyond `after` is forgotten."""
 
-    def add(self, now: Progress, *, seconds: float) -> None:
-        """The losses and the speed of the last steps.
+    def __init__(self, run_dir: Path, *, after: int = 0) -> None:
+        self.writer: Any = writer_class()(str(run_dir / "tensorboard"), purge_step=after + 1)
 
-        Args:
-            now: where the run stands.
-            seconds: spent training so far.
-        """
-        entry = {name: getattr(now, name) for name in ("step", "epoch", "loss", "losses")}
-        speed = {"lr": now.lr, "images_per_second": now.images_per_second}
-        self.directory.log(**entry, **speed, seconds=seconds)
-        if self.board is not None:
-            self.board.add_losses(now.step, now.losses, speed)
+    def add_losses(self, now: Progress) -> None:
+        """The loss of every output, the learning rate and the speed."""
+        outputs = {f"loss/output{n}": loss for n, loss in enumerate(now.losses, start=1)}
+        speed = {"speed/lr": now.lr, "speed/images_per_second": now.images_per_second}
+        self._add({**outputs, "loss/all": now.loss, **speed}, now.step)
 
-    def add_score(self, entry: Mapping[str, Any], score: Score) -> None:
-        """A score of the held-out persons.
+    def add_score(self, step: int, score: Score) -> None:
+        """A score and that of each joint."""
+        name = score.protocol
+        limbs = {} if score.mean_limbs is None else {f"{name}/mean_limbs": score.mean_limbs}
+        joints = {f"{name} by joint/{joint}": value for joint, value in score.joints.items()}
+        self._add({f"{name}/mean": score.mean, **limbs, **joints}, step)
 
-        Args:
-            entry: its line in the log.
-            score: of all of them.
-        """
-        self.directory.log(**entry)
-        if self.board is not None:
-            self.board.add_score(entry["step"], score)
+    def _add(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
-        """Write what is left."""
-        if self.board is not None:
-            self.board.close()
+    @torch.no_grad()
+    def add_pictures(self, step: int, network: PoseNetwork, store: Store, recipe: Recipe) -> None:
+        """Predictions on some persons, and the level that each pixel takes most of."""
+        # Drawing needs OpenCV, which training itself does without.
+        from PIL import Image
+
+        from spcnet.viz.panels import overlay_heatmaps, overlay_levels
+        from spcnet.viz.skeletons import draw_skeleton
+
+        codec = recipe.codec
+        rows = np.arange(min(SAMPLES, len(store)))
+        like = next(network.parameters())
+        batch = make_batch(store, rows, size=codec.input_size, device=like.device)
+        was_training = network.training
+        outputs = network.eval().forward_all(batch.images.to(like.dtype))
+        network.train(was_training)
+        heatmaps = codec.activate(outputs.heatmaps[-1]).float()
+        points, scores = codec.decode(heatmaps)
+        points = (points + 0.5) * (SHOWN / codec.input_size) - 0.5
+        shown = denormalise(batch.images)
+        lines = []
+        for n in range(len(rows)):
+            small = Image.fromarray(shown[n].cpu().numpy())
+            crop = np.asarray(small.resize((SHOWN, SHOWN), Image.Resampling.BICUBIC))
+            found, sure = points[n].cpu().numpy(), scores[n].clamp(0, 1).cpu().numpy()
+            panels = [draw_skeleton(crop, found, sure, store.skeleton)]
+            panels.append(overlay_heatmaps(crop, heatmaps[n].cpu().numpy()))
+            if outputs.attention is not None:
+                panels.append(overlay_levels(crop, outputs.attention[n].float().cpu().numpy()))
+            lines.append(np.concatenate(panels, axis=1))
+        name = "skeleton, heatmaps, level"
+        self.writer.add_image(name, np.concatenate(lines), step, dataformats="HWC")

@@ -14,42 +14,33 @@ from spcnet.heatmaps import gaussian_heatmaps, log_places, pixels_to_cells
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher saw, for distillation (Hinton et al. 2015).
+    """What a teacher saw, for distillation (Hinton et al. 2015)."""
 
-    Attributes:
-        places: (B, K, H, W) probabilities of the cells; what they lack of 1 is "not in the
-            picture".
-        share: of the loss that is the teacher's, of all persons or (B,) of each; it is asked of
-            joints without labels too.
-        joints: channels of the network whose maps these are; by default all in order.
-    """
+    places: Tensor  # (B, J, H, W) probabilities; what they lack of 1 is "not in the picture"
+    share: float | Tensor  # of the loss that is the teacher's, of all persons or (B,) of each
+    joints: Sequence[int] | None = None  # J channels of the network; by default all in order
 
-    places: Tensor
-    share: float | Tensor
-    joints: Sequence[int] | None = None
+    @property
+    def channels(self) -> slice | list[int]:
+        """The taught joints, as an index."""
+        return slice(None) if self.joints is None else list(self.joints)
 
     def into(self, labels: Tensor, lessons: Tensor) -> Tensor:
         """Losses (O, B, K) of the labels with the lessons' share (O, B, J) of the taught joints."""
         share = self.share[:, None].to(labels) if isinstance(self.share, Tensor) else self.share
-        taught = slice(None) if self.joints is None else list(self.joints)
         mixed = labels.clone()
-        mixed[..., taught] = (1 - share) * labels[..., taught] + share * lessons.to(labels)
+        own = (1 - share) * labels[..., self.channels]
+        mixed[..., self.channels] = own + share * lessons.to(labels)
         return mixed
 
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How often labels are believed to be wrong.
+    """How often labels are believed to be wrong."""
 
-    Attributes:
-        astray: share of labels that may be anywhere.
-        swapped: share of left-right pairs that are labelled the wrong way round.
-        mirror: (K,) channel of each joint's mirror image; a joint of the middle is its own.
-    """
-
-    astray: float
-    swapped: float
-    mirror: Sequence[int]
+    astray: float  # share of labels that may be anywhere
+    swapped: float  # share of left-right pairs that are labelled the wrong way round
+    mirror: Sequence[int]  # (K,) channel of each joint's mirror image; of the middle, its own
 
 
 CERTAIN = LabelNoise(0.0, 0.0, ())
@@ -57,49 +48,32 @@ CERTAIN = LabelNoise(0.0, 0.0, ())
 
 @dataclass(frozen=True)
 class Doubts:
-    """What is believed of each label before the network has its say.
+    """What is believed of each label before the network has its say."""
 
-    Attributes:
-        trust: (B, K) that the label is meant at all: 1 of an annotator's; of another model's point
-            its own probability, and what it lacks of 1 may be anywhere.
-        points: (B, K, 2) crop pixels, a second opinion.
-        second: (B, K) that the second opinion is right in place of the label.
-    """
-
-    trust: Tensor
-    points: Tensor
-    second: Tensor
+    trust: Tensor  # (B, K) that the label is meant at all, 1 of an annotator's; else it is anywhere
+    points: Tensor  # (B, K, 2) crop pixels, a second opinion
+    second: Tensor  # (B, K) that the second opinion is right in place of the label
 
 
 def heatmap_loss(
-    outputs: Sequence[Tensor],
-    points: Tensor,
-    annotated: Tensor,
+    outputs: Sequence[Tensor],  # O = S (+ 1) raw outputs (B, K, H, W)
+    points: Tensor,  # (B, K, 2) crop pixels
+    annotated: Tensor,  # (B, K) bool; other joints weigh 0
     *,
     kind: HeatmapKind,
-    sigma: float,
+    sigma: float,  # of the target in cells
     stride: int,
-    absent: Tensor | None = None,
+    absent: Tensor | None = None,  # (B, K) bool, those that are as if they lay outside the crop
     noise: LabelNoise | None = None,
     doubts: Doubts | None = None,
     taught: Taught | None = None,
 ) -> Tensor:
     """Loss (O,) of each supervised output; their sum is what is minimised (eq. 6).
 
-    Args:
-        outputs: O = S (+ 1) raw outputs (B, K, H, W).
-        points: (B, K, 2) crop pixels.
-        annotated: (B, K) bool; other joints weigh 0.
-        absent: (B, K) bool, joints that are known not to be in the picture, wherever their point;
-            as if they lay outside the crop.
-        kind: ``"gaussian"``, half the squared error over B*K*H*W, zero where a joint lies outside
-            the crop; ``"softmax"``, cross-entropy over B*K of the joints inside;
-            ``"softmax_absent"``, the same with one more place, which is right for those outside.
-        sigma: of the target in cells.
-        stride: of the heatmaps.
-        noise: with a cross-entropy, what the labels are forgiven; see `_forgiving`.
-        doubts: with a cross-entropy, which labels are less than certain, and second opinions.
-        taught: what another network saw, for a share of the loss.
+    Of ``"gaussian"``, half the squared error over B*K*H*W, whose target is zero where a joint lies
+    outside the crop; of ``"softmax"``, cross-entropy over B*K of the joints inside; of
+    ``"softmax_absent"``, the same with one more place, which is right for those outside. A
+    cross-entropy forgives by noise and doubts what labels may have wrong; see `_forgiving`.
     """
     raw = torch.stack([output.float() for output in outputs])  # (O, B, K, H, W)
     height, width = raw.shape[-2:]
@@ -108,15 +82,14 @@ def heatmap_loss(
     if kind == "gaussian":
         target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
         target = target * (~gone)[..., None, None]
-        losses = annotated * _squared_errors(raw, target)  # (O, B, K)
+        losses = annotated * (0.5 * ((raw - target) ** 2).mean((-1, -2)))  # (O, B, K)
         if taught is not None:
-            own = raw if taught.joints is None else raw[:, :, list(taught.joints)]
-            lesson = taught.places * (2 * math.pi * sigma**2)
-            losses = taught.into(losses, _squared_errors(own, lesson))
+            astray = raw[:, :, taught.channels] - taught.places * (2 * math.pi * sigma**2)
+            losses = taught.into(losses, 0.5 * (astray**2).mean((-1, -2)))
         return losses.sum((-1, -2)) / annotated.numel()
     knows_absent = kind == "softmax_absent"
 
-    def shares(of: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+    def shares(of: Tensor) -> tuple[Tensor, Tensor]:
         """Of each place (B, K, P), for points in cells; and whether these lie inside."""
         inside = ((of > -0.5) & (of < of.new_tensor([width, height]) - 0.5)).all(-1) & ~gone
         share = gaussian_heatmaps(of, (height, width), sigma=sigma).flatten(-2)
@@ -126,7 +99,7 @@ def heatmap_loss(
             share[..., -1] = (~inside).to(share)
         return share, inside
 
-    share, inside = shares(cells, gone)
+    share, inside = shares(cells)
     # Without a place for absent joints, one outside the crop has none to be found at.
     known = annotated & (inside | knows_absent)  # (B, K)
     places = log_places(raw, absent=knows_absent)  # (O, B, K, P)
@@ -135,7 +108,7 @@ def heatmap_loss(
     else:
         second = None
         if doubts is not None:
-            second, there = shares(pixels_to_cells(doubts.points, stride), gone)
+            second, there = shares(pixels_to_cells(doubts.points, stride))
             doubts = replace(doubts, second=doubts.second * (there | knows_absent))
         entropies = _forgiving(places, share, known, noise or CERTAIN, doubts, second)
     losses = known * entropies  # (O, B, K)
@@ -143,14 +116,8 @@ def heatmap_loss(
         lesson = taught.places.flatten(-2).to(places)
         if knows_absent:
             lesson = torch.cat([lesson, 1 - lesson.sum(-1, keepdim=True)], dim=-1).clamp_min(0)
-        own = places if taught.joints is None else places[:, :, list(taught.joints)]
-        losses = taught.into(losses, -(lesson * own).sum(-1))
+        losses = taught.into(losses, -(lesson * places[:, :, taught.channels]).sum(-1))
     return losses.sum((-1, -2)) / known.numel()
-
-
-def _squared_errors(raw: Tensor, target: Tensor) -> Tensor:
-    """Half the mean squared errors (O, B, K) over the cells."""
-    return 0.5 * ((raw - target) ** 2).mean((-1, -2))
 
 
 def _forgiving(
@@ -158,23 +125,15 @@ def _forgiving(
     share: Tensor,
     known: Tensor,
     noise: LabelNoise,
-    doubts: Doubts | None = None,
-    second: Tensor | None = None,
+    doubts: Doubts | None,
+    second: Tensor | None,
 ) -> Tensor:
     """Cross-entropies (O, B, K) of a mixture: labels are right, or anywhere, swapped, or others'.
 
     A label of which the network is sure that it is wrong pulls ever less, as its likelihood comes
-    to be that of the other ways in which it may have come about. So the network itself decides
-    between a label and a second opinion, by which of the two it finds likelier. Where the labels
-    agree with the network, it is the plain cross-entropy but for a constant.
-
-    Args:
-        places: (O, B, K, P) logarithms of the probabilities of the places.
-        share: (B, K, P) of the target.
-        known: (B, K) bool, joints that count.
-        noise: how often labels are wrong.
-        doubts: what is believed of each label.
-        second: (B, K, P) of the second opinions.
+    to be that of the other ways in which it may have come about; of a label and a second opinion,
+    the one that it finds likelier counts. Shape: places (O, B, K, P), logarithms; share and second
+    (B, K, P); known (B, K).
     """
     entropy: Tensor = -torch.xlogy(share, share).sum(-1)  # (B, K): the least there is to pay
     excess = -(share * places).sum(-1) - entropy

@@ -1,31 +1,61 @@
-"""How the weights move: optimisers, learning rates, the average of the weights."""
+"""How the weights move: the network, its precision, optimisers, rates, the weights' average."""
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from spcnet.models.selective import InformationDistribution
+from spcnet.models.network import PoseNetwork, channels_last
+from spcnet.models.selective import InformationDistribution, begin_squeeze_at_zero
 from spcnet.training.muon import Muon
 from spcnet.training.recipe import Recipe
+
+
+def make_network(recipe: Recipe, channels: int, device: torch.device) -> PoseNetwork:
+    """The recipe's network with fresh weights, ready to be trained."""
+    plan = recipe.training
+    network = recipe.model.build(channels)
+    if recipe.model.squeeze == "zero":
+        begin_squeeze_at_zero(network)
+    if plan.sync_batchnorm:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    if plan.precision == "fp64":
+        network = network.double()
+    network = channels_last(network.to(device)).train()
+    network.checkpointing = plan.checkpointing
+    return network
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
+    """Half precision where the recipe asks for it."""
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.training.precision)
+    return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """All batch norms of a network, also those that several processes share."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def freeze_statistics(network: nn.Module) -> None:
+    """Let batch norms use their running statistics, and leave them as they are."""
+    for norm in batch_norms(network):
+        norm.eval()
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser; norms and biases are not decayed, and SIM's squeeze goes slowly.
 
-    Every channel's gradient on the squeeze agrees in sign, since it reads a sum of ReLUs: a step
-    of one size for each weight moves a logit by up to the channels' number of them, which
-    saturates the softmax within 50 steps, and levels that weigh nothing learn nothing.
+    Every channel's gradient on the squeeze agrees in sign, since it reads a sum of ReLUs: steps of
+    one size add up over the channels and saturate the softmax within 50 steps.
     """
     plan = recipe.optimizer
-    squeeze: list[nn.Parameter] = []
-    rate = 1.0
-    for module in network.modules():
-        if isinstance(module, InformationDistribution):
-            squeeze += module.squeeze.parameters()
-            rate = plan.squeeze_rate or 2 / module.squeeze.in_channels
+    fusions = [m for m in network.modules() if isinstance(m, InformationDistribution)]
+    squeeze = [parameter for fusion in fusions for parameter in fusion.squeeze.parameters()]
     slow = set(squeeze)
     parameters = [p for p in network.parameters() if p not in slow]
     groups: list[dict[str, Any]] = [
@@ -33,6 +63,7 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if squeeze:
+        rate = plan.squeeze_rate or 2 / fusions[-1].squeeze.in_channels
         groups.append({"params": squeeze, "weight_decay": 0.0, "rate": rate})
     if plan.name == "muon":
         return Muon(groups, lr=plan.lr, eps=plan.eps)
@@ -55,17 +86,13 @@ def learning_rate(recipe: Recipe, step: int, steps: int, steps_per_epoch: int) -
 
 @torch.no_grad()
 def measure_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the statistics of batch norms to the means over some batches, all by the same weights.
+    """Set the statistics of batch norms to the means over some images (B, 3, H, W), batch by batch.
 
-    Those that were kept while training are of the weights of the last few steps, each seen by one
-    small batch; an average of weights never had them (Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021, section 3).
-
-    Args:
-        network: left in evaluation mode.
-        batches: images (B, 3, H, W), as in training.
+    Those that were kept while training are of the weights of the last few steps; an average of
+    weights never had them (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3).
+    The network is left in evaluation mode.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

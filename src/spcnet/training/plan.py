@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from spcnet.devices import memory_suffices
-from spcnet.models.network import PoseNetwork, channels_last
-from spcnet.models.registry import create_model
-from spcnet.models.summary import summarise
+from spcnet.models.network import PoseNetwork
+from spcnet.models.summary import count_gmac
 from spcnet.training.losses import heatmap_loss
-from spcnet.training.optimisation import make_optimizer
-from spcnet.training.precision import autocast, freeze_statistics
+from spcnet.training.optimisation import autocast, freeze_statistics, make_network, make_optimizer
 from spcnet.training.recipe import Recipe
 
 REPEATS = 3
@@ -23,25 +21,15 @@ CROPS = (2, 4)  # of the measured steps; a whole step is extrapolated from these
 
 @dataclass(frozen=True)
 class Plan:
-    """The costs of a run.
-
-    Attributes:
-        parameters: number of weights.
-        gmac: multiply-adds of one forward pass of one image, in 10^9.
-        steps: of the whole run.
-        batch: persons that go through the network of one process at once.
-        weight_bytes: weights, gradients, the optimiser's moments and the average.
-        image_bytes: what one image keeps for the gradient.
-        step_seconds: estimate of one step on this device.
-    """
+    """The costs of a run."""
 
     parameters: int
-    gmac: float
-    steps: int
-    batch: int
-    weight_bytes: int
-    image_bytes: int
-    step_seconds: float
+    gmac: float  # 10^9 multiply-adds of one forward pass of one image
+    steps: int  # of the whole run
+    batch: int  # persons that go through the network of one process at once
+    weight_bytes: int  # weights, gradients, the optimiser's moments and the average
+    image_bytes: int  # what one image keeps for the gradient
+    step_seconds: float  # on this device
 
     @property
     def memory(self) -> int:
@@ -63,29 +51,15 @@ def make_plan(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
-    """Estimate a run from a few steps with two and four images.
+    """Estimate a run of so many steps from a few of them with two and four images.
 
     Time and memory grow by as much with every image, so that a batch that would not fit is
-    estimated too.
-
-    Args:
-        recipe: the run.
-        joints: K of its data.
-        steps: of the whole run.
-        processes: that share a step.
-        device: where to measure.
-        clock: gives seconds.
-
-    Raises:
-        UserError: not even a few images fit into memory.
+    estimated too; where not even a few images fit, that is a `UserError`.
     """
     plan = recipe.training
-    network = create_model(recipe.model.variant, num_joints=joints, **recipe.model.arguments)
-    summary = summarise(network, input_size=recipe.model.input_size)
-    if plan.precision == "fp64":
-        network = network.double()
-    network = channels_last(network.to(device)).train()
-    network.checkpointing = plan.checkpointing
+    with torch.device("meta"):
+        gmac = count_gmac(recipe.model.build(joints), input_size=recipe.model.input_size)
+    network = make_network(recipe, joints, device)
     if plan.frozen_batchnorm:
         freeze_statistics(network)
     optimizer = make_optimizer(recipe, network)
@@ -95,61 +69,50 @@ def make_plan(
             times = []
             for _ in range(1 + REPEATS):  # the first one warms up
                 began = clock()
-                held = _step(network, optimizer, recipe, (count, joints), device)
+                held = _step(network, optimizer, recipe, count)
                 times.append(clock() - began)
             seconds.append(median(times[1:]))
             kept.append(held)
-    batch = plan.batch_size // processes // plan.accumulate
-    extra = max(0.0, seconds[1] - seconds[0]) / (CROPS[1] - CROPS[0])
-    one_part = seconds[0] + (batch - CROPS[0]) * extra
-    moments = 2 if recipe.optimizer.name == "adamw" else 1  # RMSProp, and nearly all of Muon
+    batch, more = plan.batch_size // processes // plan.accumulate, CROPS[1] - CROPS[0]
+    extra = max(0.0, seconds[1] - seconds[0]) / more
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    moments = 2 if recipe.optimizer.name == "adamw" else 1  # RMSProp, and nearly all of Muon
     return Plan(
-        parameters=summary.parameters,
-        gmac=summary.gmac,
+        parameters=sum(p.numel() for p in network.parameters()),
+        gmac=gmac,
         steps=steps,
         batch=batch,
         weight_bytes=weights * (2 + moments + (plan.ema is not None)),
-        image_bytes=(kept[1] - kept[0]) // (CROPS[1] - CROPS[0]),
-        step_seconds=plan.accumulate * one_part,
+        image_bytes=(kept[1] - kept[0]) // more,
+        step_seconds=plan.accumulate * (seconds[0] + (batch - CROPS[0]) * extra),
     )
 
 
 def _step(
-    network: PoseNetwork,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    shape: tuple[int, int],
-    device: torch.device,
+    network: PoseNetwork, optimizer: torch.optim.Optimizer, recipe: Recipe, count: int
 ) -> int:
     """One step on random images and joints; gives the bytes that were kept for the gradient."""
-    size = recipe.model.input_size
-    dtype = next(network.parameters()).dtype
-    images = torch.randn(shape[0], 3, size, size, dtype=dtype, device=device)
-    points = torch.rand(*shape, 2, dtype=dtype, device=device) * size
-    own = {parameter.data_ptr() for parameter in network.parameters()}
-    kept: dict[int, int] = {}
+    size, loss = recipe.model.input_size, recipe.loss
+    images = torch.randn(count, 3, size, size).to(next(network.parameters()))
+    images = images.contiguous(memory_format=torch.channels_last)
+    kept = {parameter.data_ptr(): 0 for parameter in network.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+        kept.setdefault(storage.data_ptr(), storage.nbytes())
         return tensor
 
     optimizer.zero_grad(set_to_none=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        with autocast(recipe, device):
-            outputs = network(images.contiguous(memory_format=torch.channels_last))
+        with autocast(recipe, images.device):
+            outputs = network(images)
+        points = torch.rand(*outputs[0].shape[:2], 2).to(images) * size
+        everyone = torch.ones_like(points[..., 0], dtype=torch.bool)
         losses = heatmap_loss(
-            outputs,
-            points,
-            torch.ones_like(points[..., 0], dtype=torch.bool),
-            kind=recipe.loss.kind,
-            sigma=recipe.loss.sigma,
-            stride=PoseNetwork.stride,
+            outputs, points, everyone, kind=loss.kind, sigma=loss.sigma, stride=PoseNetwork.stride
         )
     losses.sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
     return sum(kept.values())

@@ -1,10 +1,9 @@
 """Residual sums kept about zero, where their means mean nothing.
 
 What leaves a pre-activation block reaches a batch norm through nothing but sums, poolings and 1x1
-convolutions, so that a constant added to a channel changes no output of the network, and no
-gradient holds it back. Muon moves a kernel by as much in directions without a gradient as in any
-other, and so the means drift: to a thousand with deviations of ten in a long run, which leaves
-bfloat16 no digit of what varies. The biases of the blocks can take the means back at any time.
+convolutions, so that a constant added to a channel changes no output, and no gradient holds it
+back. Muon moves kernels in such directions too, and so the means drift: to a thousand with
+deviations of ten in a long run, which leaves bfloat16 no digit of what varies.
 """
 
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from spcnet.models.bottlenecks import Bottleneck
 from spcnet.models.network import Feedback, PoseNetwork
 from spcnet.training.distributed import ProcessGroup
+from spcnet.training.optimisation import batch_norms
 
 REACH = 8  # deviations from its mean within which all values of a normalised channel lie
 
@@ -31,15 +31,11 @@ def free_convolutions(network: nn.Module) -> list[nn.Conv2d]:
 
 
 @torch.no_grad()
-def recentre(network: PoseNetwork, images: Tensor) -> None:
-    """Set the free biases so that residual sums have mean zero over some images.
+def recentre(network: PoseNetwork, images: Tensor, processes: ProcessGroup | None = None) -> None:
+    """Set the free biases so that residual sums have mean zero over some images (B, 3, H, W).
 
     The network's outputs stay what they were, up to rounding, in either mode: the running means
-    of batch norms move along.
-
-    Args:
-        network: changed in place; its mode says which statistics its batch norms go by.
-        images: (B, 3, H, W), normalised.
+    of batch norms move along. Several processes have images each, and the means of their biases.
     """
     means: dict[nn.Module, Tensor] = {}  # of each norm's input, as it was
 
@@ -57,24 +53,23 @@ def recentre(network: PoseNetwork, images: Tensor) -> None:
         return output - mean.to(output)[:, None, None]
 
     _recentre_stem(network)
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    with ExitStack() as hooks:
-        for norm in norms:
-            hooks.callback(norm.register_forward_pre_hook(measure).remove)
-        network(images)
-    with ExitStack() as hooks:
-        for norm in norms:
-            hooks.callback(norm.register_forward_pre_hook(follow).remove)
+    for look in (measure, follow):
+        with ExitStack() as hooks:
+            for norm in batch_norms(network):
+                hooks.callback(norm.register_forward_pre_hook(look).remove)
+            for convolution in free_convolutions(network) if look is follow else ():
+                hooks.callback(convolution.register_forward_hook(centre).remove)
+            network(images)
+    if processes is not None:
         for convolution in free_convolutions(network):
-            hooks.callback(convolution.register_forward_hook(centre).remove)
-        network(images)
+            assert convolution.bias is not None
+            convolution.bias.data.copy_(processes.mean(convolution.bias.data))
 
 
 def _recentre_stem(network: PoseNetwork) -> None:
     """Bring down channels of the stem that its first ReLU never cuts.
 
-    A channel whose smallest value, by its norm, lies above 0 passes the ReLU as it is, so that a
-    constant taken from it reaches the first block's norm and shortcut, and no further than that.
+    A constant taken from these reaches the first block's norm and shortcut, and no further.
     """
     first, block = network.stem[1], network.stem[3]
     assert isinstance(first, nn.BatchNorm2d) and isinstance(block, Bottleneck)
@@ -95,15 +90,3 @@ def _recentre_stem(network: PoseNetwork) -> None:
 def _mean(x: Tensor) -> Tensor:
     """Of each channel: (B, C, H, W) -> (C,)."""
     return x.double().mean(dim=(0, 2, 3))
-
-
-def recentre_alike(network: PoseNetwork, images: Tensor, processes: ProcessGroup) -> None:
-    """The same by each process's part of a step's images, and alike in each process.
-
-    Raises:
-        UserError: another process is gone.
-    """
-    recentre(network, images)
-    for convolution in free_convolutions(network):
-        assert convolution.bias is not None
-        convolution.bias.data.copy_(processes.mean(convolution.bias.data))

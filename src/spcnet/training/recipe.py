@@ -21,14 +21,32 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from spcnet.codec import SIZES, Codec, HeatmapKind
+from spcnet.codec import SIZES, Codec, HeatmapKind, Refinement
 from spcnet.data.augmentation import Augmentation
 from spcnet.data.datasets import DATASETS, UNSCORED
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
-from spcnet.models.network import FUSIONS, MODULES, NO_FUSION
-from spcnet.skeletons import SKELETONS, Skeleton
-from spcnet.training.losses import LabelNoise
+from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
+from spcnet.models.registry import create_model
+from spcnet.registries import Registry
+from spcnet.skeletons import SKELETONS
+
+
+def _known(things: Registry[Any], *others: str) -> AfterValidator:
+    """A name of one of the things, or one of the others."""
+
+    def check(name: str) -> str:
+        if name not in others and not things.knows(name):
+            raise ValueError(things.unknown(name, *others))
+        return name
+
+    return AfterValidator(check)
+
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PartialShare = Annotated[float, Field(ge=0, lt=1)]
+DatasetName = Annotated[str, _known(DATASETS, "synthetic", "store", *UNSCORED)]
 
 
 class Section(BaseModel):
@@ -46,31 +64,16 @@ class Section(BaseModel):
         return value
 
 
-Count = Annotated[int, Field(strict=True, ge=1)]
-
-
-def _check_module(name: str) -> str:
-    if not MODULES.knows(name):
-        raise ValueError(MODULES.unknown(name))
-    return name
-
-
-def _check_fusion(name: str) -> str:
-    if name != NO_FUSION and not FUSIONS.knows(name):
-        raise ValueError(FUSIONS.unknown(name, NO_FUSION))
-    return name
-
-
 @with_config(ConfigDict(extra="forbid"))
 class NetworkArguments(TypedDict, total=False):
     """What a recipe may change of `spcnet.models.network.PoseNetwork`."""
 
     stacks: Count
     channels: Count
-    module: Annotated[str, AfterValidator(_check_module)]
+    module: Annotated[str, _known(MODULES)]
     depth: Count
     dilation: Count
-    fusion: Annotated[str, AfterValidator(_check_fusion)]
+    fusion: Annotated[str, _known(FUSIONS, NO_FUSION)]
 
 
 class ModelSection(Section):
@@ -78,49 +81,42 @@ class ModelSection(Section):
 
     variant: str = Field("spcnet_s8_w256", description="a name of `spcnet models`")
     arguments: NetworkArguments = Field(
-        NetworkArguments(),
-        description="what to change of the variant: "
-        + ", ".join(f"`{name}`" for name in NetworkArguments.__annotations__),
+        NetworkArguments(), description=f"changes: {', '.join(NetworkArguments.__annotations__)}"
     )
-    input_size: int = Field(
-        256, ge=SIZES[0], le=SIZES[1], description="side of the square input, pixels"
-    )
-    weights: str | None = Field(
-        None, description="a model or .safetensors whose weights the run begins with"
-    )
-    anew: list[str] = Field(
-        [], description="modules that begin anew all the same, such as `distribute.squeeze`"
-    )
+    input_size: int = Field(256, ge=SIZES[0], le=SIZES[1], description="side of the input, pixels")
+    weights: str | None = Field(None, description="a model or .safetensors to begin with")
+    anew: list[str] = Field([], description="modules that begin anew, such as `distribute.squeeze`")
     squeeze: Literal["zero", "literal"] = Field(
-        "zero",
-        description="how SIM's squeeze begins: at zero, which weighs all levels alike, or as any "
-        "other convolution",
+        "zero", description="SIM's squeeze begins at zero, all levels alike, or as any convolution"
     )
 
-
-def _check_dataset(name: str) -> str:
-    others = ("synthetic", "store", *UNSCORED)
-    if name not in others and not DATASETS.knows(name):
-        raise ValueError(DATASETS.unknown(name, *others))
-    return name
+    def build(self, joints: int) -> PoseNetwork:
+        """The network of so many maps, with fresh weights."""
+        return create_model(self.variant, num_joints=joints, **self.arguments)
 
 
-DatasetName = Annotated[str, AfterValidator(_check_dataset)]
+class Source(Section):
+    """A data set to learn from."""
+
+    dataset: DatasetName = Field(
+        description="mpii, lsp, lspet, flic, coco, or one of yours; `synthetic`; `store` for one "
+        "that `spcnet data pack` wrote; `unlabelled`, a folder of pictures of one person each; "
+        "`nobody`, the pictures of a COCO file that have no annotation",
+    )
+    root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
+    holdout: str | None = Field(None, description="another part, to be scored while training")
+    crop: CropRule | None = Field(None, description="rule of the crops; by default its own")
+    share: float | None = Field(None, gt=0, le=1, description="part of an epoch; else by its size")
+    opinions: str | None = Field(None, description="a JSON file of another model's points")
+    doubt: PartialShare = Field(0, description="share of labels wrong where an opinion differs")
+    taught: float | None = Field(None, ge=0, le=1, description="in place of loss.teacher_share")
+    complete: bool = Field(False, description="whether every person has a box, for `task: finder`")
 
 
-class MoreData(Section):
-    """Persons of another data set to learn from; joints of the same names are taken."""
+class MoreData(Source):
+    """A further data set; joints of the same names are learned."""
 
-    dataset: DatasetName = Field(description="as `data.dataset`")
-    root: str | None = Field(None, description="as `data.root`; --set data.more.0.root=PATH")
     split: str = Field("train", description="as `data.train`")
-    holdout: str | None = Field(None, description="as `data.holdout`")
-    crop: CropRule | None = Field(None, description="as `data.crop`")
-    share: float | None = Field(None, gt=0, le=1, description="as `data.share`")
-    opinions: str | None = Field(None, description="as `data.opinions`")
-    doubt: float = Field(0, ge=0, lt=1, description="as `data.doubt`")
-    taught: float | None = Field(None, ge=0, le=1, description="as `data.taught`")
-    complete: bool = Field(False, description="as `data.complete`")
 
     @property
     def title(self) -> str:
@@ -130,71 +126,20 @@ class MoreData(Section):
         return self.dataset
 
 
-class DataSection(Section):
+class DataSection(Source):
     """Which persons to learn from."""
 
-    dataset: DatasetName = Field(
-        "lspet",
-        description="mpii, lsp, lspet, flic, coco, or one of yours; `synthetic`; `store` for one "
-        "that `spcnet data pack` wrote; `unlabelled`, a "
-        "folder of pictures of one person each; `nobody`, the pictures of a COCO file that have no "
-        "annotation",
-    )
-    root: str | None = Field(None, description="folder of the data set, as its authors lay it out")
-    train: str = Field(
-        "train", description="split or image numbers to learn from; of a store, its folder"
-    )
-    holdout: str | None = Field(
-        None, description="the same, of others than `train`, to be scored while training"
-    )
-    crop: CropRule | None = Field(
-        None, description="rule of the crops; by default the data set's own"
-    )
-    skeleton: str | None = Field(
-        None, description="whose joints are learned, such as body19; by default `dataset`'s"
-    )
-    share: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="share of an epoch that is drawn from this data set; data "
-        "sets without one divide the rest by their sizes",
-    )
-    opinions: str | None = Field(
-        None,
-        description="a JSON of another model's points (person -> 17 x [x, y, probability]), "
-        "which teach joints without a label",
-    )
-    doubt: float = Field(
-        0,
-        ge=0,
-        lt=1,
-        description="share of labels believed to be wrong where an opinion differs; "
-        "for the softmax kinds",
-    )
-    taught: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="share of its persons' loss that asks for what loss.teacher sees; by default "
-        "loss.teacher_share",
-    )
-    complete: bool = Field(
-        False, description="whether every person in its pictures has a box, for `task: finder`"
-    )
+    dataset: DatasetName = Field("lspet", description=Source.model_fields["dataset"].description)
+    train: str = Field("train", description="split or numbers to learn from; a store's folder")
+    skeleton: str | None = Field(None, description="joints to learn; by default the data set's")
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
-    more: list[MoreData] = Field(
-        [],
-        description="further data sets to learn from, each with `dataset`, `root`, `split`, "
-        "`holdout`, `crop`, `share`, `opinions`, `doubt`, `taught`, `complete`",
-    )
+    more: list[MoreData] = Field([], description="further data sets to learn from")
 
     @property
     def parts(self) -> list[MoreData]:
         """Everything to learn from, the first data set included."""
-        shared = MoreData.model_fields.keys() & DataSection.model_fields.keys()
-        first = MoreData(split=self.train, **{name: getattr(self, name) for name in shared})
-        return [first, *self.more]
+        shared = {name: getattr(self, name) for name in Source.model_fields}
+        return [MoreData(split=self.train, **shared), *self.more]
 
     @property
     def believes_opinions(self) -> bool:
@@ -212,42 +157,22 @@ class DataSection(Section):
 class AugmentationSection(Section):
     """How far training crops stray; see `spcnet.data.augmentation.Augmentation`."""
 
-    rotation: float = Field(
-        60, ge=0, le=180, description="largest rotation, degrees; half of it is the deviation"
-    )
-    rotation_probability: float = Field(0.6, ge=0, le=1, description="share of rotated crops")
-    full_circle_probability: float = Field(
-        0, ge=0, le=1, description="share of crops that turn by any angle instead"
-    )
-    scale: float = Field(
-        0.25, ge=0, lt=1, description="the side is multiplied by 1 - scale to 1 + scale"
-    )
-    shift: float = Field(
-        0, ge=0, lt=1, description="deviation of the middle in each direction, shares of the side"
-    )
-    flip_probability: float = Field(0.5, ge=0, le=1, description="share of mirrored crops")
-    part_probability: float = Field(
-        0, ge=0, le=1, description="share of close-ups: crops about some of the joints"
-    )
-    brightness: float = Field(
-        0, ge=0, le=1, description="largest common shift of the channels, of full range"
-    )
-    contrast: float = Field(0, ge=0, le=1, description="deviations from grey times 1 +- this")
-    tint: float = Field(0.2, ge=0, le=1, description="each channel times its own 1 +- this")
-    grey_probability: float = Field(0, ge=0, le=1, description="share of crops without colour")
-    dark_probability: float = Field(0, ge=0, le=1, description="share of underexposed crops")
-    blur_probability: float = Field(0, ge=0, le=1, description="share of crops out of focus")
-    jpeg_probability: float = Field(0, ge=0, le=1, description="share of crops worn by JPEG")
-    cut_probability: float = Field(
-        0,
-        ge=0,
-        le=1,
-        description="share of pictures that end in the middle of the person; what "
-        "lies beyond is absent",
-    )
-    neighbour_probability: float = Field(
-        0, ge=0, le=1, description="share of crops with a part of another person pasted in"
-    )
+    rotation: float = Field(60, ge=0, le=180, description="largest angle, degrees; two deviations")
+    rotation_probability: Share = Field(0.6, description="share of rotated crops")
+    full_circle_probability: Share = Field(0, description="share that turns by any angle instead")
+    scale: PartialShare = Field(0.25, description="the side is multiplied by 1 +- this")
+    shift: PartialShare = Field(0, description="deviation of the middle, shares of the side")
+    flip_probability: Share = Field(0.5, description="share of mirrored crops")
+    part_probability: Share = Field(0, description="share of close-ups, about some of the joints")
+    brightness: Share = Field(0, description="largest common shift of the channels, of full range")
+    contrast: Share = Field(0, description="deviations from grey times 1 +- this")
+    tint: Share = Field(0.2, description="each channel times its own 1 +- this")
+    grey_probability: Share = Field(0, description="share of crops without colour")
+    dark_probability: Share = Field(0, description="share of underexposed crops")
+    blur_probability: Share = Field(0, description="share of crops out of focus")
+    jpeg_probability: Share = Field(0, description="share of crops worn by JPEG")
+    cut_probability: Share = Field(0, description="share of pictures that end within the person")
+    neighbour_probability: Share = Field(0, description="share with another person pasted in")
 
     def build(self) -> Augmentation:
         """The augmentation these fields describe."""
@@ -259,57 +184,33 @@ class LossSection(Section):
 
     kind: HeatmapKind = Field(
         "gaussian",
-        description="gaussian: squared error to Gaussian heatmaps (eq. 6); "
-        "softmax: cross-entropy of the softmax over the map to the normalised Gaussian; "
-        "softmax_absent: the same with one more place, for joints that the crop cut off",
+        description="gaussian: squared error to heatmaps (eq. 6); softmax: cross-entropy over the "
+        "map; softmax_absent: the same with one more place, for joints that the crop cut off",
     )
     sigma: float = Field(1.0, gt=0, description="of the target, heatmap cells")
-    astray: float = Field(
-        0, ge=0, lt=1, description="share of labels that may be anywhere; for the softmax kinds"
-    )
-    swapped: float = Field(
-        0,
-        ge=0,
-        lt=1,
-        description="share of left-right pairs labelled the wrong way round; for the softmax kinds",
-    )
-
-    teacher: str | None = Field(
-        None, description="a model or .safetensors of the same joints to learn from too"
-    )
-    teacher_share: float = Field(
-        0.5, ge=0, le=1, description="of the loss that asks for what the teacher sees"
-    )
+    astray: PartialShare = Field(0, description="share of labels that may be anywhere, for softmax")
+    swapped: PartialShare = Field(0, description="share of left-right pairs swapped, for softmax")
+    teacher: str | None = Field(None, description="a model or .safetensors to learn from too")
+    teacher_share: Share = Field(0.5, description="of the loss that asks for what the teacher sees")
 
     @model_validator(mode="after")
     def _check_noise(self) -> "LossSection":
         if self.kind == "gaussian" and (self.astray or self.swapped):
-            raise ValueError(
-                "`astray` and `swapped` need a likelihood: kind softmax or softmax_absent"
-            )
+            likely = "kind softmax or softmax_absent"
+            raise ValueError(f"`astray` and `swapped` need a likelihood: {likely}")
         return self
-
-    def noise(self, skeleton: Skeleton) -> LabelNoise | None:
-        """What labels are forgiven, if anything."""
-        if not self.astray and not self.swapped:
-            return None
-        return LabelNoise(self.astray, self.swapped, skeleton.flip_permutation)
 
 
 class OptimizerSection(Section):
     """How the weights move."""
 
-    name: Literal["rmsprop", "adamw", "muon"] = Field(
-        "rmsprop", description="the optimiser; muon orthogonalises the kernels' momentum"
-    )
+    name: Literal["rmsprop", "adamw", "muon"] = Field("rmsprop", description="the optimiser")
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
     alpha: float = Field(0.99, gt=0, lt=1, description="RMSProp's smoothing")
     eps: float = Field(1e-8, gt=0, description="added to the denominator")
     weight_decay: float = Field(0, ge=0, description="of kernels; norms and biases have none")
     squeeze_rate: float | None = Field(
-        None,
-        gt=0,
-        description="learning rate of SIM's squeeze over that of the rest; by default 2 / channels",
+        None, gt=0, description="learning rate of SIM's squeeze over lr; by default 2 / channels"
     )
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     schedule: Literal["step", "cosine"] = Field(
@@ -324,35 +225,19 @@ class TrainingSection(Section):
 
     epochs: int = Field(170, gt=0, description="times that every person is seen")
     batch_size: int = Field(12, gt=0, description="persons a step, over all processes")
-    accumulate: int = Field(
-        1, gt=0, description="parts that a step's persons go through the network in"
-    )
+    accumulate: int = Field(1, gt=0, description="parts in which a step's persons are learned")
     precision: Literal["fp32", "bf16", "fp16", "fp64"] = Field(
         "fp32", description="of the network's arithmetic; bf16 and fp16 keep fp32 weights"
     )
-    checkpointing: bool = Field(
-        False, description="keep only each stack's input, and compute it again for the gradient"
-    )
+    checkpointing: bool = Field(False, description="compute stacks again, to keep less of them")
     compile: bool = Field(False, description="torch.compile, on a GPU")
-    frozen_batchnorm: bool = Field(
-        False, description="normalise by the running statistics, and leave them as they are"
-    )
-    sync_batchnorm: bool = Field(
-        False, description="statistics over all processes' persons; on GPUs"
-    )
-    ema: float | None = Field(
-        None, gt=0, lt=1, description="decay a step of an average of the weights, which is kept"
-    )
-    precise_batchnorm: int = Field(
-        0, ge=0, description="batches that measure the kept network's statistics anew, as its own"
-    )
-    recentre_every: int = Field(
-        0, ge=0, description="steps between two times that residual sums get mean zero; 0 is never"
-    )
+    frozen_batchnorm: bool = Field(False, description="leave the running statistics as they are")
+    sync_batchnorm: bool = Field(False, description="statistics over all processes; on GPUs")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay a step of an average to keep")
+    precise_batchnorm: int = Field(0, ge=0, description="batches for the kept model's statistics")
+    recentre_every: int = Field(0, ge=0, description="steps between two recentrings; 0 is never")
     evaluate_every: int = Field(1, gt=0, description="epochs between scores of `holdout`")
-    keep_best: bool = Field(
-        True, description="keep the model with the best score of `holdout` as best.safetensors"
-    )
+    keep_best: bool = Field(True, description="keep the best score's model as best.safetensors")
     tensorboard: bool = Field(False, description="write TensorBoard's files too")
     save_minutes: float = Field(5, gt=0, description="minutes between checkpoints")
 
@@ -360,10 +245,7 @@ class TrainingSection(Section):
 class Recipe(Section):
     """One training run."""
 
-    name: str = Field(
-        pattern=r"^[^/\\]*[^/\\.][^/\\]*$",
-        description="what the run is called; its directory is runs/NAME",
-    )
+    name: str = Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$", description="its directory is runs/NAME")
     description: str = Field("", description="for people")
     task: Literal["pose", "finder"] = Field(
         "pose", description="joints in crops of persons, or persons' boxes in whole pictures"
@@ -378,46 +260,33 @@ class Recipe(Section):
 
     @property
     def codec(self) -> Codec:
-        """What the trained model takes and says.
-
-        Where heatmaps are probabilities, the mass about a point says more than the highest cell.
-        """
-        return Codec(
-            input_size=self.model.input_size,
-            heatmap=self.loss.kind,
-            sigma=self.loss.sigma,
-            refinement="dark" if self.loss.kind == "gaussian" else "mass",
-        )
+        """What the trained model takes and says."""
+        size, kind, sigma = self.model.input_size, self.loss.kind, self.loss.sigma
+        # Where heatmaps are probabilities, the mass about a point says more than the highest cell.
+        refinement: Refinement = "dark" if kind == "gaussian" else "mass"
+        return Codec(input_size=size, heatmap=kind, sigma=sigma, refinement=refinement)
 
     @model_validator(mode="after")
     def _check_holdouts(self) -> "Recipe":
-        for part in self.data.parts:
-            if self.task == "pose" and part.holdout is not None and part.dataset in UNSCORED:
-                raise ValueError(
-                    f"holdout: {part.dataset!r} has no joints to be scored by; leave it out"
-                )
+        for part in self.data.parts if self.task == "pose" else ():
+            if part.holdout is not None and part.dataset in UNSCORED:
+                lacking = f"{part.dataset!r} has no joints to be scored by"
+                raise ValueError(f"holdout: {lacking}; leave it out")
         return self
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: all fields, wherever the data lies."""
-        places: dict[str, Any] = {
-            "root": True, "opinions": True, "more": {"__all__": {"root", "opinions"}},
-        }  # fmt: skip
-        if self.data.dataset == "store":  # whose splits are folders
-            places |= {"train": True, "holdout": True}
+        splits = {"train", "holdout"} if self.data.dataset == "store" else set()  # are folders
+        places: dict[str, Any] = dict.fromkeys({"root", "opinions"} | splits, True)
+        places["more"] = {"__all__": {"root", "opinions"}}
         return self.model_dump(mode="json", exclude={"data": places})
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and override fields.
-
-    Args:
-        path: a YAML file.
-        overrides: ``"optimizer.lr=5e-4"`` and the like; values are YAML.
+    """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like.
 
     Raises:
-        UserError: the file cannot be read, or a field is unknown or ill-typed; the message names
-            the field, what it accepts, and the nearest right name.
+        UserError: the file cannot be read, or is refused by `parse_recipe`.
     """
     path = Path(path)
     try:
@@ -425,8 +294,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     except OSError as error:
         raise UserError(f"{path}: cannot read the recipe: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a YAML file: {reason}") from None
+        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: a recipe is a YAML mapping with a `name`")
     for override in overrides:
@@ -451,7 +319,8 @@ def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
     """Validate plain values as a recipe.
 
     Raises:
-        UserError: a field is unknown, missing or ill-typed.
+        UserError: a field is unknown, missing or ill-typed; the message begins with the source,
+            and names the field, what it accepts, and the nearest right name.
     """
     try:
         return Recipe.model_validate(values)
@@ -476,15 +345,23 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     field, equals, text = override.partition("=")
     if not equals or not field:
         raise UserError(f"--set {override}: write it as field=value, such as optimizer.lr=5e-4")
+
+    def key(within: Any, part: str) -> Any:
+        if isinstance(within, dict):
+            return part
+        if not part.isdecimal() or int(part) >= len(within):
+            places = f"a list of {len(within)}; they count from 0"
+            raise UserError(f"--set {override}: {part!r} is no place in {places}")
+        return int(part)
+
     *sections, last = field.split(".")
     target: Any = values
-    for section in sections:
-        if isinstance(target, list):
-            target = target[_place(target, section, override)]
-        else:
-            target = target.setdefault(section, {})
+    for part in sections:
+        if isinstance(target, dict):
+            target.setdefault(part, {})
+        target = target[key(target, part)]
         if not isinstance(target, (dict, list)):
-            raise UserError(f"--set {override}: {section!r} is a value, not a section")
+            raise UserError(f"--set {override}: {part!r} is a value, not a section")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -493,19 +370,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
-    if isinstance(target, list):
-        target[_place(target, last, override)] = value
-    else:
-        target[last] = value
-
-
-def _place(values: list[Any], text: str, override: str) -> int:
-    """An index into a list, as a part of a field's name."""
-    if not text.isdecimal() or int(text) >= len(values):
-        raise UserError(
-            f"--set {override}: {text!r} is no place in a list of {len(values)}; they count from 0"
-        )
-    return int(text)
+    target[key(target, last)] = value
 
 
 def _explain(problem: Any) -> str:
@@ -517,13 +382,10 @@ def _explain(problem: Any) -> str:
         near = difflib.get_close_matches(location[-1], known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown field {field!r}; {hint}known here: {', '.join(known)}"
-    if kind == "missing":
-        return f"{field}: field required"
     if kind in ("model_type", "dict_type"):
         known = _fields(location)
-        return (
-            f"{field}: a section with {', '.join(known)}, such as {field}.{known[0]}; got {got!r}"
-        )
+        inside = f"{', '.join(known)}, such as {field}.{known[0]}"
+        return f"{field}: a section with {inside}; got {got!r}"
     if kind == "list_type" and isinstance(got, dict):
         return f"{field}: the recipe has no such list; write it there, or --set {field}=[{{...}}]"
     if kind == "string_pattern_mismatch":

@@ -3,30 +3,20 @@
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import BaseFileLock, FileLock, Timeout
-from torch import Tensor
+from filelock import FileLock, Timeout
 
-from spcnet.checkpoints import FinderCard, ModelCard, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
-from spcnet.tensor_files import write_tensors
 from spcnet.training.recipe import Recipe
 
-RECIPE, LOG, STATE, MODEL, BEST = (
-    "recipe.yaml",
-    "log.jsonl",
-    "state.safetensors",
-    "model.safetensors",
-    "best.safetensors",
-)
-RUN_FILES = (RECIPE, LOG, STATE, MODEL, BEST)
-LOCK = ".lock"
+RECIPE, LOG, LOCK = "recipe.yaml", "log.jsonl", ".lock"
+STATE, MODEL, BEST = "state.safetensors", "model.safetensors", "best.safetensors"
 
 
 class RunInUseError(UserError):
@@ -34,31 +24,24 @@ class RunInUseError(UserError):
 
 
 class RunDirectory:
-    """Where a run writes.
+    """Where a run writes; methods raise `UserError` where it cannot be written."""
 
-    Args:
-        path: the directory.
-        writes: whether this process is the one that writes; otherwise every writing method does
-            nothing.
-    """
-
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
-        self.path = path
-        self.writes = writes
+    def __init__(self, path: Path) -> None:
+        self.path, self.state, self.model = path, path / STATE, path / MODEL
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes out while a run is going on; the system lets go of a dead one's.
-
-        Raises:
-            RunInUseError: another process is training here.
-            UserError: the directory cannot be written.
-        """
-        if not self.writes:
-            yield
-            return
+        """Keep other processes out, with a `RunInUseError`; a dead one's hold ends with it."""
         existed = self.path.is_dir()
-        lock = self._lock()
+        lock = FileLock(self.path / LOCK)
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                remedy = "wait for it, stop it, or name another --run-dir"
+                message = f"{self.path}: another process is training here; {remedy}"
+                raise RunInUseError(message) from None
         try:
             remove_leftovers(self.path, older_than=0)  # what a killed process left half written
             yield
@@ -68,118 +51,38 @@ class RunDirectory:
                 shutil.rmtree(self.path, ignore_errors=True)  # a run that never began
             lock.release()
 
-    def _lock(self) -> BaseFileLock:
-        """The directory's lock, held.
-
-        Raises:
-            RunInUseError: another process holds it.
-            UserError: the directory cannot be written or locked.
-        """
-        lock = FileLock(self.path / LOCK)
-        with self.writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                raise RunInUseError(
-                    f"{self.path}: another process is training here; wait for it, stop it, or "
-                    "name another --run-dir"
-                ) from None
-        return lock
-
     @property
     def holds_run(self) -> bool:
         """Whether a run has begun here."""
-        return any((self.path / name).exists() for name in RUN_FILES)
-
-    @property
-    def holds_model(self) -> bool:
-        """Whether a model has been written, in one file or in parts."""
-        return (self.path / MODEL).is_file()
-
-    @property
-    def state(self) -> Path:
-        """What a resumed run reads."""
-        return self.path / STATE
+        return any((self.path / name).exists() for name in (RECIPE, LOG, STATE, MODEL, BEST))
 
     def begin(self, recipe: Recipe) -> None:
-        """Write the recipe and an empty log.
-
-        Raises:
-            UserError: they cannot be written.
-        """
-        if self.writes:
-            with self.writing():
-                self.path.mkdir(parents=True, exist_ok=True)
-                (self.path / LOG).write_text("")
-                with whole_file(self.path / RECIPE) as partial:
-                    partial.write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
+        """Write the recipe and an empty log."""
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / LOG).write_text("")
+            with whole_file(self.path / RECIPE) as partial:
+                partial.write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
 
     def check_space(self, size: int) -> None:
-        """Check that checkpoints of some bytes fit, with a copy of each while it is replaced.
-
-        Raises:
-            UserError: they do not.
-        """
-        free = shutil.disk_usage(self.path).free
-        if self.writes and free < 2 * size:
-            raise UserError(
-                f"{self.path}: the disk has {free / 1e6:.0f} MB left and the run's checkpoints "
-                f"need {2 * size / 1e6:.0f} MB; make room, or name another --run-dir"
-            )
+        """Check that checkpoints of some bytes fit, with a copy of each while it is replaced."""
+        free, needed = shutil.disk_usage(self.path).free, 2 * size
+        if free < needed:
+            left = f"the disk has {free / 1e6:.0f} MB left and the run's checkpoints need"
+            remedy = "make room, or name another --run-dir"
+            raise UserError(f"{self.path}: {left} {needed / 1e6:.0f} MB; {remedy}")
 
     def log(self, **entry: Any) -> None:
-        """Add a line to ``log.jsonl``.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        if self.writes:
-            with self.writing(), (self.path / LOG).open("a") as stream:
-                stream.write(json.dumps(entry) + "\n")
+        """Add a line to ``log.jsonl``."""
+        with self.writing(), (self.path / LOG).open("a") as stream:
+            stream.write(json.dumps(entry) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop what the log says of steps that will be taken again.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        if not self.writes:
-            return
+        """Drop what the log says of steps that will be taken again."""
         path = self.path / LOG
         lines = path.read_text().splitlines() if path.is_file() else []
         with self.writing(), whole_file(path) as partial:
             partial.write_text("".join(line + "\n" for line in lines if _step_of(line) <= step))
-
-    def save_model(
-        self, name: str, network: Mapping[str, Tensor], card: ModelCard | FinderCard
-    ) -> None:
-        """Write a checkpoint that is ready for use; the file is never half written.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        if self.writes:
-            with self.writing():
-                save_checkpoint(self.path / name, network, card)
-
-    def save_tensors(
-        self,
-        name: str,
-        tensors: Mapping[str, Tensor],
-        metadata: Mapping[str, str],
-        *,
-        by_any: bool = False,
-    ) -> Path:
-        """Write tensors, with `by_any` in every process; the file is never half written.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        if self.writes or by_any:
-            with self.writing():
-                write_tensors(self.path / name, tensors, metadata)
-        return self.path / name
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -187,8 +90,7 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or error
-            raise UserError(f"{self.path}: cannot be written: {reason}") from None
+            raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from None
 
 
 def _step_of(line: str) -> float:

@@ -1,44 +1,40 @@
 """What a run learns, apart from how: its batches, its losses, its scores and its card."""
 
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spcnet.checkpoints import ModelCard
+from spcnet.checkpoints import FinderCard, ModelCard
+from spcnet.data.annotations import has_place
 from spcnet.data.augmentation import Batch, make_batch
-from spcnet.data.datasets import epoch_order
+from spcnet.data.datasets import default_protocol, epoch_order
 from spcnet.data.store import JoinedStores, Store
+from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.metrics.protocols import Score
+from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.distributed import ProcessGroup
-from spcnet.training.evaluation import score_store
-from spcnet.training.losses import Doubts, Taught, heatmap_loss
-from spcnet.training.precision import autocast
+from spcnet.training.losses import Doubts, LabelNoise, Taught, heatmap_loss
+from spcnet.training.optimisation import autocast
 from spcnet.training.recipe import Recipe
-from spcnet.training.teacher import Teacher
-from spcnet.training.weights import begin_with
+from spcnet.training.weights import Teacher, begin_with, begin_with_body
 
-LICENCE = (
-    "MIT for the package; the weights were trained on third-party annotations for research: "
-    "see NOTICE"
-)
+Card: TypeAlias = ModelCard | FinderCard
+
+# The protocols that persons of several data sets are scored by; the latter takes any joints.
+SEVERAL, OF_ANY_JOINTS = "torso-pck", "pck-box"
 
 
 class Task:
-    """What the tasks share.
-
-    Args:
-        recipe: of the run.
-        store: to learn from.
-        holdout: scored while training and never learned from, or None.
-        processes: this one among those of the run; by default it is alone.
-    """
+    """What the tasks share; what is held out is scored while training and never learned from."""
 
     make_batch: Callable[..., Any] = staticmethod(make_batch)
+    channels: int  # maps that the network predicts
+    joints: Sequence[str] = ()  # of the maps, where they are of joints
 
     def __init__(
         self,
@@ -51,18 +47,13 @@ class Task:
         self.recipe, self.store, self.holdout = recipe, store, holdout
         self.processes = processes or ProcessGroup()
 
-    @property
-    def channels(self) -> int:
-        """Maps that the network predicts."""
-        raise NotImplementedError
-
     def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
         """Take over the recipe's weights; give what their card says of their own training."""
-        raise NotImplementedError
+        return begin_with_body(network, self.recipe)
 
     def order(self, epoch: int) -> Array:
         """What is learned from in an epoch, from 1, in order."""
-        raise NotImplementedError
+        return epoch_order(self.store, seed=self.recipe.seed, epoch=epoch)
 
     def losses(self, forward: nn.Module, batch: Any) -> Tensor:
         """The losses (O,) of a batch, of each supervised output of a network."""
@@ -72,40 +63,20 @@ class Task:
         """Of what is held out, all and by source."""
         raise NotImplementedError
 
-    def card(self, training: dict[str, Any], scores: list[dict[str, Any]]) -> Any:
-        """What a checkpoint says of itself.
-
-        Args:
-            training: how it was trained.
-            scores: of the last evaluation, each with its data.
-        """
+    def card(self, training: dict[str, Any], scores: list[Any], **others: Any) -> Card:
+        """What a checkpoint says of itself: how it was trained, the last scores, and the rest."""
         raise NotImplementedError
-
-    def facts(self) -> dict[str, Any]:
-        """What makes two runs by one recipe learn from the same."""
-        opinions = [n for n, p in enumerate(self.recipe.data.parts) if p.opinions is not None]
-        return {"persons": len(self.store), "joints": [], "opinions": opinions}
 
     def batch(self, epoch: int, rows: Array) -> Any:
         """Some of the store as it is drawn in an epoch."""
-        return self.make_batch(
-            self.store,
-            rows,
-            size=self.recipe.model.input_size,
-            augmentation=self.recipe.augmentation.build(),
-            seed=self.recipe.seed,
-            epoch=epoch,
-            device=self.processes.device,
-        )
+        size, augmentation = self.recipe.model.input_size, self.recipe.augmentation.build()
+        drawn = {"augmentation": augmentation, "seed": self.recipe.seed, "epoch": epoch}
+        return self.make_batch(self.store, rows, size=size, device=self.processes.device, **drawn)
 
     def images(self, batch: Any) -> Tensor:
         """The images (B, 3, S, S) of a batch as the network takes them."""
         images: Tensor = batch.images.contiguous(memory_format=torch.channels_last)
         return images.double() if self.recipe.training.precision == "fp64" else images
-
-    def tensors_of(self, batch: Any) -> dict[str, Tensor]:
-        """What is kept of a batch that went wrong."""
-        return {"images": batch.images}
 
     def random_images(self, number: int, size: int) -> Tensor:
         """Images (B, 3, S, S) of a batch that is none of the run's, the same at any time."""
@@ -127,28 +98,17 @@ class PoseTask(Task):
 
     def __init__(self, recipe: Recipe, store: Store, **others: Any) -> None:
         super().__init__(recipe, store, **others)
+        self.joints = store.skeleton.joints
+        self.channels = len(self.joints)
         self.teacher: Teacher | None = None
-        if recipe.loss.teacher is not None:
-            device = self.processes.device
-            self.teacher = Teacher(recipe.loss.teacher, skeleton=store.skeleton, device=device)
-
-    @property
-    def channels(self) -> int:
-        """One map a joint."""
-        return len(self.store.skeleton)
+        if (name := recipe.loss.teacher) is not None:
+            self.teacher = Teacher(name, skeleton=store.skeleton, device=self.processes.device)
 
     def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
-        """See `Task`."""
         return begin_with(network, self.recipe, self.store.skeleton)
 
-    def order(self, epoch: int) -> Array:
-        """See `Task`."""
-        return epoch_order(self.store, seed=self.recipe.seed, epoch=epoch)
-
     def losses(self, forward: nn.Module, batch: Batch) -> Tensor:
-        """See `Task`."""
         recipe = self.recipe
-        double = recipe.training.precision == "fp64"
         images = self.images(batch)
         taught = None
         with autocast(recipe, self.processes.device):
@@ -157,47 +117,101 @@ class PoseTask(Task):
                 share = batch.taught.nan_to_num(recipe.loss.teacher_share)
                 taught = Taught(self.teacher.look(images, cells=cells), share, self.teacher.joints)
             outputs = forward(images)
-        doubts = None
+        plan, doubts, noise = recipe.loss, None, None
         if recipe.data.believes_opinions:
             doubts = Doubts(batch.trust, batch.seconds[..., :2], batch.seconds[..., 2])
+        if plan.astray or plan.swapped:
+            noise = LabelNoise(plan.astray, plan.swapped, self.store.skeleton.flip_permutation)
         return heatmap_loss(
             outputs,
-            batch.points.double() if double else batch.points,
+            batch.points.to(images.dtype),
             batch.annotated,
-            kind=recipe.loss.kind,
-            sigma=recipe.loss.sigma,
+            kind=plan.kind,
+            sigma=plan.sigma,
             stride=PoseNetwork.stride,
             absent=batch.absent,
-            noise=recipe.loss.noise(self.store.skeleton),
+            noise=noise,
             doubts=doubts,
             taught=taught,
         )
 
-    def tensors_of(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Task`."""
-        return {"images": batch.images, "points": batch.points, "annotated": batch.annotated}
-
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
-        """See `Task`."""
         assert self.holdout is not None
         return score_store(network, self.holdout, self.recipe, processes=self.processes)
 
-    def card(self, training: dict[str, Any], scores: list[dict[str, Any]]) -> ModelCard:
-        """See `Task`."""
-        from spcnet import __version__
-
+    def card(self, training: dict[str, Any], scores: list[Any], **others: Any) -> Card:
         taught = {"teacher": self.teacher.card.training} if self.teacher else {}
-        return ModelCard(
-            variant=self.recipe.model.variant,
-            arguments=dict(self.recipe.model.arguments),
-            skeleton=self.store.skeleton,
-            codec=self.recipe.codec,
-            training={**training, "persons": len(self.store), **taught},
-            scores=scores,
-            version=__version__,
-            licence=LICENCE,
-        )
+        training = {**training, "persons": len(self.store), **taught}
+        others |= {"skeleton": self.store.skeleton, "codec": self.recipe.codec}
+        return ModelCard(training=training, scores=scores, **others)
 
-    def facts(self) -> dict[str, Any]:
-        """See `Task`."""
-        return super().facts() | {"joints": list(self.store.skeleton.joints)}
+
+@torch.no_grad()
+def score_store(
+    network: PoseNetwork,
+    store: Store,
+    recipe: Recipe,
+    *,
+    processes: ProcessGroup,
+    batch_size: int = 32,
+) -> tuple[Score, dict[str, Score]]:
+    """Score of a network over the plain crops of a store, and of each source where it has several.
+
+    One data set is scored by its own protocol, several by `SEVERAL` or `OF_ANY_JOINTS`. Every
+    process takes every n-th person, so that each is predicted once; all of them get the scores.
+    """
+    was_training = network.training
+    network.eval()
+    codec = recipe.codec
+    size = codec.input_size
+    mine = np.arange(processes.rank, len(store), processes.count)
+    parts: list[tuple[Any, ...]] = []
+    for begin in range(0, len(mine), batch_size):
+        rows = mine[begin : begin + batch_size]
+        batch = make_batch(store, rows, size=size, device=processes.device)
+        images = batch.images.to(next(network.parameters()).dtype)
+        with autocast(recipe, processes.device):
+            raw = network(images.contiguous(memory_format=torch.channels_last))
+        found, _ = codec.decode(codec.activate(raw))
+        parts.append((rows, found.cpu().numpy(), batch.points.cpu().numpy()))
+    network.train(was_training)
+    everyone = [part for of_process in processes.gather(parts) for part in of_process]
+    order, predicted, points = (np.concatenate(column) for column in zip(*everyone, strict=True))
+    rank = np.argsort(order)
+    return _scores(store, predicted[rank], points[rank], scale=size / store.persons.sides)
+
+
+def check_holdout(store: Store) -> None:
+    """Find out before a run begins whether its held-out persons have the labels to be scored by."""
+    points = store.persons.points
+    _scores(store, points, points, scale=np.ones(len(store)))
+
+
+def _scores(
+    store: Store, predicted: Array, points: Array, *, scale: Array
+) -> tuple[Score, dict[str, Score]]:
+    """Scores of predictions and labels (N, K, 2) in crops, `scale` (N,) times the regions' size."""
+    # Whatever the crop holds: a label outside the picture is one that cannot be found.
+    annotated, skeleton = has_place(store.persons.states), store.skeleton
+    references = store.persons.references * scale
+    held = np.where(annotated[..., None], points, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a person without joints: NaN
+        boxes = np.concatenate([np.nanmin(held, axis=1), np.nanmax(held, axis=1)], axis=1)
+
+    def scored(protocol: str, rows: slice, title: str) -> Score:
+        of_each = boxes[rows], references[rows]
+        labels = GroundTruth(points[rows], annotated[rows], skeleton, *of_each)
+        try:
+            return score(protocol, predicted[rows], labels)
+        except UserError as error:
+            raise UserError(f"the held-out persons of {title} cannot be scored: {error}") from None
+
+    everyone = slice(None)
+    if not isinstance(store, JoinedStores):
+        return scored(default_protocol(store.dataset), everyone, store.dataset), {}
+    limbs = {joint for part in LEFT_RIGHT.values() for joint in part}
+    fits = skeleton.torso is not None and limbs <= set(skeleton.joints)
+    protocol = SEVERAL if fits else OF_ANY_JOINTS
+    sources = {title: scored(protocol, rows, title) for title, rows in store.sources.items()}
+    return scored(protocol, everyone, "all data sets"), sources

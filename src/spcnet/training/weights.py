@@ -1,25 +1,23 @@
-"""Trained weights that a run begins with or learns from."""
+"""Trained networks that a run begins with or learns from (distillation)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spcnet.checkpoints import find_weights, load_checkpoint
 from spcnet.errors import UserError
+from spcnet.models.network import channels_last
 from spcnet.skeletons import Skeleton
 from spcnet.training.recipe import Recipe
 
 
 def weights_of(field: str, name: str) -> Path:
-    """The weights that a field of a recipe names.
-
-    Raises:
-        UserError: there are none.
-    """
+    """The weights that a field of a recipe names."""
     try:
         return find_weights(name)
     except UserError as error:
@@ -27,69 +25,43 @@ def weights_of(field: str, name: str) -> Path:
 
 
 def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[str, Any]:
-    """Take over the weights that a recipe names; the optimiser starts afresh.
+    """Take over the weights that a recipe names, and give what their card says of their training.
 
-    Args:
-        network: of the recipe.
-        recipe: with `model.weights`.
-        skeleton: of the labels.
-
-    Returns:
-        What the weights' card says of their own training.
-
-    Raises:
-        UserError: they are of another network, or of other joints.
+    Those of another network, or without any of the labels' joints, are a `UserError`.
     """
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
     if not set(card.skeleton.joints) & set(skeleton.joints):
-        raise UserError(
-            f"model.weights: {name} predicts {card.skeleton.name!r}, which shares no joint with "
-            f"{skeleton.name!r} of the data"
-        )
-    anew = recipe.model.anew
-    if unknown := [part for part in anew if not _within(network.state_dict(), part)]:
-        raise UserError(
-            f"model.anew: the network has no module {unknown[0]!r}; it has "
-            f"{', '.join(name for name, _ in network.named_children())} and their parts"
-        )
+        nothing = f"which shares no joint with {skeleton.name!r} of the data"
+        raise UserError(f"model.weights: {name} predicts {card.skeleton.name!r}, {nothing}")
+    fresh, modules = network.state_dict(), [child for child, _ in network.named_modules()]
+    for part in recipe.model.anew:
+        if part not in modules[1:]:
+            known = ", ".join(child for child, _ in network.named_children())
+            there = f"it has {known} and their parts"
+            raise UserError(f"model.anew: the network has no module {part!r}; {there}")
     try:
-        fitted = _fitted(trained.state_dict(), network, card.skeleton, skeleton)
-        for part in anew:
-            fitted |= {key: network.state_dict()[key] for key in _within(fitted, part)}
+        fitted = _fitted(trained.state_dict(), fresh, card.skeleton, skeleton)
+        anew = tuple(f"{part}." for part in recipe.model.anew)
+        fitted |= {key: fresh[key] for key in fitted if key.startswith(anew)}
         network.load_state_dict(fitted)
     except (KeyError, RuntimeError):
+        arguments = json.dumps(card.arguments)
         raise UserError(
             f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
             f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}; take over the "
-            f"former by --set model.variant={card.variant} --set 'model.arguments="
-            f"{json.dumps(card.arguments)}'"
+            f"former by --set model.variant={card.variant} --set 'model.arguments={arguments}'"
         ) from None
     return card.training
 
 
 def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
-    """Take over of a network's weights what fits by name and shape, whatever it predicts.
-
-    Args:
-        network: of the recipe; what does not fit keeps its fresh weights.
-        recipe: with `model.weights`.
-
-    Returns:
-        What the weights' card says of their own training.
-
-    Raises:
-        UserError: nothing of a stack fits.
-    """
+    """The same of what fits by name and shape, whatever it predicts; the rest begins afresh."""
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
-    fresh = network.state_dict()
-    fitting = {
-        key: tensor
-        for key, tensor in trained.state_dict().items()
-        if key in fresh and fresh[key].shape == tensor.shape
-    }
-    if not any(key.startswith("stacks.") and tensor.ndim > 1 for key, tensor in fitting.items()):
+    fresh, own = network.state_dict(), trained.state_dict()
+    fitting = {key: own[key] for key in own if key in fresh and fresh[key].shape == own[key].shape}
+    if not any(key.startswith("stacks.") and fitting[key].ndim > 1 for key in fitting):
         raise UserError(
             f"model.weights: nothing of {name}, a {card.variant} with arguments {card.arguments}, "
             f"fits a {recipe.model.variant} with {recipe.model.arguments}"
@@ -98,20 +70,14 @@ def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
     return card.training
 
 
-def _within(names: Iterable[str], part: str) -> list[str]:
-    """The names of tensors that belong to a module."""
-    return [name for name in names if name.startswith(part + ".")]
-
-
 def _fitted(
-    trained: Mapping[str, Tensor], network: nn.Module, own: Skeleton, wanted: Skeleton
+    trained: Mapping[str, Tensor], fresh: Mapping[str, Tensor], own: Skeleton, wanted: Skeleton
 ) -> dict[str, Tensor]:
     """Trained tensors for a network of other joints: heads and feedback by the joints' names.
 
     A joint that the trained network does not know has the fresh weights of its head, and feeds
     nothing back yet.
     """
-    fresh = network.state_dict()
     if own.joints == wanted.joints:
         return {**trained}
     both = [joint for joint in wanted.joints if joint in own.joints]
@@ -128,3 +94,40 @@ def _fitted(
         else:
             fitted[name] = tensor
     return fitted
+
+
+class Teacher:
+    """Says where a trained network sees the joints of training crops, all of which have labels.
+
+    Its `joints` are the channels of the labels' joints that it knows, in the order of its maps.
+    """
+
+    def __init__(self, name: str, *, skeleton: Skeleton, device: torch.device) -> None:
+        network, self.card = load_checkpoint(weights_of("loss.teacher", name))
+        own = self.card.skeleton.joints
+        if not set(own) <= set(skeleton.joints):
+            predicted = f"{name} predicts {self.card.skeleton.name!r}"
+            labels = f"the data are annotated with {skeleton.name!r}"
+            raise UserError(f"loss.teacher: {predicted}, and {labels}")
+        self.joints = [skeleton.index(joint) for joint in own]
+        self.network = channels_last(network.to(device)).eval()
+
+    @torch.no_grad()
+    def look(self, images: Tensor, *, cells: int) -> Tensor:
+        """Probabilities of the cells of its maps, (B, J, cells, cells); their sum is at most 1.
+
+        Images (B, 3, S, S) of another size than the teacher's own are changed to that.
+        """
+        codec = self.card.codec
+        if images.shape[-1] != codec.input_size:
+            images = _resized(images, codec.input_size)
+        raw = self.network(images.contiguous(memory_format=torch.channels_last))
+        places = codec.activate(raw).clamp_min(0) / codec.mass
+        if places.shape[-1] != cells:
+            # The mass of a cell is that of the area it covers.
+            places = (places.shape[-1] / cells) ** 2 * _resized(places, cells)
+        return places / places.sum((-1, -2), keepdim=True).clamp_min(1)
+
+
+def _resized(maps: Tensor, side: int) -> Tensor:
+    return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False, antialias=True)
