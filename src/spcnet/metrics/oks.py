@@ -77,10 +77,9 @@ def similarity(points: Array, persons: Persons) -> Array:
     apart = np.asarray(points, dtype=np.float64) - persons.points
     bare = np.logical_not(counted.any(axis=1))
     if bare.any():
-        x0, y0, x1, y1 = persons.boxes[bare].T
-        reach = np.stack([x1 - x0, y1 - y0], axis=1)[:, None]
-        low = np.stack([x0, y0], axis=1)[:, None] - reach
-        high = np.stack([x1, y1], axis=1)[:, None] + reach
+        corner, opposite = np.split(persons.boxes[bare, None], 2, axis=-1)  # (B, 1, 2) each
+        reach = opposite - corner
+        low, high = corner - reach, opposite + reach
         apart[bare] = np.maximum(0, low - points[bare]) + np.maximum(0, points[bare] - high)
         counted = counted | bare[:, None]
     exponents = np.einsum("nkc,nkc->nk", apart, apart)
@@ -115,23 +114,21 @@ def coco_oks(detections: Detections, persons: Persons) -> Score:
             rows, columns, values, detections.images, out_of_range, persons.crowds
         )
         extent = np.ptp(detections.points, axis=1).prod(axis=1)
-        strays = (extent < low) | (extent > high)
-        passed_over |= ~matched & strays
-        summary[name] = _precision(
-            matched, passed_over, detections.scores, int((~out_of_range).sum())
-        )
+        passed_over |= ~matched & ((extent < low) | (extent > high))
+        wanted = int((~out_of_range).sum())
+        summary[name] = _precision(matched, passed_over, detections.scores, wanted)
     precision, recall = summary["all"]
-    parts = {
-        "AP50": _mean(precision[0]),
-        "AP75": _mean(precision[5]),
-        "APM": _mean(summary["medium"][0]),
-        "APL": _mean(summary["large"][0]),
-        "AR": _mean(recall),
+    averaged = {
+        "AP50": precision[0],
+        "AP75": precision[5],
+        "APM": summary["medium"][0],
+        "APL": summary["large"][0],
+        "AR": recall,
     }
     return Score(
         protocol="coco-oks",
-        mean=_mean(precision),
-        parts=parts,
+        mean=100 * float(np.mean(precision)),
+        parts={name: 100 * float(np.mean(values)) for name, values in averaged.items()},
         joints={},
         persons=int((~ignored).sum()),
     )
@@ -194,25 +191,16 @@ def _precision(
     matched: Array, passed_over: Array, scores: Array, persons: int
 ) -> tuple[Array, Array]:
     """Precision (T, 101) at the recalls, and the highest recall (T,); NaN without persons."""
-    precision = np.full((len(THRESHOLDS), len(RECALLS)), np.nan)
-    recall = np.full(len(THRESHOLDS), np.nan)
-    if persons == 0:
-        return precision, recall
+    precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if persons else np.nan)
+    recall = np.full(len(THRESHOLDS), 0.0 if persons else np.nan)
     order = np.argsort(-scores, kind="stable")
     for t in range(len(THRESHOLDS)):
-        counted = ~passed_over[t, order]
-        right = np.cumsum((matched[t, order] & counted)[counted])
-        seen = np.arange(1, len(right) + 1)
-        precision[t] = 0
-        recall[t] = right[-1] / persons if len(right) else 0
-        if len(right) == 0:
-            continue
-        envelope = np.maximum.accumulate((right / seen)[::-1])[::-1]
-        at = np.searchsorted(right / persons, RECALLS, side="left")
-        reached = at < len(right)
-        precision[t, reached] = envelope[at[reached]]
+        right = np.cumsum(matched[t, order][~passed_over[t, order]])
+        if persons and len(right):
+            recall[t] = right[-1] / persons
+            share = right / np.arange(1, len(right) + 1)
+            envelope = np.maximum.accumulate(share[::-1])[::-1]
+            at = np.searchsorted(right / persons, RECALLS, side="left")
+            reached = at < len(right)
+            precision[t, reached] = envelope[at[reached]]
     return precision, recall
-
-
-def _mean(values: Array) -> float:
-    return 100 * float(np.mean(values)) if np.isfinite(values).all() else float("nan")

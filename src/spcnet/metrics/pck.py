@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array
 
 
 def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array:
-    """Distances over a reference length.
-
-    Args:
-        predicted: (N, K, 2) points.
-        truth: (N, K, 2) points.
-        reference: (N,) lengths in the same unit.
+    """Distances of points (N, K, 2) over reference lengths (N,) in the same unit.
 
     Returns:
         (N, K) float64; infinite where the reference is 0 or a prediction is not finite.
@@ -27,7 +23,7 @@ def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array
 
 
 def percent_correct(
-    errors: Array, counted: Array, thresholds: Sequence[float], *, strict: bool = False
+    errors: Array, counted: Array, thresholds: ArrayLike, *, strict: bool = False
 ) -> Array:
     """Share of correct joints, a joint at a time.
 
@@ -52,14 +48,11 @@ def percent_correct(
 def mean_over(scores: Array, columns: Sequence[int], weights: Array | None = None) -> Array:
     """Mean (T,) of some joints' percentages (T, K), leaving out those that never counted.
 
-    Args:
-        scores: (T, K).
-        columns: the joints.
-        weights: (K,) how much each counts; by default all alike.
+    By `weights` (K,) some joints may count more than others.
     """
     chosen = scores[:, list(columns)]
-    share = np.ones(scores.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
-    share = np.where(np.isfinite(chosen), share[list(columns)], 0.0)
+    share = np.ones(len(columns)) if weights is None else weights[list(columns)]
+    share = np.where(np.isfinite(chosen), share, 0.0)
     with np.errstate(invalid="ignore"):
         mean: Array = (np.nan_to_num(chosen) * share).sum(axis=1) / share.sum(axis=1)
     return mean
