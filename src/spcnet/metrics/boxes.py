@@ -25,23 +25,14 @@ ALARMS = 0.02  # share of pictures without anybody that may get a box
 
 @dataclass(frozen=True)
 class FoundPersons:
-    """One picture's boxes, found and labelled.
+    """One picture's boxes x0, y0, x1, y1, found and labelled."""
 
-    Attributes:
-        boxes: (N, 4) found, x0, y0, x1, y1, surest first.
-        scores: (N,) theirs.
-        truth: (M, 4) labelled persons.
-        passed: (P, 4) regions about which nothing is known.
-        complete: every person in the picture is labelled or in such a region.
-        height: of the picture in the boxes' pixels.
-    """
-
-    boxes: Array
-    scores: Array
-    truth: Array
-    passed: Array
-    complete: bool
-    height: float
+    boxes: Array  # (N, 4) found, surest first
+    scores: Array  # (N,) theirs
+    truth: Array  # (M, 4) labelled persons
+    passed: Array  # (P, 4) regions about which nothing is known
+    complete: bool  # every person in the picture is labelled or in such a region
+    height: float  # of the picture in the boxes' pixels
 
     @property
     def empty(self) -> bool:
@@ -66,10 +57,7 @@ def matched(found: FoundPersons) -> Array:
 
 
 def threshold_at(found: Sequence[FoundPersons], alarms: float = ALARMS) -> float:
-    """The lowest score above which at most this share of pictures without anybody get a box.
-
-    NaN where there is no such picture.
-    """
+    """The lowest score above which so many pictures without anybody get a box; NaN without any."""
     best = np.sort(_false_alarms(found))[::-1]
     return float(best[min(len(best) - 1, int(alarms * len(best)))]) if len(best) else math.nan
 
@@ -100,10 +88,7 @@ def score_boxes(found: Sequence[FoundPersons]) -> Score:
 def recall_by_height(
     found: Sequence[FoundPersons], threshold: float
 ) -> dict[str, tuple[int, float]]:
-    """How many persons of some height there are, and the percentage that scores above a threshold.
-
-    Groups without anybody are left out.
-    """
+    """How many persons of some height there are, and the percentage found above a threshold."""
     at, heights = _persons(found)
     groups = {
         f"{low:.0%} to {min(high, 1):.0%} of the picture's": (low, high)
@@ -116,17 +101,11 @@ def recall_by_height(
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """What thresholds cost; arrays of T.
+    """What thresholds cost; arrays of T."""
 
-    Attributes:
-        thresholds: ascending.
-        alarms: share of pictures without anybody that get a box.
-        misses: share of the tall persons that are not found.
-    """
-
-    thresholds: Array
-    alarms: Array
-    misses: Array
+    thresholds: Array  # ascending
+    alarms: Array  # share of pictures without anybody that get a box
+    misses: Array  # share of the tall persons that are not found
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain values for JSON."""

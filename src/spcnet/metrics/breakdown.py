@@ -17,20 +17,15 @@ INTERVAL = (0.025, 0.975)  # quantiles
 
 @dataclass(frozen=True)
 class Group:
-    """The score of some persons.
+    """The score of some persons, percent: the plain mean over the joints.
 
-    Attributes:
-        name: which.
-        persons: how many.
-        score: plain mean over the joints, or over the limbs where the protocol reports these,
-            percent; NaN where no joint counted.
-        interval: of it, from resampled persons (bootstrap, 95 %).
+    Over the limbs where the protocol reports these; NaN where no joint counted.
     """
 
     name: str
     persons: int
     score: float
-    interval: tuple[float, float]
+    interval: tuple[float, float]  # of it, from resampled persons (bootstrap, 95 %)
 
 
 def torso_columns(skeleton: Skeleton) -> tuple[list[int], list[int]]:
@@ -67,16 +62,8 @@ def score_by_torso(
 ) -> list[Group]:
     """The scores of persons by how far their torso is from upright.
 
-    Args:
-        rule: a variant of PCK.
-        predicted: (N, K, 2) pixels in the frame of the labels.
-        truth: the labels.
-        edges: of the groups, degrees, ascending; the last group holds its upper edge too.
-        repeats: of the bootstrap.
-        seed: of the bootstrap.
-
-    Raises:
-        UserError: as `joint_errors` and `torso_angles`.
+    The edges of the groups are degrees; the last group holds its upper edge too. Arguments and
+    errors as for `joint_errors` and `torso_angles`.
     """
     right, counted = _right(rule, predicted, truth)
     angles = torso_angles(truth)
@@ -102,14 +89,8 @@ def score_sources(
 ) -> list[Group]:
     """The scores of persons of several data sets, and at last their mean, each counting alike.
 
-    Args:
-        rule: a variant of PCK.
-        sources: by name the predictions (N, K, 2), in pixels of the labels, and the labels.
-        repeats: of the bootstrap.
-        seed: of the bootstrap; persons are resampled within their data set.
-
-    Raises:
-        UserError: as `joint_errors`.
+    A source is the predictions (N, K, 2), in pixels of the labels, and the labels. Persons are
+    resampled within their data set. Errors as for `joint_errors`.
     """
     resampled = [
         _resampled(*_right(rule, *source), repeats, seed + number)

@@ -22,17 +22,11 @@ JITTER = 2.5  # times the threshold: half a torso where a fifth is right
 
 @dataclass(frozen=True)
 class Kinds:
-    """The kinds of N persons' joints.
-
-    Attributes:
-        joints: names of the J joints that the protocol counts.
-        kinds: (N, J) index into `KINDS`.
-        counted: (N, J) bool; of others `kinds` means nothing.
-    """
+    """The kinds of N persons' J joints that the protocol counts."""
 
     joints: tuple[str, ...]
-    kinds: Array
-    counted: Array
+    kinds: Array  # (N, J) index into `KINDS`
+    counted: Array  # (N, J) bool; of others `kinds` means nothing
 
     def shares(self) -> dict[str, float]:
         """The share of each kind among the joints that count, percent.

@@ -31,38 +31,23 @@ AREAS: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Persons:
-    """COCO's labels of N persons.
+    """COCO's labels of N persons."""
 
-    Attributes:
-        points: (N, 17, 2) pixels.
-        annotated: (N, 17) bool.
-        images: (N,) integers that tell the pictures apart.
-        areas: (N,) square pixels.
-        boxes: (N, 4) x0, y0, x1, y1.
-        crowds: (N,) bool, records that stand for a group.
-    """
-
-    points: Array
-    annotated: Array
-    images: Array
-    areas: Array
-    boxes: Array
-    crowds: Array
+    points: Array  # (N, 17, 2) pixels
+    annotated: Array  # (N, 17) bool
+    images: Array  # (N,) integers that tell the pictures apart
+    areas: Array  # (N,) square pixels
+    boxes: Array  # (N, 4) x0, y0, x1, y1
+    crowds: Array  # (N,) bool, records that stand for a group
 
 
 @dataclass(frozen=True)
 class Detections:
-    """M predicted persons.
+    """M predicted persons."""
 
-    Attributes:
-        points: (M, 17, 2) pixels.
-        scores: (M,) higher is surer.
-        images: (M,) integers, as those of the labels.
-    """
-
-    points: Array
-    scores: Array
-    images: Array
+    points: Array  # (M, 17, 2) pixels
+    scores: Array  # (M,) higher is surer
+    images: Array  # (M,) integers, as those of the labels
 
 
 def similarity(points: Array, persons: Persons) -> Array:
@@ -90,17 +75,14 @@ def similarity(points: Array, persons: Persons) -> Array:
 
 
 def coco_oks(detections: Detections, persons: Persons) -> Score:
-    """Average precision of detections by COCO's rule.
-
-    Returns:
-        A score whose mean is AP in percent, with AP50, AP75, APM, APL and AR as its parts.
+    """AP of detections by COCO's rule, percent; parts are AP50, AP75, APM, APL and AR.
 
     Raises:
         UserError: the arrays are not of COCO's 17 joints, or no person has a labelled joint.
     """
     joints = len(COCO17)
     for points in (detections.points, persons.points):
-        if points.ndim != 3 or points.shape[1:] != (joints, 2):
+        if points.shape[1:] != (joints, 2):
             raise UserError(f"coco-oks wants points (N, {joints}, 2), got {points.shape}")
     ignored = persons.crowds | ~persons.annotated.any(axis=1)
     if ignored.all():
@@ -119,19 +101,15 @@ def coco_oks(detections: Detections, persons: Persons) -> Score:
         summary[name] = _precision(matched, passed_over, detections.scores, wanted)
     precision, recall = summary["all"]
     averaged = {
+        "AP": precision,
         "AP50": precision[0],
         "AP75": precision[5],
         "APM": summary["medium"][0],
         "APL": summary["large"][0],
         "AR": recall,
     }
-    return Score(
-        protocol="coco-oks",
-        mean=100 * float(np.mean(precision)),
-        parts={name: 100 * float(np.mean(values)) for name, values in averaged.items()},
-        joints={},
-        persons=int((~ignored).sum()),
-    )
+    parts = {name: 100 * float(np.mean(values)) for name, values in averaged.items()}
+    return Score("coco-oks", parts.pop("AP"), parts, joints={}, persons=int((~ignored).sum()))
 
 
 def _best_of_each_picture(detections: Detections) -> Detections:

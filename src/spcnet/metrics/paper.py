@@ -17,44 +17,26 @@ from spcnet.metrics.protocols import PCK_RULES, Score
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """A line of a table."""
 
-    Attributes:
-        method: whose result it is.
-        values: percentages in the table's columns; NaN where there is none.
-        protocol: the rule that the numbers follow.
-        testing: how the network was applied, where the table tells.
-        data: which persons were scored, where these are not the table's.
-    """
-
-    method: str
-    values: tuple[float, ...]
-    protocol: str
-    testing: str = ""
-    data: str = ""
+    method: str  # whose result it is
+    values: tuple[float, ...]  # percentages in the table's columns
+    protocol: str  # the rule that the numbers follow
+    testing: str = ""  # how the network was applied, where the table tells
+    data: str = ""  # which persons were scored, where these are not the table's
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper.
+    """One table of the paper."""
 
-    Attributes:
-        number: 1 to 7.
-        title: what it shows.
-        data: which persons were scored.
-        part: the data set and the split of these.
-        columns: names of the values; the last is the total.
-        rows: in the paper's order.
-        notes: slips, and what a reader should know before comparing.
-    """
-
-    number: int
+    number: int  # 1 to 7
     title: str
-    data: str
-    part: tuple[str, str]
-    columns: tuple[str, ...]
+    data: str  # which persons were scored
+    part: tuple[str, str]  # the data set and the split of these
+    columns: tuple[str, ...]  # names of the values; the last is the total
     rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # slips, and what a reader should know before comparing
 
 
 @dataclass(frozen=True)
@@ -81,14 +63,8 @@ def comparison(
 ) -> tuple[Table, Row]:
     """The paper's table that a score stands beside, and the score as a row of it.
 
-    Args:
-        score: ours, by any PCK rule.
-        method: what to call it.
-        part: the data set and the split that were scored.
-        testing: how the network was applied.
-
-    Returns:
-        The table, with a note where its persons or its rules differ from ours, and our row.
+    Where its persons or its rules differ from ours, which are a data set and its split, the table
+    has a note that says so.
 
     Raises:
         UserError: no table of the paper has numbers of this kind.

@@ -10,10 +10,9 @@ from spcnet.geometry import Array
 
 
 def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array:
-    """Distances of points (N, K, 2) over reference lengths (N,) in the same unit.
+    """Distances (N, K) of points (N, K, 2) over reference lengths (N,) in the same unit.
 
-    Returns:
-        (N, K) float64; infinite where the reference is 0 or a prediction is not finite.
+    They are infinite where the reference is 0 or a prediction is not finite.
     """
     apart = np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
     distances = np.sqrt((apart**2).sum(axis=-1))
@@ -25,16 +24,10 @@ def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array
 def percent_correct(
     errors: Array, counted: Array, thresholds: ArrayLike, *, strict: bool = False
 ) -> Array:
-    """Share of correct joints, a joint at a time.
+    """Percentages (T, K) of correct joints at thresholds (T,); NaN for one that never counts.
 
-    Args:
-        errors: (N, K) normalised errors.
-        counted: (N, K) bool, the joints that count.
-        thresholds: (T,) largest errors of a correct joint.
-        strict: an error that equals the threshold is wrong.
-
-    Returns:
-        (T, K) percentages; NaN for a joint that never counts.
+    Of errors (N, K) those count that `counted` (N, K) says; `strict` has one that equals the
+    threshold wrong.
     """
     ordered = np.sort(np.where(counted, errors, np.inf), axis=0)
     side: Literal["left", "right"] = "left" if strict else "right"

@@ -265,21 +265,13 @@ def find_rule(name: str) -> Rule:
 
 @dataclass(frozen=True)
 class JointErrors:
-    """How far off each joint is, by a rule.
+    """How far off each joint is that a rule looks at."""
 
-    Attributes:
-        joints: names of the J joints that the rule looks at.
-        errors: (N, J) distances in reference lengths.
-        right: (N, J) bool, by the rule's threshold.
-        counted: (N, J) bool; none of a person without a reference length.
-        lengths: (N,) the reference lengths; NaN where there is none.
-    """
-
-    joints: tuple[str, ...]
-    errors: Array
-    right: Array
-    counted: Array
-    lengths: Array
+    joints: tuple[str, ...]  # names of these J
+    errors: Array  # (N, J) distances in reference lengths
+    right: Array  # (N, J) bool, by the rule's threshold
+    counted: Array  # (N, J) bool; none of a person without a reference length
+    lengths: Array  # (N,) the reference lengths; NaN where there is none
 
 
 def joint_errors(rule: Rule, predicted: Array, truth: GroundTruth) -> JointErrors:
