@@ -18,11 +18,7 @@ from spcnet.metrics.protocols import joint_errors
 
 
 def joint_outcomes(found: Evaluation) -> tuple[Array, Array]:
-    """Scores (M,) in [0, 1] and rightness (M,) bool of every joint that a variant of PCK counts.
-
-    Raises:
-        UserError: the evaluation's protocol has no threshold.
-    """
+    """Scores (M,) in [0, 1] and rightness (M,) bool of every joint that a variant of PCK counts."""
     errors = joint_errors(*found.judged())
     skeleton = found.labels.skeleton
     scores = in_order(found.scores, found.joints, skeleton)
@@ -31,20 +27,14 @@ def joint_outcomes(found: Evaluation) -> tuple[Array, Array]:
 
 
 def presence(
-    estimator: PoseEstimator,
-    dataset: Dataset,
-    *,
-    report: Callable[[int], None] = lambda done: None,
+    estimator: PoseEstimator, dataset: Dataset, *, report: Callable[[int], None] = lambda done: None
 ) -> tuple[Array, Array]:
     """Scores (M,) of labelled joints, the hips aside, in pictures that end there; (M,) if in them.
 
     Each person's picture is cut through the middle of the hips, across or upright, whichever is
     nearer to a right angle with the torso; the half with the shoulders is kept, and cropped about
     the joints that are left in it. Persons whose shoulders and hips are not all labelled are
-    passed over; `report` is called with the number of persons seen.
-
-    Raises:
-        UserError: there is no such person, or a picture cannot be read.
+    passed over; a `UserError` where nobody is left. `report` gets the number of persons seen.
     """
     skeleton = dataset.skeleton
     cuts = _cut_at_hips(dataset, report)
@@ -82,18 +72,13 @@ def _cut_at_hips(
 
 
 def calibrate(
-    estimator: PoseEstimator,
-    datasets: Mapping[str, tuple[Dataset, CropRule]],
-    *,
-    protocol: str,
+    estimator: PoseEstimator, datasets: Mapping[str, tuple[Dataset, CropRule]], *, protocol: str
 ) -> tuple[Calibration, Array, Array]:
     """Fit an estimator's scores on persons that its network did not learn from.
 
     These are by their title a data set and the rule of its crops; `protocol` says when a joint is
-    right. The estimator gives its network's peak values from here on. Errors as for `evaluate`.
-
-    Returns:
-        The calibration, and what it was fitted on: (M,) peak values, (M,) bool.
+    right. The estimator gives its network's peak values from here on. With the calibration comes
+    what it was fitted on: peak values (M,) and whether joints were right (M,).
     """
     estimator.codec = replace(estimator.codec, calibration=None)
     found = {

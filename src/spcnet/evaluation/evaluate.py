@@ -53,15 +53,9 @@ def evaluate(
 ) -> Evaluation:
     """Predict every annotated person of a data set and score the predictions.
 
-    Where the estimator's joints are not the data set's, those of the same name are compared.
-
-    Args:
-        estimator: what to score.
-        dataset: what to score on.
-        protocol: a name of `spcnet.metrics.protocols.protocol_names`.
-        crop: the rule by which persons are cropped; None leaves it to the estimator to find them.
-        threshold: another one than the protocol's own.
-        report: called with the number of persons done.
+    Joints are compared by their names. Persons are cropped by the rule `crop`; None leaves it to
+    the estimator to find them. `threshold` overrides the protocol's own; `report` is called with
+    the number of persons done.
 
     Raises:
         UserError: the protocol counts joints that the estimator does not predict, or does not fit
@@ -93,8 +87,7 @@ def predict_dataset(
 ) -> tuple[Array, Array, list[Annotation]]:
     """Keypoints (N, K, 2) in image pixels and scores (N, K) of every annotated person, and these.
 
-    Raises:
-        UserError: there are no persons, or the crop rule does not fit them.
+    A `UserError` where there are no persons, or the crop rule does not fit them.
     """
     samples = dataset.samples()
     if crop is None:
@@ -122,11 +115,9 @@ def in_crops(estimator: PoseEstimator, samples: Samples, region: Region) -> Batc
 
 
 def _located(estimator: PoseEstimator, samples: Samples) -> Batches:
-    """Persons in whole pictures, as `PoseEstimator.predict` finds them.
+    """Persons in whole pictures, as `PoseEstimator.predict` finds them; NaN where it does not.
 
-    Where a picture has one annotated person it is the main one that is found; of several, each is
-    the one whose found box overlaps theirs most. Joints of who is not found are wrong, not left
-    out.
+    A lone one is the main person; of several, each is the one whose box overlaps theirs most.
     """
     for _, group in groupby(samples, key=lambda sample: sample[1].image):
         images, persons = zip(*group, strict=True)

@@ -28,15 +28,15 @@ def find_in(
 
     With each data set comes whether every person in its pictures has a box. `poses` multiplies each
     score by the mean of the joints' scores, as `PoseEstimator.predict` does; `report` is called
-    with the number of pictures done. A `UserError` where a picture cannot be read.
+    with the number of pictures done.
     """
     found: list[FoundPersons] = []
     for labels, complete in sources:
         for path, persons, crowds in labels.by_picture():
             picture = read_image(path)
-            least = LEAST if poses is None else SIGHTED
+            least = SIGHTED if poses else LEAST
             ((boxes, scores),) = finder.detect_many([picture], least=least)
-            if poses is not None and len(boxes):
+            if poses and len(boxes):
                 seen = poses.predict(picture, boxes)
                 scores = scores * np.array([pose.scores.mean() for pose in seen])
                 order = np.argsort(-scores, kind="stable")
@@ -44,8 +44,7 @@ def find_in(
             truth, passed = (
                 np.reshape([person.box for person in of], (-1, 4)) for of in (persons, crowds)
             )
-            height = float(picture.shape[0])
-            found.append(FoundPersons(boxes, scores, truth, passed, complete, height))
+            found.append(FoundPersons(boxes, scores, truth, passed, complete, float(len(picture))))
             report(len(found))
     return found
 
@@ -57,9 +56,6 @@ def fit_presence(
 
     `alarms` is the share of the pictures without anybody that may get a box; `with_poses` says that
     the scores are those times the joints', and fits `present` alone.
-
-    Raises:
-        UserError: nobody is in any of them, or somebody in all.
     """
     empty = [picture for picture in found if picture.empty]
     peopled = [picture for picture in found if len(picture.truth)]

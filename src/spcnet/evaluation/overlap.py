@@ -10,12 +10,9 @@ if TYPE_CHECKING:
 
 
 def shared_pictures(data: "DataSection", scored: "Dataset", root: object = None) -> list[str]:
-    """Names of the scored pictures that a recipe learns from.
+    """Names of the scored pictures that a recipe learns from; a `UserError` where it is not here.
 
     `root` is the data set's folder, where the recipe does not name it.
-
-    Raises:
-        UserError: the part that the recipe learns from cannot be read.
     """
     from spcnet.data.datasets import open_dataset
 
@@ -54,12 +51,10 @@ def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> L
 def runs_of(training: dict[str, Any]) -> list[dict[str, Any]]:
     """A model card's training run, those whose weights it began with, its teachers'; each once."""
     runs: list[dict[str, Any]] = []
-
-    def follow(run: dict[str, Any]) -> None:
+    waiting = [training]
+    while waiting:
+        run = waiting.pop()
         if run and run not in runs:
             runs.append(run)
-            for earlier in ("began_with", "teacher"):
-                follow(run.get(earlier) or {})
-
-    follow(training)
+            waiting += [run.get("teacher") or {}, run.get("began_with") or {}]
     return runs

@@ -7,10 +7,11 @@ files, which MATLAB and Torch made, unless the file or the user says otherwise.
 
 import itertools
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,7 @@ class Predictions:
     def of_skeleton(self, skeleton: Skeleton) -> "Predictions":
         """The same with the joints of a skeleton, by name; NaN where a joint is not predicted.
 
-        Raises:
-            UserError: the joints have no names and are not as many as the skeleton's, or none of
-                them is the skeleton's.
+        A `UserError` where they have no names and are not as many, or none is the skeleton's.
         """
         count, names = self.points.shape[1], self.joints
         if names is None and count == len(skeleton):
@@ -115,14 +114,14 @@ def read_predictions(
     points = _oriented(path, _points_array(path, content, key), persons, joints, axes)
     if index_base is None:
         base = _numbers(content, "index_base", 1)
-        index_base = INDEX_BASES[kind] if base is None else int(base[0])
+        index_base = INDEX_BASES[kind] if base is None else base[0]
     if index_base not in (0, 1):
-        raise UserError(f"{path}: pixels count from 0 or 1, got index base {index_base}")
+        raise UserError(f"{path}: pixels count from 0 or 1, got index base {index_base:g}")
     names = _texts(content, "joints", points.shape[1])
     numbers = _numbers(content, "numbers", len(points))
     return Predictions(
         points=points,
-        index_base=index_base,
+        index_base=int(index_base),
         joints=None if names is None or "".join(names).isdecimal() else tuple(names),
         images=_texts(content, "images", len(points)),
         numbers=None if numbers is None else numbers.astype(int).tolist(),
@@ -135,9 +134,7 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
 
     By the labels' own numbers of the persons where the predictions carry them; else by the names
     or numbers of the pictures, the n-th prediction of a picture for its n-th person; else in order.
-
-    Raises:
-        UserError: the two do not belong together.
+    A `UserError` where the two do not belong together.
     """
     predictions = predictions.of_skeleton(labels.skeleton)
     rows = _rows(predictions, labels)
@@ -172,7 +169,8 @@ def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | No
         return None
     numbers = [str(person.image_number) for person in persons]
     names = [person.image for person in persons]
-    ways = [(images, numbers), (list(map(_slashes, images)), list(map(_slashes, names)))]
+    slashed, own = ([name.replace("\\", "/") for name in of] for of in (images, names))
+    ways = [(images, numbers), (slashed, own)]
     # The names may lack folders or suffixes, if they still tell the pictures apart.
     stems = list(map(_stem, names))
     if len(set(stems)) == len(set(names)):
@@ -200,28 +198,19 @@ def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | No
                 f"picture {image} has {count} labelled persons and {given[image]} predictions; "
                 "one prediction a person is wanted"
             )
-    known = set(ours)
-    found = [row for row, image in enumerate(theirs) if image in known]
-    order = np.empty(len(found), dtype=int)
+    found = np.flatnonzero(np.isin(theirs, ours))
+    order = np.empty_like(found)
     order[np.argsort(ours, kind="stable")] = sorted(found, key=lambda row: theirs[row])
     return list(map(int, order))
 
 
-def _slashes(image: str) -> str:
-    return image.replace("\\", "/")
-
-
 def _stem(image: str) -> str:
-    """A picture's name without folders and suffix."""
-    return Path(_slashes(image)).stem
+    """A picture's name without folders, whatever their slashes, and suffix."""
+    return PureWindowsPath(image).stem
 
 
 def check_format(path: Path) -> str:
-    """The one of `FORMATS` that a file of predictions has by its name.
-
-    Raises:
-        UserError: it is none of them, or h5py is not installed.
-    """
+    """A file's one of `FORMATS`; a `UserError` where it is none, or h5py is not installed."""
     suffix = ".json" if path.name.lower().endswith(".json.gz") else path.suffix.lower()
     suffix = ".h5" if suffix == ".hdf5" else suffix
     if suffix not in FORMATS:
@@ -238,16 +227,15 @@ def _of_npz(path: Path, *, wanted: str) -> Mapping[str, Any]:
             return dict(content)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; wanted {wanted}") from None
-    except Exception:  # a broken archive fails in many ways
-        raise UserError(
-            f"{path}: not {wanted}: no .npz archive of numpy, or half a download"
-        ) from None
+    except Exception as error:  # a broken archive fails in many ways
+        reason = error if zipfile.is_zipfile(path) else "no .npz archive of numpy"
+        raise UserError(f"{path}: not {wanted}, or half a download: {reason}") from None
 
 
 def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
     """COCO's results list, or an object with annotations, as if it were arrays."""
     found = load_json(path, wanted=wanted)
-    document = {"annotations": found} if isinstance(found, list) else found
+    document: Any = {"annotations": found} if isinstance(found, list) else found
     try:
         rows = document["annotations"]
         if not rows:
@@ -269,7 +257,7 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
             content["numbers"] = [int(row["id"]) for row in rows]
         named = [c["keypoints"] for c in document.get("categories", []) if c.get("keypoints")]
         content["joints"] = named[0] if named else ()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path}: not COCO keypoint results: wanted a list of image_id, keypoints "
             f"(x, y, v for every joint) and score: {type(error).__name__} {error}"
@@ -319,24 +307,23 @@ def _oriented(
             f"{path}: joints of shape {values.shape} can be read in several ways; --axes says "
             f"which: {' or '.join(readings)} (n persons, k joints, c coordinates)"
         )
-    return np.einsum(f"{readings[0]}->{AXES}", values)[..., :2].astype(np.float64)
+    order = [readings[0].index(axis) for axis in AXES]
+    return values.transpose(order)[..., :2].astype(np.float64)
 
 
 def _numbers(content: Mapping[str, Any], name: str, count: int) -> Array | None:
     """So many numbers, whatever their axes; None where there are not."""
     values = np.ravel(content.get(name, "absent"))
-    return (
-        values.astype(np.float64) if len(values) == count and values.dtype.kind in "iuf" else None
-    )
+    fits = len(values) == count and values.dtype.kind in "iuf"
+    return values.astype(np.float64) if fits else None
 
 
 def _texts(content: Mapping[str, Any], name: str, count: int) -> list[str] | None:
     """Texts of an array, of MATLAB's cells or of HDF5's bytes, if there are `count` of them."""
-    cells = np.ravel(content[name]) if name in content else ()
-    if name not in content or len(cells) != count:
+    if name not in content or np.size(content[name]) != count:
         return None
     texts = []
-    for cell in cells:
+    for cell in np.ravel(content[name]):
         while isinstance(cell, np.ndarray):
             cell = cell.ravel()[0] if cell.size else ""
         if isinstance(cell, float) and cell.is_integer():  # a number, as MATLAB keeps it

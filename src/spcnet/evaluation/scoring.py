@@ -22,14 +22,10 @@ def score_predictions(
     threshold: float | None = None,
     stored_reference: bool = False,
 ) -> Score:
-    """Score predicted joints against labels.
+    """Score predicted joints, in any order that can be matched to the labels.
 
-    Args:
-        predictions: of any order of persons and joints that can be matched to the labels.
-        labels: the truth.
-        protocol: a name of `spcnet.metrics.protocols.protocol_names`.
-        threshold: another one than the protocol's own.
-        stored_reference: normalise by the lengths that the labels' file holds.
+    `threshold` overrides the protocol's own; `stored_reference` normalises by the lengths that the
+    labels' file holds.
 
     Raises:
         UserError: the two do not belong together, or the protocol does not fit them.
@@ -51,21 +47,15 @@ def curves_of_predictions(
 ) -> Curves:
     """Percentages over thresholds of predicted joints; see `score_predictions`.
 
-    Raises:
-        UserError: as `score_predictions`; coco-oks has no such curves.
+    A `UserError` for coco-oks, which has no such curves.
     """
     return score_curves(protocol, *_aligned(predictions, labels, protocol), thresholds)
 
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:
-    """Check that every joint that a protocol counts of the labels' skeleton is predicted.
-
-    Raises:
-        UserError: a joint that counts is not predicted, or the rule does not fit the skeleton.
-    """
+    """A `UserError` where a joint that a protocol counts of a skeleton is not predicted."""
     counted = COCO17.joints if protocol == "coco-oks" else find_rule(protocol).joints(skeleton)
-    lacking = [joint for joint in counted if joint not in predicted]
-    if lacking:
+    if lacking := [joint for joint in counted if joint not in predicted]:
         raise UserError(
             f"protocol {protocol!r} counts {', '.join(lacking)}, which are not predicted"
             + (f"; there are {', '.join(predicted)}" if predicted else ": no joint is a number")

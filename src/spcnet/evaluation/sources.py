@@ -32,11 +32,7 @@ class Source:
         return f"{name} {self.split}"
 
     def open(self) -> AnnotatedPictures:
-        """The persons who can be scored: crowds and those without a labelled joint cannot.
-
-        Raises:
-            UserError: as `open_pictures`, or there is nobody.
-        """
+        """The persons who can be scored: crowds and those without a labelled joint cannot."""
         labels = open_pictures(self.dataset, self.root, self.split)
         persons = [p for p in labels.annotations if p.annotated.any() and not p.crowd]
         if not persons:
@@ -72,9 +68,6 @@ def evaluate_sources(
 
     Without `boxes` the estimator finds the persons; `report` is called with the number of persons
     done of each source in turn.
-
-    Raises:
-        UserError: as `Source.open` and `evaluate`.
     """
     rule = find_rule(protocol)
     judged, kinds = {}, []

@@ -29,17 +29,14 @@ def write_predictions(
     ``.npz``, ``.mat`` and ``.h5`` hold ``preds``, ``scores``, the names of joints and pictures, the
     order of the axes and what pixels count from; ``.json`` (or ``.json.gz``) is a COCO keypoint
     file whose ``annotations`` are a COCO results list. The points are in the frame of the labels.
-    `read_predictions` and `align` read them back. An existing file is replaced.
-
-    Raises:
-        UserError: as `check_format`, or the file cannot be written.
+    An existing file is replaced; a `UserError` where it cannot be written.
     """
     path = Path(path)
     kind = check_format(path)
     persons = labels.annotations
     # A file that counts from 1 where that is usual, else in the labels' own frame.
     base = INDEX_BASES[kind] or labels.counts_from
-    arrays: dict[str, Array] = {
+    arrays: dict[str, Any] = {
         "preds": np.asarray(points, dtype=np.float64) + (base - labels.counts_from),
         "scores": np.asarray(scores, dtype=np.float64),
         "joints": np.array(skeleton.joints),
@@ -61,11 +58,9 @@ def write_predictions(
         elif kind == ".h5":
             import h5py
 
-            texts = {
-                n: np.char.encode(a, "utf-8") for n, a in arrays.items() if a.dtype.kind == "U"
-            }
             with h5py.File(path, "w") as file:
-                file.update(arrays | texts)
+                for name, of in arrays.items():
+                    file[name] = np.char.encode(of, "utf-8") if of.dtype.kind == "U" else of
         else:
             data = json.dumps(_document(arrays, labels, skeleton)).encode()
             path.write_bytes(gzip.compress(data) if path.suffix.lower() == ".gz" else data)
@@ -79,9 +74,8 @@ def _document(
     """A COCO keypoint file."""
     images: dict[str, int] = {}
     annotations = []
-    for n, (person, points, scores) in enumerate(
-        zip(labels.annotations, arrays["preds"], arrays["scores"], strict=True), start=1
-    ):
+    rows = zip(labels.annotations, arrays["preds"], arrays["scores"], strict=True)
+    for n, (person, points, scores) in enumerate(rows, start=1):
         number = len(images) + 1 if person.image_number is None else person.image_number
         annotations.append(
             {

@@ -50,8 +50,8 @@ def matched(found: FoundPersons) -> Array:
     scores = np.zeros(len(found.truth))
     shared = box_overlaps(found.boxes, found.truth)
     for row in np.argsort(-found.scores, kind="stable"):
-        free = np.where(scores == 0, shared[row], 0.0) if len(scores) else scores
-        if len(free) and free.max() >= OVERLAP:
+        free = np.where(scores == 0, shared[row], 0.0)
+        if free.max(initial=0.0) >= OVERLAP:
             scores[int(free.argmax())] = found.scores[row]
     return scores
 
@@ -69,20 +69,14 @@ def score_boxes(found: Sequence[FoundPersons]) -> Score:
     threshold = threshold_at(found)
     limit = 0.3 if math.isnan(threshold) else threshold
     anybody = np.array([matched(picture).max() for picture in found if len(picture.truth)])
-    return Score(
-        protocol=PROTOCOL,
-        mean=_share(tall > limit),
-        parts={
-            "Tall": _share(tall > limit),
-            "Small": _share(small > limit),
-            "Any": _share(anybody > limit),
-            "Tall@0.3": _share(tall > 0.3),
-            "Alarms@0.3": _share(_false_alarms(found) > 0.3),
-        },
-        joints={},
-        persons=len(at),
-        threshold=limit,
-    )
+    parts = {
+        "Tall": _share(tall > limit),
+        "Small": _share(small > limit),
+        "Any": _share(anybody > limit),
+        "Tall@0.3": _share(tall > 0.3),
+        "Alarms@0.3": _share(_false_alarms(found) > 0.3),
+    }
+    return Score(PROTOCOL, parts["Tall"], parts, {}, persons=len(at), threshold=limit)
 
 
 def recall_by_height(

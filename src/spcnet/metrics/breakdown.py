@@ -1,6 +1,6 @@
 """Scores of groups of persons, with intervals: by how upright they are, or where they come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,18 +13,16 @@ from spcnet.skeletons import Skeleton
 
 TORSO_ANGLES = (0, 30, 60, 120, 180)  # degrees from upright; 180 is upside down
 INTERVAL = (0.025, 0.975)  # quantiles
+REPEATS = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
 class Group:
-    """The score of some persons, percent: the plain mean over the joints.
-
-    Over the limbs where the protocol reports these; NaN where no joint counted.
-    """
+    """The score of some persons."""
 
     name: str
     persons: int
-    score: float
+    score: float  # percent, plain mean over the joints, or the limbs where the protocol has it
     interval: tuple[float, float]  # of it, from resampled persons (bootstrap, 95 %)
 
 
@@ -52,49 +50,33 @@ def torso_angles(truth: GroundTruth) -> Array:
 
 
 def score_by_torso(
-    rule: Rule,
-    predicted: Array,
-    truth: GroundTruth,
-    *,
-    edges: Sequence[float] = TORSO_ANGLES,
-    repeats: int = 1000,
-    seed: int = 0,
+    rule: Rule, predicted: Array, truth: GroundTruth, *, repeats: int = REPEATS
 ) -> list[Group]:
-    """The scores of persons by how far their torso is from upright.
-
-    The edges of the groups are degrees; the last group holds its upper edge too. Arguments and
-    errors as for `joint_errors` and `torso_angles`.
-    """
+    """The scores of persons by how far their torso is from upright."""
     right, counted = _right(rule, predicted, truth)
     angles = torso_angles(truth)
     inside = {
-        f"{low:g}-{high:g}": (angles >= low) & (angles < high) for low, high in pairwise(edges)
+        f"{low}-{high}": (angles >= low) & (angles < high) for low, high in pairwise(TORSO_ANGLES)
     }
-    inside[list(inside)[-1]] |= angles == edges[-1]
+    inside[list(inside)[-1]] |= angles == TORSO_ANGLES[-1]  # the last group holds it
     unknown = np.isnan(angles)
     if counted[unknown].any():
         inside["not labelled"] = unknown
-    return [
-        _group(name, *_resampled(right[rows], counted[rows], repeats, seed))
-        for name, rows in inside.items()
-    ]
+    resampled = (_resampled(right[rows], counted[rows], repeats) for rows in inside.values())
+    return [_group(name, *each) for name, each in zip(inside, resampled, strict=True)]
 
 
 def score_sources(
-    rule: Rule,
-    sources: Mapping[str, tuple[Array, GroundTruth]],
-    *,
-    repeats: int = 1000,
-    seed: int = 0,
+    rule: Rule, sources: Mapping[str, tuple[Array, GroundTruth]], *, repeats: int = REPEATS
 ) -> list[Group]:
     """The scores of persons of several data sets, and at last their mean, each counting alike.
 
     A source is the predictions (N, K, 2), in pixels of the labels, and the labels. Persons are
-    resampled within their data set. Errors as for `joint_errors`.
+    resampled within their data set.
     """
     resampled = [
-        _resampled(*_right(rule, *source), repeats, seed + number)
-        for number, source in enumerate(sources.values())
+        _resampled(*_right(rule, *source), repeats, seed)
+        for seed, source in enumerate(sources.values())
     ]
     groups = [_group(name, *each) for name, each in zip(sources, resampled, strict=True)]
     persons, scores = zip(*resampled, strict=True)
@@ -108,7 +90,7 @@ def _right(rule: Rule, predicted: Array, truth: GroundTruth) -> tuple[Array, Arr
     return found.right[:, columns], found.counted[:, columns]
 
 
-def _resampled(right: Array, counted: Array, repeats: int, seed: int) -> tuple[int, Array]:
+def _resampled(right: Array, counted: Array, repeats: int, seed: int = 0) -> tuple[int, Array]:
     """How many persons count; scores (1 + repeats,) of them and of as many drawn with replacement.
 
     Persons without a joint (N, J) that counts are left out.

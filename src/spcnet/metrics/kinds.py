@@ -29,11 +29,7 @@ class Kinds:
     counted: Array  # (N, J) bool; of others `kinds` means nothing
 
     def shares(self) -> dict[str, float]:
-        """The share of each kind among the joints that count, percent.
-
-        As the protocols weigh joints alike, so does this. What mending a kind would give is its
-        share.
-        """
+        """The share of each kind among the joints that count, percent; joints weigh alike."""
         chances = self.counted.sum(axis=0)
         seen = chances > 0
         hits = [((self.kinds == n) & self.counted).sum(axis=0) for n in range(len(KINDS))]
@@ -44,10 +40,9 @@ class Kinds:
 def kinds_of(
     rule: Rule, predicted: Array, truth: GroundTruth, pictures: Sequence[str] = ()
 ) -> Kinds:
-    """The kind of every joint that a rule counts; arguments and errors as for `joint_errors`.
+    """The kind of every joint that a rule counts; see `joint_errors`.
 
-    `pictures` (N,) are those that the persons are in; without them nobody has a neighbour, and a
-    swap is a miss or jitter.
+    Without the pictures (N,) that persons are in, nobody has a neighbour to be swapped with.
     """
     found = joint_errors(rule, predicted, truth)
     columns = np.array([truth.skeleton.index(joint) for joint in found.joints])

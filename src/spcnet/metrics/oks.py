@@ -5,7 +5,6 @@ by per-joint constants, greedy matching by falling score, thresholds 0.50 to 0.9
 101 recalls, at most 20 detections a picture.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.metrics.protocols import Score
-from spcnet.skeletons import COCO17
 
 SIGMAS = np.array(
     [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
@@ -22,11 +20,7 @@ SIGMAS = np.array(
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = 20
-AREAS: Mapping[str, tuple[float, float]] = {
-    "all": (0, 1e10),
-    "medium": (32**2, 96**2),
-    "large": (96**2, 1e10),
-}
+AREAS = {"all": (0, 1e10), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 
 
 @dataclass(frozen=True)
@@ -51,12 +45,10 @@ class Detections:
 
 
 def similarity(points: Array, persons: Persons) -> Array:
-    """OKS of each of N predictions with the person of the same row.
+    """OKS (N,) in [0, 1] of each prediction (N, 17, 2) with the person of the same row.
 
     A person without labelled joints is compared by how far the joints stray from the doubled box,
     which only serves to pass over the detection.
-
-    Shape: (N, 17, 2) -> (N,) in [0, 1].
     """
     counted = persons.annotated
     apart = np.asarray(points, dtype=np.float64) - persons.points
@@ -75,15 +67,10 @@ def similarity(points: Array, persons: Persons) -> Array:
 
 
 def coco_oks(detections: Detections, persons: Persons) -> Score:
-    """AP of detections by COCO's rule, percent; parts are AP50, AP75, APM, APL and AR.
-
-    Raises:
-        UserError: the arrays are not of COCO's 17 joints, or no person has a labelled joint.
-    """
-    joints = len(COCO17)
+    """AP of detections by COCO's rule, percent; parts are AP50, AP75, APM, APL and AR."""
     for points in (detections.points, persons.points):
-        if points.shape[1:] != (joints, 2):
-            raise UserError(f"coco-oks wants points (N, {joints}, 2), got {points.shape}")
+        if points.shape[1:] != (17, 2):
+            raise UserError(f"coco-oks wants points (N, 17, 2), got {points.shape}")
     ignored = persons.crowds | ~persons.annotated.any(axis=1)
     if ignored.all():
         raise UserError("coco-oks: no person has a labelled joint")
@@ -147,19 +134,18 @@ def _match(
     passed_over = np.zeros_like(matched)
     taken = np.zeros((len(THRESHOLDS), len(ignored)), dtype=bool)
     ranks = (np.arange(len(images)) - np.searchsorted(images, images))[rows]
-    thresholds = np.arange(len(THRESHOLDS))[:, None]
     for rank in range(int(ranks.max(initial=-1)) + 1):
         pairs = np.flatnonzero(ranks == rank)
         found = columns[pairs]
-        starts = np.flatnonzero(np.diff(rows[pairs], prepend=-1))
-        segment = np.cumsum(np.diff(rows[pairs], prepend=-1) != 0) - 1
+        first = np.diff(rows[pairs], prepend=-1) != 0  # of each detection
+        starts, segment = np.flatnonzero(first), np.cumsum(first) - 1
         free = (~taken[:, found] | crowds[found]) & (values[pairs] >= THRESHOLDS[:, None])
         merit = np.where(free, values[pairs] + 2 * ~ignored[found], -1.0)
         best = free & (merit == np.maximum.reduceat(merit, starts, axis=1)[:, segment])
         choice = np.maximum.reduceat(np.where(best, np.arange(len(pairs)), -1), starts, axis=1)
         hit = choice >= 0
         person = found[np.where(hit, choice, 0)]
-        taken[np.broadcast_to(thresholds, hit.shape)[hit], person[hit]] = True
+        taken[np.nonzero(hit)[0], person[hit]] = True
         matched[:, rows[pairs][starts]] = hit
         passed_over[:, rows[pairs][starts]] = hit & ignored[person]
     return matched, passed_over

@@ -61,13 +61,9 @@ PEERS: Peers = _read("peers.yaml", Peers)
 def comparison(
     score: Score, *, method: str, part: tuple[str, str], testing: str
 ) -> tuple[Table, Row]:
-    """The paper's table that a score stands beside, and the score as a row of it.
+    """The paper's table that a score of a data set and split stands beside, and its row there.
 
-    Where its persons or its rules differ from ours, which are a data set and its split, the table
-    has a note that says so.
-
-    Raises:
-        UserError: no table of the paper has numbers of this kind.
+    A note says so where the table's persons or rules differ; a `UserError` where there is none.
     """
     rules = {name: rule.table for name, rule in PCK_RULES.items() if rule.table}
     if score.protocol not in rules:

@@ -10,10 +10,7 @@ from spcnet.geometry import Array
 
 
 def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array:
-    """Distances (N, K) of points (N, K, 2) over reference lengths (N,) in the same unit.
-
-    They are infinite where the reference is 0 or a prediction is not finite.
-    """
+    """Distances (N, K) of points (N, K, 2) over lengths (N,); infinite where they are no number."""
     apart = np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
     distances = np.sqrt((apart**2).sum(axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -24,10 +21,9 @@ def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array
 def percent_correct(
     errors: Array, counted: Array, thresholds: ArrayLike, *, strict: bool = False
 ) -> Array:
-    """Percentages (T, K) of correct joints at thresholds (T,); NaN for one that never counts.
+    """Percentages (T, K) of joints whose errors (N, K) are within thresholds (T,).
 
-    Of errors (N, K) those count that `counted` (N, K) says; `strict` has one that equals the
-    threshold wrong.
+    NaN for a joint that never counts. If `strict`, an error that equals the threshold is wrong.
     """
     ordered = np.sort(np.where(counted, errors, np.inf), axis=0)
     side: Literal["left", "right"] = "left" if strict else "right"
@@ -39,10 +35,7 @@ def percent_correct(
 
 
 def mean_over(scores: Array, columns: Sequence[int], weights: Array | None = None) -> Array:
-    """Mean (T,) of some joints' percentages (T, K), leaving out those that never counted.
-
-    By `weights` (K,) some joints may count more than others.
-    """
+    """Mean (T,) of joints' percentages (T, K) by weights (K,), without those that never counted."""
     chosen = scores[:, list(columns)]
     share = np.ones(len(columns)) if weights is None else weights[list(columns)]
     share = np.where(np.isfinite(chosen), share, 0.0)
@@ -52,8 +45,5 @@ def mean_over(scores: Array, columns: Sequence[int], weights: Array | None = Non
 
 
 def area_under_curve(thresholds: Array, percentages: Array) -> float:
-    """Area under a curve of percentages by trapezoids, both axes rescaled to 0..1.
-
-    Shape: (T,), (T,) -> percent; 100 where all is right at every threshold.
-    """
+    """Area under a curve (T,) of percentages by trapezoids, both axes rescaled to 0..1; percent."""
     return float(np.trapezoid(percentages, thresholds) / (thresholds[-1] - thresholds[0]))

@@ -41,7 +41,6 @@ class GroundTruth:
     Attributes:
         points: (N, K, 2) pixels.
         annotated: (N, K) bool, visible or occluded joints.
-        skeleton: names of the K joints.
         boxes: (N, 4) tight person boxes; NaN where there is none.
         references: (N,) lengths that the data set itself normalises errors by, or NaN.
     """
@@ -75,7 +74,6 @@ class Rule:
     """A variant of PCK.
 
     Attributes:
-        name: what numbers by this rule are called.
         title: the rule in a line.
         data: the data set that the rule is for; None where it takes any.
         length: gives the reference lengths (N,); NaN leaves a person out.
@@ -123,7 +121,6 @@ class Score:
     """What a protocol says of a set of predictions; percentages.
 
     Attributes:
-        protocol: the rule's name.
         mean: the protocol's total.
         parts: the columns of the field's tables.
         joints: each joint's own, of those that count.
@@ -179,15 +176,11 @@ def score(
     threshold: float | None = None,
     stored_reference: bool = False,
 ) -> Score:
-    """Score predictions by a named rule.
+    """Score predictions (N, K, 2), pixels in the frame of the labels, by one of `PCK_RULES`.
 
-    Args:
-        protocol: a name of `PCK_RULES`.
-        predicted: (N, K, 2) pixels in the frame of the labels; NaN for a joint without any.
-        truth: the N persons' labels.
-        threshold: another one than the rule's own.
-        stored_reference: normalise by the lengths that the data set's file holds, in place of
-            the rule's (the FLIC files of the stacked hourglass hold the other diagonal).
+    NaN is a joint without any. `threshold` overrides the rule's own; `stored_reference` normalises
+    by the lengths that the data set's file holds, in place of the rule's (the FLIC files of the
+    stacked hourglass hold the other diagonal).
 
     Raises:
         UserError: there is no such rule, it does not fit the skeleton, or no person has a
