@@ -10,8 +10,9 @@ from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate, predict_dataset
-from spcnet.evaluation.predictions import Predictions, align, read_predictions, write_predictions
+from spcnet.evaluation.predictions import Predictions, align, read_predictions
 from spcnet.evaluation.scoring import score_predictions
+from spcnet.evaluation.writing import write_predictions
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.skeletons import COCO17, LSP14, MPII16
 

@@ -20,8 +20,8 @@ from spcnet.evaluation.predictions import (
     Predictions,
     align,
     read_predictions,
-    write_predictions,
 )
+from spcnet.evaluation.writing import write_predictions
 from spcnet.skeletons import COCO17, FLIC11, LSP14, MPII16, Skeleton
 
 h5py = pytest.importorskip("h5py")
@@ -101,9 +101,6 @@ def test_axes_are_recognised_or_declared_ambiguous(
     # Said aloud, nothing is ambiguous.
     found = read_predictions(path, axes=axes)
     assert np.array_equal(found.points, points[..., :2])
-    if coordinates == 3:
-        assert found.scores is not None
-        assert np.array_equal(found.scores, points[..., 2])
 
 
 def test_the_number_of_joints_may_be_one_of_several(tmp_path: Path) -> None:
@@ -197,20 +194,9 @@ def test_matlab_73_and_its_cells(tmp_path: Path) -> None:
 
 def test_h5_written_by_matlab_has_its_axes_reversed(tmp_path: Path) -> None:
     points = numbered(5, 14)
-    path = write_h5(tmp_path / "p.h5", preds=points.transpose(2, 1, 0), scores=np.ones((14, 5)))
+    path = write_h5(tmp_path / "p.h5", preds=points.transpose(2, 1, 0))
     found = read_predictions(path, persons=5, joints=(14,))
     assert np.array_equal(found.points, points)
-
-
-def test_scores_follow_the_persons_whatever_their_axes(tmp_path: Path) -> None:
-    scores = np.arange(70.0).reshape(5, 14)
-    for n, kept in enumerate((scores, scores.T, scores[..., None])):
-        path = write_npz(tmp_path / f"{n}.npz", preds=numbered(5, 14), scores=kept)
-        found = read_predictions(path, persons=5, joints=(14,))
-        assert found.scores is not None
-        assert np.array_equal(found.scores, scores)
-    path = write_npz(tmp_path / "other.npz", preds=numbered(5, 14), scores=np.ones((7, 10)))
-    assert read_predictions(path, persons=5).scores is None
 
 
 def test_names_in_cells_bytes_and_texts(tmp_path: Path) -> None:
@@ -249,9 +235,8 @@ def test_cocos_results_list(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps(results((139, 1.0), (7, 2.0))))
     found = read_predictions(tmp_path / "r.json")
     assert found.points[:, 3].tolist() == [[1, 2.5], [2, 2.5]]
-    assert found.scores is not None
     assert found.confidences is not None
-    assert (found.scores[0, 0], found.confidences.tolist()) == (0.5, [0.75, 0.75])
+    assert found.confidences.tolist() == [0.75, 0.75]
     assert (found.images, found.numbers, found.index_base) == (["139", "7"], None, 0)
 
 
@@ -296,11 +281,8 @@ def test_an_unknown_kind_names_the_known(tmp_path: Path) -> None:
 
 
 def test_joints_come_in_the_skeletons_order() -> None:
-    given_ = Predictions(numbered(2, 14), joints=LSP14.joints[::-1], scores=numbered(2, 14)[..., 1])
-    found = given_.of_skeleton(LSP14)
+    found = Predictions(numbered(2, 14), joints=LSP14.joints[::-1]).of_skeleton(LSP14)
     assert found.points[:, :, 1].tolist() == [[13.5 - k for k in range(14)]] * 2
-    assert found.scores is not None
-    assert found.scores.tolist() == [[13.5 - k for k in range(14)]] * 2
     assert found.joints == LSP14.joints
 
 
@@ -376,7 +358,7 @@ def test_pictures_of_one_name_in_two_folders() -> None:
     labels = persons("one/1.jpg", "two/1.jpg")
     images = ["two/1.jpg", "one/1.jpg"]
     assert found_order(Predictions(numbered(2, 14), images=images), labels) == [1, 0]
-    with pytest.raises(UserError, match="several pictures of one name"):
+    with pytest.raises(UserError, match="where several pictures have one name"):
         align(Predictions(numbered(2, 14), images=["1.jpg", "1.jpg"]), labels)
 
 
@@ -477,7 +459,6 @@ def test_what_is_written_is_read_back(
     assert found.joints == labels.skeleton.joints
     aligned = align(found, labels)
     assert aligned.points == pytest.approx(points, abs=1e-4)
-    assert aligned.scores == pytest.approx(scores, abs=1e-4)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -53,8 +53,8 @@ def test_groups_add_up_to_the_score() -> None:
     assert [group.score for group in groups] == pytest.approx([100 - 100 / 36, 100, 100, 0])
     low, high = groups[0].interval
     assert low == pytest.approx(100 - 3 * 100 / 36, abs=3) and high == 100
-    whole = score_by_torso(PCK_RULES["lspet-pck"], predicted, truth, edges=(0, 180), repeats=10)
-    assert whole[0].score == score("lspet-pck", predicted, truth).mean_limbs
+    whole, _ = score_sources(PCK_RULES["lspet-pck"], {"all": (predicted, truth)}, repeats=10)
+    assert whole.score == score("lspet-pck", predicted, truth).mean_limbs
 
 
 def test_people_whose_torso_is_not_labelled_are_a_group_of_their_own() -> None:

@@ -104,7 +104,7 @@ def card(
         for estimator in (plain, mirrored)
         if chosen
     }
-    scores, right = joint_outcomes(tests[0].found, plain.skeleton.joints)
+    scores, right = joint_outcomes(tests[0].found)
     bins = reliability(scores, right)
     with progress("persons, their pictures cut at the hips", len(opened)) as report:
         there = presence(plain, opened, report=report)
@@ -139,15 +139,15 @@ def _test(
 ) -> "Tested":
     from spcnet.cli.card_page import Tested
     from spcnet.data.datasets import default_crop, open_dataset
-    from spcnet.evaluation.calibrate import by_torso
     from spcnet.evaluation.evaluate import evaluate
+    from spcnet.metrics.breakdown import score_by_torso
 
     opened = open_dataset(dataset, root, split)
     with progress(f"persons, {estimator.testing}", len(opened)) as report:
         found = evaluate(
             estimator, opened, protocol=protocol, crop=default_crop(dataset), report=report
         )
-    return Tested(str(estimator.testing), found, by_torso(found, estimator.skeleton.joints))
+    return Tested(str(estimator.testing), found, score_by_torso(*found.judged()))
 
 
 def _latency(estimator: "PoseEstimator", turns: int) -> dict[str, float]:

@@ -9,8 +9,7 @@ from spcnet.evaluation.evaluate import Evaluation
 from spcnet.evaluation.overlap import runs_of
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.breakdown import Group
-from spcnet.metrics.peers import NOTE, PEERS
-from spcnet.metrics.peers import PROTOCOL as PEERS_PROTOCOL
+from spcnet.metrics.paper import PEERS
 from spcnet.metrics.protocols import Score
 from spcnet.models.summary import summarise
 
@@ -191,10 +190,10 @@ def _accuracy(measured: Measured) -> str:
         "By how far people are from upright, with 95 % intervals from resampled persons:",
         table(angles, right=list(angles[0])[1:], style="markdown"),
     ]
-    if first.score.protocol == PEERS_PROTOCOL:
-        peers = [{"Others": peer.name, "Limbs": f"{peer.limbs:.1f}"} for peer in PEERS]
+    if first.score.protocol == PEERS.protocol:
+        peers = [{"Others": name, "Limbs": f"{limbs:.1f}"} for name, limbs in PEERS.limbs.items()]
         parts += [
-            f"What people can install otherwise, {NOTE}:",
+            f"What people can install otherwise, {PEERS.note}:",
             table(peers, right=["Limbs"], style="markdown"),
         ]
     return "\n\n".join(parts)

@@ -112,12 +112,13 @@ def evaluate(
     )
     from spcnet.data.regions import check_rule
     from spcnet.evaluation.evaluate import evaluate as score_model
-    from spcnet.evaluation.predictions import Predictions, check_writable_format, write_predictions
+    from spcnet.evaluation.predictions import Predictions, check_format
     from spcnet.evaluation.scoring import score_predictions
+    from spcnet.evaluation.writing import write_predictions
     from spcnet.metrics.paper import comparison
 
     if predictions is not None:
-        check_writable_format(predictions)
+        check_format(predictions)
     model = options.model
     estimator = options.open()
     if submission is not None:
@@ -170,9 +171,9 @@ def evaluate(
     }
     groups = []
     if by_torso:
-        from spcnet.evaluation.calibrate import by_torso as score_groups
+        from spcnet.metrics.breakdown import score_by_torso
 
-        groups = score_groups(found, estimator.skeleton.joints)
+        groups = score_by_torso(*found.judged())
         how["by_torso"] = [asdict(group) for group in groups if group.persons]
     compared = None
     if compare:

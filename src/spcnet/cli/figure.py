@@ -217,7 +217,7 @@ def reliability(
             estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset),
             report=report,
         )  # fmt: skip
-    bins = count(*joint_outcomes(found, estimator.skeleton.joints))
+    bins = count(*joint_outcomes(found))
     text = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
     name = estimator.path.stem
     title = f"{name}, {found.score.protocol}, {opened.name} {opened.split}\n{text}"

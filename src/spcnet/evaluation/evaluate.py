@@ -1,20 +1,21 @@
 """Scoring a model on a data set by a named protocol."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
-from spcnet.data.regions import CropRule, region_rule
+from spcnet.data.regions import CropRule, Region, region_rule
 from spcnet.errors import UserError
-from spcnet.evaluation.predictions import Predictions
+from spcnet.evaluation.predictions import Predictions, in_order
 from spcnet.evaluation.scoring import check_joints, score_predictions
 from spcnet.geometry import Array, box_overlaps
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.metrics.protocols import Score
+from spcnet.metrics.protocols import GroundTruth, Rule, Score, find_rule
 
+Samples = Iterator[tuple[Array, Annotation]]  # pictures, who is in them
 Batches = Iterator[tuple[Array, Array, list[Annotation]]]  # keypoints, scores, whose they are
 
 
@@ -22,17 +23,23 @@ Batches = Iterator[tuple[Array, Array, list[Annotation]]]  # keypoints, scores, 
 class Evaluation:
     """What an estimator found on a data set, and how good it is.
 
-    Attributes:
-        score: by the protocol that was asked for.
-        points: (N, K, 2) keypoints in image pixels, of the estimator's skeleton.
-        scores: (N, K) in [0, 1].
-        labels: the N annotated persons, in the same order.
+    Points (N, K, 2) in image pixels and scores (N, K) in [0, 1] of the estimator's K joints, and
+    the labels of the N persons in the same order.
     """
 
     score: Score
     points: Array
     scores: Array
+    joints: tuple[str, ...]
     labels: AnnotatedPictures
+
+    def judged(self) -> tuple[Rule, Array, GroundTruth]:
+        """What a variant of PCK counts errors by: it, the labels' joints (N, K, 2), the labels."""
+        rule = find_rule(self.score.protocol)
+        rule = replace(rule, threshold=self.score.threshold or rule.threshold)
+        skeleton = self.labels.skeleton
+        points = in_order(self.points, self.joints, skeleton)
+        return rule, points, GroundTruth.of(self.labels.annotations, skeleton)
 
 
 def evaluate(
@@ -46,14 +53,9 @@ def evaluate(
 ) -> Evaluation:
     """Predict every annotated person of a data set and score the predictions.
 
-    Args:
-        estimator: what to score; where its joints are not the data set's, those of the same name
-            are compared.
-        dataset: what to score on.
-        protocol: a name of `spcnet.metrics.protocols.protocol_names`.
-        crop: the rule by which persons are cropped; None leaves it to the estimator to find them.
-        threshold: another one than the protocol's own.
-        report: called with the number of persons done.
+    Joints are compared by their names. Persons are cropped by the rule `crop`; None leaves it to
+    the estimator to find them. `threshold` overrides the protocol's own; `report` is called with
+    the number of persons done.
 
     Raises:
         UserError: the protocol counts joints that the estimator does not predict, or does not fit
@@ -62,22 +64,18 @@ def evaluate(
     joints = estimator.skeleton.joints
     check_joints(protocol, dataset.skeleton, joints)
     points, scores, annotations = predict_dataset(estimator, dataset, crop=crop, report=report)
+    base = getattr(dataset, "counts_from", 0)
     labels = AnnotatedPictures(
-        name=dataset.name,
-        split=dataset.split,
-        skeleton=dataset.skeleton,
-        annotations=annotations,
-        counts_from=dataset.counts_from if isinstance(dataset, AnnotatedPictures) else 0,
+        dataset.name, dataset.split, dataset.skeleton, annotations, counts_from=base
     )
     predictions = Predictions(
         points=np.nan_to_num(points, nan=np.inf),  # what was not found is wrong, not left out
-        index_base=labels.counts_from,
+        index_base=base,
         joints=joints,
-        scores=scores,
         confidences=scores.mean(axis=1),
     )
     score = score_predictions(predictions, labels, protocol=protocol, threshold=threshold)
-    return Evaluation(score, points, scores, labels)
+    return Evaluation(score, points, scores, joints, labels)
 
 
 def predict_dataset(
@@ -89,12 +87,15 @@ def predict_dataset(
 ) -> tuple[Array, Array, list[Annotation]]:
     """Keypoints (N, K, 2) in image pixels and scores (N, K) of every annotated person, and these.
 
-    Raises:
-        UserError: there are no persons, or the crop rule does not fit them.
+    A `UserError` where there are no persons, or the crop rule does not fit them.
     """
-    batches = _located(estimator, dataset) if crop is None else _cropped(estimator, dataset, crop)
-    annotations: list[Annotation] = []
+    samples = dataset.samples()
+    if crop is None:
+        batches = _located(estimator, samples)
+    else:
+        batches = in_crops(estimator, samples, region_rule(crop, dataset))
     found: list[tuple[Array, Array]] = []
+    annotations: list[Annotation] = []
     for points, scores, persons in batches:
         found.append((points, scores))
         annotations += persons
@@ -105,35 +106,29 @@ def predict_dataset(
     return points, scores, annotations
 
 
-def _cropped(estimator: PoseEstimator, dataset: Dataset, crop: CropRule) -> Batches:
+def in_crops(estimator: PoseEstimator, samples: Samples, region: Region) -> Batches:
     """Persons in their crops, some at a time."""
-    rule = region_rule(crop, dataset)
-    samples = dataset.samples()
     while batch := list(islice(samples, estimator.batch_size)):
-        pictures = [image for image, _ in batch]
-        squares = [rule(person, image.shape[:2]) for image, person in batch]
-        yield *estimator.look(pictures, squares), [person for _, person in batch]
+        squares = [region(person, image.shape[:2]) for image, person in batch]
+        pictures, persons = map(list, zip(*batch, strict=True))
+        yield *estimator.look(pictures, squares), persons
 
 
-def _located(estimator: PoseEstimator, dataset: Dataset) -> Batches:
-    """Persons in whole pictures, as `PoseEstimator.predict` finds them.
+def _located(estimator: PoseEstimator, samples: Samples) -> Batches:
+    """Persons in whole pictures, as `PoseEstimator.predict` finds them; NaN where it does not.
 
-    Where a picture has one annotated person it is the main one that is found; of several, each is
-    the one whose found box overlaps theirs most. Joints of who is not found are wrong, not left
-    out.
+    A lone one is the main person; of several, each is the one whose box overlaps theirs most.
     """
-    for _, group in groupby(dataset.samples(), key=lambda sample: sample[1].image):
-        samples = list(group)
-        image, persons = samples[0][0], [person for _, person in samples]
-        poses = estimator.predict(image, people="one" if len(persons) == 1 else "all")
+    for _, group in groupby(samples, key=lambda sample: sample[1].image):
+        images, persons = zip(*group, strict=True)
+        lone = len(persons) == 1
+        poses = estimator.predict(images[0], people="one" if lone else "all")
         points = np.full((len(persons), len(estimator.skeleton), 2), np.nan, dtype=np.float32)
         scores = np.zeros(points.shape[:2], dtype=np.float32)
         for n, person in enumerate(persons):
-            if len(persons) == 1:
-                mine = poses[0] if poses else None
-            else:
-                shared = box_overlaps(person.box, [pose.box for pose in poses])[0]
-                mine = poses[int(shared.argmax())] if shared.max(initial=0) > 0 else None
-            if mine is not None:
+            boxes = [pose.box for pose in poses]
+            shared = np.ones(len(poses)) if lone else box_overlaps(person.box, boxes)[0]
+            if shared.max(initial=0) > 0:
+                mine = poses[int(shared.argmax())]
                 points[n], scores[n] = mine.keypoints, mine.scores
-        yield points, scores, persons
+        yield points, scores, list(persons)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spcnet.calibration import Calibration, fit_calibration
+from spcnet.calibration import fit_calibration
 from spcnet.checkpoints import FinderCard
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.errors import UserError
@@ -26,37 +26,25 @@ def find_in(
 ) -> list[FoundPersons]:
     """What a finder sees in every picture of some data sets, down to the least score.
 
-    Args:
-        finder: sees.
-        sources: data sets, each with whether every person in its pictures has a box.
-        poses: multiplies each score by the mean of the joints' scores, which decides who is there
-            in `PoseEstimator.predict`.
-        report: called with the number of pictures done.
-
-    Raises:
-        UserError: a picture cannot be read.
+    With each data set comes whether every person in its pictures has a box. `poses` multiplies each
+    score by the mean of the joints' scores, as `PoseEstimator.predict` does; `report` is called
+    with the number of pictures done.
     """
     found: list[FoundPersons] = []
     for labels, complete in sources:
         for path, persons, crowds in labels.by_picture():
             picture = read_image(path)
-            least = LEAST if poses is None else SIGHTED
+            least = SIGHTED if poses else LEAST
             ((boxes, scores),) = finder.detect_many([picture], least=least)
-            if poses is not None and len(boxes):
+            if poses and len(boxes):
                 seen = poses.predict(picture, boxes)
                 scores = scores * np.array([pose.scores.mean() for pose in seen])
                 order = np.argsort(-scores, kind="stable")
                 boxes, scores = boxes[order], scores[order]
-            found.append(
-                FoundPersons(
-                    boxes=boxes,
-                    scores=scores,
-                    truth=np.reshape([person.box for person in persons], (-1, 4)),
-                    passed=np.reshape([crowd.box for crowd in crowds], (-1, 4)),
-                    complete=complete,
-                    height=float(picture.shape[0]),
-                )
+            truth, passed = (
+                np.reshape([person.box for person in of], (-1, 4)) for of in (persons, crowds)
             )
+            found.append(FoundPersons(boxes, scores, truth, passed, complete, float(len(picture))))
             report(len(found))
     return found
 
@@ -64,16 +52,10 @@ def find_in(
 def fit_presence(
     card: FinderCard, found: Sequence[FoundPersons], *, alarms: float, with_poses: bool = False
 ) -> FinderCard:
-    """A finder's card with the threshold and the curve that pictures give.
+    """A finder's card with the threshold and the curve that pictures give, which are new to it.
 
-    Args:
-        card: of the finder.
-        found: pictures that it did not learn from, some of them without anybody.
-        alarms: share of the pictures without anybody that may get a box.
-        with_poses: the scores are those times the joints': `present` is fitted, and no other.
-
-    Raises:
-        UserError: nobody is in any of them, or somebody in all.
+    `alarms` is the share of the pictures without anybody that may get a box; `with_poses` says that
+    the scores are those times the joints', and fits `present` alone.
     """
     empty = [picture for picture in found if picture.empty]
     peopled = [picture for picture in found if len(picture.truth)]
@@ -88,7 +70,6 @@ def fit_presence(
         return replace(card, present=threshold)
     best = np.array([picture.best for picture in (*peopled, *empty)])
     somebody = np.arange(len(best)) < len(peopled)
-    curve: Calibration = fit_calibration(
-        best, somebody, fitted_on=f"{len(peopled)} pictures with a person, {len(empty)} without"
-    )
-    return replace(card, threshold=threshold, presence=curve)
+    fitted_on = f"{len(peopled)} pictures with a person, {len(empty)} without"
+    presence = fit_calibration(best, somebody, fitted_on=fitted_on)
+    return replace(card, threshold=threshold, presence=presence)

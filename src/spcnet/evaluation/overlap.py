@@ -10,15 +10,9 @@ if TYPE_CHECKING:
 
 
 def shared_pictures(data: "DataSection", scored: "Dataset", root: object = None) -> list[str]:
-    """Names of the scored pictures that a recipe learns from.
+    """Names of the scored pictures that a recipe learns from; a `UserError` where it is not here.
 
-    Args:
-        data: of the recipe.
-        scored: what is scored.
-        root: the data set's folder, where the recipe does not name it.
-
-    Raises:
-        UserError: the part that the recipe learns from cannot be read.
+    `root` is the data set's folder, where the recipe does not name it.
     """
     from spcnet.data.datasets import open_dataset
 
@@ -26,21 +20,15 @@ def shared_pictures(data: "DataSection", scored: "Dataset", root: object = None)
     for part in data.parts:
         if part.dataset == scored.name:
             folder = part.root or (None if root is None else str(root))
-            seen = open_dataset(part.dataset, folder, part.split).picture_names
-            shared |= seen & scored.picture_names
-    return sorted(shared)
+            shared |= open_dataset(part.dataset, folder, part.split).picture_names
+    return sorted(shared & scored.picture_names)
 
 
 class LearnedFrom(NamedTuple):
-    """What a model's card tells of some pictures.
+    """What a model's card tells of some pictures."""
 
-    Attributes:
-        shared: names of those that it learned from.
-        known: whether that is all: every run behind the model is named, and could be looked up.
-    """
-
-    shared: list[str]
-    known: bool
+    shared: list[str]  # names of those that it learned from
+    known: bool  # that is all: every run behind the model is named, and could be looked up
 
 
 def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> LearnedFrom:
@@ -63,12 +51,10 @@ def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> L
 def runs_of(training: dict[str, Any]) -> list[dict[str, Any]]:
     """A model card's training run, those whose weights it began with, its teachers'; each once."""
     runs: list[dict[str, Any]] = []
-
-    def follow(run: dict[str, Any]) -> None:
+    waiting = [training]
+    while waiting:
+        run = waiting.pop()
         if run and run not in runs:
             runs.append(run)
-            for earlier in ("began_with", "teacher"):
-                follow(run.get(earlier) or {})
-
-    follow(training)
+            waiting += [run.get("teacher") or {}, run.get("began_with") or {}]
     return runs

@@ -22,14 +22,10 @@ def score_predictions(
     threshold: float | None = None,
     stored_reference: bool = False,
 ) -> Score:
-    """Score predicted joints against labels.
+    """Score predicted joints, in any order that can be matched to the labels.
 
-    Args:
-        predictions: of any order of persons and joints that can be matched to the labels.
-        labels: the truth.
-        protocol: a name of `spcnet.metrics.protocols.protocol_names`.
-        threshold: another one than the protocol's own.
-        stored_reference: normalise by the lengths that the labels' file holds.
+    `threshold` overrides the protocol's own; `stored_reference` normalises by the lengths that the
+    labels' file holds.
 
     Raises:
         UserError: the two do not belong together, or the protocol does not fit them.
@@ -38,11 +34,8 @@ def score_predictions(
         if threshold is not None or stored_reference:
             raise UserError("coco-oks has neither a threshold nor a reference length to choose")
         return _oks(predictions, labels)
-    aligned = _aligned(predictions, labels, protocol)
-    truth = GroundTruth.of(labels.annotations, labels.skeleton)
-    return score(
-        protocol, aligned.points, truth, threshold=threshold, stored_reference=stored_reference
-    )
+    points, truth = _aligned(predictions, labels, protocol)
+    return score(protocol, points, truth, threshold=threshold, stored_reference=stored_reference)
 
 
 def curves_of_predictions(
@@ -51,46 +44,32 @@ def curves_of_predictions(
     *,
     protocol: str,
     thresholds: Sequence[float] | None = None,
-    stored_reference: bool = False,
 ) -> Curves:
     """Percentages over thresholds of predicted joints; see `score_predictions`.
 
-    Raises:
-        UserError: as `score_predictions`; coco-oks has no such curves.
+    A `UserError` for coco-oks, which has no such curves.
     """
-    aligned = _aligned(predictions, labels, protocol)
-    truth = GroundTruth.of(labels.annotations, labels.skeleton)
-    return score_curves(
-        protocol, aligned.points, truth, thresholds, stored_reference=stored_reference
-    )
+    return score_curves(protocol, *_aligned(predictions, labels, protocol), thresholds)
 
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:
-    """Check that what is predicted holds every joint that a protocol counts.
-
-    Args:
-        protocol: the rule's name.
-        skeleton: of the labels.
-        predicted: names of the predicted joints.
-
-    Raises:
-        UserError: a joint that counts is not predicted, or the rule does not fit the skeleton.
-    """
+    """A `UserError` where a joint that a protocol counts of a skeleton is not predicted."""
     counted = COCO17.joints if protocol == "coco-oks" else find_rule(protocol).joints(skeleton)
-    lacking = [joint for joint in counted if joint not in predicted]
-    if lacking:
+    if lacking := [joint for joint in counted if joint not in predicted]:
         raise UserError(
             f"protocol {protocol!r} counts {', '.join(lacking)}, which are not predicted"
             + (f"; there are {', '.join(predicted)}" if predicted else ": no joint is a number")
         )
 
 
-def _aligned(predictions: Predictions, labels: AnnotatedPictures, protocol: str) -> Predictions:
-    aligned = align(predictions, labels)
-    joints = enumerate(labels.skeleton.joints)
-    there = [joint for n, joint in joints if not np.isnan(aligned.points[:, n]).all()]
-    check_joints(protocol, labels.skeleton, there)
-    return aligned
+def _aligned(
+    predictions: Predictions, labels: AnnotatedPictures, protocol: str
+) -> tuple[Array, GroundTruth]:
+    skeleton = labels.skeleton
+    points = align(predictions, labels).points
+    known = ~np.isnan(points).all(axis=(0, 2))
+    check_joints(protocol, skeleton, [skeleton.joints[n] for n in np.flatnonzero(known)])
+    return points, GroundTruth.of(labels.annotations, skeleton)
 
 
 def _oks(predictions: Predictions, labels: AnnotatedPictures) -> Score:
@@ -103,40 +82,34 @@ def _oks(predictions: Predictions, labels: AnnotatedPictures) -> Score:
     predictions = predictions.of_skeleton(labels.skeleton)
     check_joints("coco-oks", labels.skeleton, predictions.joints or COCO17.joints)
     persons = labels.annotations
-    codes: dict[str, int] = {}
+    codes: dict[str, int] = {}  # of pictures, by their names and their numbers
     for person in persons:
         code = codes.setdefault(person.image, len(codes))
-        if person.image_number is not None:
-            codes[str(person.image_number)] = code
+        codes[person.image if person.image_number is None else str(person.image_number)] = code
     if predictions.images is None:
         predictions = replace(align(predictions, labels), images=[p.image for p in persons])
-    assert predictions.images is not None
     # Detections in pictures without any labelled person are not in the labels: COCO's rule
     # counts them wrong only where the picture belongs to the set.
-    known = np.array([image in codes for image in predictions.images])
+    images = np.array([codes.get(image, -1) for image in predictions.images or ()])
+    known = images >= 0
     if not known.any():
         raise UserError("no prediction is for a labelled picture; image_id or file_name must match")
     confidences = predictions.confidences
+    truth = GroundTruth.of(persons, labels.skeleton)
+    areas = np.array([person.area for person in persons], dtype=np.float64)  # None: NaN
+    of_boxes = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(axis=1)
     return coco_oks(
         Detections(
-            points=_shifted(predictions, labels)[known],
-            scores=(np.ones(len(predictions)) if confidences is None else confidences)[known],
-            images=np.array([codes[image] for image in predictions.images if image in codes]),
+            points=predictions.points[known] + (labels.counts_from - predictions.index_base),
+            scores=(np.ones(len(known)) if confidences is None else confidences)[known],
+            images=images[known],
         ),
         Persons(
-            points=np.stack([person.points for person in persons]),
-            annotated=np.stack([person.annotated for person in persons]),
+            points=truth.points,
+            annotated=truth.annotated,
             images=np.array([codes[person.image] for person in persons]),
-            areas=np.array([_area(person.area, person.box) for person in persons]),
-            boxes=np.stack([person.box for person in persons]),
+            areas=np.where(np.isnan(areas), of_boxes, areas),
+            boxes=truth.boxes,
             crowds=np.array([person.crowd for person in persons]),
         ),
     )
-
-
-def _shifted(predictions: Predictions, labels: AnnotatedPictures) -> Array:
-    return predictions.points + (labels.counts_from - predictions.index_base)
-
-
-def _area(area: float | None, box: Array) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1])) if area is None else area

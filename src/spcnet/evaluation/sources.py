@@ -3,29 +3,23 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.datasets import default_crop, open_pictures
 from spcnet.errors import UserError
-from spcnet.evaluation.calibrate import in_order
-from spcnet.evaluation.evaluate import predict_dataset
+from spcnet.evaluation.evaluate import evaluate
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.breakdown import Group, score_sources
 from spcnet.metrics.kinds import KINDS, kinds_of
-from spcnet.metrics.protocols import GroundTruth, find_rule
+from spcnet.metrics.protocols import find_rule
 
 PROTOCOL = "torso-pck"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A part of a data set.
-
-    Attributes:
-        dataset: its name, such as ``"lspet"`` or ``"coco"``.
-        root: its folder.
-        split: such as ``"val"``.
-    """
+    """A part of a data set: its name, such as ``"lspet"`` or ``"coco"``, folder and split."""
 
     dataset: str
     root: str
@@ -38,11 +32,7 @@ class Source:
         return f"{name} {self.split}"
 
     def open(self) -> AnnotatedPictures:
-        """The persons who can be scored: crowds and those without a labelled joint cannot.
-
-        Raises:
-            UserError: as `open_pictures`, or there is nobody.
-        """
+        """The persons who can be scored: crowds and those without a labelled joint cannot."""
         labels = open_pictures(self.dataset, self.root, self.split)
         persons = [p for p in labels.annotations if p.annotated.any() and not p.crowd]
         if not persons:
@@ -51,11 +41,7 @@ class Source:
 
 
 def parse_source(text: str) -> Source:
-    """``DATASET:ROOT:SPLIT``.
-
-    Raises:
-        UserError: it is not of this form.
-    """
+    """``DATASET:ROOT:SPLIT``; a `UserError` where it is not of this form."""
     dataset, _, rest = text.partition(":")
     root, _, split = rest.rpartition(":")
     if not (dataset and root and split):
@@ -63,17 +49,11 @@ def parse_source(text: str) -> Source:
     return Source(dataset, root, split)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What a model got right of a source's persons, or of all sources'.
-
-    Attributes:
-        group: the score, with its interval.
-        kinds: percent of the joints by `spcnet.metrics.kinds`.
-    """
+class Scored(NamedTuple):
+    """What a model got right of a source's persons, or of all sources'."""
 
     group: Group
-    kinds: dict[str, float]
+    kinds: dict[str, float]  # percent of the joints by `spcnet.metrics.kinds`
 
 
 def evaluate_sources(
@@ -84,28 +64,20 @@ def evaluate_sources(
     boxes: bool = True,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Scored]:
-    """Scores and kinds of errors of each source, and at last their mean.
+    """Scores by a variant of PCK and kinds of errors of each source, and at last their mean.
 
-    Args:
-        estimator: what to score.
-        sources: what to score on.
-        protocol: a variant of PCK.
-        boxes: crop persons by their boxes; otherwise the estimator finds them.
-        report: called with the number of persons done of each source in turn.
-
-    Raises:
-        UserError: as `Source.open` and `predict_dataset`.
+    Without `boxes` the estimator finds the persons; `report` is called with the number of persons
+    done of each source in turn.
     """
     rule = find_rule(protocol)
-    found, kinds = {}, []
+    judged, kinds = {}, []
     for source in sources:
         labels = source.open()
         crop = default_crop(source.dataset) if boxes else None
-        points, _, persons = predict_dataset(estimator, labels, crop=crop, report=report)
-        truth = GroundTruth.of(persons, labels.skeleton)
-        predicted = in_order(points, estimator.skeleton.joints, labels.skeleton)
-        found[source.title] = (predicted, truth)
-        kinds.append(kinds_of(rule, predicted, truth, [p.image for p in persons]).shares())
+        found = evaluate(estimator, labels, protocol=protocol, crop=crop, report=report)
+        _, predicted, truth = found.judged()
+        judged[source.title] = (predicted, truth)
+        pictures = [person.image for person in found.labels.annotations]
+        kinds.append(kinds_of(rule, predicted, truth, pictures).shares())
     kinds.append({kind: sum(row[kind] for row in kinds) / len(kinds) for kind in KINDS})
-    groups = score_sources(rule, found)
-    return [Scored(*pair) for pair in zip(groups, kinds, strict=True)]
+    return list(map(Scored, score_sources(rule, judged), kinds))

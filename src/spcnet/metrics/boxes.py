@@ -6,6 +6,7 @@ least a quarter of the picture high at the score above which 2 % of the pictures
 get a box.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,23 +25,14 @@ ALARMS = 0.02  # share of pictures without anybody that may get a box
 
 @dataclass(frozen=True)
 class FoundPersons:
-    """One picture's boxes, found and labelled.
+    """One picture's boxes x0, y0, x1, y1, found and labelled."""
 
-    Attributes:
-        boxes: (N, 4) found, x0, y0, x1, y1, surest first.
-        scores: (N,) theirs.
-        truth: (M, 4) labelled persons.
-        passed: (P, 4) regions about which nothing is known.
-        complete: every person in the picture is labelled or in such a region.
-        height: of the picture in the boxes' pixels.
-    """
-
-    boxes: Array
-    scores: Array
-    truth: Array
-    passed: Array
-    complete: bool
-    height: float
+    boxes: Array  # (N, 4) found, surest first
+    scores: Array  # (N,) theirs
+    truth: Array  # (M, 4) labelled persons
+    passed: Array  # (P, 4) regions about which nothing is known
+    complete: bool  # every person in the picture is labelled or in such a region
+    height: float  # of the picture in the boxes' pixels
 
     @property
     def empty(self) -> bool:
@@ -58,94 +50,56 @@ def matched(found: FoundPersons) -> Array:
     scores = np.zeros(len(found.truth))
     shared = box_overlaps(found.boxes, found.truth)
     for row in np.argsort(-found.scores, kind="stable"):
-        free = np.where(scores == 0, shared[row], 0.0) if len(scores) else scores
-        if len(free) and free.max() >= OVERLAP:
+        free = np.where(scores == 0, shared[row], 0.0)
+        if free.max(initial=0.0) >= OVERLAP:
             scores[int(free.argmax())] = found.scores[row]
     return scores
 
 
 def threshold_at(found: Sequence[FoundPersons], alarms: float = ALARMS) -> float:
-    """The lowest score above which at most this share of pictures without anybody get a box.
-
-    NaN where there is no such picture.
-    """
-    best = np.sort([picture.best for picture in found if picture.empty])[::-1]
-    if not len(best):
-        return float("nan")
-    return float(best[min(len(best) - 1, int(alarms * len(best)))])
-
-
-def _persons(found: Sequence[FoundPersons]) -> tuple[Array, Array]:
-    """The score at which each person of all pictures is found, and its share of the height."""
-    heights = [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
-    return np.concatenate([matched(picture) for picture in found]), np.concatenate(heights)
+    """The lowest score above which so many pictures without anybody get a box; NaN without any."""
+    best = np.sort(_false_alarms(found))[::-1]
+    return float(best[min(len(best) - 1, int(alarms * len(best)))]) if len(best) else math.nan
 
 
 def score_boxes(found: Sequence[FoundPersons]) -> Score:
     """See the module."""
     at, heights = _persons(found)
-    tall = heights >= TALL
+    tall, small = at[heights >= TALL], at[heights < TALL]
     threshold = threshold_at(found)
-    limit = 0.3 if np.isnan(threshold) else threshold
-    single = [matched(picture).max() for picture in found if len(picture.truth)]
-
-    def share(values: Array) -> float:
-        return float(100 * np.mean(values)) if len(values) else float("nan")
-
-    return Score(
-        protocol=PROTOCOL,
-        mean=share(at[tall] > limit),
-        parts={
-            "Tall": share(at[tall] > limit),
-            "Small": share(at[~tall] > limit),
-            "Any": share(np.array(single) > limit),
-            "Tall@0.3": share(at[tall] > 0.3),
-            "Alarms@0.3": share(np.array([p.best for p in found if p.empty]) > 0.3),
-        },
-        joints={},
-        persons=len(at),
-        threshold=limit,
-    )
+    limit = 0.3 if math.isnan(threshold) else threshold
+    anybody = np.array([matched(picture).max() for picture in found if len(picture.truth)])
+    parts = {
+        "Tall": _share(tall > limit),
+        "Small": _share(small > limit),
+        "Any": _share(anybody > limit),
+        "Tall@0.3": _share(tall > 0.3),
+        "Alarms@0.3": _share(_false_alarms(found) > 0.3),
+    }
+    return Score(PROTOCOL, parts["Tall"], parts, {}, persons=len(at), threshold=limit)
 
 
 def recall_by_height(
     found: Sequence[FoundPersons], threshold: float
 ) -> dict[str, tuple[int, float]]:
-    """How many persons of some height there are, and the share that is found, percent.
-
-    Args:
-        found: pictures.
-        threshold: score that a box needs more than.
-    """
+    """How many persons of some height there are, and the percentage found above a threshold."""
     at, heights = _persons(found)
-    groups = {}
-    for low, high in pairwise(HEIGHTS):
-        rows = (heights >= low) & (heights < high)
-        if rows.any():
-            name = f"{low:.0%} to {min(high, 1):.0%} of the picture's"
-            groups[name] = (int(rows.sum()), float(100 * np.mean(at[rows] > threshold)))
-    tall = heights >= TALL
-    if tall.any():
-        groups[f"at least {TALL:.0%}"] = (
-            int(tall.sum()),
-            float(100 * np.mean(at[tall] > threshold)),
-        )
-    return groups
+    groups = {
+        f"{low:.0%} to {min(high, 1):.0%} of the picture's": (low, high)
+        for low, high in pairwise(HEIGHTS)
+    }
+    groups[f"at least {TALL:.0%}"] = (TALL, math.inf)
+    chosen = {name: at[(heights >= low) & (heights < high)] for name, (low, high) in groups.items()}
+    return {name: (len(of), _share(of > threshold)) for name, of in chosen.items() if len(of)}
 
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """What thresholds cost; arrays of T.
+    """What thresholds cost; arrays of T."""
 
-    Attributes:
-        thresholds: ascending.
-        alarms: share of pictures without anybody that get a box.
-        misses: share of the tall persons that are not found.
-    """
-
-    thresholds: Array
-    alarms: Array
-    misses: Array
+    thresholds: Array  # ascending
+    alarms: Array  # share of pictures without anybody that get a box
+    misses: Array  # share of the tall persons that are not found
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain values for JSON."""
@@ -155,13 +109,24 @@ class Tradeoff:
 def tradeoff(found: Sequence[FoundPersons], steps: int = 100) -> Tradeoff:
     """False alarms and missed tall persons over the threshold, 0 to 1; NaN where there are none."""
     at, heights = _persons(found)
-    tall = at[heights >= TALL]
-    best = np.array([picture.best for picture in found if picture.empty])
     thresholds = np.linspace(0, 1, steps + 1)
+    alarms, hits = (
+        np.array([_share(scores > step) / 100 for step in thresholds])
+        for scores in (_false_alarms(found), at[heights >= TALL])
+    )
+    return Tradeoff(thresholds, alarms, 1 - hits)
 
-    def shares(values: Array, above: bool) -> Array:
-        if not len(values):
-            return np.full(len(thresholds), np.nan)
-        return np.array([np.mean((values > step) == above) for step in thresholds])
 
-    return Tradeoff(thresholds, shares(best, True), shares(tall, False))
+def _persons(found: Sequence[FoundPersons]) -> tuple[Array, Array]:
+    """The score at which each person of all pictures is found, and its share of the height."""
+    heights = [(picture.truth[:, 3] - picture.truth[:, 1]) / picture.height for picture in found]
+    return np.concatenate([matched(picture) for picture in found]), np.concatenate(heights)
+
+
+def _false_alarms(found: Sequence[FoundPersons]) -> Array:
+    """The best score in each picture without anybody."""
+    return np.array([picture.best for picture in found if picture.empty])
+
+
+def _share(values: Array) -> float:
+    return float(100 * np.mean(values)) if len(values) else math.nan

@@ -9,6 +9,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -21,90 +22,55 @@ JITTER = 2.5  # times the threshold: half a torso where a fifth is right
 
 @dataclass(frozen=True)
 class Kinds:
-    """The kinds of N persons' joints.
+    """The kinds of N persons' J joints that the protocol counts."""
 
-    Attributes:
-        joints: names of the J joints that the protocol counts.
-        kinds: (N, J) index into `KINDS`.
-        counted: (N, J) bool; of others `kinds` means nothing.
-    """
-
-    joints: list[str]
-    kinds: Array
-    counted: Array
+    joints: tuple[str, ...]
+    kinds: Array  # (N, J) index into `KINDS`
+    counted: Array  # (N, J) bool; of others `kinds` means nothing
 
     def shares(self) -> dict[str, float]:
-        """The share of each kind among the joints that count, percent.
-
-        As the protocols weigh joints alike, so does this. What mending a kind would give is its
-        share.
-        """
+        """The share of each kind among the joints that count, percent; joints weigh alike."""
         chances = self.counted.sum(axis=0)
         seen = chances > 0
-        return {
-            kind: float(
-                np.mean(100 * ((self.kinds == n) & self.counted).sum(axis=0)[seen] / chances[seen])
-            )
-            for n, kind in enumerate(KINDS)
-        }
+        hits = [((self.kinds == n) & self.counted).sum(axis=0) for n in range(len(KINDS))]
+        shares = [float(np.mean(100 * hit[seen] / chances[seen])) for hit in hits]
+        return dict(zip(KINDS, shares, strict=True))
 
 
 def kinds_of(
-    rule: Rule, predicted: Array, truth: GroundTruth, pictures: Sequence[str] | None = None
+    rule: Rule, predicted: Array, truth: GroundTruth, pictures: Sequence[str] = ()
 ) -> Kinds:
-    """The kind of every joint that a rule counts.
+    """The kind of every joint that a rule counts; see `joint_errors`.
 
-    Args:
-        rule: a variant of PCK.
-        predicted: (N, K, 2) pixels in the frame of the labels; NaN for a joint without any, which
-            is a miss.
-        truth: the labels.
-        pictures: (N,) in which picture each person is; without them nobody has a neighbour, and
-            a swap is a miss or jitter.
-
-    Raises:
-        UserError: as `joint_errors`.
+    Without the pictures (N,) that persons are in, nobody has a neighbour to be swapped with.
     """
     found = joint_errors(rule, predicted, truth)
-    columns = [truth.skeleton.index(joint) for joint in found.joints]
-    sides = [truth.skeleton.flip_permutation[column] for column in columns]
-    lengths = rule.length(truth)[:, None]  # (N, 1)
+    columns = np.array([truth.skeleton.index(joint) for joint in found.joints])
+    sides = np.array(truth.skeleton.flip_permutation)[columns]
 
-    def away(points: Array, known: Array) -> Array:
-        """Distances (N, J) of the predictions to points (N, J, 2), infinite where unknown."""
-        with np.errstate(invalid="ignore"):
-            distances = np.linalg.norm(predicted[:, columns] - points, axis=-1) / lengths
-        return np.where(known & np.isfinite(distances), distances, np.inf)
+    def away(rows: Array, people: Array, place: Array) -> Array:
+        """Distances (P, J) of some persons' predictions to labels, infinite where unknown."""
+        labels, known = (of[np.ix_(people, place)] for of in (truth.points, truth.annotated))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gaps = np.linalg.norm(predicted[np.ix_(rows, columns)] - labels, axis=-1)
+            gaps = gaps / found.lengths[rows, None]
+        return np.where(known & np.isfinite(gaps), gaps, np.inf)
 
-    limit = rule.threshold
-    own = away(truth.points[:, columns], truth.annotated[:, columns])
-    mirror = away(truth.points[:, sides], truth.annotated[:, sides] & (np.array(sides) != columns))
+    everyone = np.arange(len(predicted))
+    own = away(everyone, everyone, columns)
+    mirror = np.where(sides != columns, away(everyone, everyone, sides), np.inf)
+    of_picture: dict[str, list[int]] = {}
+    for row, name in enumerate(pictures):
+        of_picture.setdefault(name, []).append(row)
+    pairs = [pair for rows in of_picture.values() for pair in permutations(rows, 2)]
+    rows, neighbours = np.array(pairs, dtype=int).reshape(-1, 2).T
     others = np.full(own.shape, np.inf)
-    for row, neighbours in _neighbours(pictures).items():
-        for other in neighbours:
-            for place in (columns, sides):
-                points = truth.points[other, place]
-                with np.errstate(invalid="ignore"):
-                    gap = np.linalg.norm(predicted[row, columns] - points, axis=-1) / lengths[row]
-                gap = np.where(truth.annotated[other, place] & np.isfinite(gap), gap, np.inf)
-                others[row] = np.minimum(others[row], gap)
-    right = found.errors < limit if rule.strict else found.errors <= limit
+    for place in (columns, sides):
+        np.minimum.at(others, rows, away(rows, neighbours, place))
+    limit = rule.threshold
     kinds = np.select(
-        [right, mirror <= limit, others <= limit, own <= JITTER * limit],
+        [found.right, mirror <= limit, others <= limit, own <= JITTER * limit],
         [KINDS.index(kind) for kind in ("good", "inversion", "swap", "jitter")],
         KINDS.index("miss"),
     )
     return Kinds(found.joints, kinds, found.counted)
-
-
-def _neighbours(pictures: Sequence[str] | None) -> dict[int, list[int]]:
-    """For each person the others of the same picture."""
-    of_picture: dict[str, list[int]] = {}
-    for row, name in enumerate(pictures or []):
-        of_picture.setdefault(name, []).append(row)
-    return {
-        row: [other for other in rows if other != row]
-        for rows in of_picture.values()
-        for row in rows
-        if len(rows) > 1
-    }

@@ -5,7 +5,6 @@ by per-joint constants, greedy matching by falling score, thresholds 0.50 to 0.9
 101 recalls, at most 20 detections a picture.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.metrics.protocols import Score
-from spcnet.skeletons import COCO17
 
 SIGMAS = np.array(
     [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
@@ -22,65 +20,43 @@ SIGMAS = np.array(
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = 20
-AREAS: Mapping[str, tuple[float, float]] = {
-    "all": (0, 1e10),
-    "medium": (32**2, 96**2),
-    "large": (96**2, 1e10),
-}
+AREAS = {"all": (0, 1e10), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 
 
 @dataclass(frozen=True)
 class Persons:
-    """COCO's labels of N persons.
+    """COCO's labels of N persons."""
 
-    Attributes:
-        points: (N, 17, 2) pixels.
-        annotated: (N, 17) bool.
-        images: (N,) integers that tell the pictures apart.
-        areas: (N,) square pixels.
-        boxes: (N, 4) x0, y0, x1, y1.
-        crowds: (N,) bool, records that stand for a group.
-    """
-
-    points: Array
-    annotated: Array
-    images: Array
-    areas: Array
-    boxes: Array
-    crowds: Array
+    points: Array  # (N, 17, 2) pixels
+    annotated: Array  # (N, 17) bool
+    images: Array  # (N,) integers that tell the pictures apart
+    areas: Array  # (N,) square pixels
+    boxes: Array  # (N, 4) x0, y0, x1, y1
+    crowds: Array  # (N,) bool, records that stand for a group
 
 
 @dataclass(frozen=True)
 class Detections:
-    """M predicted persons.
+    """M predicted persons."""
 
-    Attributes:
-        points: (M, 17, 2) pixels.
-        scores: (M,) higher is surer.
-        images: (M,) integers, as those of the labels.
-    """
-
-    points: Array
-    scores: Array
-    images: Array
+    points: Array  # (M, 17, 2) pixels
+    scores: Array  # (M,) higher is surer
+    images: Array  # (M,) integers, as those of the labels
 
 
 def similarity(points: Array, persons: Persons) -> Array:
-    """OKS of each of N predictions with the person of the same row.
+    """OKS (N,) in [0, 1] of each prediction (N, 17, 2) with the person of the same row.
 
     A person without labelled joints is compared by how far the joints stray from the doubled box,
     which only serves to pass over the detection.
-
-    Shape: (N, 17, 2) -> (N,) in [0, 1].
     """
     counted = persons.annotated
     apart = np.asarray(points, dtype=np.float64) - persons.points
     bare = np.logical_not(counted.any(axis=1))
     if bare.any():
-        x0, y0, x1, y1 = persons.boxes[bare].T
-        reach = np.stack([x1 - x0, y1 - y0], axis=1)[:, None]
-        low = np.stack([x0, y0], axis=1)[:, None] - reach
-        high = np.stack([x1, y1], axis=1)[:, None] + reach
+        corner, opposite = np.split(persons.boxes[bare, None], 2, axis=-1)  # (B, 1, 2) each
+        reach = opposite - corner
+        low, high = corner - reach, opposite + reach
         apart[bare] = np.maximum(0, low - points[bare]) + np.maximum(0, points[bare] - high)
         counted = counted | bare[:, None]
     exponents = np.einsum("nkc,nkc->nk", apart, apart)
@@ -91,18 +67,10 @@ def similarity(points: Array, persons: Persons) -> Array:
 
 
 def coco_oks(detections: Detections, persons: Persons) -> Score:
-    """Average precision of detections by COCO's rule.
-
-    Returns:
-        A score whose mean is AP in percent, with AP50, AP75, APM, APL and AR as its parts.
-
-    Raises:
-        UserError: the arrays are not of COCO's 17 joints, or no person has a labelled joint.
-    """
-    joints = len(COCO17)
+    """AP of detections by COCO's rule, percent; parts are AP50, AP75, APM, APL and AR."""
     for points in (detections.points, persons.points):
-        if points.ndim != 3 or points.shape[1:] != (joints, 2):
-            raise UserError(f"coco-oks wants points (N, {joints}, 2), got {points.shape}")
+        if points.shape[1:] != (17, 2):
+            raise UserError(f"coco-oks wants points (N, 17, 2), got {points.shape}")
     ignored = persons.crowds | ~persons.annotated.any(axis=1)
     if ignored.all():
         raise UserError("coco-oks: no person has a labelled joint")
@@ -115,26 +83,20 @@ def coco_oks(detections: Detections, persons: Persons) -> Score:
             rows, columns, values, detections.images, out_of_range, persons.crowds
         )
         extent = np.ptp(detections.points, axis=1).prod(axis=1)
-        strays = (extent < low) | (extent > high)
-        passed_over |= ~matched & strays
-        summary[name] = _precision(
-            matched, passed_over, detections.scores, int((~out_of_range).sum())
-        )
+        passed_over |= ~matched & ((extent < low) | (extent > high))
+        wanted = int((~out_of_range).sum())
+        summary[name] = _precision(matched, passed_over, detections.scores, wanted)
     precision, recall = summary["all"]
-    parts = {
-        "AP50": _mean(precision[0]),
-        "AP75": _mean(precision[5]),
-        "APM": _mean(summary["medium"][0]),
-        "APL": _mean(summary["large"][0]),
-        "AR": _mean(recall),
+    averaged = {
+        "AP": precision,
+        "AP50": precision[0],
+        "AP75": precision[5],
+        "APM": summary["medium"][0],
+        "APL": summary["large"][0],
+        "AR": recall,
     }
-    return Score(
-        protocol="coco-oks",
-        mean=_mean(precision),
-        parts=parts,
-        joints={},
-        persons=int((~ignored).sum()),
-    )
+    parts = {name: 100 * float(np.mean(values)) for name, values in averaged.items()}
+    return Score("coco-oks", parts.pop("AP"), parts, joints={}, persons=int((~ignored).sum()))
 
 
 def _best_of_each_picture(detections: Detections) -> Detections:
@@ -172,19 +134,18 @@ def _match(
     passed_over = np.zeros_like(matched)
     taken = np.zeros((len(THRESHOLDS), len(ignored)), dtype=bool)
     ranks = (np.arange(len(images)) - np.searchsorted(images, images))[rows]
-    thresholds = np.arange(len(THRESHOLDS))[:, None]
     for rank in range(int(ranks.max(initial=-1)) + 1):
         pairs = np.flatnonzero(ranks == rank)
         found = columns[pairs]
-        starts = np.flatnonzero(np.diff(rows[pairs], prepend=-1))
-        segment = np.cumsum(np.diff(rows[pairs], prepend=-1) != 0) - 1
+        first = np.diff(rows[pairs], prepend=-1) != 0  # of each detection
+        starts, segment = np.flatnonzero(first), np.cumsum(first) - 1
         free = (~taken[:, found] | crowds[found]) & (values[pairs] >= THRESHOLDS[:, None])
         merit = np.where(free, values[pairs] + 2 * ~ignored[found], -1.0)
         best = free & (merit == np.maximum.reduceat(merit, starts, axis=1)[:, segment])
         choice = np.maximum.reduceat(np.where(best, np.arange(len(pairs)), -1), starts, axis=1)
         hit = choice >= 0
         person = found[np.where(hit, choice, 0)]
-        taken[np.broadcast_to(thresholds, hit.shape)[hit], person[hit]] = True
+        taken[np.nonzero(hit)[0], person[hit]] = True
         matched[:, rows[pairs][starts]] = hit
         passed_over[:, rows[pairs][starts]] = hit & ignored[person]
     return matched, passed_over
@@ -194,25 +155,16 @@ def _precision(
     matched: Array, passed_over: Array, scores: Array, persons: int
 ) -> tuple[Array, Array]:
     """Precision (T, 101) at the recalls, and the highest recall (T,); NaN without persons."""
-    precision = np.full((len(THRESHOLDS), len(RECALLS)), np.nan)
-    recall = np.full(len(THRESHOLDS), np.nan)
-    if persons == 0:
-        return precision, recall
+    precision = np.full((len(THRESHOLDS), len(RECALLS)), 0.0 if persons else np.nan)
+    recall = np.full(len(THRESHOLDS), 0.0 if persons else np.nan)
     order = np.argsort(-scores, kind="stable")
     for t in range(len(THRESHOLDS)):
-        counted = ~passed_over[t, order]
-        right = np.cumsum((matched[t, order] & counted)[counted])
-        seen = np.arange(1, len(right) + 1)
-        precision[t] = 0
-        recall[t] = right[-1] / persons if len(right) else 0
-        if len(right) == 0:
-            continue
-        envelope = np.maximum.accumulate((right / seen)[::-1])[::-1]
-        at = np.searchsorted(right / persons, RECALLS, side="left")
-        reached = at < len(right)
-        precision[t, reached] = envelope[at[reached]]
+        right = np.cumsum(matched[t, order][~passed_over[t, order]])
+        if persons and len(right):
+            recall[t] = right[-1] / persons
+            share = right / np.arange(1, len(right) + 1)
+            envelope = np.maximum.accumulate(share[::-1])[::-1]
+            at = np.searchsorted(right / persons, RECALLS, side="left")
+            reached = at < len(right)
+            precision[t, reached] = envelope[at[reached]]
     return precision, recall
-
-
-def _mean(values: Array) -> float:
-    return 100 * float(np.mean(values)) if np.isfinite(values).all() else float("nan")

@@ -1,125 +1,83 @@
-"""Tables 1 to 7 of the paper as data, each row under the protocol it follows.
+"""Published numbers: Tables 1 to 7 of the paper, and models that people can install.
 
-Xiao et al., SPCNet, ECAI 2020. The numbers are the paper's, slips included; what is known to be
-off is said in the notes.
+The tables are those of Xiao et al., SPCNet, ECAI 2020, slips included, each row under the protocol
+it follows; what is known to be off is said in the notes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 from spcnet.errors import UserError
-from spcnet.metrics.protocols import Score
+from spcnet.metrics.protocols import PCK_RULES, Score
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """A line of a table."""
 
-    Attributes:
-        method: whose result it is.
-        values: percentages in the table's columns; NaN where there is none.
-        protocol: the rule that the numbers follow.
-        testing: how the network was applied, where the table tells.
-        data: which persons were scored, where these are not the table's.
-    """
-
-    method: str
-    values: tuple[float, ...]
-    protocol: str
-    testing: str = ""
-    data: str = ""
+    method: str  # whose result it is
+    values: tuple[float, ...]  # percentages in the table's columns
+    protocol: str  # the rule that the numbers follow
+    testing: str = ""  # how the network was applied, where the table tells
+    data: str = ""  # which persons were scored, where these are not the table's
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper.
+    """One table of the paper."""
 
-    Attributes:
-        number: 1 to 7.
-        title: what it shows.
-        data: which persons were scored.
-        part: the data set and the split of these.
-        columns: names of the values; the last is the total.
-        rows: in the paper's order.
-        notes: slips, and what a reader should know before comparing.
-    """
-
-    number: int
+    number: int  # 1 to 7
     title: str
-    data: str
-    part: tuple[str, str]
-    columns: tuple[str, ...]
+    data: str  # which persons were scored
+    part: tuple[str, str]  # the data set and the split of these
+    columns: tuple[str, ...]  # names of the values; the last is the total
     rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # slips, and what a reader should know before comparing
 
 
-def _read() -> dict[int, Table]:
-    """The tables of ``paper.yaml``; where all rows follow one rule it stands beside them."""
-    text = files("spcnet.metrics").joinpath("paper.yaml").read_text(encoding="utf-8")
-    tables = {}
-    for entry in yaml.safe_load(text):
-        shared = entry.pop("protocol", None)
-        rows = tuple(
-            Row(**{"protocol": shared, **row, "values": tuple(row["values"])})
-            for row in entry.pop("rows")
-        )
-        lists = {name: tuple(entry.pop(name, ())) for name in ("part", "columns", "notes")}
-        table = Table(**{**entry, **lists, "rows": rows})
-        tables[table.number] = table
-    return tables
+@dataclass(frozen=True)
+class Peers:
+    """Pretrained models that people can install: the mean over the limbs of each, percent."""
+
+    protocol: str
+    note: str
+    limbs: dict[str, float]
 
 
-TABLES = _read()
+def _read(name: str, kind: type[Any]) -> Any:
+    """A file beside this one, checked."""
+    text = files("spcnet.metrics").joinpath(name).read_text(encoding="utf-8")
+    return TypeAdapter(kind).validate_python(yaml.safe_load(text))
 
-# The table that a protocol's numbers stand beside.
-TABLE_OF = {
-    "mpii-tompson": 4,
-    "mpii-msra": 4,
-    "mpii-official": 5,
-    "lsp-pc": 6,
-    "lsp-oc": 6,
-    "lsp-pc-corrected": 6,
-    "lspet-pck": 6,
-    "flic": 7,
-}
+
+TABLES: dict[int, Table] = {table.number: table for table in _read("paper.yaml", list[Table])}
+PEERS: Peers = _read("peers.yaml", Peers)
 
 
 def comparison(
     score: Score, *, method: str, part: tuple[str, str], testing: str
 ) -> tuple[Table, Row]:
-    """The paper's table that a score stands beside, and the score as a row of it.
+    """The paper's table that a score of a data set and split stands beside, and its row there.
 
-    Args:
-        score: ours, by any PCK rule.
-        method: what to call it.
-        part: the data set and the split that were scored.
-        testing: how the network was applied.
-
-    Returns:
-        The table, with a note where its persons or its rules differ from ours, and our row.
-
-    Raises:
-        UserError: no table of the paper has numbers of this kind.
+    A note says so where the table's persons or rules differ; a `UserError` where there is none.
     """
-    number = TABLE_OF.get(score.protocol)
-    if number is None:
+    rules = {name: rule.table for name, rule in PCK_RULES.items() if rule.table}
+    if score.protocol not in rules:
         raise UserError(
             f"no table of the paper has numbers by {score.protocol!r}; there are tables for "
-            f"{', '.join(TABLE_OF)}"
+            f"{', '.join(rules)}"
         )
-    table = TABLES[number]
-    values = tuple(score.parts.get(column, score.mean) for column in table.columns)
-    notes: Sequence[str] = table.notes
+    table = TABLES[rules[score.protocol]]
     same_part = part == table.part or {part, table.part} == {("flic", "val"), ("flic", "test")}
     if score.protocol not in {row.protocol for row in table.rows} or not same_part:
-        notes = (
+        note = (
             f"NOT comparable: our row is {score.protocol} on {' '.join(part)}; the paper's rows "
-            f"are {table.rows[0].protocol} on {table.data}.",
-            *notes,
+            f"are {table.rows[0].protocol} on {table.data}."
         )
-    return replace(table, notes=tuple(notes)), Row(
-        method, values, score.protocol, testing, " ".join(part)
-    )
+        table = replace(table, notes=(note, *table.notes))
+    values = tuple(score.parts.get(column, score.mean) for column in table.columns)
+    return table, Row(method, values, score.protocol, testing, " ".join(part))

@@ -4,21 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array
 
 
 def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array:
-    """Distances over a reference length.
-
-    Args:
-        predicted: (N, K, 2) points.
-        truth: (N, K, 2) points.
-        reference: (N,) lengths in the same unit.
-
-    Returns:
-        (N, K) float64; infinite where the reference is 0 or a prediction is not finite.
-    """
+    """Distances (N, K) of points (N, K, 2) over lengths (N,); infinite where they are no number."""
     apart = np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
     distances = np.sqrt((apart**2).sum(axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -27,18 +19,11 @@ def normalised_errors(predicted: Array, truth: Array, reference: Array) -> Array
 
 
 def percent_correct(
-    errors: Array, counted: Array, thresholds: Sequence[float], *, strict: bool = False
+    errors: Array, counted: Array, thresholds: ArrayLike, *, strict: bool = False
 ) -> Array:
-    """Share of correct joints, a joint at a time.
+    """Percentages (T, K) of joints whose errors (N, K) are within thresholds (T,).
 
-    Args:
-        errors: (N, K) normalised errors.
-        counted: (N, K) bool, the joints that count.
-        thresholds: (T,) largest errors of a correct joint.
-        strict: an error that equals the threshold is wrong.
-
-    Returns:
-        (T, K) percentages; NaN for a joint that never counts.
+    NaN for a joint that never counts. If `strict`, an error that equals the threshold is wrong.
     """
     ordered = np.sort(np.where(counted, errors, np.inf), axis=0)
     side: Literal["left", "right"] = "left" if strict else "right"
@@ -50,24 +35,15 @@ def percent_correct(
 
 
 def mean_over(scores: Array, columns: Sequence[int], weights: Array | None = None) -> Array:
-    """Mean (T,) of some joints' percentages (T, K), leaving out those that never counted.
-
-    Args:
-        scores: (T, K).
-        columns: the joints.
-        weights: (K,) how much each counts; by default all alike.
-    """
+    """Mean (T,) of joints' percentages (T, K) by weights (K,), without those that never counted."""
     chosen = scores[:, list(columns)]
-    share = np.ones(scores.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
-    share = np.where(np.isfinite(chosen), share[list(columns)], 0.0)
+    share = np.ones(len(columns)) if weights is None else weights[list(columns)]
+    share = np.where(np.isfinite(chosen), share, 0.0)
     with np.errstate(invalid="ignore"):
         mean: Array = (np.nan_to_num(chosen) * share).sum(axis=1) / share.sum(axis=1)
     return mean
 
 
 def area_under_curve(thresholds: Array, percentages: Array) -> float:
-    """Area under a curve of percentages by trapezoids, both axes rescaled to 0..1.
-
-    Shape: (T,), (T,) -> percent; 100 where all is right at every threshold.
-    """
+    """Area under a curve (T,) of percentages by trapezoids, both axes rescaled to 0..1; percent."""
     return float(np.trapezoid(percentages, thresholds) / (thresholds[-1] - thresholds[0]))

@@ -5,8 +5,10 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from spcnet.geometry import Array
 from spcnet.metrics.pck import area_under_curve, mean_over, normalised_errors, percent_correct
 from spcnet.registries import Registry
 from spcnet.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from spcnet.data.annotations import Annotation
 
 AUC_STEP = 0.01
 
@@ -26,25 +31,7 @@ LEFT_RIGHT: Mapping[str, tuple[str, ...]] = {
     "Knee": ("right_knee", "left_knee"),
     "Ank": ("right_ankle", "left_ankle"),
 }
-HEAD_AND_NECK: Mapping[str, tuple[str, ...]] = {"Head": ("neck", "head_top"), **LEFT_RIGHT}
-HEAD_TOP: Mapping[str, tuple[str, ...]] = {"Head": ("head_top",), **LEFT_RIGHT}
-ELBOW_AND_WRIST: Mapping[str, tuple[str, ...]] = {
-    "Elbow": LEFT_RIGHT["Elb"],
-    "Wrist": LEFT_RIGHT["Wri"],
-}
-
-
-class Labelled(Protocol):
-    """What the rules read of an annotated person."""
-
-    @property
-    def points(self) -> Array: ...
-    @property
-    def annotated(self) -> Array: ...
-    @property
-    def box(self) -> Array: ...
-    @property
-    def reference(self) -> float | None: ...
+NECK_AND_TOP = ("neck", "head_top")
 
 
 @dataclass(frozen=True)
@@ -54,7 +41,6 @@ class GroundTruth:
     Attributes:
         points: (N, K, 2) pixels.
         annotated: (N, K) bool, visible or occluded joints.
-        skeleton: names of the K joints.
         boxes: (N, 4) tight person boxes; NaN where there is none.
         references: (N,) lengths that the data set itself normalises errors by, or NaN.
     """
@@ -66,35 +52,21 @@ class GroundTruth:
     references: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        count = len(self.points)
-        if self.points.shape != (count, len(self.skeleton), 2):
-            raise ValueError(
-                f"points must be (N, {len(self.skeleton)}, 2), got {self.points.shape}"
-            )
-        if self.boxes.size == 0:
-            object.__setattr__(self, "boxes", np.full((count, 4), np.nan))
-        if self.references.size == 0:
-            object.__setattr__(self, "references", np.full(count, np.nan))
+        count, joints = len(self.points), len(self.skeleton)
+        if self.points.shape != (count, joints, 2):
+            raise ValueError(f"points must be (N, {joints}, 2), got {self.points.shape}")
+        for name, shape in (("boxes", (count, 4)), ("references", (count,))):
+            if getattr(self, name).size == 0:
+                object.__setattr__(self, name, np.full(shape, np.nan))
 
     @classmethod
-    def of(cls, persons: Iterable[Labelled], skeleton: Skeleton) -> "GroundTruth":
-        """Stack annotations.
-
-        Raises:
-            UserError: there are none.
-        """
-        persons = list(persons)
-        if not persons:
+    def of(cls, persons: "Iterable[Annotation]", skeleton: Skeleton) -> "GroundTruth":
+        """Stack annotations; a `UserError` where there are none."""
+        rows = [(p.points, p.annotated, p.box, p.reference) for p in persons]
+        if not rows:
             raise UserError("no labelled persons to score against")
-        return cls(
-            points=np.stack([person.points for person in persons]),
-            annotated=np.stack([person.annotated for person in persons]),
-            skeleton=skeleton,
-            boxes=np.stack([person.box for person in persons]),
-            references=np.array(
-                [np.nan if person.reference is None else person.reference for person in persons]
-            ),
-        )
+        points, annotated, boxes, references = map(np.array, zip(*rows, strict=True))
+        return cls(points, annotated, skeleton, boxes, references.astype(np.float64))  # None: NaN
 
 
 @dataclass(frozen=True)
@@ -102,11 +74,9 @@ class Rule:
     """A variant of PCK.
 
     Attributes:
-        name: what numbers by this rule are called.
         title: the rule in a line.
         data: the data set that the rule is for; None where it takes any.
-        length: gives the reference length (N,) of each person; a person without one (NaN) is
-            left out.
+        length: gives the reference lengths (N,); NaN leaves a person out.
         threshold: largest error of a correct joint, in reference lengths.
         parts: the columns of a table, each the mean of some joints.
         mean: ``"joints"``, the plain mean of the per-joint scores; ``"pooled"``, all joints of
@@ -116,6 +86,7 @@ class Rule:
         whatever_flag: joints count whether they are flagged as labelled or not.
         limbs: the mean without neck and head top is reported too.
         also: further thresholds at which the mean is reported.
+        table: number of the paper's table that the scores stand beside.
     """
 
     name: str
@@ -129,26 +100,20 @@ class Rule:
     left_out: tuple[str, ...] = ()
     whatever_flag: bool = False
     limbs: bool = False
-    also: tuple[float, ...] = ()
+    also: tuple[float, ...] = (0.1,)
+    table: int | None = None
 
     def joints(self, skeleton: Skeleton) -> tuple[str, ...]:
-        """The joints of a skeleton that count.
-
-        Raises:
-            UserError: the skeleton lacks a joint that the rule's columns need.
-        """
-        if self.mean == "parts" and self.parts:
-            counted = [joint for part in self.parts.values() for joint in part]
-        else:
-            counted = [joint for joint in skeleton.joints if joint not in self.left_out]
-        needed = [joint for part in (self.parts or {}).values() for joint in part]
-        lacking = [joint for joint in needed if joint not in skeleton.joints]
-        if lacking:
+        """The joints of a skeleton that count; a `UserError` where it lacks one of a column."""
+        needed = tuple(joint for part in (self.parts or {}).values() for joint in part)
+        if lacking := [joint for joint in needed if joint not in skeleton.joints]:
             raise UserError(
                 f"protocol {self.name!r} scores {', '.join(lacking)}, which skeleton "
                 f"{skeleton.name!r} does not have"
             )
-        return tuple(counted)
+        if self.mean == "parts" and needed:
+            return needed
+        return tuple(joint for joint in skeleton.joints if joint not in self.left_out)
 
 
 @dataclass(frozen=True)
@@ -156,7 +121,6 @@ class Score:
     """What a protocol says of a set of predictions; percentages.
 
     Attributes:
-        protocol: the rule's name.
         mean: the protocol's total.
         parts: the columns of the field's tables.
         joints: each joint's own, of those that count.
@@ -190,24 +154,13 @@ class Score:
                 return {key: plain(part) for key, part in value.items()}
             return None if isinstance(value, float) and math.isnan(value) else value
 
-        absent = {name for name in ("mean_limbs", "threshold", "auc") if vars(self)[name] is None}
-        return {key: plain(value) for key, value in vars(self).items() if key not in absent}
+        return {key: plain(value) for key, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Percentages over thresholds.
+    """Percentages (T,) over thresholds (T,) in reference lengths; see `Score`."""
 
-    Attributes:
-        protocol: the rule's name.
-        thresholds: (T,) in reference lengths.
-        mean: (T,) the protocol's total.
-        parts: (T,) of each column.
-        joints: (T,) of each joint that counts.
-        persons: how many persons counted.
-    """
-
-    protocol: str
     thresholds: Array
     mean: Array
     parts: dict[str, Array]
@@ -223,15 +176,11 @@ def score(
     threshold: float | None = None,
     stored_reference: bool = False,
 ) -> Score:
-    """Score predictions by a named rule.
+    """Score predictions (N, K, 2), pixels in the frame of the labels, by one of `PCK_RULES`.
 
-    Args:
-        protocol: a name of `PCK_RULES`.
-        predicted: (N, K, 2) pixels in the frame of the labels; NaN for a joint without any.
-        truth: the labels.
-        threshold: another one than the rule's own.
-        stored_reference: normalise by the lengths that the data set's file holds, in place of
-            the rule's (the FLIC files of the stacked hourglass hold the other diagonal).
+    NaN is a joint without any. `threshold` overrides the rule's own; `stored_reference` normalises
+    by the lengths that the data set's file holds, in place of the rule's (the FLIC files of the
+    stacked hourglass hold the other diagonal).
 
     Raises:
         UserError: there is no such rule, it does not fit the skeleton, or no person has a
@@ -241,24 +190,22 @@ def score(
     limit = rule.threshold if threshold is None else float(threshold)
     if not 0 < limit < math.inf:
         raise UserError(f"threshold must be a positive number of reference lengths, got {limit}")
-    steps = np.linspace(0, limit, max(2, 1 + round(limit / AUC_STEP)))
-    at = np.concatenate([[limit], rule.also, steps])
-    curves = _curves(rule, predicted, truth, at, stored_reference=stored_reference)
-    head = set(HEAD_AND_NECK["Head"])
-    limbs = [curves.joints[joint][0] for joint in curves.joints if joint not in head]
+    steps = _steps(limit)
+    at = [limit, *rule.also, *steps]
+    curves = score_curves(protocol, predicted, truth, at, stored_reference=stored_reference)
+    means = curves.mean.tolist()
+    joints = {joint: float(values[0]) for joint, values in curves.joints.items()}
+    limbs = [value for joint, value in joints.items() if joint not in NECK_AND_TOP]
     return Score(
         protocol=rule.name,
-        mean=float(curves.mean[0]),
+        mean=means[0],
         parts={part: float(values[0]) for part, values in curves.parts.items()},
-        joints={joint: float(values[0]) for joint, values in curves.joints.items()},
+        joints=joints,
         persons=curves.persons,
         threshold=limit,
-        auc=area_under_curve(steps, curves.mean[1 + len(rule.also) :]),
-        at={
-            f"{value:g}": float(mean)
-            for value, mean in zip(rule.also, curves.mean[1:], strict=False)
-        },
-        mean_limbs=_plain_mean(limbs) if rule.limbs else None,
+        auc=area_under_curve(steps, curves.mean[-len(steps) :]),
+        at={f"{value:g}": mean for value, mean in zip(rule.also, means[1:], strict=False)},
+        mean_limbs=float(np.mean([v for v in limbs if math.isfinite(v)])) if rule.limbs else None,
     )
 
 
@@ -270,31 +217,36 @@ def score_curves(
     *,
     stored_reference: bool = False,
 ) -> Curves:
-    """Percentages over thresholds, by default from 0 to the rule's own in steps of 0.01.
+    """Percentages over thresholds (T,), by default from 0 to the rule's own in steps of 0.01.
 
-    Args:
-        protocol: a name of `PCK_RULES`.
-        predicted: (N, K, 2) pixels in the frame of the labels.
-        truth: the labels.
-        thresholds: (T,) in reference lengths.
-        stored_reference: as for `score`.
-
-    Raises:
-        UserError: as `score`.
+    The other arguments and the errors are those of `score`.
     """
     rule = find_rule(protocol)
-    if thresholds is None:
-        thresholds = np.linspace(0, rule.threshold, 1 + round(rule.threshold / AUC_STEP)).tolist()
-    at = np.asarray(thresholds, dtype=np.float64)
-    return _curves(rule, predicted, truth, at, stored_reference=stored_reference)
+    at = _steps(rule.threshold) if thresholds is None else np.asarray(thresholds, np.float64)
+    if stored_reference:
+        rule = replace(rule, length=_stored)
+    found = joint_errors(rule, predicted, truth)
+    scores = percent_correct(found.errors, found.counted, at, strict=rule.strict)  # (T, J)
+    where = {joint: column for column, joint in enumerate(found.joints)}
+    parts = {
+        part: mean_over(scores, [where[joint] for joint in joints])
+        for part, joints in (rule.parts or {}).items()
+    }
+    if rule.mean == "parts":
+        mean = np.mean(list(parts.values()), axis=0)
+    else:
+        weights = found.counted.sum(axis=0) if rule.mean == "pooled" else None
+        mean = mean_over(scores, range(len(where)), weights)
+    joints = {joint: scores[:, column] for joint, column in where.items()}
+    return Curves(at, mean, parts, joints, persons=int(np.isfinite(found.lengths).sum()))
+
+
+def _steps(limit: float) -> Array:
+    return np.linspace(0, limit, max(2, 1 + round(limit / AUC_STEP)))
 
 
 def find_rule(name: str) -> Rule:
-    """A variant of PCK by its name.
-
-    Raises:
-        UserError: there is no such rule.
-    """
+    """A variant of PCK by its name; a `UserError` where there is none."""
     if name == "coco-oks":
         raise UserError(
             "coco-oks has no reference length and no curve over it: it averages over similarities"
@@ -306,172 +258,76 @@ def find_rule(name: str) -> Rule:
 
 @dataclass(frozen=True)
 class JointErrors:
-    """How far off each joint is, by a rule.
+    """How far off each joint is that a rule looks at."""
 
-    Attributes:
-        joints: names of the J joints that the rule looks at.
-        errors: (N, J) distances in reference lengths.
-        counted: (N, J) bool; none of a person without a reference length.
-        persons: how many have one.
-    """
-
-    joints: list[str]
-    errors: Array
-    counted: Array
-    persons: int
+    joints: tuple[str, ...]  # names of these J
+    errors: Array  # (N, J) distances in reference lengths
+    right: Array  # (N, J) bool, by the rule's threshold
+    counted: Array  # (N, J) bool; none of a person without a reference length
+    lengths: Array  # (N,) the reference lengths; NaN where there is none
 
 
-def joint_errors(
-    rule: Rule, predicted: Array, truth: GroundTruth, *, stored_reference: bool = False
-) -> JointErrors:
-    """The errors of all joints that a rule counts.
-
-    Args:
-        rule: one of `PCK_RULES`.
-        predicted: (N, K, 2) pixels in the frame of the labels.
-        truth: the labels.
-        stored_reference: as for `score`.
-
-    Raises:
-        UserError: the shapes differ, or no person has a reference length.
-    """
+def joint_errors(rule: Rule, predicted: Array, truth: GroundTruth) -> JointErrors:
+    """The errors of all joints that a rule counts; arguments and errors are those of `score`."""
     if predicted.shape != truth.points.shape:
         raise UserError(
             f"predictions must be {truth.points.shape} as the labels are, got {predicted.shape}"
         )
     names = rule.joints(truth.skeleton)
-    lengths = truth.references if stored_reference else rule.length(truth)
+    if rule.whatever_flag:
+        truth = replace(truth, annotated=np.ones_like(truth.annotated))
+    lengths = rule.length(truth)
     usable = np.isfinite(lengths)
     if not usable.any():
         raise UserError(
             f"protocol {rule.name!r}: no person has a reference length; the labels lack "
-            + ("stored lengths" if stored_reference else "what it is taken from")
+            + ("stored lengths" if rule.length is _stored else "what it is taken from")
         )
     columns = [truth.skeleton.index(joint) for joint in names]
     errors = normalised_errors(predicted[:, columns], truth.points[:, columns], lengths)
-    counted = truth.annotated[:, columns] | rule.whatever_flag
-    return JointErrors(list(names), errors, counted & usable[:, None], int(usable.sum()))
-
-
-def _curves(
-    rule: Rule, predicted: Array, truth: GroundTruth, at: Array, *, stored_reference: bool
-) -> Curves:
-    """Percentages at some thresholds."""
-    found = joint_errors(rule, predicted, truth, stored_reference=stored_reference)
-    names, counted = found.joints, found.counted
-    scores = percent_correct(found.errors, counted, at.tolist(), strict=rule.strict)  # (T, K)
-    where = {joint: column for column, joint in enumerate(names)}
-    parts = {
-        part: mean_over(scores, [where[joint] for joint in joints])
-        for part, joints in (rule.parts or {}).items()
-    }
-    if rule.mean == "parts":
-        mean = np.mean(list(parts.values()), axis=0)
-    else:
-        weights = counted.sum(axis=0) if rule.mean == "pooled" else None
-        mean = mean_over(scores, range(len(names)), weights)
-    return Curves(
-        protocol=rule.name,
-        thresholds=at,
-        mean=mean,
-        parts=parts,
-        joints={joint: scores[:, column] for joint, column in where.items()},
-        persons=found.persons,
-    )
-
-
-def _plain_mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.mean(finite)) if finite else math.nan
-
-
-def _stored(truth: GroundTruth) -> Array:
-    return truth.references
+    right = errors < rule.threshold if rule.strict else errors <= rule.threshold
+    counted = truth.annotated[:, columns] & usable[:, None]
+    return JointErrors(names, errors, right, counted, lengths)
 
 
 def _torso(truth: GroundTruth) -> Array:
-    """||left shoulder - right hip||, whatever their flags."""
-    first, second = _torso_joints(truth)
-    apart = truth.points[:, first] - truth.points[:, second]
-    lengths: Array = np.hypot(apart[:, 0], apart[:, 1])
-    return lengths
-
-
-def _labelled_torso(truth: GroundTruth) -> Array:
     """||left shoulder - right hip|| where both are labelled."""
-    first, second = _torso_joints(truth)
-    known = truth.annotated[:, first] & truth.annotated[:, second]
-    return np.where(known, _torso(truth), np.nan)
-
-
-def _torso_joints(truth: GroundTruth) -> tuple[int, int]:
     if truth.skeleton.torso is None:
         raise UserError(
             f"skeleton {truth.skeleton.name!r} has no left shoulder and right hip to normalise by"
         )
-    first, second = (truth.skeleton.index(joint) for joint in truth.skeleton.torso)
-    return first, second
+    ends = [truth.skeleton.index(joint) for joint in truth.skeleton.torso]
+    lengths = np.hypot(*(truth.points[:, ends[0]] - truth.points[:, ends[1]]).T)
+    return np.where(truth.annotated[:, ends].all(axis=1), lengths, np.nan)
 
 
-def _longer_side(truth: GroundTruth) -> Array:
-    sides: Array = truth.boxes[:, 2:] - truth.boxes[:, :2]
-    return np.maximum(sides[:, 0], sides[:, 1])
-
-
-_PELVIS_AND_THORAX = ("pelvis", "thorax")
-_NO_LIMBS = (
-    *_PELVIS_AND_THORAX, "neck", "head_top",
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-)  # fmt: skip
-_LSP = "PCK@0.2 of left shoulder - right hip; all 14 joints whatever their flag"
-
+_stored = attrgetter("references")
+_HEAD_TOP = {"Head": ("head_top",), **LEFT_RIGHT}
+_HEAD = {"Head": NECK_AND_TOP, **LEFT_RIGHT}
+_MIDDLES = ("pelvis", "thorax")
+_NO_LIMBS = (*_MIDDLES, *NECK_AND_TOP, "nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_TORSO = "PCK@0.2 of left shoulder - right hip"
+_pckh = partial(Rule, data="mpii", length=_stored, threshold=0.5, left_out=_MIDDLES)
+_pck = partial(Rule, length=_torso, threshold=0.2)
 _RULES = (
-    Rule(
-        name="mpii-tompson",
-        data="mpii",
+    _pckh(
+        "mpii-tompson", parts=_HEAD_TOP, strict=True, table=4,
         title="PCKh@0.5, plain mean of 14 per-joint scores, Head = head top, error < 0.5 "
         "(Newell, Yang, Tang, SPCNet)",
-        length=_stored,
-        threshold=0.5,
-        parts=HEAD_TOP,
-        strict=True,
-        left_out=_PELVIS_AND_THORAX,
-        also=(0.1,),
     ),
-    Rule(
-        name="mpii-official",
-        data="mpii",
+    _pckh(
+        "mpii-official", parts=_HEAD, mean="pooled", table=5,
         title="PCKh@0.5, pooled over joints, Head = mean of neck and head top (MPI's toolkit, "
         "test-set tables)",
-        length=_stored,
-        threshold=0.5,
-        parts=HEAD_AND_NECK,
-        mean="pooled",
-        left_out=_PELVIS_AND_THORAX,
-        also=(0.1,),
     ),
-    Rule(
-        name="mpii-msra",
-        data="mpii",
+    _pckh(
+        "mpii-msra", parts=_HEAD_TOP, mean="pooled", table=4,
         title="PCKh@0.5, pooled over joints, Head = head top (SimpleBaseline, HRNet)",
-        length=_stored,
-        threshold=0.5,
-        parts=HEAD_TOP,
-        mean="pooled",
-        left_out=_PELVIS_AND_THORAX,
-        also=(0.1,),
     ),
     *(
-        Rule(
-            name=name,
-            data="lsp",
-            title=f"{_LSP}; {labels}",
-            length=_torso,
-            threshold=0.2,
-            parts=HEAD_AND_NECK,
-            whatever_flag=True,
-            left_out=_PELVIS_AND_THORAX,
-            also=(0.1,),
+        _pck(
+            name, data="lsp", parts=_HEAD, left_out=_MIDDLES, whatever_flag=True, table=6,
+            title=f"{_TORSO}; all 14 joints whatever their flag; {labels}",
         )
         for name, labels in (
             ("lsp-pc", "person-centric labels"),
@@ -479,49 +335,25 @@ _RULES = (
             ("lsp-pc-corrected", "person-centric labels with 24 test images corrected"),
         )
     ),
-    Rule(
-        name="lspet-pck",
-        data="lspet",
-        title="PCK@0.2 of left shoulder - right hip; labelled joints, persons with both "
-        "reference joints",
-        length=_labelled_torso,
-        threshold=0.2,
-        parts=HEAD_AND_NECK,
-        left_out=_PELVIS_AND_THORAX,
-        limbs=True,
-        also=(0.1,),
+    _pck(
+        "lspet-pck", data="lspet", parts=_HEAD, left_out=_MIDDLES, limbs=True, table=6,
+        title=f"{_TORSO}; labelled joints, persons with both reference joints",
+    ),
+    _pck(
+        "torso-pck", data=None, parts=LEFT_RIGHT, left_out=_NO_LIMBS,
+        title=f"{_TORSO}; labelled limb joints, persons with both reference joints",
+    ),
+    _pck(
+        "flic", data="flic", mean="parts", table=7,
+        parts={"Elbow": LEFT_RIGHT["Elb"], "Wrist": LEFT_RIGHT["Wri"]},
+        title=f"{_TORSO}; observer-centric elbows and wrists",
     ),
     Rule(
-        name="torso-pck",
-        data=None,
-        title="PCK@0.2 of left shoulder - right hip; labelled limb joints, persons with both "
-        "reference joints",
-        length=_labelled_torso,
-        threshold=0.2,
-        parts=LEFT_RIGHT,
-        left_out=_NO_LIMBS,
-        also=(0.1,),
-    ),
-    Rule(
-        name="flic",
-        data="flic",
-        title="PCK@0.2 of left shoulder - right hip; observer-centric elbows and wrists",
-        length=_labelled_torso,
-        threshold=0.2,
-        parts=ELBOW_AND_WRIST,
-        mean="parts",
-        also=(0.1,),
-    ),
-    Rule(
-        name="pck-box",
-        data=None,
+        "pck-box", data=None, threshold=0.05, parts=None,
+        length=lambda truth: (truth.boxes[:, 2:] - truth.boxes[:, :2]).max(axis=1),
         title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
-        length=_longer_side,
-        threshold=0.05,
-        parts=None,
-        also=(0.1,),
     ),
-)
+)  # fmt: skip
 PCK_RULES: Registry[Rule] = Registry("protocol", {rule.name: rule for rule in _RULES})
 
 

@@ -1,0 +1,94 @@
+"""Predictions of labelled persons as files that `read_predictions` reads back."""
+
+import gzip
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spcnet.data.annotations import AnnotatedPictures
+from spcnet.errors import UserError
+from spcnet.evaluation.predictions import AXES, INDEX_BASES, check_format
+from spcnet.geometry import Array
+from spcnet.skeletons import Skeleton
+
+
+def write_predictions(
+    path: str | os.PathLike[str],
+    points: Array,
+    scores: Array,
+    labels: AnnotatedPictures,
+    *,
+    skeleton: Skeleton,
+) -> None:
+    """Write points (N, K, 2) and scores (N, K) of labelled persons in one of `FORMATS`.
+
+    ``.npz``, ``.mat`` and ``.h5`` hold ``preds``, ``scores``, the names of joints and pictures, the
+    order of the axes and what pixels count from; ``.json`` (or ``.json.gz``) is a COCO keypoint
+    file whose ``annotations`` are a COCO results list. The points are in the frame of the labels.
+    An existing file is replaced; a `UserError` where it cannot be written.
+    """
+    path = Path(path)
+    kind = check_format(path)
+    persons = labels.annotations
+    # A file that counts from 1 where that is usual, else in the labels' own frame.
+    base = INDEX_BASES[kind] or labels.counts_from
+    arrays: dict[str, Any] = {
+        "preds": np.asarray(points, dtype=np.float64) + (base - labels.counts_from),
+        "scores": np.asarray(scores, dtype=np.float64),
+        "joints": np.array(skeleton.joints),
+        "images": np.array([person.image for person in persons]),
+        "index_base": np.array(base),
+        "axes": np.array(AXES),
+    }
+    if all(person.number is not None for person in persons):
+        arrays["numbers"] = np.array([person.number for person in persons])
+    try:
+        if kind == ".npz":
+            with path.open("wb") as stream:
+                np.savez_compressed(stream, **arrays)
+        elif kind == ".mat":
+            import scipy.io
+
+            cells = {name: arrays[name].astype(object) for name in ("joints", "images")}
+            scipy.io.savemat(str(path), arrays | cells, do_compression=True, oned_as="column")
+        elif kind == ".h5":
+            import h5py
+
+            with h5py.File(path, "w") as file:
+                for name, of in arrays.items():
+                    file[name] = np.char.encode(of, "utf-8") if of.dtype.kind == "U" else of
+        else:
+            data = json.dumps(_document(arrays, labels, skeleton)).encode()
+            path.write_bytes(gzip.compress(data) if path.suffix.lower() == ".gz" else data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _document(
+    arrays: Mapping[str, Array], labels: AnnotatedPictures, skeleton: Skeleton
+) -> dict[str, Any]:
+    """A COCO keypoint file."""
+    images: dict[str, int] = {}
+    annotations = []
+    rows = zip(labels.annotations, arrays["preds"], arrays["scores"], strict=True)
+    for n, (person, points, scores) in enumerate(rows, start=1):
+        number = len(images) + 1 if person.image_number is None else person.image_number
+        annotations.append(
+            {
+                "id": n if person.number is None else person.number,
+                "image_id": images.setdefault(person.image, number),
+                "category_id": 1,
+                "keypoints": np.column_stack([points, scores]).round(4).ravel().tolist(),
+                "score": round(float(scores.mean()), 4),
+            }
+        )
+    return {
+        "info": {"index_base": int(arrays["index_base"])},
+        "images": [{"id": number, "file_name": name} for name, number in images.items()],
+        "annotations": annotations,
+        "categories": [skeleton.to_coco_category()],
+    }
