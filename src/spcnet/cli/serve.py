@@ -82,12 +82,7 @@ def serve(
     app = create_app(estimator, limits, names=names if local else None)
     if not local:
         say(f"{host} is open to other machines, and there are no accounts")
-    address = url(opened)
+    print(f"listening on {url(opened)} (Ctrl-C stops)", flush=True)
     with suppress(KeyboardInterrupt):
-        run(
-            app,
-            opened,
-            grace=timeout,
-            ready=lambda: print(f"listening on {address} (Ctrl-C stops)", flush=True),
-        )
+        run(app, opened, grace=timeout)
     say("stopped")

@@ -11,13 +11,9 @@ import typer
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
-from spcnet.cli.options import (
-    FORCE,
-    PEOPLE,
-    SKELETON,
-    SMOOTH,
-)
-from spcnet.errors import UserError
+from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH
+from spcnet.errors import UserError, needs_extra
+from spcnet.serve.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -54,6 +50,9 @@ def webcam(
     """
     from spcnet.media.camera import camera_pictures, newest, played_pictures
 
+    with needs_extra("serve", "the page"):
+        from spcnet.serve.live import live_page
+        from spcnet.serve.server import listen, url
     if output is not None:
         from spcnet.media.video_files import check_suffix
 
@@ -61,10 +60,10 @@ def webcam(
         refuse_same([("the video to play", source), ("-o", output)])
         prepare_output([output], force=force)
     with ExitStack() as stack:
-        from spcnet.cli.live_page import LivePage
         from spcnet.inference.video import follow
 
-        page = stack.enter_context(LivePage(port))
+        opened = listen(LOOPBACK[0], port)
+        show = stack.enter_context(live_page(opened))
         stop = stack.enter_context(stop_wish("stopping"))
         estimator = options.open()
         view = estimator.view(skeleton)
@@ -78,9 +77,9 @@ def webcam(
         )
         for frame in _until_fault(frames, faults):
             picture = overlay(frame)
-            page.show(picture)
+            show(picture)
             if tally.frames == 0:
-                print(f"{page.address} shows it; Ctrl-C ends it", flush=True)
+                print(f"{url(opened)}/ shows it; Ctrl-C ends it", flush=True)
                 if output is not None:
                     writer = _start_recording(stack, output, picture)
             if writer is not None:
@@ -94,10 +93,7 @@ def webcam(
 
 
 def _until_fault(frames: "Iterable[FramePoses]", faults: list[UserError]) -> "Iterator[FramePoses]":
-    """The frames until a fault ends them, such as a camera that is unplugged; it is noted.
-
-    What was recorded so far is kept; faults of the recording itself do not come by here.
-    """
+    """The frames until a fault such as an unplugged camera, which is noted: a recording is kept."""
     try:
         yield from frames
     except UserError as error:

@@ -1,7 +1,7 @@
 """Answers other than poses, all of one form: ``{"error": {"code", "message"}}``."""
 
 import asyncio
-from typing import Any
+from contextlib import suppress
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -28,10 +28,6 @@ class RequestError(Exception):
         self.message = message
         self.headers = headers or {}
 
-    def content(self) -> dict[str, Any]:
-        """The answer's JSON."""
-        return {"error": {"code": self.code, "message": self.message}}
-
 
 class ErrorResponse(JSONResponse):
     """A refusal as an answer.
@@ -44,10 +40,9 @@ class ErrorResponse(JSONResponse):
     """
 
     def __init__(self, refusal: RequestError, *, unread: bool = False) -> None:
+        content = {"error": {"code": refusal.code, "message": refusal.message}}
         closing = {"Connection": "close"} if unread else {}
-        super().__init__(
-            refusal.content(), status_code=refusal.status, headers=refusal.headers | closing
-        )
+        super().__init__(content, refusal.status, refusal.headers | closing)
         self.unread = unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,10 +54,8 @@ class ErrorResponse(JSONResponse):
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 while (await receive()).get("more_body", False):
                     pass
-        except TimeoutError:
-            pass
         await send({"type": "http.response.body", "body": b""})

@@ -1,8 +1,10 @@
 """The forms of questions and answers; the service's OpenAPI description is made of them."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Json
+
+from spcnet.inference.people import People
 
 Box = Annotated[
     tuple[float, float, float, float],
@@ -11,39 +13,49 @@ Box = Annotated[
         examples=[[180.0, 90.0, 470.0, 830.0]],
     ),
 ]
-
 # The first faulty one is named, and no others are kept.
 Boxes = Annotated[list[Box], Field(fail_fast=True)]
 
-People = Literal["one", "all"]
 
-
-class Question(BaseModel):
-    """A picture, and what is asked of it."""
+class Wishes(BaseModel):
+    """What is asked of a picture."""
 
     model_config = ConfigDict(extra="forbid")
+
+    boxes: Boxes | None = Field(
+        None, description="One tight box per person. Without, people are found in the picture."
+    )
+    people: People = Field(
+        "one", description="Without boxes: one, the main person, or all. Nobody is an answer too."
+    )
+    skeleton: str | None = Field(
+        None,
+        max_length=40,
+        description="Whose joints are answered, such as coco17; by default all of the model's.",
+        examples=["coco17"],
+    )
+    heatmaps: bool = Field(False, description="Answer the heatmaps of each person too.")
+    attention: bool = Field(False, description="Answer how much each level is taken where, too.")
+
+
+class Question(Wishes):
+    """A picture, and what is asked of it."""
 
     image: str = Field(
         description="The picture's file in base64: JPEG, PNG, WebP, TIFF, BMP or GIF.",
         examples=["/9j/4AAQSkZJRgABAQAAAQABAAD..."],
     )
-    boxes: Boxes | None = Field(
-        default=None,
-        description="One tight box per person. Without boxes, people are found in the picture.",
+
+
+class Form(Wishes):
+    """The same as a form."""
+
+    image: bytes = Field(
+        description="The picture's file: JPEG, PNG, WebP, TIFF, BMP or GIF.",
+        json_schema_extra={"format": "binary"},
     )
-    people: People = Field(
-        default="one",
-        description="Without boxes: one, the main person, or all. Nobody is an answer too.",
-    )
-    skeleton: str | None = Field(
-        default=None,
-        max_length=40,
-        description="Whose joints are answered, such as coco17; by default all of the model's.",
-        examples=["coco17"],
-    )
-    heatmaps: bool = Field(default=False, description="Answer the heatmaps of each person too.")
-    attention: bool = Field(
-        default=False, description="Answer how much each level is taken where, too."
+    boxes: Json[Boxes] | None = Field(
+        None, description="The JSON of one tight box per person, [[x0, y0, x1, y1], ...]."
     )
 
 
@@ -76,10 +88,10 @@ class Person(BaseModel):
     box: Box = Field(description="As asked; without boxes, where the person was found.")
     score: float = Field(description="Mean of the joints' scores.", examples=[0.87])
     heatmaps: Maps | None = Field(
-        default=None, description="One map per joint, where asked for; of the first 16 persons."
+        None, description="One map per joint, where asked for; of the first 16 persons."
     )
     attention: Maps | None = Field(
-        default=None,
+        None,
         description="One map per level, coarsest first, where asked for; they sum to 1 in each "
         "cell; of the first 16 persons.",
     )

@@ -1,7 +1,9 @@
-"""An application on a socket, until a signal ends it."""
+"""An application on a socket, until a signal ends it, or in a thread while a block runs."""
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -26,8 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
         # Its own words, as a host that is not found has no errno; the address is named anyway.
         reason = (error.strerror or str(error)).partition(" (while attempting")[0]
         raise UserError(
-            f"cannot listen on {host}:{port}: {reason}; --port 0 takes a "
-            "free port, and --host is an address of this machine"
+            f"cannot listen on {host}:{port}: {reason}; --port 0 takes a free port, and the "
+            "address must be one of this machine"
         ) from None
 
 
@@ -37,21 +39,25 @@ def url(opened: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Any, opened: socket.socket, *, grace: float, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are answered first.
+def run(app: Any, opened: socket.socket, *, grace: float) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way have some seconds to be answered."""
+    _server(app, grace).run(sockets=[opened])
 
-    Args:
-        app: the ASGI application.
-        opened: where to listen.
-        grace: seconds that requests under way have at the end.
-        ready: called when requests are taken.
-    """
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
+@contextmanager
+def running(app: Any, opened: socket.socket) -> Iterator[None]:
+    """Serve in a thread while the block runs."""
+    server = _server(app, grace=1)
+    thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
+
+def _server(app: Any, grace: float) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http="h11",
@@ -62,4 +68,4 @@ def run(app: Any, opened: socket.socket, *, grace: float, ready: Callable[[], No
         server_header=False,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
-    Server(config).run(sockets=[opened])
+    return uvicorn.Server(config)

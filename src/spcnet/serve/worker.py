@@ -1,6 +1,5 @@
 """The one thread that runs the network, on whatever has come in since it last did."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -9,31 +8,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spcnet.geometry import Array
+from spcnet.inference.people import People
 from spcnet.inference.pose import Pose
-from spcnet.serve.schema import People
-from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.people import Sightings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One request's picture, with the future of what is found in it.
 
-    The poses have all of the model's joints, and maps if those of any job of a batch are asked for;
-    `skeleton` is what they are to be seen as.
-
+    The poses have all of the model's joints, and maps if those of any job of a batch are asked for.
     A cancelled future is a job that nobody waits for: the queue drops it at once.
     """
 
     picture: Array
     boxes: Array | None = None
     people: People = "one"
-    skeleton: Skeleton | None = None
     maps: bool = False
     future: "Future[list[Pose]]" = field(default_factory=Future)
 
@@ -137,7 +130,6 @@ class Worker:
             )
         except Exception as error:
             if len(jobs) == 1:
-                logger.debug("a job failed", exc_info=True)
                 jobs.pop().future.set_exception(error)
                 return
         if poses is None:  # one faulty job is not to fail the others
