@@ -10,8 +10,7 @@ from spcnet.cli.console import say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.errors import needs_extra
 from spcnet.media.limits import MAX_PIXELS
-from spcnet.serve.hosts import LOOPBACK, is_loopback
-from spcnet.serve.limits import Limits
+from spcnet.serve.limits import LOOPBACK, Limits, is_loopback
 
 DEFAULTS = Limits()
 

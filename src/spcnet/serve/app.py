@@ -16,7 +16,7 @@ from spcnet.serve.limits import Limits
 from spcnet.serve.pages import add_pages
 from spcnet.serve.schema import Answer, Error, Form, Question, Service
 from spcnet.serve.service import PoseService
-from spcnet.serve.uploads import JSON, MULTIPART, Body
+from spcnet.serve.uploads import JSON, MULTIPART
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -55,13 +55,9 @@ def create_app(
     *,
     names: Collection[str] | None = None,
 ) -> FastAPI:
-    """The service of one estimator as an ASGI application.
+    """The service of one estimator, whose `batch_size` should be that of the limits.
 
-    Args:
-        estimator: finds the poses; its `batch_size` should be that of the limits.
-        limits: what requests may take.
-        names: by which alone it may be asked, such as `spcnet.serve.hosts.LOOPBACK`; then a page
-            from elsewhere may not ask it either. None is any.
+    `names` are those of `spcnet.serve.pages.add_pages`.
     """
     service = PoseService(estimator, limits or Limits())
 
@@ -106,9 +102,11 @@ def create_app(
         """What answers here, and what a request may take."""
         return service.about
 
-    stopped = {503: {"model": Error, "description": "The network's thread has ended."}}
-
-    @app.get("/healthz", summary="Whether requests are answered", responses=stopped)
+    @app.get(
+        "/healthz",
+        summary="Whether requests are answered",
+        responses={503: {"model": Error, "description": "The network's thread has ended."}},
+    )
     async def healthz() -> JSONResponse:
         """For load balancers and containers."""
         if not service.worker.alive:
@@ -128,15 +126,14 @@ def create_app(
 async def _answer(service: PoseService, request: Request) -> Response:
     """The poses, or the refusal; counted."""
     began = time.perf_counter()
-    body = Body(request)
     status, persons = 500, 0
     try:
-        answer = await service.answer(request, body)
+        answer = await service.answer(request)
         status, persons = 200, len(answer.poses)
         return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
     except RequestError as refusal:
         status = refusal.status
-        return ErrorResponse(refusal, unread=not body.whole)
+        return ErrorResponse(refusal)
     except ClientDisconnect:
         status = HUNG_UP
         return Response(status_code=400)  # nobody is there to read it

@@ -16,7 +16,7 @@ class Loan:
         self.work: Future[Any] = Future()
         self.work.set_result(None)
 
-    def begin(self, work: "Future[T]") -> "asyncio.Future[T]":
+    def begin(self, work: Future[T]) -> asyncio.Future[T]:
         """Have a thread's work count as use of the loan, one after another, to be awaited.
 
         Who awaits it may be cancelled, a thread can not.
@@ -26,10 +26,9 @@ class Loan:
 
 
 class Budget:
-    """An amount that is lent in the order of asking, within one event loop.
+    """An amount of which nobody asks for more than all, lent in the order of asking.
 
-    Args:
-        amount: all there is; nobody may ask for more.
+    It lives in one event loop.
     """
 
     def __init__(self, amount: int) -> None:
@@ -45,20 +44,20 @@ class Budget:
                 self._returned.clear()
                 await self._returned.wait()
             self.left -= amount
-        loan = Loan()
+        loop, loan = asyncio.get_running_loop(), Loan()
+
+        def take_back() -> None:
+            self.left += amount
+            self._returned.set()
+
+        def ended(_: Future[Any]) -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody will borrow again
+                loop.call_soon_threadsafe(take_back)
+
         try:
             yield loan
         finally:
             if loan.work.done():
-                self._take_back(amount)
+                take_back()
             else:
-                loop = asyncio.get_running_loop()
-                loan.work.add_done_callback(lambda _: self._take_back_from_thread(loop, amount))
-
-    def _take_back_from_thread(self, loop: asyncio.AbstractEventLoop, amount: int) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody will borrow again
-            loop.call_soon_threadsafe(self._take_back, amount)
-
-    def _take_back(self, amount: int) -> None:
-        self.left += amount
-        self._returned.set()
+                loan.work.add_done_callback(ended)

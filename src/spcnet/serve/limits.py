@@ -1,6 +1,10 @@
-"""What one request, and all of them together, may take."""
+"""Who may ask a service, and what one request, and all of them together, may take."""
 
+import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # names of this machine
 
 MAPS_PERSONS = 16  # persons a request may ask heatmaps or attention of: each takes its own look
 BODY_SLACK = 1_000_000  # bytes beside the picture: boxes, the form's headers
@@ -38,3 +42,19 @@ class Limits:
         """The largest body of a request: the picture, its encoding and what goes with it."""
         picture = -(-self.picture_bytes // 3) * 4 if base64 else self.picture_bytes
         return picture + BODY_SLACK
+
+
+def host_name(host: str) -> str | None:
+    """The name in a Host header, in lower case and without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether what listens at an address is for this machine alone."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

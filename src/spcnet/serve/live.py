@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from spcnet.geometry import Array
-from spcnet.media.camera import PATIENCE, Latest
-from spcnet.serve.hosts import LOOPBACK
+from spcnet.media.camera import Latest
+from spcnet.serve.limits import LOOPBACK
 from spcnet.serve.pages import add_pages
 from spcnet.serve.server import running
 
@@ -49,7 +49,7 @@ async def _parts(pictures: Latest[bytes]) -> AsyncIterator[bytes]:
     number = 0
     yield f"--{BOUNDARY}\r\n".encode()
     while not pictures.closed:
-        found = await run_in_threadpool(pictures.after, number, patience=PATIENCE)
+        found = await run_in_threadpool(pictures.after, number)
         if found is not None:
             number, data = found
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"

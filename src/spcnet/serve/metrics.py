@@ -1,6 +1,6 @@
 """Counts and times of a service, for Prometheus."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -9,21 +9,12 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """What the service counts.
+    """What the service counts; `info` are the labels of the constant ``spcnet_info``."""
 
-    Args:
-        info: labels of the constant ``spcnet_info``.
-        gauges: values that are asked for when the metrics are: help text and function by name.
-    """
-
-    def __init__(
-        self, info: Mapping[str, str], gauges: Mapping[str, tuple[str, Callable[[], float]]]
-    ) -> None:
+    def __init__(self, info: dict[str, str]) -> None:
         # One of its own: two services in one process count apart.
         self.registry = registry = CollectorRegistry()
-        Info("spcnet", "The service.", registry=registry).info(dict(info))
-        for name, (text, value) in gauges.items():
-            Gauge(f"spcnet_{name}", text, registry=registry).set_function(value)
+        Info("spcnet", "The service.", registry=registry).info(info)
         text = "Requests for poses by status; 499 means that the client hung up."
         self._requests = Counter("spcnet_requests", text, ["status"], registry=registry)
         self._persons = Counter("spcnet_persons", "Persons in answers.", registry=registry)
@@ -34,6 +25,10 @@ class Metrics:
         self._seconds = histogram("request_seconds", "From a request to its answer.", SECONDS)
         self._batch_requests = histogram("batch_requests", "Requests in a batch.", SIZES)
         self._batch_persons = histogram("batch_persons", "Persons in a batch.", SIZES)
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Have a value asked for when the metrics are."""
+        Gauge(f"spcnet_{name}", text, registry=self.registry).set_function(value)
 
     def count_request(self, status: int, seconds: float, persons: int) -> None:
         """One request was answered."""

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spcnet.serve.errors import ErrorResponse, RequestError
-from spcnet.serve.hosts import host_name
+from spcnet.serve.limits import host_name
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -30,16 +30,14 @@ HEADERS = {
 }
 
 
-def add_pages(
-    app: Starlette, pages: Mapping[str, str], *, names: Collection[str] | None = None
-) -> None:
-    """Give an application pages, and have all its answers keep to this machine.
+def add_pages(app: Starlette, pages: Mapping[str, str], *, names: Collection[str] | None) -> None:
+    """Give an application pages, and have all its answers keep them to themselves.
 
     Args:
         app: whose answers get `HEADERS`, and whose refusals the form of all refusals.
         pages: file of `spcnet.serve` by path.
-        names: by which alone it may be asked, such as `spcnet.serve.hosts.LOOPBACK`; then a page
-            from elsewhere may not ask it either. None is any.
+        names: by which alone it may be asked, such as `LOOPBACK`; then a page from elsewhere may
+            not ask it either. None is any.
     """
     folder = Path(str(files("spcnet.serve") / "page"))
     for path, name in pages.items():
@@ -48,9 +46,7 @@ def add_pages(
             return FileResponse(file)
 
         app.add_route(path, page, include_in_schema=False)
-    if names is not None:
-        app.add_middleware(_ByName, names=names)
-    app.add_middleware(_WithHeaders)  # the outermost: refusals have the headers too
+    app.add_middleware(_Guard, names=names)
     app.add_exception_handler(HTTPException, _answer_http_error)
 
 
@@ -58,37 +54,14 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
     """What the framework refuses, such as an unknown path."""
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code).name.lower()
-    headers = dict(error.headers or {})
-    return ErrorResponse(RequestError(error.status_code, code, str(error.detail), headers))
+    return ErrorResponse(RequestError(error.status_code, code, error.detail, error.headers or {}))
 
 
-class _ByName:
-    """Answers requests by the service's own names, from its own pages.
+class _Guard:
+    """Refuses who asks by another name, adds `HEADERS`, and answers HEAD as GET without a body."""
 
-    A page from elsewhere could give its name this address, or send a form here.
-    """
-
-    def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, names: Collection[str] | None) -> None:
         self.app, self.names = app, names
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host = headers.get("host", "")
-            origin = headers.get("origin", f"http://{host}")
-            if host_name(host) not in self.names or origin.partition("://")[2] != host:
-                text = f"asked as {host[:80]!r} by a page of {origin[:80]!r}; it answers to "
-                refusal = RequestError(403, "forbidden", text + ", ".join(self.names))
-                await ErrorResponse(refusal, unread=True)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
-class _WithHeaders:
-    """Adds `HEADERS` to every answer; HEAD is GET without a body."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,4 +76,18 @@ class _WithHeaders:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"} if bare else scope, receive, send_more)
+        answer = self._refusal(Headers(scope=scope)) or self.app
+        await answer({**scope, "method": "GET"} if bare else scope, receive, send_more)
+
+    def _refusal(self, headers: Headers) -> ErrorResponse | None:
+        """A page from elsewhere could give its name this address, or send a form here."""
+        host = headers.get("host", "")
+        origin = headers.get("origin", f"http://{host}")
+        if self.names is None or (
+            host_name(host) in self.names and origin.partition("://")[2] == host
+        ):
+            return None
+        text = f"asked as {host[:80]!r} by a page of {origin[:80]!r}; it answers to "
+        return ErrorResponse(
+            RequestError(403, "forbidden", text + ", ".join(self.names), unread=True)
+        )

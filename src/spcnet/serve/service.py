@@ -5,8 +5,7 @@ import base64
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from io import BytesIO
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,27 +14,18 @@ from starlette.requests import ClientDisconnect, Request
 
 from spcnet import __version__
 from spcnet.errors import UserError
+from spcnet.files import picture_bytes
 from spcnet.geometry import Array
 from spcnet.inference.people import check_boxes
 from spcnet.media.formats import TooManyPixels
 from spcnet.media.images import NotAPicture, count_pixels, decode_image
+from spcnet.serve import schema
 from spcnet.serve.budget import Budget
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
 from spcnet.serve.metrics import Metrics
-from spcnet.serve.schema import (
-    Answer,
-    Keypoint,
-    LimitsAnswer,
-    Maps,
-    ModelAnswer,
-    Person,
-    Service,
-    Size,
-    SkeletonAnswer,
-    Wishes,
-)
-from spcnet.serve.uploads import Body, parse
+from spcnet.serve.schema import Form, Question
+from spcnet.serve.uploads import parse, read_body
 from spcnet.serve.worker import Job, Worker
 from spcnet.skeletons import Skeleton
 
@@ -52,9 +42,7 @@ CLERKS = 2  # threads that read requests and write answers, neither of which tak
 class PoseService:
     """Answers requests for poses; everything of it but the threads lives in one event loop.
 
-    Args:
-        estimator: finds the poses; from now on it belongs to the service's worker.
-        limits: what requests may take.
+    The estimator belongs to its worker from now on.
     """
 
     def __init__(self, estimator: "PoseEstimator", limits: Limits) -> None:
@@ -62,21 +50,15 @@ class PoseService:
         self._view = estimator.view
         self.about = _about(estimator, limits)
         self.taken = 0
-        self.metrics = Metrics(
-            {"version": __version__, "model": estimator.path.stem},
-            {
-                "requests_taken": ("Requests that are not answered yet.", lambda: self.taken),
-                "queue_length": (
-                    "Requests that wait for the network.",
-                    lambda: self.worker.waiting,
-                ),
-            },
-        )
+        self.metrics = Metrics({"version": __version__, "model": estimator.path.stem})
         self.pixels = Budget(BUDGET_PICTURES * limits.pixels)
         self.decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="spcnet-decode")
         # Apart from the decoders: a small request is not to wait for the pictures of others.
         self.clerks = ThreadPoolExecutor(CLERKS, thread_name_prefix="spcnet-clerk")
         self.worker = Worker(estimator, batch=limits.batch, counted=self.metrics.count_batch)
+        watch = self.metrics.watch
+        watch("requests_taken", "Requests that are not answered yet.", lambda: self.taken)
+        watch("queue_length", "Requests that wait for the network.", lambda: self.worker.waiting)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -84,12 +66,8 @@ class PoseService:
         self.decoders.shutdown(cancel_futures=True)
         self.clerks.shutdown(cancel_futures=True)
 
-    async def answer(self, request: Request, body: Body) -> Answer:
+    async def answer(self, request: Request) -> schema.Answer:
         """The answer to one request.
-
-        Args:
-            request: for its connection: a client that hangs up is answered no further.
-            body: of the request.
 
         Raises:
             RequestError: there is none; it says why.
@@ -97,64 +75,68 @@ class PoseService:
         """
         if self.taken >= self.limits.queue:  # before anything of the body is read
             text = f"{self.taken} requests are already waiting; try again in a moment"
-            raise RequestError(503, "busy", text, {"Retry-After": "1"})
+            raise RequestError(503, "busy", text, {"Retry-After": "1"}, unread=True)
         self.taken += 1
+        whole = False
         try:
             async with asyncio.timeout(self.limits.timeout):
                 # No name holds the body here: it goes as soon as its picture is out of it.
-                work = self._find(*await body.read(self.limits))
+                work = self._find(*await read_body(request, self.limits))
+                whole = True
                 return await _unless_hung_up(request, work)
         except TimeoutError:
             most = f"{self.limits.timeout:g} seconds"
-            if body.whole:
-                late = RequestError(504, "timeout", f"no answer within {most}; try later")
-            else:
-                late = RequestError(408, "slow_upload", f"the upload took more than {most}")
-            raise late from None
+            if whole:
+                raise RequestError(504, "timeout", f"no answer within {most}; try later") from None
+            text = f"the upload took more than {most}"
+            raise RequestError(408, "slow_upload", text, unread=True) from None
         finally:
             self.taken -= 1
 
-    async def _find(self, content: bytes, kind: str) -> Answer:
+    async def _find(self, content: bytes, kind: str) -> schema.Answer:
         read = _submit(self.clerks, self._read, content, kind)
         del content
-        picture, wishes, pixels = await asyncio.wrap_future(read)
+        asked, pixels = await asyncio.wrap_future(read)
         async with self.pixels.lend(pixels) as loan:
-            job = await loan.begin(_submit(self.decoders, self._decode, picture, wishes))
+            job = await loan.begin(_submit(self.decoders, self._decode, asked))
             poses = await loan.begin(self.worker.submit(job))
-            return await loan.begin(_submit(self.clerks, self._answer, wishes, job, poses))
+            return await loan.begin(_submit(self.clerks, self._answer, asked, job, poses))
 
-    def _read(self, content: bytes, kind: str) -> tuple[bytes, Wishes, int]:
-        """The picture's file, what is asked of it, and how many pixels it has by its header."""
-        picture, wishes = parse(content, kind, self.limits)
+    def _read(self, content: bytes, kind: str) -> tuple[Form | Question, int]:
+        """What is asked, and how many pixels the picture has by its header."""
+        asked = parse(content, kind, self.limits)
         model = self.about.model
-        if wishes.attention and not model.levels:
+        if asked.attention and not model.levels:
             text = f"model {model.name} has no attention to answer"
             raise RequestError(422, "no_attention", text)
         with _refused("no_such_skeleton"):
-            self._view(wishes.skeleton)
+            self._view(asked.skeleton)
         with _refused("broken_picture"):
-            return picture, wishes, count_pixels(picture, max_pixels=self.limits.pixels)
+            return asked, count_pixels(asked.image, max_pixels=self.limits.pixels)
 
-    def _decode(self, file: bytes, wishes: Wishes) -> Job:
+    def _decode(self, asked: Form | Question) -> Job:
         with _refused("broken_picture"):
-            picture = decode_image(file, max_pixels=self.limits.pixels)
+            picture = decode_image(asked.image, max_pixels=self.limits.pixels)
         with _refused("bad_boxes"):
-            boxes = None if wishes.boxes is None else check_boxes(wishes.boxes, picture.shape)
-        maps = wishes.heatmaps or wishes.attention
-        return Job(picture=picture, boxes=boxes, people=wishes.people, maps=maps)
+            boxes = None if asked.boxes is None else check_boxes(asked.boxes, picture.shape)
+        maps = asked.heatmaps or asked.attention
+        return Job(picture=picture, boxes=boxes, people=asked.people, maps=maps)
 
-    def _answer(self, wishes: Wishes, job: Job, poses: "list[Pose]") -> Answer:
+    def _answer(self, asked: Form | Question, job: Job, poses: "list[Pose]") -> schema.Answer:
         height, width = job.picture.shape[:2]
-        skeleton = self._view(wishes.skeleton)
-        seen = [pose.seen_as(skeleton) for pose in poses]
-        people = [_person(pose) for pose in seen]
-        for person, pose in zip(people[:MAPS_PERSONS], seen, strict=False):
-            if pose.maps is not None and wishes.heatmaps:
+        skeleton = self._view(asked.skeleton)
+        people = []
+        for number, pose in enumerate(pose.seen_as(skeleton) for pose in poses):
+            person = _person(pose)
+            people.append(person)
+            if pose.maps is None or number >= MAPS_PERSONS:
+                continue
+            if asked.heatmaps:
                 person.heatmaps = _encoded(pose.maps.heatmaps, pose.maps.region)
-            if pose.maps is not None and wishes.attention and pose.maps.attention is not None:
+            if asked.attention and pose.maps.attention is not None:
                 person.attention = _encoded(pose.maps.attention, pose.maps.region)
-        return Answer(
-            image=Size(width=width, height=height),
+        return schema.Answer(
+            image=schema.Size(width=width, height=height),
             poses=people,
             skeleton=_described(skeleton),
             model=self.about.model,
@@ -200,15 +182,15 @@ def _refused(code: str) -> Iterator[None]:
         raise RequestError(422, code, str(error)) from None
 
 
-def _person(pose: "Pose") -> Person:
+def _person(pose: "Pose") -> schema.Person:
     keypoints = [
-        Keypoint(name=name, x=round(x, 2), y=round(y, 2), score=round(score, 4))
+        schema.Keypoint(name=name, x=round(x, 2), y=round(y, 2), score=round(score, 4))
         for name, (x, y), score in zip(
             pose.skeleton.joints, pose.keypoints.tolist(), pose.scores.tolist(), strict=True
         )
     ]
     score = round(float(pose.scores.mean()), 4)
-    return Person(keypoints=keypoints, box=_rounded(pose.box), score=score)
+    return schema.Person(keypoints=keypoints, box=_rounded(pose.box), score=score)
 
 
 def _rounded(box: Array) -> tuple[float, float, float, float]:
@@ -216,45 +198,37 @@ def _rounded(box: Array) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def _encoded(maps: Array, region: Array) -> Maps:
+def _encoded(maps: Array, region: Array) -> schema.Maps:
     """Maps (N, h, w), cut off to 0..1, of a region (4,) of the picture."""
     count, height, width = maps.shape
     grey = np.rint(255 * maps.clip(0, 1)).astype(np.uint8).reshape(count * height, width)
-    file = BytesIO()
-    Image.fromarray(grey).save(file, format="PNG")
-    png = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    return Maps(png=png, count=count, width=width, height=height, region=_rounded(region))
+    png = base64.b64encode(picture_bytes(Image.fromarray(grey), "PNG")).decode()
+    png = f"data:image/png;base64,{png}"
+    return schema.Maps(png=png, count=count, width=width, height=height, region=_rounded(region))
 
 
-def _about(estimator: "PoseEstimator", limits: Limits) -> Service:
+def _about(estimator: "PoseEstimator", limits: Limits) -> schema.Service:
     """What the service is; also the network's first run, which is slower than the others."""
     blank: Array = np.zeros((64, 64, 3), dtype=np.uint8)
     estimator.predict(blank)
     estimator.predict(blank, [[0, 0, 63, 63]])
-    try:
+    levels = 0
+    with suppress(UserError):
         levels = len(estimator.attention(blank, [0, 0, 63, 63]))
-    except UserError:
-        levels = 0
-    return Service(
-        model=ModelAnswer(
-            name=estimator.path.stem,
-            description=estimator.describe(),
-            version=__version__,
-            levels=levels,
-        ),
-        skeleton=_described(estimator.skeleton),
-        limits=LimitsAnswer(
-            megabytes=limits.picture_bytes / 1e6,
-            megapixels=limits.pixels / 1e6,
-            boxes=limits.boxes,
-            maps=MAPS_PERSONS,
-            seconds=limits.timeout,
-        ),
+    name, text = estimator.path.stem, estimator.describe()
+    most = schema.LimitsAnswer(
+        megabytes=limits.picture_bytes / 1e6,
+        megapixels=limits.pixels / 1e6,
+        boxes=limits.boxes,
+        maps=MAPS_PERSONS,
+        seconds=limits.timeout,
     )
+    model = schema.ModelAnswer(name=name, description=text, version=__version__, levels=levels)
+    return schema.Service(model=model, skeleton=_described(estimator.skeleton), limits=most)
 
 
-def _described(skeleton: Skeleton) -> SkeletonAnswer:
-    return SkeletonAnswer(
+def _described(skeleton: Skeleton) -> schema.SkeletonAnswer:
+    return schema.SkeletonAnswer(
         name=skeleton.name,
         joints=list(skeleton.joints),
         sides=[skeleton.side(joint) for joint in range(len(skeleton))],

@@ -1,9 +1,10 @@
 """Requests for poses as they come over the wire: bounded, in memory, in two encodings."""
 
-import base64
 import json
 import math
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from python_multipart.exceptions import FormParserError
@@ -12,86 +13,67 @@ from starlette.requests import Request
 
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import FEW, MAPS_PERSONS, Limits
-from spcnet.serve.schema import Form, Question, Wishes
+from spcnet.serve.schema import Form, Question
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+Asked = TypeVar("Asked", Form, Question)
 
 
-class Body:
-    """The body of a request, read as far as it may go.
+async def read_body(request: Request, limits: Limits) -> tuple[bytes, str]:
+    """The whole body of a request, and its content type.
 
-    Attributes:
-        whole: whether it was read to its end.
+    Raises:
+        RequestError: it is of another type than the two, or larger than a picture may be, by its
+            announced length or as soon as that much has come.
+        ClientDisconnect: the client hung up.
     """
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.whole = False
-
-    async def read(self, limits: Limits) -> tuple[bytes, str]:
-        """All of it, and the content type.
-
-        Raises:
-            RequestError: it is of another type than the two, or larger than a picture may be, by
-                its announced length or as soon as that much has come.
-            ClientDisconnect: the client hung up.
-        """
-        kind = self.request.headers.get("content-type", "")
-        essence = kind.partition(";")[0].strip().lower()
-        if essence not in (MULTIPART, JSON):
-            raise RequestError(
-                415,
-                "unsupported_type",
-                f"content type {essence or '(none)'}: send {MULTIPART} with a file named image, "
-                f"or {JSON}",
-            )
-        most = limits.body_bytes(base64=essence == JSON)
-        announced = self.request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > most:
-            raise _too_large(limits)
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in self.request.stream():
-            size += len(chunk)
-            if size > most:
-                raise _too_large(limits)
-            chunks.append(chunk)
-        self.whole = True
-        return b"".join(chunks), kind
+    kind = request.headers.get("content-type", "")
+    essence = kind.partition(";")[0].strip().lower()
+    if essence not in (MULTIPART, JSON):
+        text = f"send {MULTIPART} with a file named image, or {JSON}"
+        text = f"content type {essence or '(none)'}: {text}"
+        raise RequestError(415, "unsupported_type", text, unread=True)
+    most = limits.body_bytes(base64=essence == JSON)
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > most:
+        raise _too_large(limits, unread=True)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise _too_large(limits, unread=True)
+        chunks.append(chunk)
+    return b"".join(chunks), kind
 
 
-def parse(body: bytes, kind: str, limits: Limits) -> tuple[bytes, Wishes]:
-    """The picture's file in a whole body, and what is asked of it.
-
-    Args:
-        body: as it came.
-        kind: its content type, with the boundary of a multipart one.
-        limits: of the service.
+def parse(body: bytes, kind: str, limits: Limits) -> Form | Question:
+    """What a whole body of a content type asks for.
 
     Raises:
         RequestError: it has not the form it says, or asks for more than is given.
     """
     of_json = kind.lower().startswith(JSON)
-    picture, wishes = _from_json(body, limits) if of_json else _from_form(body, kind, limits)
-    if len(picture) > limits.picture_bytes:
+    asked = _from_json(body, limits) if of_json else _from_form(body, kind, limits)
+    if len(asked.image) > limits.picture_bytes:
         raise _too_large(limits)
-    persons = len(wishes.boxes or [])
+    persons = len(asked.boxes or [])
     few = ""
     if persons > limits.boxes:
         few = f"at most {limits.boxes} are taken"
-    elif persons > MAPS_PERSONS and (wishes.heatmaps or wishes.attention):
+    elif persons > MAPS_PERSONS and (asked.heatmaps or asked.attention):
         few = f"heatmaps and attention are answered for at most {MAPS_PERSONS}"
     if few:
         raise RequestError(422, "too_many_boxes", f"{persons} boxes: {few}")
-    return picture, wishes
+    return asked
 
 
-def _too_large(limits: Limits) -> RequestError:
+def _too_large(limits: Limits, *, unread: bool = False) -> RequestError:
     text = f"the picture's file is larger than {limits.picture_bytes / 1e6:g} MB; reduce it first"
-    return RequestError(413, "too_large", text)
+    return RequestError(413, "too_large", text, unread=unread)
 
 
 def _check_text(what: str, size: int, limits: Limits) -> None:
@@ -101,27 +83,17 @@ def _check_text(what: str, size: int, limits: Limits) -> None:
         raise RequestError(422, "bad_request", f"{what} {size} bytes; {most}")
 
 
-def _from_json(body: bytes, limits: Limits) -> tuple[bytes, Wishes]:
+def _from_json(body: bytes, limits: Limits) -> Question:
     longest = 0
     for count, text in enumerate(_STRING.finditer(body)):
         longest = max(longest, text.end() - text.start())
         if count == FEW:
             break
     _check_text("body: beside the picture it has", len(body) - longest, limits)
-    try:
-        question = Question.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestError(422, "bad_request", _first(error)) from None
-    encoded, question.image = question.image, ""
-    if encoded.startswith("data:"):
-        encoded = encoded.partition(",")[2]
-    try:
-        return base64.b64decode("".join(encoded.split()), validate=True), question
-    except ValueError:
-        raise RequestError(422, "bad_base64", "image: not base64 of a picture's file") from None
+    return _validated(Question.model_validate_json, body)
 
 
-def _from_form(body: bytes, kind: str, limits: Limits) -> tuple[bytes, Wishes]:
+def _from_form(body: bytes, kind: str, limits: Limits) -> Form:
     parts = _parts(body, kind)
     _check_text("boxes: a text of", len(parts.get("boxes", b"")), limits)
     given = {
@@ -129,14 +101,7 @@ def _from_form(body: bytes, kind: str, limits: Limits) -> tuple[bytes, Wishes]:
         for name, part in parts.items()
         if part or name == "image"
     }
-    try:
-        form = Form.model_validate(given)
-    except ValidationError as error:
-        text = _first(error)
-        code = "bad_boxes" if text.startswith("boxes") else "bad_request"
-        raise RequestError(422, code, text) from None
-    picture, form.image = form.image, b""
-    return picture, form
+    return _validated(Form.model_validate, given, boxes="bad_boxes")
 
 
 def _parts(body: bytes, kind: str) -> dict[str, bytes]:
@@ -163,10 +128,10 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
         boundary = parse_options_header(kind)[1].get(b"boundary")
         if not boundary:
             raise FormParserError("the content type names no boundary")
+        memory = {"MAX_MEMORY_FILE_SIZE": math.inf}
         parser = FormParser(
-            MULTIPART, keep, keep, lambda: ended.append(True), boundary,
-            config={"MAX_MEMORY_FILE_SIZE": math.inf},
-        )  # fmt: skip
+            MULTIPART, keep, keep, lambda: ended.append(True), boundary, config=memory
+        )
         parser.write(body)
         parser.finalize()
         if not ended:
@@ -177,12 +142,22 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
     return parts
 
 
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"]))
+def _validated(
+    validate: Callable[[Any], Asked], given: Any, *, boxes: str = "bad_request"
+) -> Asked:
+    """What is given, or the first thing that is wrong with it, in one line.
+
+    `boxes` is the code for faulty boxes.
+    """
+    try:
+        return validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"])) or "body"
     given = json.dumps(first["input"], default=lambda raw: raw.decode(errors="replace"))
     shown = first["type"] != "missing" and len(given) <= LONGEST_ECHO
-    got = f", got {given}" if shown else ""
-    code = "; boxes are [[x0, y0, x1, y1], ...]" if place.startswith("boxes") else ""
-    return f"{place or 'body'}: {first['msg']}{got}{code}"
+    text = f"{place}: {first['msg']}" + (f", got {given}" if shown else "")
+    if place.startswith("boxes"):
+        raise RequestError(422, boxes, f"{text}; boxes are [[x0, y0, x1, y1], ...]")
+    code = "bad_base64" if first["type"] == "bad_base64" else "bad_request"
+    raise RequestError(422, code, text)
