@@ -50,11 +50,7 @@ class Latest(Generic[T]):
 
 
 def camera_pictures(number: int) -> Pictures:
-    """The pictures of the machine's n-th camera from 0: RGB uint8 (H, W, 3), as they come.
-
-    Raises:
-        UserError: it cannot be opened, or stops giving pictures.
-    """
+    """The pictures of the machine's n-th camera from 0, RGB uint8 (H, W, 3), until it fails."""
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         camera = cv2.VideoCapture(number)
@@ -76,11 +72,7 @@ def camera_pictures(number: int) -> Pictures:
 
 
 def played_pictures(path: Path) -> Pictures:
-    """The pictures of a video at its own pace, over and over.
-
-    Raises:
-        UserError: it is no video, or PyAV is not installed.
-    """
+    """The pictures of a video at its own pace, over and over."""
     from spcnet.media.video_files import VideoReader  # a camera needs no PyAV
 
     while True:
@@ -100,14 +92,13 @@ def newest(pictures: Pictures, stop: Callable[[], bool]) -> Iterator[tuple[float
     """
     latest: Latest[tuple[float, Array]] = Latest()
     failures: list[Exception] = []
-    ended = threading.Event()
 
     def take() -> None:
         try:
             with closing(pictures):
                 for picture in pictures:
                     latest.put((time.monotonic(), picture))
-                    if ended.is_set():
+                    if latest.closed:
                         return
         except Exception as error:
             failures.append(error)
@@ -127,7 +118,7 @@ def newest(pictures: Pictures, stop: Callable[[], bool]) -> Iterator[tuple[float
             elif latest.closed:
                 break
     finally:
-        ended.set()
+        latest.close()
         thread.join(timeout=2)
     if failures:
         raise failures[0]

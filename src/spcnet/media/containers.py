@@ -10,11 +10,7 @@ BOXES = frozenset(
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes a file is shorter than its container's outermost parts; 0 if they do not say.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """How many bytes a file is shorter than its outermost parts say; 0 if they do not."""
     end = 0
     with path.open("rb") as file:
         while length := _length(file.read(16)):

@@ -10,18 +10,14 @@ from spcnet.geometry import SHARPEST, Array, apply_affine, compose_affines, inve
 
 
 def extract_crop(image: Array, affine: Array, size: int) -> Array:
-    """The square crop that an affine takes from a picture: RGB uint8 (size, size, 3).
+    """The square crop (size, size, 3) that an affine takes from a picture (H, W, 3), RGB uint8.
 
+    The affine (2, 3) leads from the picture's points to the crop's.
     Where the crop shrinks the picture more than twofold, the picture is first reduced by area, by
     2, 4, 8, ..., to between once and twice the crop's size: plain bilinear sampling would alias.
     The averaged squares are those of a JPEG's blocks, so that one that was read smaller gives
     nearly the same crop. Training does alike, whose persons are packed at no more than twice the
     input's side. Outside the picture lies `OUTSIDE`.
-
-    Args:
-        image: RGB uint8 (H, W, 3).
-        affine: (2, 3), image points to crop points.
-        size: side of the crop.
     """
     corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]])
     reach = apply_affine(invert_affine(affine), corners)

@@ -47,12 +47,9 @@ def clear_errors(name: str) -> Iterator[None]:
 
 
 def teach_format(path: Path) -> None:
-    """Check that Pillow knows the format of a file, if a plug-in is known for it.
+    """Have Pillow know the format of a file, or say in a `UserError` which plug-in does.
 
     By its first bytes: telephones give their HEIC files any name.
-
-    Raises:
-        UserError: the plug-in is not installed.
     """
     try:
         if not path.is_file():

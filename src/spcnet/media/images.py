@@ -9,7 +9,7 @@ import mimetypes
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -56,9 +56,8 @@ class GreyRange:
     def decide(self, greys: Array) -> tuple[float, float]:
         """Black and white of these greys (H, W).
 
-        Cameras, X-ray and depth sensors store their 10, 12 or 14 bits in files of 16. The fewest
-        that hold the brightest pixel are taken for all there are: otherwise the picture would be
-        nearly black. Other numbers are stretched, but for those of 0..1, which need not be.
+        Sensors store their 10, 12 or 14 bits in files of 16: the fewest that hold the brightest
+        pixel are taken for all there are. Other numbers are stretched, but for those of 0..1.
         """
         kind = "f" if greys.dtype.kind == "f" else "u"
         finite = greys[np.isfinite(greys)] if kind == "f" else greys
@@ -199,7 +198,7 @@ def _opened(
     name = f"{path}: " if path else ""
     with clear_errors(f"{path}:" if path else "the picture"), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        if not (path.stat().st_size if path else source.getbuffer()):
+        if not (source.stat().st_size if isinstance(source, Path) else source.getbuffer()):
             raise UserError(f"{name}the file is empty (0 bytes)")
         taught = tuple(form for form in TAUGHT_FORMATS if form in Image.OPEN)
         try:
@@ -240,10 +239,8 @@ def rgb_from_array(image: Array) -> Array:
     if image.dtype == np.uint16:
         image = _levels(image, 0, MOST)
     elif np.issubdtype(image.dtype, np.floating):
-        if not np.isfinite(image).all():
-            raise UserError("image of floating point must be finite, got NaN or infinity")
         low, high = image.min(), image.max()
-        if low < 0 or high > 1:
+        if not (low >= 0 and high <= 1):  # NaN is neither
             raise UserError(f"image of floating point must lie in 0..1, got {low}..{high}")
         image = np.rint(image * 255).astype(np.uint8)
     elif image.dtype != np.uint8:
@@ -257,12 +254,11 @@ def rgb_from_array(image: Array) -> Array:
 
 def _stated_white(image: Image.Image) -> float | None:
     """What a TIFF's tag says is white, where it does."""
-    tags = getattr(image, "tag_v2", {})
-    try:
-        white = float(np.max(tags.get(MAX_SAMPLE_VALUE, 0)))
-    except (TypeError, ValueError):
-        return None
-    return white if np.isfinite(white) and white > 0 else None
+    with suppress(TypeError, ValueError):
+        white = float(np.max(getattr(image, "tag_v2", {}).get(MAX_SAMPLE_VALUE, 0)))
+        if 0 < white < np.inf:
+            return white
+    return None
 
 
 def _rgb_from_greys(greys: Array, white: float | None) -> Array:

@@ -50,7 +50,7 @@ class VideoReader:
 
     Pictures are upright, by the display matrix that phones write; times count from the start of
     the file, as players show them; pictures that change their size are scaled to the first's. What
-    is damaged is passed over.
+    is damaged is passed over. A `UserError` says why a file is no video.
 
     Attributes:
         size: (height, width) of the upright pictures.
@@ -60,11 +60,7 @@ class VideoReader:
         colours: the stored pictures' `COLOURS`, as FFmpeg numbers them.
         expected: how many frames there should be, or None where the file does not tell.
         fault: what is wrong with the file, known once `frames` has ended; "" where all is well.
-        restarts: how often its clock jumped back, as where recordings were joined; what comes
-            after follows what came before.
-
-    Raises:
-        UserError: the file is missing, no video, or none of its pictures can be decoded.
+        restarts: how often its clock jumped back, as where recordings were joined.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -193,18 +189,13 @@ class VideoReader:
             packet.dts += shift
         if packet.pts is not None:
             packet.pts += shift
-            lasts = (packet.duration or 0) * packet.time_base
-            if not lasts and packet.stream is self._video:
-                lasts = 1 / self.rate
+            usual = 1 / self.rate if packet.stream is self._video else 0
+            lasts = (packet.duration or 0) * packet.time_base or usual
             self._end = max(self._end, packet.pts * packet.time_base + lasts)
 
 
 def check_suffix(path: Path) -> None:
-    """Check that a video of this name can be written.
-
-    Raises:
-        UserError: its suffix is not one of `KINDS`, or PyAV was built without the encoder.
-    """
+    """Check that a video of this name can be written; a `UserError` says why not."""
     suffix = path.suffix.lower()
     if suffix not in KINDS:
         raise UserError(f"{path}: not a kind of video that can be written; {', '.join(KINDS)} are")
@@ -219,19 +210,16 @@ class VideoWriter:
 
     The file is whole after `close`. Pictures of odd width or height get their last column or row
     twice, because the colour format that every player knows has even sizes only. `left_out` names
-    the codecs of sound tracks that the container cannot hold.
+    the codecs of sound tracks that the container cannot hold. An `OSError` says why a file cannot
+    be written, a `UserError` what `check_suffix` does.
 
     Args:
         path: the file that is written.
-        suffix: one of `KINDS`: what kind of file it is, whatever it is called for now.
+        suffix: one of `KINDS`, whatever the file is called for now.
         size: (height, width) of the pictures.
         time_base: the seconds that times are rounded to, where the container does no coarser.
         rate: frames a second, about.
         like: a video whose sound tracks, colours and shape of pixels are kept.
-
-    Raises:
-        OSError: the file cannot be written; the methods raise it too.
-        UserError: as of `check_suffix`.
     """
 
     def __init__(

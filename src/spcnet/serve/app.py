@@ -14,9 +14,9 @@ from spcnet import __version__
 from spcnet.serve.errors import ErrorResponse, RequestError
 from spcnet.serve.limits import Limits
 from spcnet.serve.pages import add_pages
-from spcnet.serve.schema import Answer, Error, Form, Question, Service
+from spcnet.serve.schema import Answer, Error, Service
 from spcnet.serve.service import PoseService
-from spcnet.serve.uploads import JSON, MULTIPART
+from spcnet.serve.uploads import ENCODINGS, JSON
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -25,11 +25,8 @@ logger = logging.getLogger(__name__)
 
 HUNG_UP = 499  # what proxies log for a client that did not wait
 
-PAGES = {
-    "/": "index.html",
-    "/docs": "docs.html",
-    **{f"/{name}": name for name in ("style.css", "page.js", "drawing.js", "icon.svg")},
-}
+PAGES = {f"/{name}": name for name in ("style.css", "page.js", "drawing.js", "icon.svg")}
+PAGES |= {"/": "index.html", "/docs": "docs.html"}
 ERRORS = {
     408: "The upload took too long.",
     413: "The picture's file is too large, or it has too many pixels.",
@@ -38,15 +35,8 @@ ERRORS = {
     503: "Too many requests wait; Retry-After says when to try again.",
     504: "No answer in time.",
 }
-QUESTION: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {"schema": form.model_json_schema()}
-            for kind, form in ((MULTIPART, Form), (JSON, Question))
-        },
-    }
-}
+FORMS = {kind: {"schema": form.model_json_schema()} for kind, form in ENCODINGS.items()}
+QUESTION: dict[str, Any] = {"requestBody": {"required": True, "content": FORMS}}
 
 
 def create_app(

@@ -12,24 +12,16 @@ T = TypeVar("T")
 class Loan:
     """Something that is lent while a block runs, and while a thread still works with it."""
 
-    def __init__(self) -> None:
-        self.work: Future[Any] = Future()
-        self.work.set_result(None)
+    work: Future[Any] | None = None
 
     def begin(self, work: Future[T]) -> asyncio.Future[T]:
-        """Have a thread's work count as use of the loan, one after another, to be awaited.
-
-        Who awaits it may be cancelled, a thread can not.
-        """
+        """Have a thread's work count as use, one after another; who awaits it may be cancelled."""
         self.work = work
         return asyncio.wrap_future(work)
 
 
 class Budget:
-    """An amount of which nobody asks for more than all, lent in the order of asking.
-
-    It lives in one event loop.
-    """
+    """An amount of which nobody asks for more than all; lent in order, within one event loop."""
 
     def __init__(self, amount: int) -> None:
         self.left = amount
@@ -57,7 +49,7 @@ class Budget:
         try:
             yield loan
         finally:
-            if loan.work.done():
+            if loan.work is None or loan.work.done():
                 take_back()
             else:
                 loan.work.add_done_callback(ended)

@@ -13,21 +13,13 @@ LINGER = 2.0  # seconds in which a client may go on sending a body that nobody w
 
 @dataclass(eq=False)
 class RequestError(Exception):
-    """A request that gets an error for an answer.
-
-    Attributes:
-        status: of HTTP.
-        code: one word for programs.
-        message: one line for people: what was wrong, what is accepted.
-        headers: to send along.
-        unread: the request's body was not read to its end.
-    """
+    """A request that gets an error for an answer."""
 
     status: int
-    code: str
-    message: str
+    code: str  # one word for programs
+    message: str  # one line for people: what was wrong, what is accepted
     headers: Mapping[str, str] = field(default_factory=dict)
-    unread: bool = False
+    unread: bool = False  # whether its body was not read to its end
 
 
 class ErrorResponse(JSONResponse):

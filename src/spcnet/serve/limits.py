@@ -15,28 +15,14 @@ BUDGET_PICTURES = 4  # pictures of the largest size that are held decoded at onc
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The bounds of a service.
+    """The bounds of a service."""
 
-    Attributes:
-        picture_bytes: of a picture's file.
-        pixels: of a picture, by its header.
-        boxes: persons in one request.
-        queue: requests that are taken in at once; further ones are sent away.
-        timeout: seconds from a request's first byte to its answer.
-        batch: persons that go through the network at once.
-    """
-
-    picture_bytes: int = 20_000_000
-    pixels: int = 50_000_000
-    boxes: int = 100
-    queue: int = 64
-    timeout: float = 30.0
-    batch: int = 16
-
-    @property
-    def text_bytes(self) -> int:
-        """The longest text of all boxes."""
-        return TEXT_OF_BOX * (1 + self.boxes)
+    picture_bytes: int = 20_000_000  # of a picture's file
+    pixels: int = 50_000_000  # of a picture, by its header
+    boxes: int = 100  # persons in one request
+    queue: int = 64  # requests that are taken in at once; further ones are sent away
+    timeout: float = 30.0  # seconds from a request's first byte to its answer
+    batch: int = 16  # persons that go through the network at once
 
     def body_bytes(self, *, base64: bool) -> int:
         """The largest body of a request: the picture, its encoding and what goes with it."""

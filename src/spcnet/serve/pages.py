@@ -31,13 +31,10 @@ HEADERS = {
 
 
 def add_pages(app: Starlette, pages: Mapping[str, str], *, names: Collection[str] | None) -> None:
-    """Give an application pages, and have all its answers keep them to themselves.
+    """Give an application pages (file by path), `HEADERS`, and refusals of the one form.
 
-    Args:
-        app: whose answers get `HEADERS`, and whose refusals the form of all refusals.
-        pages: file of `spcnet.serve` by path.
-        names: by which alone it may be asked, such as `LOOPBACK`; then a page from elsewhere may
-            not ask it either. None is any.
+    `names` are those by which alone it may be asked, such as `LOOPBACK`; then a page from elsewhere
+    may not ask it either. None is any.
     """
     folder = Path(str(files("spcnet.serve") / "page"))
     for path, name in pages.items():
@@ -83,11 +80,9 @@ class _Guard:
         """A page from elsewhere could give its name this address, or send a form here."""
         host = headers.get("host", "")
         origin = headers.get("origin", f"http://{host}")
-        if self.names is None or (
-            host_name(host) in self.names and origin.partition("://")[2] == host
-        ):
+        own = origin.partition("://")[2] == host
+        if self.names is None or (own and host_name(host) in self.names):
             return None
-        text = f"asked as {host[:80]!r} by a page of {origin[:80]!r}; it answers to "
-        return ErrorResponse(
-            RequestError(403, "forbidden", text + ", ".join(self.names), unread=True)
-        )
+        text = f"asked as {host[:80]!r} by a page of {origin[:80]!r}"
+        text = f"{text}; it answers to {', '.join(self.names)}"
+        return ErrorResponse(RequestError(403, "forbidden", text, unread=True))

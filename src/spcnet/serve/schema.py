@@ -42,17 +42,10 @@ class Wishes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    boxes: Boxes | None = about(
-        "One tight box per person. Without boxes, people are found in the picture.", default=None
-    )
-    people: People = about(
-        "Without boxes: one, the main person, or all. Nobody is an answer too.", default="one"
-    )
+    boxes: Boxes | None = about("A tight box per person; without, people are found.", default=None)
+    people: People = about("Without boxes: one, the main person, or all.", default="one")
     skeleton: str | None = about(
-        "Whose joints are answered, such as coco17; by default all of the model's.",
-        "coco17",
-        default=None,
-        max_length=40,
+        "Whose joints are answered; by default the model's.", "coco17", default=None, max_length=40
     )
     heatmaps: bool = about("Answer the heatmaps of each person too.", default=False)
     attention: bool = about("Answer how much each level is taken where, too.", default=False)
@@ -62,7 +55,7 @@ class Form(Wishes):
     """A picture, and what is asked of it, as a form."""
 
     image: bytes = about(f"The picture's file: {FORMATS}.", json_schema_extra={"format": "binary"})
-    boxes: Json[Boxes] | None = about("As in JSON: [[x0, y0, x1, y1], ...].", default=None)
+    boxes: Json[Boxes] | None = about("As JSON: [[x0, y0, x1, y1], ...].", default=None)
 
 
 class Question(Wishes):
@@ -83,12 +76,9 @@ class Keypoint(BaseModel):
 
 
 class Maps(BaseModel):
-    """Several small maps of one square region of the picture, stacked in one grey PNG."""
+    """Small maps of one square region of the picture, stacked in one grey PNG; 255 is 1."""
 
-    png: str = about(
-        "A data URI. The maps lie one below the other; 255 is 1.",
-        "data:image/png;base64,iVBORw0KGgo...",
-    )
+    png: str = about("A data URI; they lie one below the other.", "data:image/png;base64,iVBO...")
     count: int = about("How many maps there are.", 14)
     width: int = about("Cells across.", 32)
     height: int = about("Cells down, of each map.", 32)
@@ -101,13 +91,9 @@ class Person(BaseModel):
     keypoints: list[Keypoint] = about("In the order of the skeleton's joints.")
     box: Box = about("As asked; without boxes, where the person was found.")
     score: float = about("Mean of the joints' scores.", 0.87)
-    heatmaps: Maps | None = about(
-        "One map per joint, where asked for; of the first 16 persons.", default=None
-    )
+    heatmaps: Maps | None = about("If asked for, of 16 persons: one per joint.", default=None)
     attention: Maps | None = about(
-        "One map per level, coarsest first, where asked for; they sum to 1 in each cell; of the "
-        "first 16 persons.",
-        default=None,
+        "If asked for, of 16 persons: one per level, coarsest first; they sum to 1.", default=None
     )
 
 
@@ -123,9 +109,7 @@ class SkeletonAnswer(BaseModel):
 
     name: str = about("Of the skeleton.", "lsp14")
     joints: list[str] = about("Their names.", ["right_ankle", "right_knee", "right_hip"])
-    sides: list[str] = about(
-        "left, right or centre for each joint: the person's own.", ["right", "right", "right"]
-    )
+    sides: list[str] = about("Their sides of the person, or centre.", ["right", "right", "right"])
     limbs: list[tuple[int, int]] = about("Pairs of joints, counted from 0.", [[0, 1], [1, 2]])
 
 
@@ -133,9 +117,7 @@ class ModelAnswer(BaseModel):
     """What the answers come from."""
 
     name: str = about("Of the model.", "default")
-    description: str = about(
-        "In words.", "default (spcnet_s2_w192, 160 px), mass refinement, on cpu"
-    )
+    description: str = about("In words.", "default (spcnet_s2_w192, 160 px), on cpu")
     version: str = about("Of the package.", "0.1.0")
     levels: int = about("Levels that attention chooses from; 0 where the network chooses none.", 4)
 
@@ -144,9 +126,7 @@ class Answer(BaseModel):
     """The poses in one picture."""
 
     image: Size
-    poses: list[Person] = about(
-        "One per box, in that order; without boxes one per person found, surest first."
-    )
+    poses: list[Person] = about("One per box, in that order; without, the surest person first.")
     skeleton: SkeletonAnswer
     model: ModelAnswer
 

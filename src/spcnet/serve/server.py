@@ -12,11 +12,7 @@ from spcnet.errors import UserError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one.
-
-    Raises:
-        UserError: the address is taken, not this machine's, or not allowed.
-    """
+    """A socket that listens; port 0 takes a free one. A `UserError` says why there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         opened = socket.create_server((host, port), family=family, backlog=128)
@@ -27,10 +23,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         # Its own words, as a host that is not found has no errno; the address is named anyway.
         reason = (error.strerror or str(error)).partition(" (while attempting")[0]
-        raise UserError(
-            f"cannot listen on {host}:{port}: {reason}; --port 0 takes a free port, and the "
-            "address must be one of this machine"
-        ) from None
+        remedy = "--port 0 takes a free port, and the address must be one of this machine"
+        raise UserError(f"cannot listen on {host}:{port}: {reason}; {remedy}") from None
 
 
 def url(opened: socket.socket) -> str:

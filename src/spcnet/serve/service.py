@@ -40,10 +40,7 @@ CLERKS = 2  # threads that read requests and write answers, neither of which tak
 
 
 class PoseService:
-    """Answers requests for poses; everything of it but the threads lives in one event loop.
-
-    The estimator belongs to its worker from now on.
-    """
+    """Answers requests for poses, in one event loop; the estimator belongs to it from now on."""
 
     def __init__(self, estimator: "PoseEstimator", limits: Limits) -> None:
         self.limits = limits
@@ -67,11 +64,9 @@ class PoseService:
         self.clerks.shutdown(cancel_futures=True)
 
     async def answer(self, request: Request) -> schema.Answer:
-        """The answer to one request.
+        """The answer to one request; a `RequestError` says why there is none.
 
-        Raises:
-            RequestError: there is none; it says why.
-            ClientDisconnect: nobody waits for it.
+        `ClientDisconnect` says that nobody waits for it any more.
         """
         if self.taken >= self.limits.queue:  # before anything of the body is read
             text = f"{self.taken} requests are already waiting; try again in a moment"

@@ -12,11 +12,12 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 from starlette.requests import Request
 
 from spcnet.serve.errors import RequestError
-from spcnet.serve.limits import FEW, MAPS_PERSONS, Limits
+from spcnet.serve.limits import FEW, MAPS_PERSONS, TEXT_OF_BOX, Limits
 from spcnet.serve.schema import Form, Question
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
+ENCODINGS = {MULTIPART: Form, JSON: Question}
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 Asked = TypeVar("Asked", Form, Question)
@@ -51,11 +52,7 @@ async def read_body(request: Request, limits: Limits) -> tuple[bytes, str]:
 
 
 def parse(body: bytes, kind: str, limits: Limits) -> Form | Question:
-    """What a whole body of a content type asks for.
-
-    Raises:
-        RequestError: it has not the form it says, or asks for more than is given.
-    """
+    """What a whole body of a content type asks for; a `RequestError` where that is too much."""
     of_json = kind.lower().startswith(JSON)
     asked = _from_json(body, limits) if of_json else _from_form(body, kind, limits)
     if len(asked.image) > limits.picture_bytes:
@@ -78,9 +75,10 @@ def _too_large(limits: Limits, *, unread: bool = False) -> RequestError:
 
 def _check_text(what: str, size: int, limits: Limits) -> None:
     """Refuse a text longer than those of all boxes: taken apart, it takes many times its memory."""
-    if size > limits.text_bytes:
-        most = f"at most {limits.text_bytes} are taken for {limits.boxes} boxes"
-        raise RequestError(422, "bad_request", f"{what} {size} bytes; {most}")
+    most = TEXT_OF_BOX * (1 + limits.boxes)
+    if size > most:
+        text = f"{what} {size} bytes; at most {most} are taken for {limits.boxes} boxes"
+        raise RequestError(422, "bad_request", text)
 
 
 def _from_json(body: bytes, limits: Limits) -> Question:
@@ -95,21 +93,17 @@ def _from_json(body: bytes, limits: Limits) -> Question:
 
 def _from_form(body: bytes, kind: str, limits: Limits) -> Form:
     parts = _parts(body, kind)
-    _check_text("boxes: a text of", len(parts.get("boxes", b"")), limits)
-    given = {
-        name: part if name == "image" else part.decode(errors="replace")
-        for name, part in parts.items()
-        if part or name == "image"
-    }
-    return _validated(Form.model_validate, given, boxes="bad_boxes")
+    _check_text("boxes: a text of", len(parts.get("boxes", "")), limits)
+    given = {name: part for name, part in parts.items() if part or name == "image"}
+    return _validated(Form.model_validate, given)
 
 
-def _parts(body: bytes, kind: str) -> dict[str, bytes]:
+def _parts(body: bytes, kind: str) -> dict[str, bytes | str]:
     """The parts of a form by name, all in memory: a photo is not to come on a disk.
 
     The first part that is unknown, or was there before, ends it, as millions would take long.
     """
-    parts: dict[str, bytes] = {}
+    parts: dict[str, bytes | str] = {}
     ended: list[bool] = []
 
     def keep(part: Field | File) -> None:
@@ -118,11 +112,10 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
             raise FormParserError(f"it may have {', '.join(Form.model_fields)}, got {name!r}")
         if name in parts:
             raise FormParserError(f"two parts are named {name!r}")
-        if isinstance(part, Field):
-            parts[name] = part.value or b""
-        else:
+        if isinstance(part, File):
             part.file_object.seek(0)
-            parts[name] = part.file_object.read()
+        value = part.file_object.read() if isinstance(part, File) else part.value or b""
+        parts[name] = value if name == "image" else value.decode(errors="replace")
 
     try:
         boundary = parse_options_header(kind)[1].get(b"boundary")
@@ -142,22 +135,18 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes]:
     return parts
 
 
-def _validated(
-    validate: Callable[[Any], Asked], given: Any, *, boxes: str = "bad_request"
-) -> Asked:
-    """What is given, or the first thing that is wrong with it, in one line.
-
-    `boxes` is the code for faulty boxes.
-    """
+def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:
+    """What is given, or the first thing that is wrong with it, in one line."""
     try:
         return validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"])) or "body"
-    given = json.dumps(first["input"], default=lambda raw: raw.decode(errors="replace"))
-    shown = first["type"] != "missing" and len(given) <= LONGEST_ECHO
-    text = f"{place}: {first['msg']}" + (f", got {given}" if shown else "")
-    if place.startswith("boxes"):
-        raise RequestError(422, boxes, f"{text}; boxes are [[x0, y0, x1, y1], ...]")
+    value = json.dumps(first["input"], default=lambda raw: raw.decode(errors="replace"))
+    shown = first["type"] != "missing" and len(value) <= LONGEST_ECHO
+    text = f"{place}: {first['msg']}" + (f", got {value}" if shown else "")
     code = "bad_base64" if first["type"] == "bad_base64" else "bad_request"
+    if place.startswith("boxes"):
+        text += "; boxes are [[x0, y0, x1, y1], ...]"
+        code = "bad_boxes" if isinstance(given, dict) else code  # of a form
     raise RequestError(422, code, text)

@@ -36,12 +36,10 @@ class Job:
 
 
 class Worker:
-    """Runs jobs in batches, in the order in which they come.
+    """Runs jobs in batches of at most so many persons, in the order in which they come.
 
-    Args:
-        estimator: runs in the worker's thread only.
-        batch: most persons in a batch; a job with more has one to itself.
-        counted: called with each batch's number of jobs and of persons.
+    A job with more persons has a batch to itself. The estimator runs in the worker's thread only;
+    `counted` is called with each batch's number of jobs and of persons.
     """
 
     def __init__(
