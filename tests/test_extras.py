@@ -33,6 +33,7 @@ COMMANDS = [
                              "--device openvino"),
     ("serve", "fastapi", "serve --port 0"),
     ("serve", "python_multipart", "serve --port 0"),
+    ("serve", "uvicorn", "webcam --port 0"),
     ("h5", "h5py", "score {0}/labels.h5 --protocol mpii-tompson --ground-truth {0}/labels.h5"),
     ("h5", "h5py", "evaluate --dataset synthetic --split 1-9 --predictions {}/out.h5"),
     ("train", "tensorboard", f"train {RECIPES}/synthetic.yaml -d {{}}/run "

@@ -14,13 +14,13 @@ GREY = np.zeros((2, 2, 3), dtype=np.uint8)
 
 def test_the_latest_is_handed_on_once_and_what_came_between_is_missed() -> None:
     latest: Latest[str] = Latest()
-    assert latest.after(0, patience=0) is None
+    assert latest.after(0) is None
     latest.put("first")
     latest.put("second")
-    assert latest.after(0, patience=0) == (2, "second")
-    assert latest.after(2, patience=0) is None
+    assert latest.after(0) == (2, "second")
+    assert latest.after(2) is None
     latest.close()
-    assert latest.closed and latest.after(2, patience=9) is None
+    assert latest.closed and latest.after(2) is None
 
 
 def test_live_pictures_are_the_newest_with_times_from_the_first() -> None:

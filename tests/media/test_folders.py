@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,14 +58,14 @@ def test_a_folder_that_cannot_be_read_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(tmp_path, "a.png", "shut/b.png", "zoo/c.png")
-    listdir = os.listdir
+    scandir = os.scandir
 
-    def refuse(path: Path) -> list[str]:
-        if path.name == "shut":
-            raise PermissionError(13, "Permission denied")
-        return listdir(path)
+    def refuse(path: str) -> Any:
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
 
-    monkeypatch.setattr("spcnet.media.folders.os.listdir", refuse)
+    monkeypatch.setattr("os.scandir", refuse)
     paths, unreadable = find_pictures(tmp_path, recursive=True)
     assert [path.as_posix() for path in paths] == ["a.png", "zoo/c.png"]
     assert unreadable == [f"{tmp_path / 'shut'}: cannot be read: Permission denied"]

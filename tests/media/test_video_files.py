@@ -1,3 +1,4 @@
+import importlib
 import itertools
 import sys
 from fractions import Fraction
@@ -264,5 +265,6 @@ def test_only_kinds_that_can_be_written_are_accepted() -> None:
 
 def test_without_pyav_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.delitem(sys.modules, "spcnet.media.video_files")
     with pytest.raises(UserError, match=r"needs av: pip install 'spcnet\[video\]'"):
-        VideoReader("any.mp4")
+        importlib.import_module("spcnet.media.video_files")

@@ -47,7 +47,5 @@ class Tally:
         ]
         if len(self._found) > LISTED:
             found.append(f"{len(self._found) - LISTED} more persons found")
-        nobody = f"nobody in {self._empty}"
-        return "; ".join(
-            [f"{self.frames} frames, {self.frames / seconds:.1f} per second", *found, nobody]
-        )
+        frames = f"{self.frames} frames, {self.frames / seconds:.1f} per second"
+        return "; ".join([frames, *found, f"nobody in {self._empty}"])

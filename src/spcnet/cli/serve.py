@@ -10,8 +10,7 @@ from spcnet.cli.console import say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.errors import needs_extra
 from spcnet.media.limits import MAX_PIXELS
-from spcnet.serve.hosts import LOOPBACK, is_loopback
-from spcnet.serve.limits import Limits
+from spcnet.serve.limits import LOOPBACK, Limits, is_loopback
 
 DEFAULTS = Limits()
 
@@ -82,12 +81,7 @@ def serve(
     app = create_app(estimator, limits, names=names if local else None)
     if not local:
         say(f"{host} is open to other machines, and there are no accounts")
-    address = url(opened)
+    print(f"listening on {url(opened)} (Ctrl-C stops)", flush=True)
     with suppress(KeyboardInterrupt):
-        run(
-            app,
-            opened,
-            grace=timeout,
-            ready=lambda: print(f"listening on {address} (Ctrl-C stops)", flush=True),
-        )
+        run(app, opened, grace=timeout)
     say("stopped")

@@ -11,21 +11,14 @@ import typer
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
-from spcnet.cli.options import (
-    FORCE,
-    PEOPLE,
-    SKELETON,
-    SMOOTH,
-)
-from spcnet.errors import UserError
+from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH
+from spcnet.errors import UserError, needs_extra
+from spcnet.serve.limits import LOOPBACK
 
 if TYPE_CHECKING:
-    from spcnet.geometry import Array
     from spcnet.inference.video import FramePoses
-    from spcnet.media.video_files import VideoWriter
 
 TICK = Fraction(1, 90_000)  # of a second
-
 CAMERA = typer.Option(min=0, help="Which camera: 0 is the first.")
 SOURCE = typer.Option(help="A video that plays the camera's part, over and over.")
 OUTPUT = typer.Option("--output", "-o", help="Record as well: .mp4, .m4v, .mov, .mkv or .webm.")
@@ -54,35 +47,41 @@ def webcam(
     """
     from spcnet.media.camera import camera_pictures, newest, played_pictures
 
+    with needs_extra("serve", "the page"):
+        from spcnet.serve.live import live_page
+        from spcnet.serve.server import listen, url
     if output is not None:
-        from spcnet.media.video_files import check_suffix
+        from spcnet.media.video_files import VideoWriter, check_suffix
 
         check_suffix(output)
         refuse_same([("the video to play", source), ("-o", output)])
         prepare_output([output], force=force)
+    opened = listen(LOOPBACK[0], port)
     with ExitStack() as stack:
-        from spcnet.cli.live_page import LivePage
+        show = stack.enter_context(live_page(opened))
+        stop = stack.enter_context(stop_wish("stopping"))
+
         from spcnet.inference.video import follow
 
-        page = stack.enter_context(LivePage(port))
-        stop = stack.enter_context(stop_wish("stopping"))
         estimator = options.open()
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
-        writer: VideoWriter | None = None
+        live = newest(pictures, stop)
+        frames = follow(estimator, live, people=people, smooth=smooth, skeleton=view)
+        writer = None
         tally = Tally()
         faults: list[UserError] = []
-        frames = follow(
-            estimator, newest(pictures, stop), people=people, smooth=smooth, skeleton=view
-        )
         for frame in _until_fault(frames, faults):
             picture = overlay(frame)
-            page.show(picture)
+            show(picture)
             if tally.frames == 0:
-                print(f"{page.address} shows it; Ctrl-C ends it", flush=True)
+                print(f"{url(opened)}/ shows it; Ctrl-C ends it", flush=True)
                 if output is not None:
-                    writer = _start_recording(stack, output, picture)
+                    partial = stack.enter_context(replacing(output))
+                    size = (picture.shape[0], picture.shape[1])
+                    recording = VideoWriter(partial, output.suffix, size, time_base=TICK)
+                    writer = stack.enter_context(recording)
             if writer is not None:
                 writer.write(picture, frame.time)
             tally.add(frame)
@@ -94,18 +93,8 @@ def webcam(
 
 
 def _until_fault(frames: "Iterable[FramePoses]", faults: list[UserError]) -> "Iterator[FramePoses]":
-    """The frames until a fault ends them, such as a camera that is unplugged; it is noted.
-
-    What was recorded so far is kept; faults of the recording itself do not come by here.
-    """
+    """The frames until a fault such as an unplugged camera, which is noted: a recording is kept."""
     try:
         yield from frames
     except UserError as error:
         faults.append(error)
-
-
-def _start_recording(stack: ExitStack, output: Path, first: "Array") -> "VideoWriter":
-    from spcnet.media.video_files import VideoWriter
-
-    partial = stack.enter_context(replacing(output))
-    return stack.enter_context(VideoWriter(partial, output.suffix, first.shape[:2], time_base=TICK))

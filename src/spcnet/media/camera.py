@@ -11,7 +11,6 @@ import cv2
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.media.video_files import VideoReader
 
 T = TypeVar("T")
 Pictures: TypeAlias = Generator[Array, None, None]
@@ -23,15 +22,10 @@ class Latest(Generic[T]):
     """Hands the newest of something from one thread to others, who may miss what came between."""
 
     def __init__(self) -> None:
+        self.closed = False  # whether nothing new will come
         self._changed = threading.Condition()
         self._value: T | None = None
         self._number = 0
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing new will come."""
-        return self._closed
 
     def put(self, value: T) -> None:
         """Replace what is there."""
@@ -43,32 +37,20 @@ class Latest(Generic[T]):
     def close(self) -> None:
         """Nothing new will come."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
 
-    def after(self, number: int, *, patience: float) -> tuple[int, T] | None:
-        """What is newer than the one of some number (0 before the first), with its own number.
-
-        Args:
-            number: of the one seen last.
-            patience: seconds to wait for a newer one, after which the answer is None.
-        """
+    def after(self, number: int) -> tuple[int, T] | None:
+        """What is newer than that number's (0 before the first), and its own; waits `PATIENCE`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._number > number or self._closed, patience)
+            self._changed.wait_for(lambda: self._number > number or self.closed, PATIENCE)
             if self._number == number or self._value is None:
                 return None
             return self._number, self._value
 
 
 def camera_pictures(number: int) -> Pictures:
-    """The pictures of a camera: RGB uint8 (H, W, 3), as fast as it gives them.
-
-    Args:
-        number: 0 for the first camera of the machine, 1 for the second, ...
-
-    Raises:
-        UserError: it cannot be opened, or stops giving pictures.
-    """
+    """The pictures of the machine's n-th camera from 0, RGB uint8 (H, W, 3), until it fails."""
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         camera = cv2.VideoCapture(number)
@@ -90,11 +72,9 @@ def camera_pictures(number: int) -> Pictures:
 
 
 def played_pictures(path: Path) -> Pictures:
-    """The pictures of a video at its own pace, over and over.
+    """The pictures of a video at its own pace, over and over."""
+    from spcnet.media.video_files import VideoReader  # a camera needs no PyAV
 
-    Raises:
-        UserError: it is no video.
-    """
     while True:
         with VideoReader(path) as video:
             begin = time.monotonic()
@@ -104,30 +84,21 @@ def played_pictures(path: Path) -> Pictures:
             time.sleep(float(1 / video.rate))
 
 
-def newest(
-    pictures: Generator[Array, None, None], stop: Callable[[], bool]
-) -> Iterator[tuple[float, Array]]:
+def newest(pictures: Pictures, stop: Callable[[], bool]) -> Iterator[tuple[float, Array]]:
     """Of live pictures the newest each time, with the seconds since the first.
 
-    They are taken in a thread of their own, so that none waits in a queue and gets old.
-
-    Args:
-        pictures: a generator that gives each when it comes.
-        stop: whether to end, which is looked at while nothing comes as well.
-
-    Raises:
-        Exception: what the generator raises.
+    They are taken in a thread of their own, so that none waits in a queue and gets old. What the
+    generator raises comes after its last picture; whether to stop is asked while nothing comes too.
     """
     latest: Latest[tuple[float, Array]] = Latest()
     failures: list[Exception] = []
-    ended = threading.Event()
 
     def take() -> None:
         try:
             with closing(pictures):
                 for picture in pictures:
                     latest.put((time.monotonic(), picture))
-                    if ended.is_set():
+                    if latest.closed:
                         return
         except Exception as error:
             failures.append(error)
@@ -139,7 +110,7 @@ def newest(
     number, begin = 0, None
     try:
         while not stop():
-            found = latest.after(number, patience=PATIENCE)
+            found = latest.after(number)
             if found is not None:
                 number, (at, picture) = found
                 begin = at if begin is None else begin
@@ -147,7 +118,7 @@ def newest(
             elif latest.closed:
                 break
     finally:
-        ended.set()
+        latest.close()
         thread.join(timeout=2)
     if failures:
         raise failures[0]

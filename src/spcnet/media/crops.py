@@ -6,31 +6,18 @@ import cv2
 import numpy as np
 
 from spcnet.codec import OUTSIDE
-from spcnet.geometry import (
-    SHARPEST,
-    Array,
-    apply_affine,
-    compose_affines,
-    invert_affine,
-)
+from spcnet.geometry import SHARPEST, Array, apply_affine, compose_affines, invert_affine
 
 
 def extract_crop(image: Array, affine: Array, size: int) -> Array:
-    """The square crop that an affine takes from a picture.
+    """The square crop (size, size, 3) that an affine takes from a picture (H, W, 3), RGB uint8.
 
+    The affine (2, 3) leads from the picture's points to the crop's.
     Where the crop shrinks the picture more than twofold, the picture is first reduced by area, by
     2, 4, 8, ..., to between once and twice the crop's size: plain bilinear sampling would alias.
     The averaged squares are those of a JPEG's blocks, so that one that was read smaller gives
     nearly the same crop. Training does alike, whose persons are packed at no more than twice the
-    input's side.
-
-    Args:
-        image: RGB uint8 (H, W, 3).
-        affine: (2, 3), image points to crop points.
-        size: side of the crop.
-
-    Returns:
-        RGB uint8 (size, size, 3); outside the picture `OUTSIDE`.
+    input's side. Outside the picture lies `OUTSIDE`.
     """
     corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]])
     reach = apply_affine(invert_affine(affine), corners)
@@ -61,12 +48,7 @@ def extract_crop(image: Array, affine: Array, size: int) -> Array:
 
 
 def reduce_by_area(image: Array, factor: float) -> tuple[Array, Array]:
-    """Shrink a picture by averaging areas.
-
-    Returns:
-        The smaller picture (never below one pixel) and the affine (2, 3) from the picture's
-        points to the smaller one's.
-    """
+    """A picture made smaller by averaging areas, and the affine (2, 3) from the large to it."""
     height, width = image.shape[:2]
     new_width, new_height = max(1, round(width / factor)), max(1, round(height / factor))
     reduced = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)

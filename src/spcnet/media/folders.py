@@ -16,17 +16,15 @@ PICTURE_SUFFIXES = RAW_SUFFIXES | {
 
 
 def find_pictures(
-    folder: Path, *, recursive: bool = False, passed_over: Callable[[str], bool] | None = None
+    folder: Path,
+    *,
+    recursive: bool = False,
+    passed_over: Callable[[str], bool] = lambda name: False,
 ) -> tuple[list[Path], list[str]]:
     """The pictures of a folder, by their suffix, in the order of their paths.
 
-    Hidden files and folders are passed over. Links to folders are followed, but no folder is
-    entered twice.
-
-    Args:
-        folder: where to look.
-        recursive: look in sub-folders as well.
-        passed_over: says of a file's name that it is none of the pictures that are meant.
+    Hidden files and folders are passed over, as are names of which `passed_over` says so. Links to
+    folders are followed, but no folder is entered twice.
 
     Returns:
         Paths as seen from the folder, and a line for every sub-folder that cannot be read.
@@ -35,44 +33,33 @@ def find_pictures(
         UserError: the folder cannot be read, or no picture is found in it.
     """
 
-    def is_picture(name: str) -> bool:
-        meant = passed_over is None or not passed_over(name)
-        return meant and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+    def pictures(unreadable: list[str], *, recursive: bool) -> Iterator[Path]:
+        for path in _files(folder, unreadable, recursive=recursive):
+            if path.suffix.lower() in PICTURE_SUFFIXES and not passed_over(path.name):
+                yield path.relative_to(folder)
 
     unreadable: list[str] = []
-    found = [
-        path.relative_to(folder)
-        for path in _files(folder, unreadable, recursive=recursive)
-        if is_picture(path.name)
-    ]
+    found = sorted(pictures(unreadable, recursive=recursive))
+    if not found and unreadable:
+        raise UserError(unreadable[0])
     if not found:
-        if unreadable:
-            raise UserError(unreadable[0])
-        below = not recursive and any(
-            is_picture(path.name) for path in _files(folder, [], recursive=True)
-        )
+        below = any(pictures([], recursive=True))
         remedy = "; its sub-folders hold some: --recursive looks there" if below else ""
         suffixes = "names that end in .jpg, .png, .webp, .tif, .heic and the like"
         raise UserError(f"{folder}: no picture in this folder ({suffixes} are looked for){remedy}")
-    return sorted(found), unreadable
+    return found, unreadable
 
 
 def _files(folder: Path, unreadable: list[str], *, recursive: bool) -> Iterator[Path]:
+    def failed(error: OSError) -> None:
+        unreadable.append(f"{error.filename}: cannot be read: {error.strerror}")
+
     entered: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        try:
-            status = here.stat()
-            if (status.st_dev, status.st_ino) in entered:
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            names = sorted(name for name in os.listdir(here) if not name.startswith("."))
-        except OSError as error:
-            unreadable.append(f"{here}: cannot be read: {error.strerror}")
-            continue
-        paths = [here / name for name in names]
-        folders = [path for path in paths if os.path.isdir(path)]
-        yield from sorted(set(paths) - set(folders))
-        if recursive:
-            waiting += reversed(folders)
+    for here, folders, names in os.walk(folder, onerror=failed, followlinks=True):
+        status = os.stat(here)
+        known = (status.st_dev, status.st_ino) in entered
+        entered.add((status.st_dev, status.st_ino))
+        deeper = recursive and not known
+        folders[:] = sorted(name for name in folders if deeper and not name.startswith("."))
+        if not known:
+            yield from (Path(here, name) for name in names if not name.startswith("."))

@@ -4,8 +4,10 @@ Each is read where the package that can is installed; otherwise the error says h
 """
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,72 +17,39 @@ from spcnet.geometry import Array
 
 RAW_SUFFIXES = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2"})
 
+# A format, the suffix by which Pillow knows it once it was taught, the package and its module that
+# teach it, and what a file begins with, at its first byte or its fifth.
+PLUG_INS = (
+    ("HEIC", ".heic", "pillow-heif", "pillow_heif",
+     (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")),
+    ("AVIF", ".avif", "pillow-avif-plugin", "pillow_avif", (b"ftypavif", b"ftypavis")),
+    ("JPEG XL", ".jxl", "pillow-jxl-plugin", "pillow_jxl", (b"JXL ", b"\xff\x0a")),
+)  # fmt: skip
+
 
 class TooManyPixels(UserError):
-    """The header tells of more pixels than are taken."""
+    """The header tells of more pixels, in words, than are taken."""
+
+    def __init__(self, found: str, max_pixels: int) -> None:
+        super().__init__(f"{found} more than {max_pixels / 1e6:g} megapixels; reduce it first")
 
 
-def too_many_pixels(found: str, max_pixels: int) -> TooManyPixels:
-    """The error for a picture of which more pixels were found, in words, than are taken."""
-    return TooManyPixels(
-        f"{found} more than {max_pixels / 1_000_000:g} megapixels; reduce it first"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlugIn:
-    """A package that teaches Pillow a format.
-
-    Attributes:
-        format: what the format is called.
-        suffix: by which Pillow knows it once it was taught.
-        marks: one of which a file begins with, at its first byte or its fifth.
-        package: as pip names it.
-        module: what is imported.
-        register: function of the module to be called; with none, importing it is enough.
-    """
-
-    format: str
-    suffix: str
-    marks: tuple[bytes, ...]
-    package: str
-    module: str
-    register: str | None = None
-
-
-PLUG_INS = (
-    PlugIn(
-        format="HEIC",
-        suffix=".heic",
-        marks=(b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1"),
-        package="pillow-heif",
-        module="pillow_heif",
-        register="register_heif_opener",
-    ),
-    PlugIn(
-        format="AVIF",
-        suffix=".avif",
-        marks=(b"ftypavif", b"ftypavis"),
-        package="pillow-avif-plugin",
-        module="pillow_avif",
-    ),
-    PlugIn(
-        format="JPEG XL",
-        suffix=".jxl",
-        marks=(b"JXL ", b"\xff\x0a"),
-        package="pillow-jxl-plugin",
-        module="pillow_jxl",
-    ),
-)
+@contextmanager
+def clear_errors(name: str) -> Iterator[None]:
+    """What a broken file makes a decoder raise, which is past listing, as a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"{name} cannot be read: {reason or type(error).__name__}") from None
 
 
 def teach_format(path: Path) -> None:
-    """Check that Pillow knows the format of a file, if a plug-in is known for it.
+    """Have Pillow know the format of a file, or say in a `UserError` which plug-in does.
 
     By its first bytes: telephones give their HEIC files any name.
-
-    Raises:
-        UserError: the plug-in is not installed.
     """
     try:
         if not path.is_file():
@@ -89,18 +58,12 @@ def teach_format(path: Path) -> None:
             head = file.read(12)
     except OSError:
         return  # reading it will say why
-    for plug_in in PLUG_INS:
-        marked = head.startswith(plug_in.marks) or head[4:].startswith(plug_in.marks)
-        if marked and plug_in.suffix not in Image.registered_extensions():
-            try:
-                module = importlib.import_module(plug_in.module)
-            except ImportError:
-                raise UserError(
-                    f"{path}: reading {plug_in.format} needs {plug_in.package}: "
-                    f"pip install {plug_in.package}"
-                ) from None
-            if plug_in.register is not None:
-                getattr(module, plug_in.register)()
+    for form, suffix, package, module, marks in PLUG_INS:
+        marked = head.startswith(marks) or head[4:].startswith(marks)
+        if marked and suffix not in Image.registered_extensions():
+            plug_in = _imported(module, f"{path}: reading {form} needs {package}", package)
+            # Of the others importing them is enough.
+            getattr(plug_in, "register_heif_opener", lambda: None)()
 
 
 def read_raw(path: Path, *, max_pixels: int) -> Array:
@@ -110,19 +73,16 @@ def read_raw(path: Path, *, max_pixels: int) -> Array:
         TooManyPixels: the picture has more.
         UserError: rawpy is not installed, or the picture cannot be read.
     """
+    rawpy = _imported("rawpy", f"{path}: reading {path.suffix} files needs rawpy", "rawpy")
+    with clear_errors(f"{path}:"), rawpy.imread(str(path)) as raw:
+        width, height = raw.sizes.width, raw.sizes.height
+        if width * height > max_pixels:
+            raise TooManyPixels(f"{path}: {width} x {height} pixels is", max_pixels)
+        return np.asarray(raw.postprocess())
+
+
+def _imported(module: str, need: str, package: str) -> Any:
     try:
-        rawpy = importlib.import_module("rawpy")
+        return importlib.import_module(module)
     except ImportError:
-        raise UserError(
-            f"{path}: reading {path.suffix} files needs rawpy: pip install rawpy"
-        ) from None
-    try:
-        with rawpy.imread(str(path)) as raw:
-            if raw.sizes.width * raw.sizes.height > max_pixels:
-                found = f"{path}: {raw.sizes.width} x {raw.sizes.height} pixels is"
-                raise too_many_pixels(found, max_pixels)
-            return np.asarray(raw.postprocess())
-    except UserError:
-        raise
-    except Exception as error:  # what a broken file makes a decoder raise is past listing
-        raise UserError(f"{path}: cannot be read: {error or type(error).__name__}") from None
+        raise UserError(f"{need}: pip install {package}") from None

@@ -1,16 +1,15 @@
 """Any picture file, PIL image or array a user may hand us, as RGB uint8 (H, W, 3).
 
-EXIF orientation is honoured, transparency is laid on white, and greys of 16 bits or floating point
-are scaled to 8: by the range that the file states, or else by what its values need, which a
-`GreyRange` decides once for the pictures of a folder. Headers are read before pixels, so that a
-decompression bomb is refused unread, and a JPEG can be decoded no larger than it is needed.
+EXIF orientation is honoured, transparency is laid on white, and greys of more than 8 bits are
+scaled: by the range that the file states, or else by what its values need (`GreyRange`). Headers
+are read before pixels: a decompression bomb is refused unread.
 """
 
 import mimetypes
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -22,7 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.media.formats import RAW_SUFFIXES, read_raw, teach_format, too_many_pixels
+from spcnet.media.formats import RAW_SUFFIXES, TooManyPixels, clear_errors, read_raw, teach_format
 from spcnet.media.limits import MAX_PIXELS
 
 SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
@@ -33,10 +32,8 @@ BEYOND = 0.01  # share of pixels brighter than white from which white is another
 # What strangers may send, and what files of one's own may be. Pillow reads more, some of it by
 # starting other programs, and goes by a file's content, not by its name.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-JPEG_MARK, PNG_MARK = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-OWN_FORMATS = (*FORMATS, "PPM", "JPEG2000", "TGA", "ICO", "PCX", "SGI", "DDS", "QOI", "ICNS", "DIB",
-               "HEIF", "AVIF", "JXL")  # fmt: skip
-
+OWN_FORMATS = (*FORMATS, "PPM", "JPEG2000", "TGA", "ICO", "PCX", "SGI", "DDS", "QOI", "ICNS", "DIB")
+TAUGHT_FORMATS = ("HEIF", "AVIF", "JXL")  # where `teach_format` found their plug-ins
 
 # EXIF orientations that begin a row, or a column, of the picture at an end of the file's.
 MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
@@ -51,19 +48,16 @@ class GreyRange:
 
     A few brighter pixels are white too; where more are brighter than that the range widens, as
     after a first picture that was taken in the dark.
-
-    Attributes:
-        ranges: black and white by the kind of numbers, whole (``"u"``) or not (``"f"``).
     """
 
+    # Black and white by the kind of numbers, whole ("u") or not ("f").
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def decide(self, greys: Array) -> tuple[float, float]:
         """Black and white of these greys (H, W).
 
-        Cameras, X-ray and depth sensors store their 10, 12 or 14 bits in files of 16. The fewest
-        that hold the brightest pixel are taken for all there are: otherwise the picture would be
-        nearly black. Other numbers are stretched, but for those of 0..1, which need not be.
+        Sensors store their 10, 12 or 14 bits in files of 16: the fewest that hold the brightest
+        pixel are taken for all there are. Other numbers are stretched, but for those of 0..1.
         """
         kind = "f" if greys.dtype.kind == "f" else "u"
         finite = greys[np.isfinite(greys)] if kind == "f" else greys
@@ -99,17 +93,11 @@ class NotAPicture(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, of which only so many pixels may have been read as are needed.
+    """A picture, of which only so many pixels may have been read as are needed."""
 
-    Attributes:
-        pixels: (h, w, 3) RGB uint8.
-        shape: (H, W) that the picture has in its file, upright.
-        to_original: (2, 3), the affine from points of `pixels` to those of the picture.
-    """
-
-    pixels: Array
-    shape: tuple[int, int]
-    to_original: Array
+    pixels: Array  # (h, w, 3) RGB uint8
+    shape: tuple[int, int]  # (H, W) that the picture has in its file, upright
+    to_original: Array  # (2, 3), the affine from points of `pixels` to those of the picture
 
     @classmethod
     def of(cls, pixels: Array) -> "Picture":
@@ -126,31 +114,24 @@ ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | Array
 
 
 def load_picture(image: ImageLike) -> Array:
-    """A path, array or PIL image as RGB uint8 (H, W, 3).
-
-    Raises:
-        UserError: it cannot be read, or is none of these.
-    """
+    """A path, array or PIL image as RGB uint8 (H, W, 3); a `UserError` where it cannot be read."""
     if isinstance(image, np.ndarray):
         return rgb_from_array(image)
     if isinstance(image, Image.Image):
-        try:
+        with clear_errors(f"image of mode {image.mode!r}"):
             return rgb_from_pil(image)
-        except Exception as error:
-            raise UserError(f"image of mode {image.mode!r} cannot be read: {error}") from None
     if isinstance(image, str | os.PathLike):
         return read_image(image)
-    raise UserError(
-        f"image must be a path, an RGB array or a PIL image, got {type(image).__name__}"
-    )
+    got = type(image).__name__
+    raise UserError(f"image must be a path, an RGB array or a PIL image, got {got}")
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
-    """Decode a picture file.
+    """Decode a picture file to RGB uint8 (H, W, 3).
 
     Raises:
-        UserError: the file is missing, a folder, empty, truncated, too large, no picture that can
-            be read, or one that needs a package which is not installed.
+        UserError: it is missing, empty, broken, too large, of no known format, or of one that
+            needs a package which is not installed.
     """
     return read_reduced(path, lambda shape: 1).pixels
 
@@ -161,11 +142,7 @@ def read_reduced(
     """Decode a picture file, a JPEG at a half, a quarter or an eighth of its size where that does.
 
     Its decoder then leaves out the finer cosines of each block, which is averaging in a third of
-    the time.
-
-    Args:
-        path: of the file.
-        spare: from the upright shape (H, W), how many times smaller it may be.
+    the time. `spare` says of the upright shape (H, W) how many times smaller it may be.
 
     Raises:
         UserError: as of `read_image`, and what `spare` raises.
@@ -195,12 +172,12 @@ def read_reduced(
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
-    """Decode the bytes of a picture file of one of `FORMATS`.
+    """Decode the bytes of a picture file.
 
     Raises:
-        NotAPicture: they are of none of these formats.
-        TooManyPixels: the header tells of more than `max_pixels`; the pixels were not read.
-        UserError: they are empty, truncated or broken.
+        NotAPicture: they are of none of `FORMATS`.
+        TooManyPixels: the header tells of more; the pixels were not read.
+        UserError: they are empty or broken.
     """
     with _opened(BytesIO(data), max_pixels=max_pixels, formats=FORMATS) as image:
         return rgb_from_pil(image)
@@ -217,45 +194,26 @@ def _opened(
     source: Path | BytesIO, *, max_pixels: int, formats: tuple[str, ...] | None = None
 ) -> Iterator[Image.Image]:
     """A picture of which the header was read, with clear errors for it and for its pixels."""
-    name = f"{source}: " if isinstance(source, Path) else ""
-    try:
-        empty = source.stat().st_size == 0 if isinstance(source, Path) else not source.getbuffer()
-        if empty:
+    path = source if isinstance(source, Path) else None
+    name = f"{path}: " if path else ""
+    with clear_errors(f"{path}:" if path else "the picture"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if not (source.stat().st_size if isinstance(source, Path) else source.getbuffer()):
             raise UserError(f"{name}the file is empty (0 bytes)")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source, formats=formats or _formats_of(source)) as image:
+        taught = tuple(form for form in TAUGHT_FORMATS if form in Image.OPEN)
+        try:
+            with Image.open(source, formats=formats or OWN_FORMATS + taught) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    raise too_many_pixels(f"{name}{width} x {height} pixels is", max_pixels)
+                    raise TooManyPixels(f"{name}{width} x {height} pixels is", max_pixels)
                 yield image
-    except UnidentifiedImageError:
-        kind = mimetypes.guess_type(source)[0] if isinstance(source, Path) else None
-        if kind and kind.startswith("video/"):
-            raise NotAPicture(
-                f"{name}seems to be a video, not a picture; `spcnet video` takes videos"
-            ) from None
-        raise NotAPicture(
-            f"{name}not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
-        ) from None
-    except Image.DecompressionBombError:
-        raise too_many_pixels(f"{name}it has", max_pixels) from None
-    except UserError:
-        raise
-    except Exception as error:  # what a broken file makes a decoder raise is past listing
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UserError(f"{name}cannot be read: {reason or type(error).__name__}") from None
-
-
-def _formats_of(source: Path | BytesIO) -> tuple[str, ...]:
-    """Those of `OWN_FORMATS` that a file may be of, and that this Pillow has."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            head = file.read(len(PNG_MARK))
-        if head.startswith((JPEG_MARK, PNG_MARK)):  # without the tenth of a second for all others
-            return FORMATS[:2]
-    Image.init()
-    return tuple(name for name in OWN_FORMATS if name in Image.OPEN)
+        except Image.DecompressionBombError:
+            raise TooManyPixels(f"{name}it has", max_pixels) from None
+        except UnidentifiedImageError:
+            text = "not a picture that can be read; JPEG, PNG, WebP, TIFF, BMP and GIF are"
+            if path and (mimetypes.guess_type(path)[0] or "").startswith("video/"):
+                text = "seems to be a video, not a picture; `spcnet video` takes videos"
+            raise NotAPicture(f"{name}{text}") from None
 
 
 def rgb_from_pil(image: Image.Image) -> Array:
@@ -272,29 +230,18 @@ def rgb_from_pil(image: Image.Image) -> Array:
 
 
 def rgb_from_array(image: Array) -> Array:
-    """An array as RGB uint8 (H, W, 3).
-
-    Args:
-        image: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16, or floating
-            point in 0..1.
-
-    Raises:
-        UserError: another shape or type.
-    """
+    """An array as RGB uint8 (H, W, 3); a `UserError` names what is accepted."""
     accepted = "(H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16 or float 0..1"
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise UserError(f"image must be {accepted}, got shape {image.shape}")
     if 0 in image.shape:
         raise UserError(f"image must have pixels, got shape {image.shape}")
     if image.dtype == np.uint16:
-        image = _table(MOST)[image]
+        image = _levels(image, 0, MOST)
     elif np.issubdtype(image.dtype, np.floating):
-        if not np.isfinite(image).all():
-            raise UserError("image of floating point must be finite, got NaN or infinity")
-        if image.min() < 0 or image.max() > 1:
-            raise UserError(
-                f"image of floating point must lie in 0..1, got {image.min()}..{image.max()}"
-            )
+        low, high = image.min(), image.max()
+        if not (low >= 0 and high <= 1):  # NaN is neither
+            raise UserError(f"image of floating point must lie in 0..1, got {low}..{high}")
         image = np.rint(image * 255).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise UserError(f"image must be {accepted}, got {image.dtype}")
@@ -307,32 +254,26 @@ def rgb_from_array(image: Array) -> Array:
 
 def _stated_white(image: Image.Image) -> float | None:
     """What a TIFF's tag says is white, where it does."""
-    tags = getattr(image, "tag_v2", {})
-    try:
-        white = float(np.max(tags.get(MAX_SAMPLE_VALUE, 0)))
-    except (TypeError, ValueError):
-        return None
-    return white if np.isfinite(white) and white > 0 else None
-
-
-def _table(white: float) -> Array:
-    """The grey level (65536,) uint8 of every value of 16 bits; beyond white is white."""
-    steps = np.minimum(np.arange(MOST + 1, dtype=np.float32), white)
-    table: Array = np.rint(steps * (255 / white)).astype(np.uint8)
-    return table
+    with suppress(TypeError, ValueError):
+        white = float(np.max(getattr(image, "tag_v2", {}).get(MAX_SAMPLE_VALUE, 0)))
+        if 0 < white < np.inf:
+            return white
+    return None
 
 
 def _rgb_from_greys(greys: Array, white: float | None) -> Array:
-    """Greys (H, W) of more than 8 bits as RGB.
-
-    Args:
-        greys: whole or floating-point; what is not finite is black.
-        white: as the file states it.
-    """
+    """Greys (H, W) of more than 8 bits as RGB; `white` is as the file states it."""
     low, high = (0.0, white) if white else (_RANGE.get() or GreyRange()).decide(greys)
-    if greys.dtype.kind in "iu" and low == 0 and high <= MOST:
-        levels = _table(high)[np.clip(greys, 0, MOST)]
-    else:
-        scaled = np.nan_to_num(greys.astype(np.float32) - low, posinf=0.0, neginf=0.0)
-        levels = np.rint((scaled * (255 / max(high - low, 1e-30))).clip(0, 255)).astype(np.uint8)
-    return np.repeat(levels[..., None], 3, axis=2)
+    return np.repeat(_levels(greys, low, high)[..., None], 3, axis=2)
+
+
+def _levels(greys: Array, low: float, high: float) -> Array:
+    """Numbers from black to white as uint8; beyond white is white, what is not finite is black."""
+    if greys.dtype == np.uint16:  # by a table in half the time
+        return _levels(np.arange(MOST + 1), low, high)[greys]
+    scaled = greys.astype(np.float32) - low
+    if greys.dtype.kind == "f":
+        scaled = np.nan_to_num(scaled, posinf=0.0, neginf=0.0)
+    scaled *= 255 / max(high - low, 1e-30)
+    levels: Array = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    return levels

@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Self, TypeAlias, cast
 
 import numpy as np
 
@@ -22,13 +21,13 @@ from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 from spcnet.media.containers import missing_bytes
 
-if TYPE_CHECKING:
-    from av import AudioStream, Packet, VideoFrame, VideoStream
-    from av.container import InputContainer, OutputContainer
+with needs_extra("video", "reading and writing videos"):
+    import av
+    from av.container import InputContainer
+    from av.sidedata.sidedata import SideData
     from av.stream import Stream
 
-    AnyPacket: TypeAlias = Packet[Stream]
-    Item: TypeAlias = AnyPacket | VideoFrame
+Packet: TypeAlias = "av.Packet[Stream]"
 
 H264 = ("libx264", {"crf": "18", "preset": "veryfast"})
 VP9 = ("libvpx-vp9", {"crf": "28", "b": "0", "deadline": "realtime", "cpu-used": "6"})
@@ -47,32 +46,21 @@ JUMP = 1.0  # seconds back from which on a clock began anew; frames are out of o
 
 
 class VideoReader:
-    """A video file.
+    """A video file that FFmpeg reads.
 
     Pictures are upright, by the display matrix that phones write; times count from the start of
     the file, as players show them; pictures that change their size are scaled to the first's. What
-    is damaged is passed over.
-
-    Args:
-        path: any video file that FFmpeg reads.
+    is damaged is passed over. A `UserError` says why a file is no video.
 
     Attributes:
-        path: of the file.
         size: (height, width) of the upright pictures.
         time_base: the seconds that times are multiples of.
         rate: frames a second, on average.
         pixel_aspect: width of a pixel over its height.
-        colours: the stored pictures' colour space, range, transfer and primaries, as FFmpeg
-            numbers them.
+        colours: the stored pictures' `COLOURS`, as FFmpeg numbers them.
         expected: how many frames there should be, or None where the file does not tell.
-        sound: the sound tracks.
         fault: what is wrong with the file, known once `frames` has ended; "" where all is well.
-        restarts: how often its clock jumped back, as where recordings were joined; what comes
-            after follows what came before.
-
-    Raises:
-        UserError: the file is missing, no video, or none of its pictures can be decoded; or PyAV
-            is not installed.
+        restarts: how often its clock jumped back, as where recordings were joined.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -83,18 +71,18 @@ class VideoReader:
             self._video.codec_context.thread_type = "AUTO"
             rate = self._video.average_rate or self._video.guessed_rate or USUAL_RATE
             self.rate = rate if 0 < rate <= HIGHEST_RATE else USUAL_RATE
+            self.time_base = self._video.time_base or 1 / USUAL_RATE
             self.sound = list(self._container.streams.audio)
+            seconds = (self._video.duration or 0) * self.time_base
+            seconds = seconds or Fraction(self._container.duration or 0, av.time_base)
+            self.expected = max(1, round(seconds * self.rate)) if seconds else None
             self.fault = ""
             self.restarts = 0
-            # The header counts frames that an edit list leaves out, too; older PyAV has no index.
-            self._indexed = len(getattr(self._video, "index_entries", ()))
-            self._packets = self._broken = 0
-            self._end = 0.0
-            self._shifts = [Fraction(0)]  # seconds, of each part between two jumps of the clock
+            start = Fraction(max(0, self._container.start_time or 0), av.time_base)
+            self._shifts = [-start]  # seconds, of each part between two jumps of the clock
+            self._end = Fraction(0)  # of what was read, in seconds from the start
             self._clocks: dict[int, tuple[int, int]] = {}  # of each track the last, and its part
-            self._items = self._read()
-            # Which way up the pictures are comes with the first of them.
-            self._describe(self._peek())
+            self._describe()
         except BaseException:
             self.close()
             raise
@@ -102,12 +90,7 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -115,180 +98,128 @@ class VideoReader:
         self._container.close()
 
     def frames(
-        self, take_sound: "Callable[[AnyPacket], None] | None" = None
+        self, take_sound: Callable[[Packet], None] | None = None
     ) -> Iterator[tuple[float, Array]]:
-        """The pictures, once and in order.
+        """The times in seconds and upright RGB uint8 pictures (H, W, 3), once and in order.
 
-        Args:
-            take_sound: is given every packet of the sound tracks, in the order of the file and
-                with times that count like those of the pictures.
-
-        Yields:
-            The time in seconds, and the upright RGB uint8 picture (H, W, 3).
+        `take_sound` is given every packet of the sound tracks, in the order of the file and with
+        times that count like those of the pictures.
         """
-        import av
-
-        start = round(self._start / self.time_base)
         step = max(1, round(1 / (self.rate * self.time_base)))
         height, width = self._stored_size
         last: int | None = None
         for item in self._items:
             if not isinstance(item, av.VideoFrame):
                 if take_sound is not None:
-                    take_sound(self._from_start(item))
+                    take_sound(item)
                 continue
             ticks = item.pts
             if ticks is None:
-                ticks = start if last is None else last + step
+                ticks = 0 if last is None else last + step
             elif last is not None:
                 ticks = max(ticks, last + 1)
             last = ticks
             picture = item.to_ndarray(format="rgb24", width=width, height=height)
-            yield float((ticks - start) * self.time_base), _upright(picture, self._matrix)
+            yield float(ticks * self.time_base), _upright(picture, self._matrix)
 
-    def _peek(self) -> "VideoFrame":
-        """The first picture, which stays to be read."""
-        import av
-
-        before: list[Item] = []
-        for item in self._items:
-            before.append(item)
-            if isinstance(item, av.VideoFrame):
-                self._items = chain(before, self._items)
-                return item
-        raise UserError(f"{self.path}: none of its pictures can be decoded")
-
-    def _describe(self, first: "VideoFrame") -> None:
-        track = self._video
+    def _describe(self) -> None:
+        """Look at the first picture, which says which way up they are, and stays to be read."""
+        items, before = self._read(), []
+        for first in items:
+            before.append(first)
+            if isinstance(first, av.VideoFrame):
+                break
+        else:
+            raise UserError(f"{self.path}: none of its pictures can be decoded")
+        self._items = chain(before, items)
         self._stored_size = (first.height, first.width)
         self._matrix = _display_matrix(first)
         turned = _is_turned(self._matrix)
         self.size = self._stored_size[::-1] if turned else self._stored_size
-        self.time_base = track.time_base or 1 / USUAL_RATE
-        aspect = track.sample_aspect_ratio or Fraction(1)
+        aspect = self._video.sample_aspect_ratio or Fraction(1)
         self.pixel_aspect = 1 / aspect if turned else aspect
         self.colours = {name: int(getattr(first, name)) for name in COLOURS}
-        self._start = Fraction(max(0, self._container.start_time or 0), 1_000_000)
-        self.expected = (track.frames and self._indexed) or track.frames or None
-        if self.expected is None and self._container.duration:
-            seconds = Fraction(self._container.duration, 1_000_000)
-            self.expected = max(1, round(seconds * self.rate))
 
-    def _from_start(self, packet: "AnyPacket") -> "AnyPacket":
-        """A packet of sound whose times count from the start of the file."""
-        shift = round(self._start / packet.time_base)
-        if packet.pts is not None:
-            packet.pts -= shift
-        if packet.dts is not None:
-            packet.dts -= shift
-        return packet
-
-    def _read(self) -> "Iterator[Item]":
+    def _read(self) -> "Iterator[Packet | av.VideoFrame]":
         """Decoded pictures, and packets of sound as they stand."""
-        import av
-
+        packets = broken = missing = 0
         try:
             for packet in self._container.demux(self._video, *self.sound):
-                self._mend_clock(packet)
-                self._count(packet)
-                if packet.stream is self._video:
-                    yield from self._decode(packet)
-                elif packet.dts is not None:  # what has none only ends the track
-                    yield packet
+                self._place(packet)
+                if packet.stream is not self._video:
+                    if packet.dts is not None:  # what has none only ends the track
+                        yield packet
+                    continue
+                packets += packet.size > 0
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    broken += 1
+                    continue
+                yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
         except av.FFmpegError as error:
             self.fault = f"cannot be read to its end ({error.strerror})"
-        self.fault = self.fault or self._what_is_missing()
+            return
+        with suppress(OSError, OverflowError):
+            missing = missing_bytes(self.path)
+        if missing:  # FFmpeg ends a file that was cut without a word
+            self.fault = f"cut short: the last {missing:,} bytes of the file are missing"
+        elif broken:
+            self.fault = f"damaged: {broken} of its {packets} frames cannot be decoded"
 
-    def _mend_clock(self, packet: "AnyPacket") -> None:
-        """Let what comes after a jump back follow the end of what came before, on every track.
+    def _place(self, packet: Packet) -> None:
+        """Have its times count from the start, or from the end of what came before a jump back.
 
         The tracks jump one after the other, and stay together because they share the shift.
         """
-        if packet.dts is None:
+        first = packet.dts if packet.pts is None else packet.pts
+        clock = packet.pts if packet.dts is None else packet.dts
+        if first is None or clock is None:
             return
         track = packet.stream.index
-        last, part = self._clocks.get(track, (packet.dts, 0))
-        if (last - packet.dts) * packet.time_base > JUMP:
+        last, part = self._clocks.get(track, (clock, 0))
+        if (last - clock) * packet.time_base > JUMP:
             part += 1
             if part > self.restarts:
                 self.restarts = part
-                first = packet.dts if packet.pts is None else packet.pts
-                self._shifts.append(Fraction(self._end) - first * packet.time_base)
-        self._clocks[track] = packet.dts, part
+                self._shifts.append(self._end - first * packet.time_base)
+        self._clocks[track] = clock, part
         shift = round(self._shifts[part] / packet.time_base)
-        packet.dts += shift
+        if packet.dts is not None:
+            packet.dts += shift
         if packet.pts is not None:
             packet.pts += shift
-
-    def _decode(self, packet: "AnyPacket") -> "list[VideoFrame]":
-        import av
-
-        try:
-            return [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
-        except av.FFmpegError:
-            self._broken += 1
-            return []
-
-    def _count(self, packet: "AnyPacket") -> None:
-        """Keep count of what there was, to tell a whole file from one that was cut."""
-        if packet.size and packet.stream is self._video:
-            self._packets += 1
-        if packet.pts is not None:
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            if not packet.duration and packet.stream is self._video:
-                end += 1 / self.rate
-            self._end = max(self._end, float(end))
-
-    def _what_is_missing(self) -> str:
-        """In words, by what the header promised: FFmpeg ends a file that was cut without any."""
-        if self._packets < self._indexed:
-            return f"cut short: it holds {self._packets} of its {self._indexed} frames"
-        with suppress(OSError):
-            if missing := missing_bytes(self.path):
-                return f"cut short: the last {missing:,} bytes of the file are missing"
-        if self._broken:
-            return f"damaged: {self._broken} of its {self._packets} frames cannot be decoded"
-        return ""
+            usual = 1 / self.rate if packet.stream is self._video else 0
+            lasts = (packet.duration or 0) * packet.time_base or usual
+            self._end = max(self._end, packet.pts * packet.time_base + lasts)
 
 
 def check_suffix(path: Path) -> None:
-    """Check that a video of this name can be written.
-
-    Raises:
-        UserError: its suffix is not one of `KINDS`; PyAV is not installed, or was built without
-            the encoder.
-    """
+    """Check that a video of this name can be written; a `UserError` says why not."""
     suffix = path.suffix.lower()
     if suffix not in KINDS:
         raise UserError(f"{path}: not a kind of video that can be written; {', '.join(KINDS)} are")
     _, encoder, _ = KINDS[suffix]
-    if encoder not in _pyav().codecs_available:
-        raise UserError(
-            f"{suffix} needs the encoder {encoder}, which this PyAV was built without; "
-            "the one of `pip install av` has it"
-        )
+    if encoder not in av.codecs_available:
+        text = f"{suffix} needs the encoder {encoder}, which this PyAV was built without"
+        raise UserError(f"{text}; the one of `pip install av` has it")
 
 
 class VideoWriter:
     """Writes a video file: H.264, or VP9 for WebM.
 
     The file is whole after `close`. Pictures of odd width or height get their last column or row
-    twice, because the colour format that every player knows has even sizes only.
+    twice, because the colour format that every player knows has even sizes only. `left_out` names
+    the codecs of sound tracks that the container cannot hold. An `OSError` says why a file cannot
+    be written, a `UserError` what `check_suffix` does.
 
     Args:
         path: the file that is written.
-        suffix: one of `KINDS`: what kind of file it is, whatever it is called for now.
+        suffix: one of `KINDS`, whatever the file is called for now.
         size: (height, width) of the pictures.
         time_base: the seconds that times are rounded to, where the container does no coarser.
         rate: frames a second, about.
         like: a video whose sound tracks, colours and shape of pixels are kept.
-
-    Attributes:
-        left_out: codecs of the sound tracks that the container cannot hold.
-
-    Raises:
-        OSError: the file cannot be written.
-        UserError: PyAV is not installed, or was built without the encoder.
     """
 
     def __init__(
@@ -302,20 +233,18 @@ class VideoWriter:
         like: VideoReader | None = None,
     ) -> None:
         check_suffix(Path(f"video{suffix}"))
-        av = _pyav()
         container, encoder, options = KINDS[suffix.lower()]
         self._time_base = time_base
         self._colours = like.colours if like else {}
         self.left_out: list[str] = []
+        self._tracks: dict[int, av.AudioStream] = {}  # for sound: the new one by the old's number
+        self._heard: dict[int, float] = {}  # of each track the middle of its last packet
         # The index goes to the front, so that a page can play the file while it loads.
         first = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
         with _as_os_errors():
-            self._container: OutputContainer = av.open(
-                f"file:{path}", "w", format=container, options=first
-            )
-            self._video: VideoStream = self._container.add_stream(
-                encoder, rate=rate, options=options
-            )
+            self._container = av.open(f"file:{path}", "w", format=container, options=first)
+            video = self._container.add_stream(encoder, rate=rate, options=options)
+            self._video = cast(av.VideoStream, video)
             self._video.height, self._video.width = (side + side % 2 for side in size)
             self._video.pix_fmt = "yuv420p"
             settings = self._video.codec_context
@@ -324,37 +253,25 @@ class VideoWriter:
                 settings.sample_aspect_ratio = like.pixel_aspect
             for name, value in self._colours.items():
                 setattr(settings, name, value)
-            self._tracks = self._add_sound(like.sound if like else [])
-            self._heard: dict[int, float] = {}  # of each track the middle of its last packet
+            for track in like.sound if like else []:
+                try:
+                    self._tracks[track.index] = self._container.add_stream_from_template(track)
+                except ValueError:
+                    self.left_out.append(track.codec_context.name)
             self._container.start_encoding()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
             self.close()
             return
         with suppress(Exception):  # nobody wants the file any more
             self._container.close()
 
     def write(self, picture: Array, time: float) -> None:
-        """Add a picture.
-
-        Args:
-            picture: RGB uint8 (H, W, 3).
-            time: in seconds, later than that of the picture before.
-
-        Raises:
-            OSError: the disk is full.
-        """
-        import av
-
+        """Add an RGB uint8 picture (H, W, 3), at a time in seconds after the one before."""
         height, width = picture.shape[:2]
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -368,66 +285,34 @@ class VideoWriter:
         with _as_os_errors():
             self._container.mux(self._video.encode(frame))
 
-    def copy_sound(self, packet: "AnyPacket") -> None:
-        """Add a packet of sound of the video that this one is like, as it stands.
-
-        One that overlaps the packet before is left out: no container takes it.
-
-        Raises:
-            OSError: the disk is full.
-        """
+    def copy_sound(self, packet: Packet) -> None:
+        """Add a packet of sound of the video that this one is like, as it stands."""
         number = packet.stream.index
         track = self._tracks.get(number)
-        if track is None or packet.dts is None:
-            return
-        if packet.dts <= self._heard.get(number, -math.inf):
-            return
+        if track is None or packet.dts is None or packet.dts <= self._heard.get(number, -math.inf):
+            return  # no container takes one that overlaps the packet before
         self._heard[number] = packet.dts + (packet.duration or 0) / 2
         packet.stream = track
         with _as_os_errors():
             self._container.mux(packet)
 
     def close(self) -> None:
-        """Finish the file.
-
-        Raises:
-            OSError: the disk is full.
-        """
+        """Finish the file."""
         with _as_os_errors():
             self._container.mux(self._video.encode(None))
             self._container.close()
 
-    def _add_sound(self, tracks: "list[AudioStream]") -> "dict[int, AudioStream]":
-        """Places for sound as it stands: the new track for each old one's number."""
-        places = {}
-        for track in tracks:
-            try:
-                places[track.index] = self._container.add_stream_from_template(track)
-            except ValueError:
-                self.left_out.append(track.codec_context.name)
-        return places
-
-
-def _pyav() -> Any:
-    """PyAV, or where to get it."""
-    with needs_extra("video", "reading and writing videos"):
-        import av
-    return av
-
 
 @contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """What FFmpeg cannot write, as Python tells it."""
-    import av
-
+    """What FFmpeg cannot write, as Python reports it."""
     try:
         yield
     except av.FFmpegError as error:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error)) from None
 
 
-def _open_input(path: Path) -> "InputContainer":
-    av = _pyav()
+def _open_input(path: Path) -> InputContainer:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a video; name the video in it")
     if not path.exists():
@@ -436,25 +321,25 @@ def _open_input(path: Path) -> "InputContainer":
         raise UserError(f"{path}: the file is empty (0 bytes)")
     try:
         # The prefix keeps a name such as a:b.mp4 from being taken for an address.
-        container: InputContainer = av.open(f"file:{path}")
+        container = av.open(f"file:{path}")
     except av.error.InvalidDataError:
-        raise UserError(
-            f"{path}: not a video that can be read, or only the first part of one"
-        ) from None
+        text = "not a video that can be read, or only the first part of one"
+        raise UserError(f"{path}: {text}") from None
     except (OSError, av.FFmpegError) as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     # FFmpeg takes a text for a terminal's screen, and a picture for a video of one frame.
-    kind = container.format.name
+    kind, found = container.format.name, ""
     if kind == "tty":
+        found = "a text, not a video"
+    elif kind == "image2" or kind.endswith("_pipe"):
+        found = "a picture, not a video; `spcnet predict` takes pictures"
+    if found:
         container.close()
-        raise UserError(f"{path}: is a text, not a video")
-    if kind == "image2" or kind.endswith("_pipe"):
-        container.close()
-        raise UserError(f"{path}: is a picture, not a video; `spcnet predict` takes pictures")
+        raise UserError(f"{path}: is {found}")
     return container
 
 
-def _video_track(container: "InputContainer", path: Path) -> "VideoStream":
+def _video_track(container: InputContainer, path: Path) -> av.VideoStream:
     """The first track of pictures; the cover of a piece of music is none."""
     for track in container.streams.video:
         if not track.disposition & track.disposition.attached_pic:
@@ -464,10 +349,8 @@ def _video_track(container: "InputContainer", path: Path) -> "VideoStream":
     raise UserError(f"{path}: holds no pictures, or is only the first part of a video")
 
 
-def _display_matrix(picture: "VideoFrame") -> Array:
+def _display_matrix(picture: av.VideoFrame) -> Array:
     """Where a stored picture's x and y axes point when it is shown: rows of (2, 2)."""
-    from av.sidedata.sidedata import SideData
-
     data = picture.side_data.get("DISPLAYMATRIX")
     if not isinstance(data, SideData):
         return np.eye(2)

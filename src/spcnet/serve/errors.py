@@ -1,7 +1,9 @@
 """Answers other than poses, all of one form: ``{"error": {"code", "message"}}``."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -9,60 +11,40 @@ from starlette.types import Receive, Scope, Send
 LINGER = 2.0  # seconds in which a client may go on sending a body that nobody wants
 
 
+@dataclass(eq=False)
 class RequestError(Exception):
-    """A request that gets an error for an answer.
+    """A request that gets an error for an answer."""
 
-    Attributes:
-        status: of HTTP.
-        code: one word for programs.
-        message: one line for people: what was wrong, what is accepted.
-        headers: to send along.
-    """
-
-    def __init__(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers or {}
-
-    def content(self) -> dict[str, Any]:
-        """The answer's JSON."""
-        return {"error": {"code": self.code, "message": self.message}}
+    status: int
+    code: str  # one word for programs
+    message: str  # one line for people: what was wrong, what is accepted
+    headers: Mapping[str, str] = field(default_factory=dict)
+    unread: bool = False  # whether its body was not read to its end
 
 
 class ErrorResponse(JSONResponse):
     """A refusal as an answer.
 
-    Args:
-        refusal: what to say.
-        unread: the request's body was not read to its end. The answer goes out at once and the
-            connection is closed soon after it; closed at once, clients that are still sending
-            would see a broken connection instead of the answer.
+    Where the body was not read it goes out at once, and the connection is closed soon after it:
+    closed at once, clients that are still sending would see a broken connection instead.
     """
 
-    def __init__(self, refusal: RequestError, *, unread: bool = False) -> None:
-        closing = {"Connection": "close"} if unread else {}
-        super().__init__(
-            refusal.content(), status_code=refusal.status, headers=refusal.headers | closing
-        )
-        self.unread = unread
+    def __init__(self, refusal: RequestError) -> None:
+        content = {"error": {"code": refusal.code, "message": refusal.message}}
+        closing = {"Connection": "close"} if refusal.unread else {}
+        super().__init__(content, refusal.status, {**refusal.headers, **closing})
+        self.unread = refusal.unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         if not self.unread:
             await super().__call__(scope, receive, send)
             return
-        await send(
-            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        )
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **head})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 while (await receive()).get("more_body", False):
                     pass
-        except TimeoutError:
-            pass
         await send({"type": "http.response.body", "body": b""})

@@ -1,45 +1,34 @@
 """Counts and times of a service, for Prometheus."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """What the service counts.
+    """What the service counts; `info` are the labels of the constant ``spcnet_info``."""
 
-    Args:
-        info: labels of the constant ``spcnet_info``.
-        gauges: values that are asked for when the metrics are: help text and function by name.
-    """
-
-    def __init__(
-        self,
-        info: Mapping[str, str],
-        gauges: Mapping[str, tuple[str, Callable[[], float]]] | None = None,
-    ) -> None:
+    def __init__(self, info: dict[str, str]) -> None:
         # One of its own: two services in one process count apart.
         self.registry = registry = CollectorRegistry()
-        Gauge("spcnet_info", "The service.", list(info), registry=registry).labels(**info).set(1)
+        Info("spcnet", "The service.", registry=registry).info(info)
         text = "Requests for poses by status; 499 means that the client hung up."
         self._requests = Counter("spcnet_requests", text, ["status"], registry=registry)
         self._persons = Counter("spcnet_persons", "Persons in answers.", registry=registry)
-        self._seconds = Histogram(
-            "spcnet_request_seconds", "From a request to its answer.",
-            buckets=SECONDS, registry=registry,
-        )  # fmt: skip
-        self._batch_requests, self._batch_persons = (
-            Histogram(f"spcnet_batch_{what}", text, buckets=SIZES, registry=registry)
-            for what, text in (
-                ("requests", "Requests in a batch."),
-                ("persons", "Persons in a batch."),
-            )
-        )
-        for name, (text, value) in (gauges or {}).items():
-            Gauge(name, text, registry=registry).set_function(value)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"spcnet_{name}", text, buckets=buckets, registry=registry)
+
+        self._seconds = histogram("request_seconds", "From a request to its answer.", SECONDS)
+        self._batch_requests = histogram("batch_requests", "Requests in a batch.", SIZES)
+        self._batch_persons = histogram("batch_persons", "Persons in a batch.", SIZES)
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Have a value asked for when the metrics are."""
+        Gauge(f"spcnet_{name}", text, registry=self.registry).set_function(value)
 
     def count_request(self, status: int, seconds: float, persons: int) -> None:
         """One request was answered."""

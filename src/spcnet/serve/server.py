@@ -1,7 +1,9 @@
-"""An application on a socket, until a signal ends it."""
+"""An application on a socket, until a signal ends it, or in a thread while a block runs."""
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -10,11 +12,7 @@ from spcnet.errors import UserError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one.
-
-    Raises:
-        UserError: the address is taken, not this machine's, or not allowed.
-    """
+    """A socket that listens; port 0 takes a free one. A `UserError` says why there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         opened = socket.create_server((host, port), family=family, backlog=128)
@@ -25,10 +23,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         # Its own words, as a host that is not found has no errno; the address is named anyway.
         reason = (error.strerror or str(error)).partition(" (while attempting")[0]
-        raise UserError(
-            f"cannot listen on {host}:{port}: {reason}; --port 0 takes a "
-            "free port, and --host is an address of this machine"
-        ) from None
+        remedy = "--port 0 takes a free port, and the address must be one of this machine"
+        raise UserError(f"cannot listen on {host}:{port}: {reason}; {remedy}") from None
 
 
 def url(opened: socket.socket) -> str:
@@ -37,21 +33,25 @@ def url(opened: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Any, opened: socket.socket, *, grace: float, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are answered first.
+def run(app: Any, opened: socket.socket, *, grace: float) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way have some seconds to be answered."""
+    _server(app, grace).run(sockets=[opened])
 
-    Args:
-        app: the ASGI application.
-        opened: where to listen.
-        grace: seconds that requests under way have at the end.
-        ready: called when requests are taken.
-    """
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
+@contextmanager
+def running(app: Any, opened: socket.socket) -> Iterator[None]:
+    """Serve in a thread while the block runs."""
+    server = _server(app, grace=1)
+    thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
+
+def _server(app: Any, grace: float) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http="h11",
@@ -62,4 +62,4 @@ def run(app: Any, opened: socket.socket, *, grace: float, ready: Callable[[], No
         server_header=False,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
-    Server(config).run(sockets=[opened])
+    return uvicorn.Server(config)

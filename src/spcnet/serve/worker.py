@@ -1,6 +1,5 @@
 """The one thread that runs the network, on whatever has come in since it last did."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -9,31 +8,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spcnet.geometry import Array
+from spcnet.inference.people import People, Sightings
 from spcnet.inference.pose import Pose
-from spcnet.serve.schema import People
-from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.inference.people import Sightings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
-    """One request's picture, with the future of what is found in it.
+    """One request's picture, with the future of the poses in it.
 
-    The poses have all of the model's joints, and maps if those of any job of a batch are asked for;
-    `skeleton` is what they are to be seen as.
-
-    A cancelled future is a job that nobody waits for: the queue drops it at once.
+    They have all of the model's joints, and maps where any job of the batch asks for them. A
+    cancelled future is a job that nobody waits for: the queue drops it at once.
     """
 
     picture: Array
     boxes: Array | None = None
     people: People = "one"
-    skeleton: Skeleton | None = None
     maps: bool = False
     future: "Future[list[Pose]]" = field(default_factory=Future)
 
@@ -44,20 +36,16 @@ class Job:
 
 
 class Worker:
-    """Runs jobs in batches, in the order in which they come.
+    """Runs jobs in batches of at most so many persons, in the order in which they come.
 
-    Args:
-        estimator: runs in the worker's thread only.
-        batch: most persons in a batch; a job with more has one to itself.
-        counted: called with each batch's number of jobs and of persons.
+    A job with more persons has a batch to itself. The estimator runs in the worker's thread only;
+    `counted` is called with each batch's number of jobs and of persons.
     """
 
     def __init__(
         self, estimator: "PoseEstimator", *, batch: int, counted: Callable[[int, int], None]
     ) -> None:
-        self.estimator = estimator
-        self.batch = batch
-        self.counted = counted
+        self.estimator, self.batch, self.counted = estimator, batch, counted
         self._jobs: deque[Job] = deque()
         self._change = threading.Condition()
         self._closed = False
@@ -65,11 +53,7 @@ class Worker:
         self._thread.start()
 
     def submit(self, job: Job) -> "Future[list[Pose]]":
-        """Put a job into the queue.
-
-        Raises:
-            RuntimeError: the worker was closed.
-        """
+        """Put a job into the queue; a `RuntimeError` where the worker was closed."""
         with self._change:
             if self._closed:
                 raise RuntimeError("the worker is closed")
@@ -128,16 +112,12 @@ class Worker:
         """Answer some jobs, and take them off the list: no picture is held once it is answered."""
         poses: list[list[Pose]] | None = None
         try:
-            poses = list(
-                self.estimator.predict_many(
-                    [job.picture for job in jobs],
-                    [self._boxes(job) for job in jobs],
-                    maps=any(job.maps for job in jobs),
-                )
-            )
+            boxes = [self._boxes(job) for job in jobs]
+            maps = any(job.maps for job in jobs)
+            # No name holds the pictures here.
+            poses = [*self.estimator.predict_many([job.picture for job in jobs], boxes, maps=maps)]
         except Exception as error:
             if len(jobs) == 1:
-                logger.debug("a job failed", exc_info=True)
                 jobs.pop().future.set_exception(error)
                 return
         if poses is None:  # one faulty job is not to fail the others
@@ -148,6 +128,5 @@ class Worker:
         while jobs:
             jobs.pop(0).future.set_result(poses.pop(0))
 
-    def _boxes(self, job: Job) -> "Array | Sightings":
-        """The job's boxes, or whom the finder sees in its picture."""
+    def _boxes(self, job: Job) -> Array | Sightings:
         return self.estimator.find(job.picture, job.people)[1] if job.boxes is None else job.boxes
