@@ -4,8 +4,7 @@ The panels of Figures 1, 5 and 6 of the paper, and the weights A of the Selectiv
 Module (eq. 2-4). Everything here takes arrays; nothing needs a display.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,24 +12,21 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
+from spcnet.viz.curves import INK
 from spcnet.viz.skeletons import Colour, draw_skeleton
 
 PANEL = 320  # side of a panel in the pixels of a PNG: crops of this side are drawn as they are
+COLUMNS = 7  # of joints' heatmaps
 DPI = 200
-GAP = 8  # pixels between panels
+GAP = 8  # pixels between panels, and around them
 TITLE = 40  # pixels above the first row
-MARGIN = 8
-BAR = 76  # of a colour bar with its numbers
-LEGEND = 36
-FONT = 7.5  # points
-INK = "#333333"
+BAR = 68  # of a colour bar with its numbers
+FONT = 7  # points
 LONGEST_NAME = 18  # letters of a model's name in a title; of a longer one the end is shown
 
 HEATMAP_COLOURS = "plasma"  # its low end is no black, which would pass for shadow
@@ -97,7 +93,8 @@ def overlay_heatmaps(crop: Array, heatmaps: Array) -> Array:
     height, width = crop.shape[:2]
     roots = np.sqrt(heatmaps.max(axis=0).clip(0, 1)).astype(np.float32)
     strength = cv2.resize(roots, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    return _blend(dim(crop), _coloured(strength, HEATMAP_COLOURS), strength)
+    colours = mpl.colormaps[HEATMAP_COLOURS](strength, bytes=True)[..., :3]
+    return _blend(dim(crop), colours, strength)
 
 
 def choose_level(attention: Array) -> tuple[Array, Array]:
@@ -132,7 +129,12 @@ def overlay_levels(crop: Array, attention: Array) -> Array:
     """
     height, width = crop.shape[:2]
     chosen, lead = choose_level(attention)
-    palette = np.array(_level_colours(len(attention)), dtype=np.uint8)
+    if len(attention) > len(LEVEL_COLOURS):
+        raise UserError(
+            f"{len(attention)} levels are too many to tell apart by colour; there are colours for "
+            f"{len(LEVEL_COLOURS)}"
+        )
+    palette = np.array(LEVEL_COLOURS, dtype=np.uint8)
     size = (width, height)
     # A level is never between two others, so cells keep their edges.
     colours = cv2.resize(palette[chosen], size, interpolation=cv2.INTER_NEAREST)
@@ -161,43 +163,31 @@ def draw_panels(rows: Sequence[Sequence[View]], models: Sequence[str]) -> Figure
     for name in models:
         model = name if len(name) <= LONGEST_NAME else "…" + name[1 - LONGEST_NAME :]
         titles += [f"heatmaps, {model}", f"skeleton, {model}"]
-    sheet = _Sheet(rows=len(rows), width=len(titles) * (PANEL + GAP) - GAP)
-    for column, title in enumerate(titles):
-        sheet.add_title(column * (PANEL + GAP), title)
-    for n, views in enumerate(rows):
-        pictures = [views[0].crop]
-        for view in views:
-            drawn = draw_skeleton(view.crop, view.keypoints, view.scores, view.skeleton)
-            pictures += [overlay_heatmaps(view.crop, view.heatmaps), drawn]
-        for column, picture in enumerate(pictures):
-            sheet.add_panel(n, column * (PANEL + GAP)).imshow(picture, interpolation="none")
-    return sheet.figure
+    pictures = [
+        [views[0].crop, *(picture for view in views for picture in _seen(view))] for views in rows
+    ]
+    return _grid(pictures, titles)[0]
 
 
 def draw_heatmaps(view: View) -> Figure:
     """One person's skeleton, the joints' heatmaps together, and each joint's own."""
-    small = (PANEL - GAP) // 2
-    columns = math.ceil(len(view.heatmaps) / 2)
-    together, joints = PANEL + GAP, 2 * (PANEL + GAP)
-    sheet = _Sheet(rows=1, width=joints + columns * (small + GAP) - GAP)
-    drawn = draw_skeleton(view.crop, view.keypoints, view.scores, view.skeleton)
-    for left, title, picture in (
-        (0, "skeleton", drawn),
-        (together, "heatmaps", overlay_heatmaps(view.crop, view.heatmaps)),
-    ):
-        sheet.add_title(left, title)
-        sheet.add_panel(0, left).imshow(picture, interpolation="none")
-    sheet.add_title(joints, "heatmap and score of each joint")
-    for n, (name, score) in enumerate(zip(view.skeleton.joints, view.scores, strict=True)):
-        down, right = divmod(n, columns)
-        place = joints + right * (small + GAP)
-        panel = sheet.add_panel(0, place, top=down * (small + GAP), side=small)
-        panel.imshow(overlay_heatmaps(view.crop, view.heatmaps[n : n + 1]), interpolation="none")
+    together, skeleton = _seen(view)
+    joints = [overlay_heatmaps(view.crop, heatmap[None]) for heatmap in view.heatmaps]
+    pictures = [skeleton, together, *joints]
+    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
+    figure, panels = _grid(rows, ["skeleton", "heatmaps", "heatmap and score of each joint"])
+    for panel, name, score in zip(panels[2:], view.skeleton.joints, view.scores, strict=True):
         panel.text(
-            0.03, 0.96, f"{name} {score:.2f}", transform=panel.transAxes, va="top",
-            fontsize=0.65 * FONT, color="white", parse_math=False,
+            0.03, 0.97, f"{name} {score:.2f}", transform=panel.transAxes, va="top", fontsize=FONT,
+            color="white", parse_math=False,
         )  # fmt: skip
-    return sheet.figure
+    return figure
+
+
+def _seen(view: View) -> tuple[Array, Array]:
+    """Heatmaps and skeleton over the crop."""
+    drawn = draw_skeleton(view.crop, view.keypoints, view.scores, view.skeleton)
+    return overlay_heatmaps(view.crop, view.heatmaps), drawn
 
 
 def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
@@ -210,41 +200,51 @@ def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
     Raises:
         UserError: there are more levels than colours that can be distinguished.
     """
-    colours = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in _level_colours(len(sizes))]
-    small = (PANEL - GAP) // 2
-    columns = math.ceil(len(sizes) / 2)
-    choice, weights = PANEL + GAP, 2 * (PANEL + GAP)
-    end = weights + columns * (small + GAP) - GAP
-    sheet = _Sheet(rows=len(rows), width=end + BAR, below=LEGEND)
-    for left, title in (
-        (0, "input"),
-        (choice, "largest weight"),
-        (weights, "weight of each level"),
-    ):
-        sheet.add_title(left, title)
-    scale = Normalize(0, 1)
-    for n, view in enumerate(rows):
-        sheet.add_panel(n, 0).imshow(view.crop, interpolation="none")
-        chosen = overlay_levels(view.crop, view.attention)
-        sheet.add_panel(n, choice).imshow(chosen, interpolation="none")
-        for level, (of_level, colour) in enumerate(zip(view.attention, colours, strict=True)):
-            down, right = divmod(level, columns)
-            left, top = weights + right * (small + GAP), down * (small + GAP)
-            panel = sheet.add_panel(n, left, top=top, side=small)
-            panel.imshow(of_level, cmap=WEIGHT_COLOURS, norm=scale, interpolation="none")
-            _add_frame(panel, colour)
-    sheet.add_bar(end, ScalarMappable(scale, WEIGHT_COLOURS))
-    sheet.add_legend(dict(zip(level_names(sizes), colours, strict=True)))
-    return sheet.figure
+    pictures = [
+        [view.crop, overlay_levels(view.crop, view.attention), *view.attention] for view in rows
+    ]
+    titles = ["input", "largest weight", *level_names(sizes)]
+    figure, panels = _grid(pictures, titles, right=BAR)
+    for n, panel in enumerate(panels):
+        level = n % len(titles) - 2
+        if level >= 0:  # in the colour that it has in the panel of the largest weights
+            panel.set(xticks=[], yticks=[])
+            panel.set_axis_on()
+            panel.spines[:].set(color=np.divide(LEVEL_COLOURS[level], 255), linewidth=1.5)
+    # One scale for all rows, beside the first.
+    bar = panels[len(titles) - 1].inset_axes((1.04, 0, 0.045, 1))
+    figure.colorbar(ScalarMappable(cmap=WEIGHT_COLOURS), cax=bar, ticks=[0, 0.5, 1])
+    bar.tick_params(labelsize=FONT, labelcolor=INK, length=2, width=0.5, pad=2)
+    bar.spines["outline"].set_visible(False)
+    return figure
 
 
-def _level_colours(levels: int) -> tuple[Colour, ...]:
-    if levels > len(LEVEL_COLOURS):
-        raise UserError(
-            f"{levels} levels are too many to tell apart by colour; there are colours for "
-            f"{len(LEVEL_COLOURS)}"
-        )
-    return LEVEL_COLOURS[:levels]
+def _grid(
+    rows: Sequence[Sequence[Array]], titles: Sequence[str], *, right: int = 0
+) -> tuple[Figure, list[Axes]]:
+    """Square pictures (H, W, 3), or weights (H, W), in rows with titles over the first.
+
+    Laid out to the pixel, as a layout engine would leave white between panels; with room at the
+    right. Gives their axes too, row by row.
+    """
+    columns = len(rows[0])
+    width = columns * (PANEL + GAP) + GAP + right
+    height = TITLE + len(rows) * (PANEL + GAP)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    places = figure.add_gridspec(
+        len(rows), columns, left=GAP / width, right=1 - (GAP + right) / width,
+        top=1 - TITLE / height, bottom=GAP / height, wspace=GAP / PANEL, hspace=GAP / PANEL,
+    )  # fmt: skip
+    panels = []
+    for n, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            panel = figure.add_subplot(places[n, column])
+            panel.imshow(picture, cmap=WEIGHT_COLOURS, vmin=0, vmax=1, interpolation="none")
+            panel.set_axis_off()
+            panels.append(panel)
+    for panel, title in zip(panels, titles, strict=False):
+        panel.set_title(title, fontsize=FONT, color=INK, loc="left", parse_math=False)
+    return figure, panels
 
 
 def _blend(ground: Array, colours: Array, opacity: Array) -> Array:
@@ -252,74 +252,3 @@ def _blend(ground: Array, colours: Array, opacity: Array) -> Array:
     share = opacity[..., None]
     mixed: Array = np.rint((1 - share) * ground + share * colours).astype(np.uint8)
     return mixed
-
-
-def _coloured(values: Array, name: str) -> Array:
-    """Values (H, W) in [0, 1] as RGB uint8 of a colour map."""
-    coloured: Array = mpl.colormaps[name](values, bytes=True)[..., :3]
-    return coloured
-
-
-class _Sheet:
-    """A figure of square panels, laid out by hand to the pixel: a row a person, titles on top.
-
-    A layout engine would leave white between panels that are all of one shape. Places are pixels,
-    from the left and the top of the row.
-    """
-
-    def __init__(self, *, rows: int, width: int, below: int = 0) -> None:
-        self.width = 2 * MARGIN + width
-        self.height = TITLE + rows * (PANEL + GAP) - GAP + MARGIN + below
-        size = (self.width / DPI, self.height / DPI)
-        self.figure = Figure(figsize=size, dpi=DPI, facecolor="white")
-
-    def add_title(self, left: int, text: str) -> None:
-        self.figure.text(
-            *self._at(left, TITLE - 12), text, fontsize=FONT, color=INK, parse_math=False
-        )
-
-    def add_panel(self, row: int, left: int, *, top: int = 0, side: int = PANEL) -> Axes:
-        bottom = TITLE + row * (PANEL + GAP) + top + side
-        place = (*self._at(left, bottom), side / self.width, side / self.height)
-        panel = self.figure.add_axes(place)
-        panel.set_axis_off()
-        return panel
-
-    def add_bar(self, left: int, scale: ScalarMappable) -> None:
-        """One scale for all rows, beside the first."""
-        bar = self.add_panel(0, left + 14)
-        bar.set_axis_on()
-        place = bar.get_position()
-        bar.set_position((place.x0, place.y0, 14 / self.width, place.height))
-        self.figure.colorbar(scale, cax=bar, ticks=[0, 0.5, 1])
-        bar.tick_params(labelsize=FONT, labelcolor=INK, length=2, width=0.5, pad=2)
-        bar.spines["outline"].set_visible(False)
-
-    def add_legend(self, colours: Mapping[str, str]) -> None:
-        """Names and their colours, in one line below the panels."""
-        self.figure.legend(
-            handles=[Patch(color=colour, label=name) for name, colour in colours.items()],
-            loc="lower left",
-            bbox_to_anchor=self._at(0, self.height - 8),
-            ncols=len(colours),
-            fontsize=FONT,
-            labelcolor=INK,
-            frameon=False,
-            borderpad=0,
-            borderaxespad=0,
-            handlelength=1,
-            handleheight=1,
-            handletextpad=0.5,
-            columnspacing=1.5,
-        )
-
-    def _at(self, left: int, down: int) -> tuple[float, float]:
-        """A place in pixels as shares of the figure, which count from the bottom."""
-        return (MARGIN + left) / self.width, 1 - down / self.height
-
-
-def _add_frame(panel: Axes, colour: str) -> None:
-    """The colour of a level around its weights."""
-    frame = Rectangle((0, 0), 1, 1, transform=panel.transAxes, fill=False, edgecolor=colour)
-    frame.set(linewidth=1.5, clip_on=False)
-    panel.add_patch(frame)
