@@ -148,7 +148,7 @@ def main() -> None:
         "copy": finished(device, large.clone),
     }
     taken = interleave(calls, turns=options.turns, warmups=3)
-    spent = {name: median(turn.seconds for turn in each) for name, each in taken.items()}
+    spent = {name: median(each) for name, each in taken.items()}
     rate = 2 * matrix**3 / spent["product"]
     bandwidth = 2 * large.nbytes / spent["copy"]
     print(
@@ -185,7 +185,7 @@ def main() -> None:
 
 def tell(taken: dict, batch: int, what: str) -> None:
     """A line a contender: ms and images a second, and the ratio to the first."""
-    spent = {name: median(turn.seconds for turn in each) for name, each in taken.items()}
+    spent = {name: median(each) for name, each in taken.items()}
     first = next(iter(spent.values()))
     for name, seconds in spent.items():
         print(

@@ -100,8 +100,7 @@ def _shortly(number: float, _: int) -> str:
 
 def milliseconds(calls: Mapping[float, Callable[[], object]], turns: int) -> list[float]:
     """Of each call, medians of interleaved turns."""
-    taken = interleave({str(size): call for size, call in calls.items()}, turns=turns)
-    return [1000 * median(turn.seconds for turn in each) for each in taken.values()]
+    return [1000 * median(each) for each in interleave(calls, turns=turns).values()]
 
 
 def networks(

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from training_loop import our_recipe
 
-from spcnet.bench.peak import peak_bytes
+from spcnet.bench.prediction import peak_bytes
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
