@@ -24,9 +24,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
@@ -62,7 +62,7 @@ class Growth:
     linear: bool = False
 
 
-@mpl.rc_context(STYLE)
+@style.context(STYLE)
 def draw_growth(panels: Sequence[Growth]) -> Figure:
     """A panel for each; on logarithmic axes what is linear is as steep as the dotted line."""
     columns = min(PANELS_A_ROW, len(panels))

@@ -5,7 +5,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spcnet.bench.interleaved import inference_seconds
+from spcnet.bench.interleaved import interleave, milliseconds
 from spcnet.bench.reference import ReferenceNetwork
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.codec import Codec, square_of_box
@@ -32,10 +31,7 @@ PLAIN = "its network, eager NCHW fp32"
 REFERENCE = "8-stack hourglass of the usual kind, 256 px, eager NCHW fp32"
 
 READ = "read a JPEG of 1 megapixel"
-CROP = "cut the crop"
-NORMALISE = "to normalised floats"
 NETWORK = "network"
-PLACE = "heatmaps to keypoints"
 WHOLE = "all of it in one"
 MEGAPIXEL = (816, 1224)  # rows and columns
 
@@ -63,8 +59,7 @@ def latency(
         PLAIN: partial(plain, small),
         REFERENCE: partial(usual, large),
     }
-    taken = inference_seconds(calls, turns=turns, device=device, report=report)
-    return {name: 1000 * seconds for name, seconds in taken.items()}
+    return milliseconds(calls, turns=turns, device=device, report=report)
 
 
 def steps(
@@ -110,14 +105,14 @@ def steps(
 
         calls = {
             READ: read,
-            CROP: partial(estimator.crops.cut, pictures, squares),
-            NORMALISE: partial(backend.normalise, crops),
+            "cut the crop": partial(estimator.crops.cut, pictures, squares),
+            "to normalised floats": partial(backend.normalise, crops),
             NETWORK: partial(backend.run, images),
-            PLACE: place,
+            "heatmaps to keypoints": place,
             WHOLE: whole,
         }
-        taken = inference_seconds(calls, turns=turns, device=estimator.device, report=report)
-    return {name: 1000 * seconds / batch for name, seconds in taken.items()}
+        taken = milliseconds(calls, turns=turns, device=estimator.device, report=report)
+    return {name: spent / batch for name, spent in taken.items()}
 
 
 def first_pose(
@@ -129,21 +124,16 @@ def first_pose(
     report: Callable[[int], None] = lambda done: None,
 ) -> float:
     """Seconds from typing ``spcnet predict photo.jpg`` to its result, median of fresh processes."""
-    content, _ = picture_file(MEGAPIXEL)
-    seconds = []
     with tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "photo.jpg"
-        photo.write_bytes(content)
-        for n in range(times):
-            command = [
-                *(sys.executable, "-m", "spcnet", "predict", str(photo)),
-                *("--output", str(Path(folder) / str(n)), "--model", model),
-                *("--device", device, "--precision", precision),
-            ]
-            began = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            seconds.append(time.perf_counter() - began)
-            report(n + 1)
+        photo.write_bytes(picture_file(MEGAPIXEL)[0])
+        command = [
+            *(sys.executable, "-m", "spcnet", "predict", str(photo), "--force"),
+            *("--output", str(Path(folder) / "poses"), "--model", model),
+            *("--device", device, "--precision", precision),
+        ]
+        call = partial(subprocess.run, command, check=True, capture_output=True)
+        (seconds,) = interleave({"": call}, turns=times, warmups=0, report=report).values()
     return statistics.median(seconds)
 
 

@@ -39,14 +39,14 @@ def interleave(
 
 
 @torch.inference_mode()
-def inference_seconds(
+def milliseconds(
     contenders: Mapping[K, Callable[[], object]],
     *,
     turns: int,
     device: torch.device,
     report: Callable[[int], None],
 ) -> dict[K, float]:
-    """Medians of interleaved turns, each of which ends when the device has finished."""
+    """Of inference: medians of interleaved turns, which end when the device has finished."""
 
     def finished(work: Callable[[], object]) -> Callable[[], None]:
         def call() -> None:
@@ -58,7 +58,7 @@ def inference_seconds(
 
     calls = {name: finished(work) for name, work in contenders.items()}
     taken = interleave(calls, turns=turns, report=report)
-    return {name: median(seconds) for name, seconds in taken.items()}
+    return {name: 1000 * median(seconds) for name, seconds in taken.items()}
 
 
 def further(report: Callable[[int], None], before: int) -> Callable[[int], None]:

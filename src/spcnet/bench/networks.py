@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from spcnet.bench.interleaved import further, inference_seconds
+from spcnet.bench.interleaved import further, milliseconds
 from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.network import PoseNetwork
@@ -87,21 +87,21 @@ def compare_networks(
         }
         calls |= {("product", name): partial(torch.mm, of, of) for name, of in squares.items()}
         ahead = further(report, n * (turns + 1))
-        seconds = inference_seconds(calls, turns=turns, device=cpu, report=ahead)
+        taken = milliseconds(calls, turns=turns, device=cpu, report=ahead)
         for (name, form), (_, size) in forms.items():
-            spent = seconds[name, form]
-            rate = batch * gflop[name] / spent
-            best = 2e-9 * MATRIX**3 / seconds["product", form.split()[0]]
+            spent = taken[name, form]
+            rate = 1000 * batch * gflop[name] / spent
+            best = 2e-6 * MATRIX**3 / taken["product", form.split()[0]]
             paces.append(
                 Pace(
                     network=name,
                     form=form,
                     size=size,
                     batch=batch,
-                    milliseconds=1000 * spent / batch,
+                    milliseconds=spent / batch,
                     gflops=rate,
                     share=rate / best,
-                    ratio=seconds[REFERENCE, "fp32 plain"] / spent,
+                    ratio=taken[REFERENCE, "fp32 plain"] / spent,
                 )
             )
     return paces

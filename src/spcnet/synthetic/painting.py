@@ -1,7 +1,7 @@
 """A scene of pixels with depth, and the parts of a body that paint themselves into it."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from spcnet.synthetic.clothes import (
 )
 
 Pair: TypeAlias = tuple[float, float]
+Slope: TypeAlias = tuple[Pixels, Pixels, Pixels]
+Surface: TypeAlias = tuple[Pixels, Pixels, Pixels, Slope, Pixels]
 
 
 class Scene:
@@ -32,20 +34,6 @@ class Scene:
         self.colour, self.metre, self.light = background, metre, light
         self.part = np.full(background.shape[1:], -1, np.int16)
         self.nearness = np.zeros(background.shape[1:], np.float32)
-
-
-class Surface(NamedTuple):
-    """What a part shows at each pixel.
-
-    `distance` is the signed distance to its outline in pixels, `rim` the same for the parts of the
-    outline that are darkened, `slope` the surface normal by its three components.
-    """
-
-    distance: Pixels
-    rim: Pixels
-    colour: Pixels
-    slope: tuple[Pixels, Pixels, Pixels]
-    nearness: Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +54,11 @@ class Part:
         return float(self.axis[:, 2].mean()) + self.bias
 
     def surface(self, x: Pixels, y: Pixels, metre: float) -> Surface:
-        """What is seen at pixels x (1, W) and y (H, 1) from the axis' first point."""
+        """What is seen at pixels x (1, W) and y (H, 1) from the axis' first point.
+
+        The signed distance to the outline in pixels, the same to those parts of the outline that
+        are darkened, the colour, the surface normal's three components, and how near it is.
+        """
         raise NotImplementedError
 
     def paint(self, scene: Scene, *, number: int) -> None:
@@ -121,7 +113,7 @@ class Limb(Part):
             dyed = blend(dyed, self.bare, soft_step((along - self.cut) * length))
         rim = np.where((reach > 0) & (reach <= 1), distance, -radius)
         nearness = float(self.axis[0, 2]) + along * span[2] + bulge * radius
-        return Surface(distance, rim, dyed, (x, y, bulge), nearness)
+        return distance, rim, dyed, (x, y, bulge), nearness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +151,7 @@ class Torso(Part):
         slope = turn * aside[0], turn * aside[1], bulge
         nearness = float(self.axis[0, 2]) + height * spine[2] + relief
         dyed = self._dyed(height, across, relief, aside, metre)
-        return Surface(distance, distance, dyed, slope, nearness)
+        return distance, distance, dyed, slope, nearness
 
     def _sections(self, aside: Pair, up: Pair) -> tuple[Real, Real, Real, Real]:
         """Half-width, skew, swell and tilt of the cross-sections, as the viewer sees them."""
@@ -229,7 +221,7 @@ class Head(Part):
         distance = (np.sqrt(outline) - 1) * float(self.radii.mean())
         slope = normal[0], normal[1], normal[2]
         nearness = float(self.axis[0, 2]) + relief
-        return Surface(distance, distance, self._dyed(*surface), slope, nearness)
+        return distance, distance, self._dyed(*surface), slope, nearness
 
     def _dyed(self, left: Pixels, up: Pixels, front: Pixels) -> Pixels:
         sharp = float(self.radii.mean())

@@ -38,16 +38,7 @@ def draw_labels(
         labelled: (K,) bool.
         visible: (K,) bool; a labelled joint that is not is occluded.
         skeleton: names and limbs of the K joints.
-
-    Raises:
-        ValueError: the shapes do not go together.
     """
-    count = len(skeleton)
-    if points.shape != (count, 2) or labelled.shape != (count,) or visible.shape != (count,):
-        raise ValueError(
-            f"points, labelled and visible must be ({count}, 2), ({count},) and ({count},), got "
-            f"{points.shape}, {labelled.shape} and {visible.shape}"
-        )
     labelled = labelled & np.isfinite(points).all(axis=1)
     if not labelled.any():
         return np.ascontiguousarray(image).copy()
@@ -75,15 +66,7 @@ def contact_sheet(
 
     Returns:
         RGB uint8 (H, W, 3).
-
-    Raises:
-        ValueError: there are no tiles, they differ in shape, or the captions are too many or few.
     """
-    if not tiles or len(tiles) != len(captions) or len({tile.shape for tile in tiles}) > 1:
-        raise ValueError(
-            f"wanted tiles of one shape and a caption each, got {len(tiles)} tiles of shapes "
-            f"{sorted({tile.shape for tile in tiles})} and {len(captions)} captions"
-        )
     side = tiles[0].shape[0]
     columns = min(columns, len(tiles))
     width = max(NARROWEST, GAP + columns * (side + GAP))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -11,44 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from spcnet.calibration import Reliability
 from spcnet.geometry import Array
 
-# Okabe and Ito's, distinct with any colour vision; grey for their yellow, too faint for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-INK = "#333333"
-SIZE = (5.2, 3.3)  # inches
+STYLE = "spcnet.viz.figures"  # the .mplstyle beside this file
 LONGEST_LABEL = 40  # letters; of a longer name the end is shown
 
-# How all figures of this package look.
-STYLE = {
-    "figure.dpi": 200,
-    "figure.figsize": SIZE,
-    "figure.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "font.size": 8,
-    "text.color": INK,
-    "text.parse_math": False,  # names are no formulas
-    "axes.prop_cycle": mpl.cycler(linestyle=["-", "--", ":", "-."]) * mpl.cycler(color=COLOURS),
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9,
-    "axes.titlepad": 8,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#bbbbbb",
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.4,
-    "legend.frameon": False,
-    **dict.fromkeys(("xtick.color", "ytick.color"), "#bbbbbb"),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), INK),
-    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
-    **dict.fromkeys(("xtick.major.width", "ytick.major.width"), 0.6),
-}
 
-
-@mpl.rc_context(STYLE)
+@style.context(STYLE)
 def draw_threshold_curves(
     thresholds: Array, curves: Mapping[str, Array], *, xlabel: str, title: str
 ) -> Figure:
@@ -71,7 +38,7 @@ def draw_threshold_curves(
     return figure
 
 
-@mpl.rc_context(STYLE)
+@style.context(STYLE)
 def draw_tradeoff(
     thresholds: Array, alarms: Array, misses: Array, *, at: float, title: str
 ) -> Figure:
@@ -88,13 +55,13 @@ def draw_tradeoff(
     axes.plot(100 * misses, 100 * alarms)
     n = int(np.abs(thresholds - at).argmin())
     x, y = 100 * float(misses[n]), 100 * float(alarms[n])
-    axes.plot([x], [y], "o", color=INK, markersize=4)
+    axes.plot([x], [y], "o", color="#333333", markersize=4)
     axes.annotate(f"threshold {at:.2f}", (x, y), xytext=(5, 5), textcoords="offset points")
     axes.set(xlim=(0, max(20.0, 1.5 * x)), ylim=(0, max(10.0, 2 * y)))
     return figure
 
 
-@mpl.rc_context(STYLE)
+@style.context(STYLE)
 def draw_epoch_curves(
     runs: Mapping[str, tuple[Array, Array]], *, ylabel: str, title: str
 ) -> Figure:
@@ -118,14 +85,14 @@ def draw_epoch_curves(
     return figure
 
 
-@mpl.rc_context(STYLE)
+@style.context(STYLE)
 def draw_reliability(found: Reliability, *, title: str) -> Figure:
     """How often joints of some score were right, beside the line where scores are true.
 
     Bars show the share of joints in each bin.
     """
     figure, axes = _axes("score (%)", "right (%)", title)
-    figure.set_size_inches(SIZE[1] + 0.3, SIZE[1] + 0.3)
+    figure.set_size_inches(3.6, 3.6)
     shares = 100 * found.counts / found.counts.sum()
     axes.bar(100 * found.scores, shares, width=4, color="#d8dee6", label="share of joints")
     axes.plot([0, 100], [0, 100], ":", color="#999999", linewidth=0.8, label="as sure as right")
@@ -135,7 +102,7 @@ def draw_reliability(found: Reliability, *, title: str) -> Figure:
     return figure
 
 
-@mpl.rc_context(STYLE)
+@style.context(STYLE)
 def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Figure:
     """Bars of images a second.
 
@@ -148,7 +115,7 @@ def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Fig
     place, ticks = 0.0, {}
     for name, of_network in speeds.items():
         for form, speed in of_network.items():
-            bar = axes.barh(place, speed, height=0.8, color=COLOURS[forms.index(form) % 8])
+            bar = axes.barh(place, speed, height=0.8, color=f"C{forms.index(form)}")
             axes.bar_label(bar, fmt=" {:.3g}")
             ticks[place] = f"{name}, {form}"
             place += 1
@@ -157,7 +124,7 @@ def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Fig
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
-    figure.set_size_inches(SIZE[0] * 1.35, 0.9 + 0.24 * place)
+    figure.set_size_inches(7, 0.9 + 0.24 * place)
     return figure
 
 

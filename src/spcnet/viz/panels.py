@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
-from spcnet.viz.curves import INK
 from spcnet.viz.skeletons import Colour, draw_skeleton
 
 PANEL = 320  # side of a panel in the pixels of a PNG: crops of this side are drawn as they are
@@ -27,6 +26,7 @@ GAP = 8  # pixels between panels, and around them
 TITLE = 40  # pixels above the first row
 BAR = 68  # of a colour bar with its numbers
 FONT = 7  # points
+INK = "#333333"
 LONGEST_NAME = 18  # letters of a model's name in a title; of a longer one the end is shown
 
 HEATMAP_COLOURS = "plasma"  # its low end is no black, which would pass for shadow
@@ -78,77 +78,38 @@ def dim(crop: Array) -> Array:
 
 
 def overlay_heatmaps(crop: Array, heatmaps: Array) -> Array:
-    """The heatmaps of all joints over the dimmed crop.
+    """The largest of the joints' heatmaps (K, h, w) over a dimmed crop, both RGB uint8 (H, W, 3).
 
-    The joints' maps are combined by their maximum. Colour and opacity follow its square root, so
-    that a doubtful joint, whose map is low and wide, is seen too.
-
-    Args:
-        crop: RGB uint8 (H, W, 3).
-        heatmaps: (K, h, w) over the whole crop; what lies outside 0..1 is cut off.
-
-    Returns:
-        RGB uint8 (H, W, 3).
+    Colour and opacity follow the square root of what lies in 0..1, so that a doubtful joint, whose
+    map is low and wide, is seen too.
     """
-    height, width = crop.shape[:2]
     roots = np.sqrt(heatmaps.max(axis=0).clip(0, 1)).astype(np.float32)
-    strength = cv2.resize(roots, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    strength = cv2.resize(roots, crop.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
     colours = mpl.colormaps[HEATMAP_COLOURS](strength, bytes=True)[..., :3]
     return _blend(dim(crop), colours, strength)
 
 
-def choose_level(attention: Array) -> tuple[Array, Array]:
-    """The level of the largest weight at each cell, and by how much it leads the second.
-
-    Args:
-        attention: (L, h, w) weights that sum to 1 over the levels.
-
-    Returns:
-        (h, w) indices into L, and (h, w) leads in [0, 1]; with one level the lead is its weight.
-    """
-    ordered = np.sort(attention, axis=0)
-    second = ordered[-2] if len(ordered) > 1 else np.zeros_like(ordered[-1])
-    return attention.argmax(axis=0), ordered[-1] - second
-
-
 def overlay_levels(crop: Array, attention: Array) -> Array:
-    """The level that each cell takes most of, over the dimmed crop.
+    """The level that each cell takes most of, over a dimmed crop, both RGB uint8 (H, W, 3).
 
-    Colour names the level (`LEVEL_COLOURS`, coarsest first); opacity grows with the lead of its
-    weight, up to `LEVEL_OPACITY`.
-
-    Args:
-        crop: RGB uint8 (H, W, 3).
-        attention: (L, h, w) weights over the whole crop, coarsest level first.
-
-    Returns:
-        RGB uint8 (H, W, 3).
+    Colour names the level (`LEVEL_COLOURS`, coarsest first, as are the weights (L, h, w)); opacity
+    grows with the lead of its weight over the second, up to `LEVEL_OPACITY`.
 
     Raises:
         UserError: there are more levels than colours that can be distinguished.
     """
-    height, width = crop.shape[:2]
-    chosen, lead = choose_level(attention)
     if len(attention) > len(LEVEL_COLOURS):
         raise UserError(
             f"{len(attention)} levels are too many to tell apart by colour; there are colours for "
             f"{len(LEVEL_COLOURS)}"
         )
+    *_, second, first = [np.zeros_like(attention[0]), *np.sort(attention, axis=0)]
     palette = np.array(LEVEL_COLOURS, dtype=np.uint8)
-    size = (width, height)
+    size = crop.shape[1::-1]
     # A level is never between two others, so cells keep their edges.
-    colours = cv2.resize(palette[chosen], size, interpolation=cv2.INTER_NEAREST)
-    opacity = cv2.resize(lead.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+    colours = cv2.resize(palette[attention.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST)
+    opacity = cv2.resize((first - second).astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
     return _blend(dim(crop), colours, LEVEL_OPACITY * opacity.clip(0, 1))
-
-
-def level_names(sizes: Sequence[int]) -> list[str]:
-    """What levels are called: numbered from the outermost, with their sizes in cells.
-
-    Args:
-        sizes: side of each level in cells, innermost (the highest number) first.
-    """
-    return [f"level {len(sizes) - n}: {size} x {size}" for n, size in enumerate(sizes)]
 
 
 def draw_panels(rows: Sequence[Sequence[View]], models: Sequence[str]) -> Figure:
@@ -203,7 +164,9 @@ def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
     pictures = [
         [view.crop, overlay_levels(view.crop, view.attention), *view.attention] for view in rows
     ]
-    titles = ["input", "largest weight", *level_names(sizes)]
+    # Numbered from the outermost, with their sizes in cells.
+    names = [f"level {len(sizes) - n}: {size} x {size}" for n, size in enumerate(sizes)]
+    titles = ["input", "largest weight", *names]
     figure, panels = _grid(pictures, titles, right=BAR)
     for n, panel in enumerate(panels):
         level = n % len(titles) - 2
