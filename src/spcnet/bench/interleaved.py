@@ -15,6 +15,7 @@ def interleave(
     *,
     turns: int,
     warmups: int = 1,
+    device: torch.device | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> dict[K, list[float]]:
     """Call every contender once a turn, one after the other, over and over.
@@ -23,6 +24,7 @@ def interleave(
         contenders: what to call, by name.
         turns: that count.
         warmups: turns before these, which do not.
+        device: if it is a GPU, a turn ends when it has finished.
         report: called with the number of turns done, the first ones included.
 
     Returns:
@@ -33,6 +35,8 @@ def interleave(
         for name, call in contenders.items():
             began = time.perf_counter()
             call()
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
             taken[name].append(time.perf_counter() - began)
         report(turn + 1)
     return {name: seconds[warmups:] for name, seconds in taken.items()}
@@ -46,18 +50,8 @@ def milliseconds(
     device: torch.device,
     report: Callable[[int], None],
 ) -> dict[K, float]:
-    """Of inference: medians of interleaved turns, which end when the device has finished."""
-
-    def finished(work: Callable[[], object]) -> Callable[[], None]:
-        def call() -> None:
-            work()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-
-        return call
-
-    calls = {name: finished(work) for name, work in contenders.items()}
-    taken = interleave(calls, turns=turns, report=report)
+    """Of inference: medians of interleaved turns."""
+    taken = interleave(contenders, turns=turns, device=device, report=report)
     return {name: 1000 * median(seconds) for name, seconds in taken.items()}
 
 

@@ -5,6 +5,7 @@ pre-activation residual blocks whose convolutions have biases, heatmaps of every
 others are measured against, so it is kept plain.
 """
 
+import torch
 from torch import Tensor, nn
 
 
@@ -26,8 +27,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        sum_: Tensor = self.shortcut(x) + self.branch(x)
-        return sum_
+        return torch.add(self.shortcut(x), self.branch(x))
 
 
 class ReferenceHourglass(nn.Module):
@@ -45,8 +45,7 @@ class ReferenceHourglass(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        sum_: Tensor = self.upper(x) + self.lower(x)
-        return sum_
+        return torch.add(self.upper(x), self.lower(x))
 
 
 class ReferenceNetwork(nn.Module):

@@ -14,6 +14,7 @@ NECK, HEAD_TOP, R_TOE, L_TOE, R_HEEL, L_HEEL, R_FIST, L_FIST, SKULL = range(12, 
 JOINTS = 14
 ARMS = ((R_SHOULDER, R_ELBOW, R_WRIST, R_FIST), (L_SHOULDER, L_ELBOW, L_WRIST, L_FIST))
 LEGS = ((R_HIP, R_KNEE, R_ANKLE, R_HEEL, R_TOE), (L_HIP, L_KNEE, L_ANKLE, L_HEEL, L_TOE))
+TRUNK = (R_HIP, L_HIP, R_SHOULDER, L_SHOULDER, NECK)
 # What turns the left side of the body into each of its sides.
 _SIDES = (np.array([-1.0, 1.0, 1.0]), np.ones(3))
 X, Y, Z = range(3)

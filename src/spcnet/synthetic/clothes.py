@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 Pixels: TypeAlias = NDArray[np.float32]
 
 
-def clipped(ramp: Pixels) -> Pixels:
-    """Clip to between 0 and 1, on small arrays faster than `numpy.clip`."""
-    return np.minimum(np.maximum(ramp, 0), 1)
-
-
 def soft_step(ramp: Pixels) -> Pixels:
     """Step from 0 to 1 over one unit around 0, so that edges come out antialiased."""
-    return clipped(ramp + np.float32(0.5))
+    stepped: Pixels = (ramp + np.float32(0.5)).clip(0, 1)
+    return stepped
 
 
 def norm_of(x: Pixels, y: Pixels) -> Pixels:

@@ -6,16 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from spcnet.synthetic.body import Real
-from spcnet.synthetic.clothes import (
-    Cloth,
-    Outfit,
-    Pixels,
-    blend,
-    clipped,
-    norm_of,
-    rgb_planes,
-    soft_step,
-)
+from spcnet.synthetic.clothes import Cloth, Outfit, Pixels, blend, norm_of, rgb_planes, soft_step
 
 Pair: TypeAlias = tuple[float, float]
 Slope: TypeAlias = tuple[Pixels, Pixels, Pixels]
@@ -101,7 +92,7 @@ class Limb(Part):
         reach = (x * span[0] + y * span[1]) / (span[0] ** 2 + span[1] ** 2 + 1e-6)
         if self.capped:
             reach = np.minimum(reach, 1.0)
-        along = clipped(reach)
+        along: Pixels = reach.clip(0, 1)
         radius = first + (last - first) * along
         distance = norm_of(x - along * span[0], y - along * span[1]) - radius
         # Lit as if it ran on at its joints, so that one limb flows into the next.
@@ -136,10 +127,10 @@ class Torso(Part):
         aside = (-up[1], up[0])
         across, along = x * aside[0] + y * aside[1], x * up[0] + y * up[1]
         halves, skews, swells, tilts = self._sections(aside, up)
-        along -= across * _interpolate(clipped(along / length), tilts)
-        height = clipped(along / length)
+        along -= across * _interpolate((along / length).clip(0, 1), tilts)
+        height: Pixels = (along / length).clip(0, 1)
         half = _interpolate(height, halves)
-        turn = np.minimum(np.maximum(across / half, -1), 1)
+        turn = (across / half).clip(-1, 1)
         bulge = np.sqrt(1 - turn * turn)
         relief = _interpolate(height, skews) * across
         relief += _interpolate(height, swells) * bulge

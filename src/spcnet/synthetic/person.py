@@ -3,19 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spcnet.synthetic.body import (
-    ARMS,
-    HEAD_TOP,
-    JOINTS,
-    L_HIP,
-    L_SHOULDER,
-    LEGS,
-    NECK,
-    R_HIP,
-    R_SHOULDER,
-    SKULL,
-    Body,
-)
+from spcnet.synthetic.body import ARMS, HEAD_TOP, JOINTS, LEGS, NECK, SKULL, TRUNK, Body
 from spcnet.synthetic.clothes import Cloth, Outfit, rgb_planes
 from spcnet.synthetic.painting import Head, Limb, Part, Scene, Torso
 
@@ -45,14 +33,14 @@ def body_parts(body: Body, outfit: Outfit, *, metre: float) -> list[Part]:
 
 def _torso(body: Body, outfit: Outfit, *, metre: float) -> Torso:
     bones, points = body.bones, body.points
-    bottom = (points[R_HIP] + points[L_HIP]) / 2 - body.pelvis[:, 1] * 0.075 * metre
+    bottom = points[list(TRUNK[:2])].mean(axis=0) - body.pelvis[:, 1] * 0.075 * metre
     hip, shoulder = bones.hip + 0.045 * bones.girth, bones.shoulder
     waist = 0.125 * bones.girth
     return Torso(
         axis=np.array([bottom, points[NECK] + body.chest[:, 1] * 0.012 * metre]),
         radii=np.array([hip, hip, waist, 0.86 * shoulder, shoulder, 0.95 * shoulder]) * metre,
         depths=np.array([0.1, 0.115, 0.1, 0.125, 0.095, 0.08]) * bones.girth * metre,
-        joints=(R_HIP, L_HIP, R_SHOULDER, L_SHOULDER, NECK),
+        joints=TRUNK,
         pelvis=body.pelvis,
         chest=body.chest,
         outfit=outfit,

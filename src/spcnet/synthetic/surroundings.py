@@ -5,16 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spcnet.synthetic.body import Real, Z, turn
-from spcnet.synthetic.clothes import (
-    Cloth,
-    Outfit,
-    Pixels,
-    blend,
-    norm_of,
-    rgb_planes,
-    sample_dye,
-    soft_step,
-)
+from spcnet.synthetic.clothes import Cloth, Outfit, Pixels, blend, rgb_planes, sample_dye, soft_step
 from spcnet.synthetic.painting import Limb, Scene
 
 
@@ -151,7 +142,7 @@ def _cover(rng: np.random.Generator, *, around: Real, size: int) -> Pixels:
     wide, high = rng.uniform(0.07, 0.17, 2) * size
     kind = rng.integers(3)
     if kind == 0:
-        return soft_step((1 - norm_of(x / wide, y / high)) * min(wide, high))
+        return soft_step((1 - np.sqrt((x / wide) ** 2 + (y / high) ** 2)) * min(wide, high))
     if kind == 1:
         return soft_step(np.minimum(wide - np.abs(x), high - np.abs(y)))
     return soft_step(0.45 * wide - np.abs(x))

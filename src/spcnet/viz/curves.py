@@ -26,9 +26,6 @@ def draw_threshold_curves(
         curves: (T,) percentages by name, such as a group of joints.
         xlabel: what the thresholds are measured in.
         title: names the protocol and the data.
-
-    Raises:
-        ValueError: a curve has another length than `thresholds`.
     """
     figure, axes = _axes(xlabel, "correct joints (%)", title)
     for name, percentages in curves.items():
@@ -49,7 +46,7 @@ def draw_tradeoff(
         alarms: (T,) share of the pictures without anybody that get a box.
         misses: (T,) share of the persons that are not found.
         at: the finder's own threshold, which is marked.
-        title: names the finder and the pictures.
+        title: of the figure.
     """
     figure, axes = _axes("missed persons (%)", "pictures without anybody that get a box (%)", title)
     axes.plot(100 * misses, 100 * alarms)
@@ -72,9 +69,6 @@ def draw_epoch_curves(
             in percent; NaN where there was none.
         ylabel: what was averaged.
         title: names the protocol and the held-out data.
-
-    Raises:
-        ValueError: a run has another number of scores than of epochs.
     """
     figure, axes = _axes("epoch", ylabel, title)
     for name, (epochs, scores) in runs.items():
@@ -104,12 +98,7 @@ def draw_reliability(found: Reliability, *, title: str) -> Figure:
 
 @style.context(STYLE)
 def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Figure:
-    """Bars of images a second.
-
-    Args:
-        speeds: for each network images a second by the name of its form, in the order drawn.
-        title: names the setting.
-    """
+    """Bars of images a second, for each network by the names of its forms, in that order."""
     figure, axes = _axes("images a second", "", title)
     forms = list(dict.fromkeys(form for of_network in speeds.values() for form in of_network))
     place, ticks = 0.0, {}

@@ -184,15 +184,9 @@ def _blend_line(
 
 def draw_capsule(image: Array, start: Array, end: Array, radius: float, colour: Colour) -> None:
     """A filled capsule with sub-pixel ends and radius, antialiased."""
-    along = end - start
-    length = float(np.hypot(*along))
-    across = np.array([-along[1], along[0]]) / length if length > 1e-6 else np.array([0.0, 1.0])
-    turn = np.arctan2(across[1], across[0])
-    half = np.linspace(0, np.pi, 16)
-    caps = [
-        centre + radius * np.stack([np.cos(turn + angles), np.sin(turn + angles)], axis=1)
-        for centre, angles in ((start, half), (end, half + np.pi))
-    ]
-    outline = np.concatenate(caps)
+    across, along = end - start
+    angles = np.arctan2(along, across) + np.linspace(np.pi / 2, 3 * np.pi / 2, 16)
+    cap = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    outline = np.concatenate([start + cap, end - cap])
     fixed = np.rint(outline * 2**SUBPIXEL_BITS).astype(np.int32)
     cv2.fillConvexPoly(image, fixed, colour, lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS)
