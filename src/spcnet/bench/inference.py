@@ -103,7 +103,7 @@ def steps(
             for _ in estimator.predict_many([path] * batch, [boxes] * batch):
                 pass
 
-        calls = {
+        calls: dict[str, Callable[[], object]] = {
             READ: read,
             "cut the crop": partial(estimator.crops.cut, pictures, squares),
             "to normalised floats": partial(backend.normalise, crops),

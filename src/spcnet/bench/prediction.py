@@ -10,13 +10,9 @@ import resource
 import sys
 from pathlib import Path
 
-import torch
 
-
-def peak_bytes(device: torch.device) -> int:
-    """Of this process so far: resident on a CPU, on a GPU what torch allocated there."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+def peak_bytes() -> int:
+    """The most that this process held so far."""
     status = Path("/proc/self/status")
     if status.is_file():  # what getrusage says may be the parent's
         found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
@@ -34,4 +30,4 @@ if __name__ == "__main__":
     figure = render_figure(0).image
     estimator = PoseEstimator(model, device="cpu", precision=precision)  # type: ignore[arg-type]
     estimator.predict(figure, [[0, 0, *figure.shape[1::-1]]])
-    sys.stdout.write(f"{peak_bytes(torch.device('cpu'))}\n")
+    sys.stdout.write(f"{peak_bytes()}\n")

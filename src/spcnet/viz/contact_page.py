@@ -14,14 +14,9 @@ from typing import NamedTuple
 class Entry(NamedTuple):
     """One person on the page.
 
-    Attributes:
-        thumbnail: a JPEG file's bytes.
-        picture: name of the picture.
-        number: what the person is called in the labels; may be empty.
-        joints: names of all joints of the skeleton.
-        missing: those without a label.
-        occluded: those labelled as hidden.
-        crop_side: of the person's square, in pixels of the picture.
+    The thumbnail is a JPEG file's bytes, the number what the person is called in the labels (may
+    be empty). Of all joints some are without a label and some labelled as hidden. The crop's side
+    is in pixels of the picture.
     """
 
     thumbnail: bytes

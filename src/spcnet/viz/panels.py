@@ -59,12 +59,9 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelView:
-    """How one model mixes its levels for one person.
+    """How one model mixes its levels for one person, over the crop that it looked at.
 
-    Attributes:
-        crop: RGB uint8 (S, S, 3), what the model looked at, at any size.
-        attention: (L, h, w) weights of the levels over the whole crop, coarsest level first; at
-            each cell they sum to 1.
+    The weights (L, h, w) of the levels, coarsest first, sum to 1 at each cell.
     """
 
     crop: Array
@@ -115,10 +112,7 @@ def overlay_levels(crop: Array, attention: Array) -> Array:
 def draw_panels(rows: Sequence[Sequence[View]], models: Sequence[str]) -> Figure:
     """Input, and each model's heatmaps and skeleton: a row a person (Figures 1 and 5).
 
-    Args:
-        rows: for each person one view a model, in the order of `models`; the input is shown as
-            the first model saw it.
-        models: the models' names, for the titles.
+    For each person there is one view a model; the input is shown as the first model saw it.
     """
     titles = ["input"]
     for name in models:
@@ -154,9 +148,7 @@ def _seen(view: View) -> tuple[Array, Array]:
 def draw_levels(rows: Sequence[LevelView], sizes: Sequence[int]) -> Figure:
     """Which level each cell takes most of, and every level's weights: one row per person.
 
-    Args:
-        rows: one view a person.
-        sizes: side of each level in cells, in the order of the weights.
+    The sizes are the sides of the levels in cells, in the order of the weights.
 
     Raises:
         UserError: there are more levels than colours that can be distinguished.
