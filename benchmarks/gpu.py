@@ -101,17 +101,6 @@ def counted(network: nn.Module, bytes_each: int) -> Iterator[list[int]]:
             hook.remove()
 
 
-def finished(device: torch.device, work: Callable[[], object]) -> Callable[[], None]:
-    """The same, until the device is done."""
-
-    def call() -> None:
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return call
-
-
 def training_step(case: Case, images: Tensor) -> Callable[[], None]:
     """One step of RMSProp on the mean square of all outputs."""
     optimizer = torch.optim.RMSprop(case.network.parameters(), lr=1e-6)
@@ -143,12 +132,9 @@ def main() -> None:
 
     square = torch.rand(matrix, matrix, device=device, dtype=torch.bfloat16)
     large = torch.rand(matrix, matrix, device=device)
-    calls = {
-        "product": finished(device, partial(square.mm, square)),
-        "copy": finished(device, large.clone),
-    }
-    taken = interleave(calls, turns=options.turns, warmups=3)
-    spent = {name: median(turn.seconds for turn in each) for name, each in taken.items()}
+    take_turns = partial(interleave, turns=options.turns, warmups=3, device=device)
+    taken = take_turns({"product": partial(square.mm, square), "copy": large.clone})
+    spent = {name: median(each) for name, each in taken.items()}
     rate = 2 * matrix**3 / spent["product"]
     bandwidth = 2 * large.nbytes / spent["copy"]
     print(
@@ -165,12 +151,10 @@ def main() -> None:
     moving = 1000 * sum(traffic) / bandwidth
     for batch in batches:
         calls = {
-            case.name: finished(
-                device, torch.no_grad()(partial(case.forward(), case.images(batch, size)))
-            )
+            case.name: torch.no_grad()(partial(case.forward(), case.images(batch, size)))
             for case in contenders
         }
-        tell(interleave(calls, turns=options.turns, warmups=3), batch, f"batch {batch}")
+        tell(take_turns(calls), batch, f"batch {batch}")
         print(f"  floors of SPCNet: arithmetic {arithmetic:.3g} ms an image, bytes {moving:.3g} ms")
 
     batch = 2 if options.small else options.train_batch
@@ -179,13 +163,13 @@ def main() -> None:
         if case.mode == "reduce-overhead":
             continue  # CUDA graphs are for inference here: gradients would be overwritten
         case.network.train()
-        steps[case.name] = finished(device, training_step(case, case.images(batch, size)))
-    tell(interleave(steps, turns=options.turns, warmups=3), batch, f"training, batch {batch}")
+        steps[case.name] = training_step(case, case.images(batch, size))
+    tell(take_turns(steps), batch, f"training, batch {batch}")
 
 
 def tell(taken: dict, batch: int, what: str) -> None:
     """A line a contender: ms and images a second, and the ratio to the first."""
-    spent = {name: median(turn.seconds for turn in each) for name, each in taken.items()}
+    spent = {name: median(each) for name, each in taken.items()}
     first = next(iter(spent.values()))
     for name, seconds in spent.items():
         print(

@@ -19,12 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from spcnet.bench.inference import memory, picture_file, save_untrained
 from spcnet.bench.interleaved import interleave
@@ -32,15 +36,71 @@ from spcnet.inference.estimator import PoseEstimator
 from spcnet.media.images import decode_image
 from spcnet.models.registry import create_model
 from spcnet.runtime.fused import FusedNetwork
-from spcnet.viz.speeds import Growth, draw_growth
+from spcnet.viz.curves import STYLE
 
 LARGE = "spcnet_s8_w256"
+PANEL_SIZE = (2.9, 2.3)  # inches
+PANELS_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a quantity comes to as something grows.
+
+    Attributes:
+        xlabel: what grows.
+        ylabel: the quantity.
+        title: names the setting.
+        curves: for each name the sizes (N,), ascending and above 0, and the values (N,).
+        linear: the axes are linear, not logarithmic.
+    """
+
+    xlabel: str
+    ylabel: str
+    title: str
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    linear: bool = False
+
+
+@style.context(STYLE)
+def draw_growth(panels: Sequence[Growth]) -> Figure:
+    """A panel for each; on logarithmic axes what is linear is as steep as the dotted line."""
+    columns = min(PANELS_A_ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure((columns * PANEL_SIZE[0], rows * PANEL_SIZE[1]))
+    for n, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, n + 1, xlabel=panel.xlabel, ylabel=panel.ylabel)
+        axes.set_title(panel.title)
+        for name, (sizes, values) in panel.curves.items():
+            axes.plot(sizes, values, marker="o", markersize=2.5, label=name, clip_on=False)
+        sizes = sorted({size for of_curve, _ in panel.curves.values() for size in of_curve})
+        if panel.linear:
+            axes.set_ylim(bottom=0)
+            axes.set_xlim(left=0)
+        else:
+            of_first, values = next(iter(panel.curves.values()))
+            line = [values[0] * size / of_first[0] for size in of_first]
+            axes.plot(of_first, line, color="#999999", linewidth=0.8, linestyle=":", zorder=1)
+            axes.set(xscale="log", yscale="log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(FixedLocator(sizes))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(_shortly))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:,g}")
+        if len(panel.curves) > 1:
+            axes.legend()
+    return figure
+
+
+def _shortly(number: float, _: int) -> str:
+    """A size in at most three digits or as it is: 0.25, 16.4, 10,000."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def milliseconds(calls: Mapping[float, Callable[[], object]], turns: int) -> list[float]:
     """Of each call, medians of interleaved turns."""
-    taken = interleave({str(size): call for size, call in calls.items()}, turns=turns)
-    return [1000 * median(turn.seconds for turn in each) for each in taken.values()]
+    return [1000 * median(each) for each in interleave(calls, turns=turns).values()]
 
 
 def networks(

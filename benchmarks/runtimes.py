@@ -60,9 +60,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for batch in arguments.batches:
         calls = {text: contender(text, batch) for text in arguments.contenders}
-        for name, turns in interleave(calls, turns=arguments.turns).items():
-            seconds = median(turn.seconds for turn in turns)
-            print(f"{name}, batch {batch}: {1000 * seconds / batch:.1f} ms", flush=True)
+        for name, seconds in interleave(calls, turns=arguments.turns).items():
+            print(f"{name}, batch {batch}: {1000 * median(seconds) / batch:.1f} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -174,19 +174,21 @@ def pace_of(
         turns: that count.
         report: called with the number of turns done, the first one included.
     """
+    phases: dict[str, list[dict[str, float]]] = {contender.name: [] for contender in contenders}
 
-    def turn(contender: Contender) -> dict[str, float]:
-        phases = [contender.step() for _ in range(steps)]
-        return {name: sum(each[name] for each in phases) / steps for name in PHASES}
+    def turn(contender: Contender) -> None:
+        taken = [contender.step() for _ in range(steps)]
+        mean = {name: sum(each[name] for each in taken) / steps for name in PHASES}
+        phases[contender.name].append(mean)
 
     calls = {contender.name: partial(turn, contender) for contender in contenders}
     return [
         Pace(
             name=name,
-            images_per_second=[batch * steps / turn.seconds for turn in taken],
-            phases=[turn.result for turn in taken],
+            images_per_second=[batch * steps / each for each in seconds],
+            phases=phases[name][-turns:],
         )
-        for name, taken in interleave(calls, turns=turns, report=report).items()
+        for name, seconds in interleave(calls, turns=turns, report=report).items()
     ]
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from training_loop import our_recipe
 
-from spcnet.bench.peak import peak_bytes
+from spcnet.bench.prediction import peak_bytes
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore
@@ -97,11 +97,16 @@ def _measure(values: dict[str, Any], store: str, device: str) -> MemoryUse:
         task = PoseTask(recipe, PackedStore(Path(store)), processes=processes)
         run = Run(recipe, task, RunDirectory(Path(folder)), processes)
         batches = run.batches()
-        before = peak_bytes(on)
+        before = held_at_most(on)
         with memory_suffices("use a smaller batch"):
             for _ in range(STEPS):
                 run.take_step(*next(batches))
-        return MemoryUse(before, peak_bytes(on))
+        return MemoryUse(before, held_at_most(on))
+
+
+def held_at_most(device: torch.device) -> int:
+    """Bytes so far: resident on a CPU, on a GPU what torch allocated there."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import RECIPES
@@ -10,6 +11,15 @@ from PIL import Image
 from spcnet.training.recipe import load_recipe, parse_recipe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where a dataclass looks for its annotations
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_training_step_benchmark_runs() -> None:
@@ -63,6 +73,24 @@ def test_the_growth_benchmark_runs(tiny_checkpoint: Path, tmp_path: Path) -> Non
     assert Image.open(tmp_path / "growth.png").width > 500
 
 
+def test_growth_has_a_panel_each_and_a_line_for_what_is_linear() -> None:
+    growth = load("growth")
+    curves = {"a": ((1, 2, 4), (10.0, 15.0, 30.0)), "b": ((1, 4), (7.0, 8.0))}
+    panels = [
+        growth.Growth("size", "ms", "first", curves),
+        growth.Growth("size", "MB", "second", {"a": ((1, 2), (5.0, 6.0))}, linear=True),
+    ]
+    first, second = growth.draw_growth(panels).axes
+    *measured, dotted = first.get_lines()
+    assert [list(line.get_ydata()) for line in measured] == [[10, 15, 30], [7, 8]]
+    assert list(dotted.get_ydata()) == pytest.approx([10, 20, 40])
+    assert (first.get_xscale(), second.get_xscale()) == ("log", "linear")
+    assert list(first.get_xticks()) == [1, 2, 4]
+    assert (first.get_title("left"), second.get_ylabel()) == ("first", "MB")
+    assert second.get_ylim()[0] == 0
+    assert len(second.get_lines()) == 1
+
+
 def test_the_gpu_benchmark_runs_on_a_cpu_at_toy_size() -> None:
     command = [sys.executable, BENCHMARKS / "gpu.py", "--device", "cpu", "--small", "--turns", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -75,10 +103,7 @@ def test_the_gpu_benchmark_runs_on_a_cpu_at_toy_size() -> None:
 
 
 def test_arms_of_the_ingredients_study_are_recipes_whose_shares_add_up() -> None:
-    spec = importlib.util.spec_from_file_location("ingredients", BENCHMARKS / "ingredients.py")
-    assert spec is not None and spec.loader is not None
-    study = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(study)
+    study = load("ingredients")
     base = load_recipe(RECIPES / "people_cpu.yaml").model_dump(mode="json")
     for source in (base["data"], *base["data"]["more"]):
         source["opinions"] = "some.json" if source["dataset"] != "nobody" else None
@@ -98,10 +123,7 @@ def test_arms_of_the_ingredients_study_are_recipes_whose_shares_add_up() -> None
 def test_the_ingredients_study_counts_scores_by_pairs_of_seeds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    spec = importlib.util.spec_from_file_location("ingredients", BENCHMARKS / "ingredients.py")
-    assert spec is not None and spec.loader is not None
-    study = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(study)
+    study = load("ingredients")
     found = {
         ("nothing", 0): {"lspet": 60.0, "mean": 70.0},
         ("nothing", 1): {"lspet": 64.0, "mean": 74.0},

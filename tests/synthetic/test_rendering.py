@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from spcnet.synthetic import body as bodies
 from spcnet.synthetic import clothes, painting, person, surroundings
+from spcnet.synthetic.body import LEGS
 from spcnet.synthetic.figure import Figure, render_figure
-from spcnet.synthetic.points import LEGS
 
 R_ANKLE, R_KNEE, R_HIP, L_HIP, L_KNEE, L_ANKLE = range(6)
 R_WRIST, R_ELBOW, R_SHOULDER, L_SHOULDER, L_ELBOW, L_WRIST, NECK, HEAD_TOP = range(6, 14)
@@ -57,7 +57,7 @@ def skeletons(count: int) -> list[bodies.Body]:
 
 def blank_scene(*, size: int, metre: float) -> painting.Scene:
     black = np.zeros((3, size, size), np.float32)
-    return painting.Scene.over(black, metre=metre, light=(0.0, 0.0, 1.0))
+    return painting.Scene(black, metre=metre, light=(0.0, 0.0, 1.0))
 
 
 def bend(start: Real, middle: Real, end: Real) -> float:
@@ -147,16 +147,14 @@ def test_about_a_fifth_is_seen_from_behind() -> None:
 
 
 def test_a_face_shows_from_the_front_and_only_hair_from_behind() -> None:
-    skin, hair = (
-        clothes.plain_cloth(clothes.rgb_planes(*tone)) for tone in ((250, 0, 0), (0, 0, 250))
-    )
+    skin, hair = clothes.rgb_planes(250, 0, 0), clothes.rgb_planes(0, 0, 250)
     shares = []
     for turn in (1.0, -1.0):
         scene = blank_scene(size=81, metre=100.0)
         head = painting.Head(
-            centre=np.array([40.0, 40.0, 0.0]),
+            axis=np.array([[40.0, 40.0, 0.0]]),
             frame=np.diag([turn, -1.0, turn]),
-            half=np.array([20.0, 27.0, 22.0]),
+            radii=np.array([20.0, 27.0, 22.0]),
             skin=skin,
             hair=hair,
         )
@@ -224,7 +222,7 @@ def standing_body(
         arms=np.array([arms, arms]), legs=np.zeros((2, 5)), spine=np.zeros(3), head=np.zeros(3)
     )
     body = bodies._assemble(bodies._sample_bones(np.random.default_rng(1)), pose)
-    turn = bodies._turn_y(yaw)
+    turn = bodies.turn(bodies.Y, yaw)
     return bodies.Body(body.points @ turn.T, turn, turn, turn, body.bones)
 
 
@@ -312,13 +310,12 @@ def test_both_sides_wear_the_same_clothes() -> None:
     rng = np.random.default_rng(4)
     for _ in range(20):
         body, outfit = bodies.sample_body(rng), clothes.sample_outfit(rng)
-        for limbs in (person._arm, person._leg):
-            pairs = zip(
-                *(limbs(body, outfit, side=side, metre=1.0) for side in (0, 1)), strict=True
-            )
-            for right, left in pairs:
-                assert right.cloth is left.cloth and right.bare is left.bare
-                assert (right.cut, right.radii) == (left.cut, left.radii)
+        pairs = zip(
+            *(person._limbs(body, outfit, side=side, metre=1.0) for side in (0, 1)), strict=True
+        )
+        for right, left in pairs:
+            assert right.cloth.colour is left.cloth.colour and right.bare is left.bare
+            assert right.cut == left.cut and np.array_equal(right.radii, left.radii)
 
 
 def test_backgrounds_are_textured(figures: list[Figure]) -> None:

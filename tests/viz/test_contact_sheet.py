@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from spcnet.skeletons import LSP14, Skeleton
+from spcnet.skeletons import Skeleton
 from spcnet.viz.contact_page import Entry, contact_page
 from spcnet.viz.contact_sheet import GAP, HEADER, LINE, STYLE, contact_sheet, draw_labels
 
@@ -50,11 +50,6 @@ def test_a_labelled_joint_far_outside_is_survived() -> None:
     assert draw_labels(GREY, points, BOTH, ~BOTH, DOTS).shape == GREY.shape
 
 
-def test_shapes_must_go_together() -> None:
-    with pytest.raises(ValueError, match=r"must be \(14, 2\)"):
-        draw_labels(GREY, POINTS, BOTH, BOTH, LSP14)
-
-
 def test_a_sheet_holds_each_tile_in_its_place() -> None:
     tiles = [np.full((300, 300, 3), 10 * n, np.uint8) for n in range(1, 6)]
     sheet = contact_sheet(tiles, [("a", "b")] * 5, columns=3, title="five")
@@ -73,12 +68,6 @@ def test_a_long_caption_stays_under_its_tile() -> None:
     assert long.shape == short.shape
     right = GAP + 100 + 1
     assert (long[HEADER + GAP :, right:] == short[HEADER + GAP :, right:]).all()
-
-
-def test_a_sheet_needs_tiles_of_one_shape_and_their_captions() -> None:
-    for tiles, captions in (([], 0), ([GREY, GREY[:50, :50]], 2), ([GREY], 2)):
-        with pytest.raises(ValueError, match="tiles of one shape"):
-            contact_sheet(tiles, [("", "")] * captions, columns=1, title="")
 
 
 def entry(**changes: object) -> Entry:

@@ -1,16 +1,13 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
+from matplotlib.patches import Rectangle
 
 from spcnet.viz.curves import (
-    COLOURS,
     draw_epoch_curves,
+    draw_speeds,
     draw_threshold_curves,
     draw_tradeoff,
-    spread,
 )
 
 THRESHOLDS = np.array([0.1, 0.2, 0.5])
@@ -28,19 +25,36 @@ def test_the_lines_are_the_data() -> None:
     assert axes.get_xlabel() == "of the torso"
 
 
-def test_every_curve_is_named_at_its_end_and_names_keep_apart() -> None:
+def test_every_curve_is_named_beside_it_and_the_best_comes_first() -> None:
     curves = {name: np.array([1.0, 2, 80 + n]) for n, name in enumerate("abcdefghi")}
     figure = draw_threshold_curves(THRESHOLDS, curves, xlabel="", title="")
     FigureCanvasAgg(figure).draw()
-    names = figure.axes[0].texts
-    assert [name.get_text() for name in names] == list(curves)
-    boxes = [Text.get_window_extent(name) for name in names]
-    assert all(below.y1 < above.y0 for below, above in pairwise(boxes))
-    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [name.get_text() for name in legend.get_texts()] == list(curves)[::-1]
+    for shown, line in zip(legend.get_lines(), axes.lines[::-1], strict=True):
+        assert (shown.get_color(), shown.get_linestyle()) == (
+            line.get_color(), line.get_linestyle()
+        )  # fmt: skip
+    box = legend.get_window_extent()
+    assert axes.bbox.x1 < box.x0 and box.x1 <= figure.bbox.x1
+
+
+def test_bars_are_as_long_as_the_speeds_and_networks_stand_apart() -> None:
+    figure = draw_speeds({"a": {"fp32": 4.0, "bf16": 7.0}, "b": {"fp32": 2.5}}, title="speeds")
+    (axes,) = figure.axes
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [4.0, 7.0, 2.5]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["a, fp32", "a, bf16", "b, fp32"]
+    assert bars[0].get_facecolor() == bars[2].get_facecolor() != bars[1].get_facecolor()
+    first, second, third = (bar.get_y() for bar in bars)
+    assert third - second > second - first
 
 
 def test_looks_are_never_the_same_twice() -> None:
-    curves = {str(n): THRESHOLDS for n in range(2 * len(COLOURS))}
+    curves = {str(n): THRESHOLDS for n in range(32)}
     (axes,) = draw_threshold_curves(THRESHOLDS, curves, xlabel="", title="").axes
     looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
     assert len(looks) == len(curves)
@@ -62,20 +76,13 @@ def test_runs_may_be_of_any_length_and_miss_scores() -> None:
     for line, (epochs, scores) in zip(axes.lines, runs.values(), strict=True):
         assert np.array_equal(line.get_xdata(), epochs)
         assert np.array_equal(line.get_ydata(), scores, equal_nan=True)
-    ends = [name.xy for name in axes.texts]  # type: ignore[attr-defined]
-    assert ends == [(1, 12), (4, 30)]
-    assert axes.texts[1].get_text() == "a $b$ run"
-    assert not axes.texts[1].get_parse_math()
+    legend = axes.get_legend()
+    assert legend is not None
+    names = legend.get_texts()
+    assert [name.get_text() for name in names] == ["a $b$ run", "short"]  # 30 % above 12 %
+    assert not names[0].get_parse_math()
     ticks = [tick for tick in axes.get_xticks() if 1 <= tick <= 6]
     assert all(tick == round(tick) for tick in ticks)
-
-
-def test_heights_far_apart_stay_and_near_ones_make_room_evenly() -> None:
-    assert np.allclose(spread([0.9, 0.2, 0.5], gap=0.1), [0.9, 0.2, 0.5])
-    assert np.allclose(spread([0.5, 0.5], gap=0.1), [0.45, 0.55])
-    assert np.allclose(spread([0.99, 1.0, 0.3], gap=0.1), [0.9, 1.0, 0.3])
-    assert np.allclose(spread([0.0, 0.0, 0.0], gap=0.8), [0, 0.5, 1])
-    assert spread([], gap=0.1).tolist() == []
 
 
 def test_a_tradeoff_stays_within_its_axes_and_marks_the_threshold() -> None:

@@ -5,7 +5,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spcnet.bench.interleaved import interleave
+from spcnet.bench.interleaved import interleave, milliseconds
 from spcnet.bench.reference import ReferenceNetwork
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.codec import Codec, square_of_box
@@ -32,10 +31,7 @@ PLAIN = "its network, eager NCHW fp32"
 REFERENCE = "8-stack hourglass of the usual kind, 256 px, eager NCHW fp32"
 
 READ = "read a JPEG of 1 megapixel"
-CROP = "cut the crop"
-NORMALISE = "to normalised floats"
 NETWORK = "network"
-PLACE = "heatmaps to keypoints"
 WHOLE = "all of it in one"
 MEGAPIXEL = (816, 1224)  # rows and columns
 
@@ -48,11 +44,6 @@ def latency(
 ) -> dict[str, float]:
     """Milliseconds an image at batch 1, medians of interleaved turns.
 
-    Args:
-        estimator: from a picture and a square to keypoints in the picture; `OURS`.
-        turns: that count.
-        report: called with the number of turns done.
-
     Returns:
         `OURS`; the network alone in its `PLAIN` form; the `REFERENCE` network alone.
     """
@@ -63,16 +54,12 @@ def latency(
     plain = estimator.card.build().eval().to(device)
     usual = ReferenceNetwork(joints=len(estimator.skeleton)).eval().to(device)
     small, large = (torch.rand(1, 3, side, side, device=device) for side in (size, 256))
-    return _milliseconds(
-        {
-            OURS: partial(estimator.look, [figure], [square]),
-            PLAIN: partial(plain, small),
-            REFERENCE: partial(usual, large),
-        },
-        device=device,
-        turns=turns,
-        report=report,
-    )
+    calls = {
+        OURS: partial(estimator.look, [figure], [square]),
+        PLAIN: partial(plain, small),
+        REFERENCE: partial(usual, large),
+    }
+    return milliseconds(calls, turns=turns, device=device, report=report)
 
 
 def steps(
@@ -83,12 +70,6 @@ def steps(
     report: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
     """Where the time goes between a picture's file and its keypoints, one person a picture.
-
-    Args:
-        estimator: of a model that torch runs.
-        batch: pictures at a time.
-        turns: that count.
-        report: called with the number of turns done.
 
     Returns:
         Milliseconds a picture of each step by its name, medians of interleaved turns, and last of
@@ -122,19 +103,15 @@ def steps(
             for _ in estimator.predict_many([path] * batch, [boxes] * batch):
                 pass
 
-        taken = _milliseconds(
-            {
-                READ: read,
-                CROP: partial(estimator.crops.cut, pictures, squares),
-                NORMALISE: partial(backend.normalise, crops),
-                NETWORK: partial(backend.run, images),
-                PLACE: place,
-                WHOLE: whole,
-            },
-            device=estimator.device,
-            turns=turns,
-            report=report,
-        )
+        calls: dict[str, Callable[[], object]] = {
+            READ: read,
+            "cut the crop": partial(estimator.crops.cut, pictures, squares),
+            "to normalised floats": partial(backend.normalise, crops),
+            NETWORK: partial(backend.run, images),
+            "heatmaps to keypoints": place,
+            WHOLE: whole,
+        }
+        taken = milliseconds(calls, turns=turns, device=estimator.device, report=report)
     return {name: spent / batch for name, spent in taken.items()}
 
 
@@ -147,21 +124,16 @@ def first_pose(
     report: Callable[[int], None] = lambda done: None,
 ) -> float:
     """Seconds from typing ``spcnet predict photo.jpg`` to its result, median of fresh processes."""
-    content, _ = picture_file(MEGAPIXEL)
-    seconds = []
     with tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "photo.jpg"
-        photo.write_bytes(content)
-        for n in range(times):
-            command = [
-                *(sys.executable, "-m", "spcnet", "predict", str(photo)),
-                *("--output", str(Path(folder) / str(n)), "--model", model),
-                *("--device", device, "--precision", precision),
-            ]
-            began = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            seconds.append(time.perf_counter() - began)
-            report(n + 1)
+        photo.write_bytes(picture_file(MEGAPIXEL)[0])
+        command = [
+            *(sys.executable, "-m", "spcnet", "predict", str(photo), "--force"),
+            *("--output", str(Path(folder) / "poses"), "--model", model),
+            *("--device", device, "--precision", precision),
+        ]
+        call = partial(subprocess.run, command, check=True, capture_output=True)
+        (seconds,) = interleave({"": call}, turns=times, warmups=0, report=report).values()
     return statistics.median(seconds)
 
 
@@ -174,62 +146,25 @@ def memory(model: str, *, precision: Precision = "fp32") -> int:
 def save_untrained(variant: str, folder: Path, **arguments: int) -> Path:
     """A model that nobody trained, for 256 px: as fast and as large as one that somebody did.
 
-    Args:
-        variant: registered.
-        folder: where it is written.
-        arguments: of the network, other than the variant's.
+    The arguments are those of the network that differ from the variant's.
     """
     torch.manual_seed(0)
     network = create_model(variant, num_joints=len(MPII16), **arguments)
-    card = ModelCard(
-        variant=variant,
-        arguments=dict(arguments),
-        skeleton=MPII16,
-        codec=Codec(input_size=256, heatmap="gaussian", sigma=1.0),
-    )
+    codec = Codec(input_size=256, heatmap="gaussian", sigma=1.0)
+    card = ModelCard(variant=variant, arguments=dict(arguments), skeleton=MPII16, codec=codec)
     name = "-".join([variant, *(f"{key}{value}" for key, value in arguments.items())])
     path = folder / f"{name}.safetensors"
     save_checkpoint(path, network.state_dict(), card)
     return path
 
 
-def picture_file(shape: tuple[int, int], *, quality: int = 90) -> tuple[bytes, Array]:
-    """A JPEG of so many rows and columns, a figure as high as it in its middle; the figure's box.
-
-    Returns:
-        The file's content, and x0, y0, x1, y1 in pixels.
-    """
+def picture_file(shape: tuple[int, int]) -> tuple[bytes, Array]:
+    """A JPEG of so many rows and columns, a figure in its middle; x0, y0, x1, y1 of the figure."""
     height, width = shape
     noise = np.random.default_rng(0).integers(90, 130, (height, width, 3), dtype=np.uint8)
     picture, side = Image.fromarray(noise), min(shape)
     left, top = (width - side) // 2, (height - side) // 2
     picture.paste(Image.fromarray(render_figure(0).image).resize((side, side)), (left, top))
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=quality)
+    picture.save(content, "JPEG", quality=90)
     return content.getvalue(), np.array([left, top, left + side, top + side], dtype=float)
-
-
-def _milliseconds(
-    contenders: dict[str, Callable[[], object]],
-    *,
-    device: torch.device,
-    turns: int,
-    report: Callable[[int], None],
-) -> dict[str, float]:
-    """Of each contender's turns, the median, until the device has finished."""
-
-    def finished(work: Callable[[], object]) -> Callable[[], None]:
-        @torch.inference_mode()
-        def call() -> None:
-            work()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-
-        return call
-
-    calls = {name: finished(work) for name, work in contenders.items()}
-    taken = interleave(calls, turns=turns, report=report)
-    return {
-        name: 1000 * statistics.median(turn.seconds for turn in each)
-        for name, each in taken.items()
-    }

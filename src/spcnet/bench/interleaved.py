@@ -1,49 +1,58 @@
 """Measuring side by side: all take turns in one run, so that all see the same noise."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from statistics import median
+from typing import TypeVar
 
-T = TypeVar("T")
+import torch
 
-
-class Turn(NamedTuple, Generic[T]):
-    """One turn of one contender.
-
-    Attributes:
-        seconds: that it took.
-        result: what the contender gave.
-    """
-
-    seconds: float
-    result: T
+K = TypeVar("K", bound=Hashable)
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], T]],
+    contenders: Mapping[K, Callable[[], object]],
     *,
     turns: int,
     warmups: int = 1,
+    device: torch.device | None = None,
     report: Callable[[int], None] = lambda done: None,
-) -> dict[str, list[Turn[T]]]:
+) -> dict[K, list[float]]:
     """Call every contender once a turn, one after the other, over and over.
 
     Args:
         contenders: what to call, by name.
         turns: that count.
         warmups: turns before these, which do not.
+        device: if it is a GPU, a turn ends when it has finished.
         report: called with the number of turns done, the first ones included.
+
+    Returns:
+        Seconds of each contender's turns.
     """
-    taken: dict[str, list[Turn[T]]] = {name: [] for name in contenders}
+    taken: dict[K, list[float]] = {name: [] for name in contenders}
     for turn in range(warmups + turns):
         for name, call in contenders.items():
             began = time.perf_counter()
-            result = call()
-            seconds = time.perf_counter() - began
-            if turn >= warmups:
-                taken[name].append(Turn(seconds, result))
+            call()
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
+            taken[name].append(time.perf_counter() - began)
         report(turn + 1)
-    return taken
+    return {name: seconds[warmups:] for name, seconds in taken.items()}
+
+
+@torch.inference_mode()
+def milliseconds(
+    contenders: Mapping[K, Callable[[], object]],
+    *,
+    turns: int,
+    device: torch.device,
+    report: Callable[[int], None],
+) -> dict[K, float]:
+    """Of inference: medians of interleaved turns."""
+    taken = interleave(contenders, turns=turns, device=device, report=report)
+    return {name: 1000 * median(seconds) for name, seconds in taken.items()}
 
 
 def further(report: Callable[[int], None], before: int) -> Callable[[int], None]:

@@ -5,13 +5,12 @@ The best is the rate of a large matrix product in the same numbers, measured in 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import NamedTuple
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from spcnet.bench.interleaved import further, interleave
+from spcnet.bench.interleaved import further, milliseconds
 from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.network import PoseNetwork
@@ -36,7 +35,7 @@ class Pace:
         milliseconds: an image, median of the turns.
         gflops: 10^9 multiplications and additions a second, those of convolutions alone.
         share: of what the matrix product reaches in the same numbers.
-        ratio: how many times as fast as the usual hourglass at this batch; NaN without it.
+        ratio: how many times as fast as the usual hourglass at this batch.
     """
 
     network: str
@@ -49,27 +48,11 @@ class Pace:
     ratio: float
 
 
-class _Contender(NamedTuple):
-    """A network in one form; `plain` is the network as it was built."""
-
-    network: str
-    form: str
-    program: Callable[[Tensor], object]
-    plain: nn.Module
-    size: int
-
-    @property
-    def called(self) -> str:
-        return f"{self.network}, {self.form}"
-
-
 def compare_networks(
     networks: Mapping[str, tuple[PoseNetwork, int]],
     *,
     batches: Sequence[int],
     turns: int = 5,
-    usual: bool = True,
-    matrix: int = MATRIX,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Pace]:
     """Time networks on this CPU in every form that there is, in turns.
@@ -78,64 +61,47 @@ def compare_networks(
         networks: by name, each with the side of its images; in evaluation mode, on the CPU.
         batches: images at a time; each is a run of its own.
         turns: that count.
-        usual: measure the usual hourglass, eager and NCHW in float32, too.
-        matrix: rows and columns of the matrix product.
         report: called with the number of turns done, of all batches together.
 
     Returns:
-        For each batch the usual hourglass and each network's forms.
+        For each batch the usual hourglass, eager and NCHW in float32, and each network's forms.
     """
     cpu = torch.device("cpu")
-    able = {"fp32": True, "bf16": has_bfloat16(cpu)}
-    names = [name for name, is_able in able.items() if is_able]
-    contenders = []
-    if usual:
-        hourglass = ReferenceNetwork(joints=16).eval()
-        contenders.append(_Contender(REFERENCE, "fp32 plain", hourglass, hourglass, USUAL_SIZE))
+    numbers = ["fp32", "bf16"] if has_bfloat16(cpu) else ["fp32"]
+    usual = ReferenceNetwork(joints=16).eval()
+    gflop = {REFERENCE: 2 * count_gmac(usual, input_size=USUAL_SIZE)}
+    forms: dict[tuple[str, str], tuple[Callable[[Tensor], object], int]] = {
+        (REFERENCE, "fp32 plain"): (usual, USUAL_SIZE)
+    }
     for name, (network, size) in networks.items():
-        contenders.append(_Contender(name, "fp32 plain", network, network, size))
-        for numbers in names:
-            fused = make_forward(network, numbers)
-            contenders.append(_Contender(name, f"{numbers} fused", fused, network, size))
-    costs = [2 * count_gmac(c.plain, input_size=c.size) for c in contenders]
-    products = {name: _product(name, matrix) for name in names}
+        gflop[name] = 2 * count_gmac(network, input_size=size)
+        forms[name, "fp32 plain"] = network, size
+        for precision in numbers:
+            forms[name, f"{precision} fused"] = make_forward(network, precision), size
+    squares = {name: torch.rand(MATRIX, MATRIX).to(DTYPES[name]) for name in numbers}
     paces = []
-    for number, batch in enumerate(batches):
-        calls: dict[str, Callable[[], object]] = {
-            c.called: _call(c.program, torch.rand(batch, 3, c.size, c.size)) for c in contenders
+    for n, batch in enumerate(batches):
+        calls: dict[tuple[str, str], Callable[[], object]] = {
+            key: partial(program, torch.rand(batch, 3, size, size))
+            for key, (program, size) in forms.items()
         }
-        calls |= products
-        taken = interleave(calls, turns=turns, report=further(report, number * (turns + 1)))
-        seconds = {call: median(turn.seconds for turn in each) for call, each in taken.items()}
-        best = {name: 2e-9 * matrix**3 / seconds[name] for name in names}
-        reference = seconds[contenders[0].called] if usual else float("nan")
-        for c, cost in zip(contenders, costs, strict=True):
-            spent = seconds[c.called]
-            rate = batch * cost / spent
+        calls |= {("product", name): partial(torch.mm, of, of) for name, of in squares.items()}
+        ahead = further(report, n * (turns + 1))
+        taken = milliseconds(calls, turns=turns, device=cpu, report=ahead)
+        for (name, form), (_, size) in forms.items():
+            spent = taken[name, form]
+            rate = 1000 * batch * gflop[name] / spent
+            best = 2e-6 * MATRIX**3 / taken["product", form.split()[0]]
             paces.append(
                 Pace(
-                    network=c.network,
-                    form=c.form,
-                    size=c.size,
+                    network=name,
+                    form=form,
+                    size=size,
                     batch=batch,
-                    milliseconds=1000 * spent / batch,
+                    milliseconds=spent / batch,
                     gflops=rate,
-                    share=rate / best[c.form.split()[0]],
-                    ratio=reference / spent,
+                    share=rate / best,
+                    ratio=taken[REFERENCE, "fp32 plain"] / spent,
                 )
             )
     return paces
-
-
-def _product(numbers: str, rows: int) -> Callable[[], object]:
-    """A square matrix times itself."""
-    square = torch.rand(rows, rows).to(DTYPES[numbers])
-    return _call(square.mm, square)
-
-
-def _call(work: Callable[[Tensor], object], given: Tensor) -> Callable[[], object]:
-    @torch.inference_mode()
-    def call() -> None:
-        work(given)
-
-    return call

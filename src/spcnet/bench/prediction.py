@@ -5,23 +5,29 @@
 prints the bytes that it held at most, on the CPU: Python, torch and this package included.
 """
 
+import re
+import resource
 import sys
-
-import torch
-
-from spcnet.bench.peak import peak_bytes
-from spcnet.inference.estimator import PoseEstimator
-from spcnet.synthetic.figure import render_figure
+from pathlib import Path
 
 
-def main() -> None:
-    """Load, predict one figure with its box, and tell."""
-    model, precision = sys.argv[1:]
-    figure = render_figure(0).image
-    box = [0, 0, *figure.shape[1::-1]]
-    PoseEstimator(model, device="cpu", precision=precision).predict(figure, [box])  # type: ignore[arg-type]
-    sys.stdout.write(f"{peak_bytes(torch.device('cpu'))}\n")
+def peak_bytes() -> int:
+    """The most that this process held so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage says may be the parent's
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        if found:
+            return 1024 * int(found[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":
-    main()
+    from spcnet.inference.estimator import PoseEstimator
+    from spcnet.synthetic.figure import render_figure
+
+    model, precision = sys.argv[1:]
+    figure = render_figure(0).image
+    estimator = PoseEstimator(model, device="cpu", precision=precision)  # type: ignore[arg-type]
+    estimator.predict(figure, [[0, 0, *figure.shape[1::-1]]])
+    sys.stdout.write(f"{peak_bytes()}\n")

@@ -64,7 +64,7 @@ def infer(
     import torch
 
     from spcnet.bench.networks import REFERENCE, compare_networks
-    from spcnet.viz.speeds import draw_speeds
+    from spcnet.viz.curves import draw_speeds
 
     if output is not None:
         prepare_figure(output, force=force)

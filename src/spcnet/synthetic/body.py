@@ -1,43 +1,45 @@
 """Bodies in three dimensions: bones of human lengths, and joints within their limits."""
 
-from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spcnet.synthetic.points import (
-    ARMS,
-    HEAD_TOP,
-    JOINTS,
-    L_HIP,
-    L_SHOULDER,
-    LEGS,
-    NECK,
-    R_HIP,
-    R_SHOULDER,
-    SIDES,
-    SKULL,
-    Real,
-)
+Real: TypeAlias = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class Bones:
-    torso: float
-    shoulder: float
-    hip: float
-    upper_arm: float
-    forearm: float
-    hand: float
-    thigh: float
-    shin: float
-    foot: float
-    neck: float
-    girth: float
-    skull: Real
+# Joints, in the Leeds Sports Pose order, then the further points that only drawing needs.
+R_ANKLE, R_KNEE, R_HIP, L_HIP, L_KNEE, L_ANKLE = range(6)
+R_WRIST, R_ELBOW, R_SHOULDER, L_SHOULDER, L_ELBOW, L_WRIST = range(6, 12)
+NECK, HEAD_TOP, R_TOE, L_TOE, R_HEEL, L_HEEL, R_FIST, L_FIST, SKULL = range(12, 21)
+JOINTS = 14
+ARMS = ((R_SHOULDER, R_ELBOW, R_WRIST, R_FIST), (L_SHOULDER, L_ELBOW, L_WRIST, L_FIST))
+LEGS = ((R_HIP, R_KNEE, R_ANKLE, R_HEEL, R_TOE), (L_HIP, L_KNEE, L_ANKLE, L_HEEL, L_TOE))
+TRUNK = (R_HIP, L_HIP, R_SHOULDER, L_SHOULDER, NECK)
+# What turns the left side of the body into each of its sides.
+_SIDES = (np.array([-1.0, 1.0, 1.0]), np.ones(3))
+X, Y, Z = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class JointAngles:
+class Bones(NamedTuple):
+    """Lengths in metres, by default the usual ones; `girth` multiplies all thicknesses."""
+
+    torso: float = 0.52
+    shoulder: float = 0.185
+    hip: float = 0.105
+    upper_arm: float = 0.3
+    forearm: float = 0.26
+    hand: float = 0.075
+    thigh: float = 0.43
+    shin: float = 0.42
+    foot: float = 0.17
+    neck: float = 0.075
+    girth: float = 1.0
+    skull_width: float = 0.103
+    skull_height: float = 0.138
+    skull_depth: float = 0.112
+
+
+class JointAngles(NamedTuple):
     """Joint angles in degrees; rows of `arms` and `legs` are right, left.
 
     Arms are shoulder flexion, abduction, outward twist and elbow flexion. Legs are hip flexion,
@@ -51,8 +53,7 @@ class JointAngles:
     head: Real
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """Points (21, 3), and frames whose columns are the left, up and front axes of three parts."""
 
     points: Real
@@ -62,6 +63,8 @@ class Body:
     bones: Bones
 
 
+# The share by which a bone varies, where it is not 0.08.
+_VARIES = {"shoulder": 0.1, "hip": 0.12, "neck": 0.15, "girth": 0.14, "skull_height": 0.05}
 _ARM_LIMITS = np.array([[-50.0, 175.0], [0.0, 150.0], [-75.0, 85.0], [0.0, 145.0]])
 _LEG_LIMITS = np.array([[-25.0, 115.0], [-8.0, 60.0], [-15.0, 40.0], [0.0, 140.0], [0.0, 55.0]])
 _SPINE_LIMITS = np.array([[-15.0, 40.0], [-20.0, 20.0], [-25.0, 25.0]])
@@ -92,23 +95,8 @@ def sample_body(rng: np.random.Generator) -> Body:
 
 
 def _sample_bones(rng: np.random.Generator) -> Bones:
-    def vary(length: float, share: float = 0.08) -> float:
-        return length * rng.uniform(1.0 - share, 1.0 + share)
-
-    return Bones(
-        torso=vary(0.52),
-        shoulder=vary(0.185, 0.1),
-        hip=vary(0.105, 0.12),
-        upper_arm=vary(0.3),
-        forearm=vary(0.26),
-        hand=vary(0.075),
-        thigh=vary(0.43),
-        shin=vary(0.42),
-        foot=vary(0.17),
-        neck=vary(0.075, 0.15),
-        girth=vary(1.0, 0.14),
-        skull=np.array([vary(0.103), vary(0.138, 0.05), vary(0.112)]),
-    )
+    shares = ((length, _VARIES.get(name, 0.08)) for name, length in Bones()._asdict().items())
+    return Bones(*(length * rng.uniform(1.0 - share, 1.0 + share) for length, share in shares))
 
 
 def _sample_pose(rng: np.random.Generator) -> JointAngles:
@@ -131,9 +119,9 @@ def _assemble(bones: Bones, pose: JointAngles) -> Body:
     chest = _turn(pose.spine)
     head = chest @ _turn(pose.head)
     points[NECK] = chest[:, 1] * bones.torso
-    points[SKULL] = points[NECK] + chest[:, 1] * bones.neck + head[:, 1] * bones.skull[1]
-    points[HEAD_TOP] = points[SKULL] + head[:, 1] * bones.skull[1] * 0.97
-    for side, outward in enumerate(SIDES):
+    points[SKULL] = points[NECK] + chest[:, 1] * bones.neck + head[:, 1] * bones.skull_height
+    points[HEAD_TOP] = points[SKULL] + head[:, 1] * bones.skull_height * 0.97
+    for side, outward in enumerate(_SIDES):
         shoulder, *arm = ARMS[side]
         points[shoulder] = points[NECK] + chest @ (outward * (bones.shoulder, -0.045, 0.0))
         points[arm] = points[shoulder] + (_left_arm(bones, pose.arms[side]) * outward) @ chest.T
@@ -146,8 +134,8 @@ def _assemble(bones: Bones, pose: JointAngles) -> Body:
 def _left_arm(bones: Bones, angles: Real) -> Real:
     """Give elbow, wrist and fist of a left arm, seen from its shoulder."""
     flexion, abduction, twist, bend = angles
-    upper = _turn_x(-flexion) @ turn_z(abduction) @ _turn_y(twist)
-    lower = upper @ _turn_x(-bend)
+    upper = turn(X, -flexion) @ turn(Z, abduction) @ turn(Y, twist)
+    lower = upper @ turn(X, -bend)
     elbow = upper[:, 1] * -bones.upper_arm
     wrist = elbow + lower[:, 1] * -bones.forearm
     return np.stack([elbow, wrist, wrist + lower[:, 1] * -bones.hand])
@@ -156,33 +144,13 @@ def _left_arm(bones: Bones, angles: Real) -> Real:
 def _left_leg(bones: Bones, angles: Real) -> Real:
     """Give knee, ankle, heel and toe of a left leg, seen from its hip."""
     flexion, abduction, twist, bend, pointing = angles
-    upper = _turn_x(-flexion) @ turn_z(abduction) @ _turn_y(twist)
-    lower = upper @ _turn_x(bend)
+    upper = turn(X, -flexion) @ turn(Z, abduction) @ turn(Y, twist)
+    lower = upper @ turn(X, bend)
     knee = upper[:, 1] * -bones.thigh
     ankle = knee + lower[:, 1] * -bones.shin
-    foot = lower @ _turn_x(pointing)
+    foot = lower @ turn(X, pointing)
     heel = ankle + foot @ (0.0, -0.045, -0.035)
     return np.stack([knee, ankle, heel, ankle + foot @ (0.0, -0.055, bones.foot)])
-
-
-def _turn(angles: Real) -> Real:
-    """Turn by a forward lean, a sideways lean and a twist, in degrees."""
-    return _turn_y(angles[2]) @ turn_z(angles[1]) @ _turn_x(angles[0])
-
-
-def _turn_x(degrees: float) -> Real:
-    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
-
-
-def _turn_y(degrees: float) -> Real:
-    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-
-
-def turn_z(degrees: float) -> Real:
-    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
 def place_body(body: Body, rng: np.random.Generator, *, size: int) -> tuple[Body, float]:
@@ -201,8 +169,23 @@ def place_body(body: Body, rng: np.random.Generator, *, size: int) -> tuple[Body
 
 def _sample_view(body: Body, rng: np.random.Generator) -> Real:
     yaw = rng.uniform(-60.0, 60.0) + (180.0 if rng.random() < 0.2 else 0.0)
-    facing = _turn_x(rng.uniform(-18.0, 18.0)) @ _turn_y(yaw)
+    facing = turn(X, rng.uniform(-18.0, 18.0)) @ turn(Y, yaw)
     points = body.points @ facing.T
     down = points[[R_HIP, L_HIP]].mean(axis=0) - points[[R_SHOULDER, L_SHOULDER]].mean(axis=0)
     upright = np.rad2deg(np.arctan2(-down[0], -down[1]))
-    return turn_z(upright + rng.uniform(0.0, 360.0)) @ facing
+    return turn(Z, upright + rng.uniform(0.0, 360.0)) @ facing
+
+
+def _turn(angles: Real) -> Real:
+    """Turn by a forward lean, a sideways lean and a twist, in degrees."""
+    return turn(Y, angles[2]) @ turn(Z, angles[1]) @ turn(X, angles[0])
+
+
+def turn(axis: int, degrees: float) -> Real:
+    """The matrix that turns about an axis."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.eye(3)
+    matrix[first, first] = matrix[second, second] = np.cos(np.deg2rad(degrees))
+    matrix[second, first] = np.sin(np.deg2rad(degrees))
+    matrix[first, second] = -matrix[second, first]
+    return matrix

@@ -1,61 +1,70 @@
-"""What a figure wears: skin, hair and cloth, the same on both sides."""
+"""What a figure wears: skin, hair and cloth, the same on both sides; and how colours mix."""
 
 import colorsys
-from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spcnet.synthetic.points import Pixels, blend, soft_step
+# Colours are (3, 1, 1) and pictures (3, H, W) until the last, as numpy works fastest on planes.
+Pixels: TypeAlias = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Cloth:
-    """A colour, striped every `period` metres with `accent`; a period of 0 is plain.
+def soft_step(ramp: Pixels) -> Pixels:
+    """Step from 0 to 1 over one unit around 0, so that edges come out antialiased."""
+    stepped: Pixels = (ramp + np.float32(0.5)).clip(0, 1)
+    return stepped
 
-    Colours are (3, 1, 1) and pictures (3, H, W) until the last, as numpy works fastest on planes.
-    """
+
+def norm_of(x: Pixels, y: Pixels) -> Pixels:
+    """The length of vectors, several times as fast as `numpy.hypot`."""
+    length: Pixels = np.sqrt(x * x + y * y)
+    return length
+
+
+def blend(below: Pixels, above: Pixels, share: Pixels) -> Pixels:
+    return below + share * (above - below)
+
+
+def rgb_planes(red: float, green: float, blue: float) -> Pixels:
+    return np.array([red, green, blue], np.float32).reshape(3, 1, 1)
+
+
+class Cloth(NamedTuple):
+    """A colour, striped every `period` metres with `accent`; a period of 0 is plain."""
 
     colour: Pixels
-    accent: Pixels
+    accent: Pixels = rgb_planes(0, 0, 0)
     period: float = 0.0
 
     def dye(self, metres: Pixels) -> Pixels:
-        """Give the colours at positions along a limb."""
+        """The colours at positions along a limb."""
         if self.period == 0.0:
             return self.colour
         wave = np.sin(metres * np.float32(2 * np.pi / self.period))
         return blend(self.colour, self.accent, soft_step(wave * 3 - 0.5))
 
 
-@dataclass(frozen=True, slots=True)
-class Outfit:
-    skin: Cloth
-    hair: Cloth
+class Outfit(NamedTuple):
+    """Colours of skin, hair and shoes, cloths, and the shares of arm and leg that they cover."""
+
+    skin: Pixels
+    hair: Pixels
     shirt: Cloth
     trousers: Cloth
-    shoes: Cloth
+    shoes: Pixels
     sleeve: float
-    """Share of the arm that the shirt covers."""
     leg: float
-    """Share of the leg that the trousers cover."""
     zipped: bool
     hairstyle: str
 
-    @property
-    def nose(self) -> Cloth:
-        """Skin a little redder and darker, or a nose seen from the front would vanish."""
-        return plain_cloth(self.skin.colour * rgb_planes(0.92, 0.8, 0.78))
 
-
-_SKINS = (
-    (255, 219, 190),
-    (240, 194, 158),
-    (222, 166, 122),
-    (184, 122, 82),
-    (128, 80, 52),
-    (90, 56, 38),
+_SKINS = np.array(
+    [(255, 219, 190), (240, 194, 158), (222, 166, 122), (184, 122, 82), (128, 80, 52), (90, 56, 38)]
 )
-_HAIRS = ((38, 28, 24), (84, 52, 30), (150, 92, 44), (214, 170, 92), (176, 72, 36), (150, 148, 146))
+_HAIRS = np.array(
+    [(38, 28, 24), (84, 52, 30), (150, 92, 44), (214, 170, 92), (176, 72, 36), (150, 148, 146)]
+)
 
 
 def sample_outfit(rng: np.random.Generator) -> Outfit:
@@ -64,11 +73,11 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
         return Cloth(sample_dye(rng), sample_dye(rng), period)
 
     return Outfit(
-        skin=plain_cloth(_sample_natural(_SKINS, rng)),
-        hair=plain_cloth(_sample_natural(_HAIRS, rng)),
+        skin=_sample_natural(_SKINS, rng),
+        hair=_sample_natural(_HAIRS, rng),
         shirt=woven(0.35),
         trousers=woven(0.12),
-        shoes=plain_cloth(sample_dye(rng)),
+        shoes=sample_dye(rng),
         sleeve=float(rng.choice([0.22, 0.3, 0.95])),
         leg=float(rng.choice([0.3, 0.42, 0.95, 0.95])),
         zipped=bool(rng.random() < 0.3),
@@ -76,8 +85,8 @@ def sample_outfit(rng: np.random.Generator) -> Outfit:
     )
 
 
-def _sample_natural(tones: tuple[tuple[int, int, int], ...], rng: np.random.Generator) -> Pixels:
-    tone = np.array(tones[rng.integers(len(tones))]) * rng.uniform(0.9, 1.06)
+def _sample_natural(tones: NDArray[np.int64], rng: np.random.Generator) -> Pixels:
+    tone = tones[rng.integers(len(tones))] * rng.uniform(0.9, 1.06)
     return rgb_planes(*np.clip(tone + rng.normal(0.0, 5.0, 3), 0, 255))
 
 
@@ -86,11 +95,3 @@ def sample_dye(rng: np.random.Generator) -> Pixels:
     saturation = rng.uniform(0.0, 0.2) if rng.random() < 0.25 else rng.uniform(0.35, 0.9)
     value = rng.uniform(0.2, 0.97)
     return rgb_planes(*colorsys.hsv_to_rgb(rng.random(), saturation, value)) * 255
-
-
-def plain_cloth(colour: Pixels) -> Cloth:
-    return Cloth(colour, colour)
-
-
-def rgb_planes(red: float, green: float, blue: float) -> Pixels:
-    return np.array([red, green, blue], np.float32).reshape(3, 1, 1)

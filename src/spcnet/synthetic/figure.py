@@ -1,14 +1,11 @@
 """Articulated synthetic figures with exact joints, drawn from numbers alone.
 
-Real pose datasets need a download; these figures do not, so tests can train a small network on
-them and anyone can try training on a bare machine. Each figure is a three-dimensional body with
-human bone lengths and joint limits, seen in weak perspective from a random side and turned by a
-random angle in the picture plane. Its parts are painted far to near over a cluttered background
-that borrows the figure's own colours, then partly covered by foreground objects.
-
-Left and right always belong to the person. Both sides wear the same clothes, so the only clues to
-which is which are those of a photograph: face or hair, the way the feet, knees and elbows point,
-and which way up the body is.
+They need no download, so that tests and anyone on a bare machine can train. Each is a body in three
+dimensions with human bone lengths and joint limits, seen in weak perspective from a random side and
+turned in the picture plane. Its parts are painted far to near over a cluttered background that
+borrows the figure's own colours, then partly covered by foreground objects. Both sides wear the
+same: left and right, the person's own, show as in photographs, by face or hair, by the way feet,
+knees and elbows point, and by which way up the body is.
 
 A joint counts as occluded when the painted surface at its pixel belongs to another part, or lies
 nearer to the viewer than the flesh around the joint is thick.
@@ -19,18 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spcnet.synthetic.body import place_body, sample_body
+from spcnet.synthetic.body import JOINTS, place_body, sample_body
 from spcnet.synthetic.clothes import sample_outfit
 from spcnet.synthetic.painting import Scene
 from spcnet.synthetic.person import body_parts, self_occluded
-from spcnet.synthetic.points import JOINTS, OCCLUDED, VISIBLE
-from spcnet.synthetic.surroundings import (
-    draw_distractors,
-    draw_foreground,
-    expose,
-    paint_background,
-    sample_light,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +40,20 @@ def render_figure(index: int, *, seed: int = 0, size: int = 160) -> Figure:
 
     The figure depends on the arguments only, never on what was drawn before.
     """
+    from spcnet.synthetic import surroundings  # needs OpenCV, which training does without
+
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     body, metre = place_body(sample_body(rng), rng, size=size)
     outfit = sample_outfit(rng)
-    light = sample_light(rng)
-    scene = Scene.over(paint_background(rng, outfit, size=size), metre=metre, light=light)
-    draw_distractors(scene, outfit, rng)
+    light = surroundings.sample_light(rng)
+    background = surroundings.paint_background(rng, outfit, size=size)
+    scene = Scene(background, metre=metre, light=light)
+    surroundings.draw_distractors(scene, outfit, rng)
     parts = sorted(body_parts(body, outfit, metre=metre), key=lambda part: part.key)
     for number, part in enumerate(parts):
         part.paint(scene, number=number)
+    points = body.points[:JOINTS, :2].copy()
     hidden = self_occluded(scene, parts, body)
-    hidden = draw_foreground(scene, outfit, rng, points=body.points[:JOINTS, :2], hidden=hidden)
-    return Figure(
-        image=expose(scene.colour, rng),
-        points=body.points[:JOINTS, :2].copy(),
-        states=np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8),
-    )
+    hidden = surroundings.draw_foreground(scene, outfit, rng, points=points, hidden=hidden)
+    states = np.where(hidden, 1, 2).astype(np.uint8)
+    return Figure(surroundings.expose(scene.colour, rng), points, states)

@@ -1,12 +1,12 @@
 """What is behind and before a figure, and how it is photographed."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spcnet.synthetic.body import turn_z
-from spcnet.synthetic.clothes import Outfit, plain_cloth, rgb_planes, sample_dye
+from spcnet.synthetic.body import Real, Z, turn
+from spcnet.synthetic.clothes import Cloth, Outfit, Pixels, blend, rgb_planes, sample_dye, soft_step
 from spcnet.synthetic.painting import Limb, Scene
-from spcnet.synthetic.points import Pixels, Real, blend, norm_of, soft_step
 
 
 def sample_light(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -19,16 +19,16 @@ def _sample_borrowed(outfit: Outfit, rng: np.random.Generator) -> Pixels:
     """Draw a colour, about half the time close to one that the figure wears."""
     if rng.random() < 0.5:
         return sample_dye(rng)
-    worn = (outfit.shirt, outfit.trousers, outfit.skin, outfit.hair, outfit.shoes)
-    colour = worn[rng.integers(len(worn))].colour.ravel() + rng.normal(0.0, 10.0, 3)
+    shirt, trousers = outfit.shirt.colour, outfit.trousers.colour
+    worn = (shirt, trousers, outfit.skin, outfit.hair, outfit.shoes)
+    colour = worn[rng.integers(len(worn))].ravel() + rng.normal(0.0, 10.0, 3)
     return rgb_planes(*np.clip(colour, 0, 255))
 
 
 def paint_background(rng: np.random.Generator, outfit: Outfit, *, size: int) -> Pixels:
-    import cv2
-
     first, second, third = (_sample_borrowed(outfit, rng) for _ in range(3))
-    share = soft_step(_gradient(rng, size=size) + np.float32(0.35) * _cloud(rng, size=size))
+    ramp, _ = _axes(rng.uniform(0.0, 2 * np.pi), size=size)
+    share = soft_step(ramp / np.float32(size) + np.float32(0.35) * _cloud(rng, size=size))
     ground = blend(first, second, share)
     if rng.random() < 0.5:
         share = _pattern(rng, size=size, finest=0.035) * np.float32(rng.uniform(0.3, 0.9))
@@ -40,12 +40,6 @@ def paint_background(rng: np.random.Generator, outfit: Outfit, *, size: int) -> 
     tinted: Pixels = grain * rgb_planes(*rng.uniform(0.6, 1.4, 3))
     tinted += picture.transpose(2, 0, 1)
     return tinted
-
-
-def _gradient(rng: np.random.Generator, *, size: int) -> Pixels:
-    """Return a ramp from -0.5 to 0.5 in a random direction."""
-    x, y = _axes(rng.uniform(0.0, 2 * np.pi), size=size)
-    return x / np.float32(size) + 0 * y
 
 
 def _cloud(rng: np.random.Generator, *, size: int, octaves: int = 4) -> Pixels:
@@ -60,8 +54,6 @@ def _cloud(rng: np.random.Generator, *, size: int, octaves: int = 4) -> Pixels:
 
 
 def _enlarged(plane: Pixels, *, size: int) -> Pixels:
-    import cv2
-
     return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
@@ -83,15 +75,13 @@ def _axes(angle: float, *, size: int) -> tuple[Pixels, Pixels]:
 
 def _draw_blot(picture: NDArray[np.uint8], colour: Pixels, rng: np.random.Generator) -> None:
     """Draw a random polygon or ellipse anywhere in the picture."""
-    import cv2
-
     size = len(picture)
     corners = int(rng.choice([3, 4, 5, 6, 48]))
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + rng.uniform(0, np.pi)
     reach = rng.uniform(0.04, 0.26, 2) * size
     wobble = rng.uniform(0.6, 1.2, corners) if corners < 48 else np.ones(corners)
     outline = np.stack([np.cos(angles), np.sin(angles)], axis=1) * wobble[:, None] * reach
-    outline = outline @ turn_z(rng.uniform(0, 180))[:2, :2] + rng.uniform(0, size, 2)
+    outline = outline @ turn(Z, rng.uniform(0, 180))[:2, :2] + rng.uniform(0, size, 2)
     fixed = np.rint(outline * 16).astype(np.int32)
     cv2.fillPoly(picture, [fixed], colour.ravel().tolist(), lineType=cv2.LINE_AA, shift=4)
 
@@ -101,12 +91,14 @@ def draw_distractors(scene: Scene, outfit: Outfit, rng: np.random.Generator) -> 
     size = len(scene.part)
     for _ in range(rng.integers(0, 5)):
         joint = np.append(rng.uniform(0, size, 2), 0.0)
-        cloth, bare = (plain_cloth(_sample_borrowed(outfit, rng)) for _ in range(2))
+        colour, bare = (_sample_borrowed(outfit, rng) for _ in range(2))
         radius, cut = rng.uniform(0.035, 0.08) * scene.metre, rng.uniform(0.2, 2.0)
         for _ in range(rng.integers(1, 3)):
             end = joint + np.append(rng.normal(0.0, 0.25, 2) * scene.metre, 0.0)
-            radii = (radius, radius * 0.75)
-            limb = Limb(joint, end, radii=radii, cloth=cloth, bare=bare, cut=cut, capped=True)
+            axis, radii = np.array([joint, end]), np.array([radius, radius * 0.75])
+            limb = Limb(
+                axis=axis, radii=radii, cloth=Cloth(colour), bare=bare, cut=cut, capped=True
+            )
             limb.paint(scene, number=-1)
             joint, radius = end, radius * 0.75
 
@@ -134,7 +126,11 @@ def _lay_object(scene: Scene, outfit: Outfit, rng: np.random.Generator, *, cover
     rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
     area = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     height, width = cover[area].shape
-    surface = _surface(rng, outfit, size=max(height, width))[:, :height, :width]
+    size = max(height, width)
+    first, second = _sample_borrowed(outfit, rng), _sample_borrowed(outfit, rng)
+    share = _pattern(rng, size=size, finest=0.08) * np.float32(rng.choice([0.0, 0.5, 1.0]))
+    surface = blend(first, second, share) + 9 * _cloud(rng, size=size)
+    surface = surface[:, :height, :width]
     scene.colour[:, *area] = blend(scene.colour[:, *area], surface, cover[area])
 
 
@@ -146,23 +142,14 @@ def _cover(rng: np.random.Generator, *, around: Real, size: int) -> Pixels:
     wide, high = rng.uniform(0.07, 0.17, 2) * size
     kind = rng.integers(3)
     if kind == 0:
-        return soft_step((1 - norm_of(x / wide, y / high)) * min(wide, high))
+        return soft_step((1 - np.sqrt((x / wide) ** 2 + (y / high) ** 2)) * min(wide, high))
     if kind == 1:
         return soft_step(np.minimum(wide - np.abs(x), high - np.abs(y)))
     return soft_step(0.45 * wide - np.abs(x))
 
 
-def _surface(rng: np.random.Generator, outfit: Outfit, *, size: int) -> Pixels:
-    """Return a textured square for a foreground object."""
-    first, second = _sample_borrowed(outfit, rng), _sample_borrowed(outfit, rng)
-    share = _pattern(rng, size=size, finest=0.08) * np.float32(rng.choice([0.0, 0.5, 1.0]))
-    return blend(first, second, share) + 9 * _cloud(rng, size=size)
-
-
 def expose(colour: Pixels, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Vary contrast and brightness, sometimes blur, add sensor noise, and round."""
-    import cv2
-
     contrast, brightness, grain = rng.uniform((0.75, -22.0, 4.0), (1.15, 22.0, 24.0)).tolist()
     picture = cv2.merge(tuple(colour)) * np.float32(contrast)
     picture += np.float32(picture.mean() * (1 / contrast - 1) + brightness)

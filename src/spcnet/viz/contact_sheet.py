@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
-from spcnet.viz.skeletons import SUBPIXEL_BITS, Colour, Style, draw_skeleton
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+from spcnet.viz.skeletons import Colour, Style, draw_capsule, draw_skeleton
 
 # Lines as wide as a tile allows, whatever the person's size; what has score 0 is not drawn at all.
 STYLE = Style(thickness=1.0, faint=0.0, sure=1.0)
@@ -41,16 +38,7 @@ def draw_labels(
         labelled: (K,) bool.
         visible: (K,) bool; a labelled joint that is not is occluded.
         skeleton: names and limbs of the K joints.
-
-    Raises:
-        ValueError: the shapes do not go together.
     """
-    count = len(skeleton)
-    if points.shape != (count, 2) or labelled.shape != (count,) or visible.shape != (count,):
-        raise ValueError(
-            f"points, labelled and visible must be ({count}, 2), ({count},) and ({count},), got "
-            f"{points.shape}, {labelled.shape} and {visible.shape}"
-        )
     labelled = labelled & np.isfinite(points).all(axis=1)
     if not labelled.any():
         return np.ascontiguousarray(image).copy()
@@ -58,18 +46,15 @@ def draw_labels(
     # What is not labelled may lie anywhere, or nowhere.
     placed = np.where(labelled[:, None], points, points[labelled].mean(axis=0))
     canvas = draw_skeleton(image, placed, scores, skeleton, style=STYLE)
-    for joint in np.flatnonzero(labelled & ~visible):
-        colour = STYLE.of_side(skeleton.side(int(joint)))
-        _ring(canvas, points[joint], colour, radius=max(3.5, RING * max(canvas.shape[:2])))
+    radius = max(3.5, RING * max(canvas.shape[:2]))
+    near = (np.abs(points) < 1e5).all(axis=1)  # OpenCV's fixed point can hold no more
+    for joint in np.flatnonzero(labelled & ~visible & near):
+        _mark(canvas, points[joint], STYLE.of_side(skeleton.side(int(joint))), radius, hollow=True)
     return canvas
 
 
 def contact_sheet(
-    tiles: Sequence[Array],
-    captions: Sequence[tuple[str, str]],
-    *,
-    columns: int,
-    title: str,
+    tiles: Sequence[Array], captions: Sequence[tuple[str, str]], *, columns: int, title: str
 ) -> Array:
     """Tiles in rows, two lines of text under each, a heading that explains the marks.
 
@@ -81,89 +66,49 @@ def contact_sheet(
 
     Returns:
         RGB uint8 (H, W, 3).
-
-    Raises:
-        ValueError: there are no tiles, they differ in shape, or the captions are too many or few.
     """
-    if not tiles or len(tiles) != len(captions) or len({tile.shape for tile in tiles}) > 1:
-        raise ValueError(
-            f"wanted tiles of one shape and a caption each, got {len(tiles)} tiles of shapes "
-            f"{sorted({tile.shape for tile in tiles})} and {len(captions)} captions"
-        )
     side = tiles[0].shape[0]
     columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
     width = max(NARROWEST, GAP + columns * (side + GAP))
+    rows = -(-len(tiles) // columns)
     height = HEADER + GAP + rows * (side + 2 * LINE + GAP)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
+    canvas = np.full((height, width, 3), PAPER, np.uint8)
     font = ImageFont.load_default(FONT_SIZE)
-    draw.text((GAP, GAP), _fitted(draw, title, font, width - 2 * GAP), INK, font)
-    marks = _legend(draw, font, GAP + LINE)
+    x, words = float(GAP), []
+    for word, colour, hollow in (
+        ("left", STYLE.left, False),
+        ("right", STYLE.right, False),
+        ("middle", STYLE.centre, False),
+        ("occluded; joints without a label are left out", STYLE.left, True),
+    ):
+        _mark(canvas, np.array([x + 7, GAP + 1.5 * LINE]), colour, 5.0, hollow=hollow)
+        words.append((x + 20, word))
+        x += 42 + font.getlength(word)
+    sheet = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(sheet)
+    draw.font = font
+    draw.text((GAP, GAP), _fitted(draw, title, width - 2 * GAP), INK)
+    for x, word in words:
+        draw.text((x, GAP + LINE), word, SOFT_INK)
     for n, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
         x = GAP + n % columns * (side + GAP)
         y = HEADER + GAP + n // columns * (side + 2 * LINE + GAP)
         sheet.paste(Image.fromarray(tile), (x, y))
         for row, (line, ink) in enumerate(zip(lines, (INK, SOFT_INK), strict=True)):
-            fitted = _fitted(draw, line, font, side)
-            draw.text((x, y + side + 2 + row * LINE), fitted, ink, font)
-    canvas = np.asarray(sheet).copy()
-    for at, colour, visible in marks:
-        (_dot if visible else _ring)(canvas, at, colour, radius=5.0)
-    return canvas
+            draw.text((x, y + side + 2 + row * LINE), _fitted(draw, line, side), ink)
+    return np.asarray(sheet)
 
 
-def _legend(draw: ImageDraw.ImageDraw, font: Font, top: int) -> list[tuple[Array, Colour, bool]]:
-    """Write the heading's second line, and give the marks to be drawn before its words."""
-    entries = (
-        (STYLE.left, True, "left"),
-        (STYLE.right, True, "right"),
-        (STYLE.centre, True, "middle"),
-        (STYLE.left, False, "occluded"),
-        (None, False, "not labelled: left out"),
-    )
-    marks, x = [], float(GAP)
-    for colour, visible, text in entries:
-        if colour is not None:
-            marks.append((np.array([x + 7, top + LINE / 2]), colour, visible))
-            x += 20
-        draw.text((x, top), text, SOFT_INK, font)
-        x += draw.textlength(text, font) + 22
-    return marks
+def _mark(canvas: Array, at: Array, colour: Colour, radius: float, *, hollow: bool) -> None:
+    """A dot, or a ring, which differs from it without looking at shades."""
+    for grown, paint in ((1, STYLE.outline), (0, colour), (-2, STYLE.outline))[: 2 + hollow]:
+        draw_capsule(canvas, at, at, radius + grown, paint)
 
 
-def _fitted(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    font: Font,
-    width: int,
-) -> str:
+def _fitted(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
     """Text no wider than so many pixels: names differ at their ends, so the middle goes."""
-    kept = len(text)
-    short = text
-    while draw.textlength(short, font) > width and kept > 2:
+    kept, short = len(text), text
+    while draw.textlength(short) > width and kept > 2:
         kept -= 1
         short = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
     return short
-
-
-def _dot(canvas: Array, at: Array, colour: Colour, *, radius: float) -> None:
-    """A visible joint."""
-    _disc(canvas, at, radius + 1, STYLE.outline)
-    _disc(canvas, at, radius - 0.5, colour)
-
-
-def _ring(canvas: Array, at: Array, colour: Colour, *, radius: float) -> None:
-    """An occluded joint: hollow, so that it differs from a dot without looking at shades."""
-    _disc(canvas, at, radius + 1, STYLE.outline)
-    _disc(canvas, at, radius, colour)
-    _disc(canvas, at, radius - 2, STYLE.outline)
-
-
-def _disc(canvas: Array, at: Array, radius: float, colour: Colour) -> None:
-    """A filled circle with a sub-pixel middle, antialiased."""
-    if not (np.abs(at) < 1e5).all():  # beyond what OpenCV's fixed point can hold
-        return
-    one = 2**SUBPIXEL_BITS
-    x, y = (round(float(value) * one) for value in at)
-    cv2.circle(canvas, (x, y), round(radius * one), colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)

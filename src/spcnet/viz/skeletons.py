@@ -12,6 +12,7 @@ from spcnet.geometry import Array
 from spcnet.skeletons import FACE, Skeleton
 
 Colour = tuple[int, int, int]
+Span = tuple[float, float, float]  # left, right and middle height of a name
 
 SUBPIXEL_BITS = 4
 # Bounds of a limb's width, as shares of the picture's longer side and of the person's size.
@@ -92,46 +93,40 @@ def draw_skeleton(
     if not shown.any():
         return canvas
     thickness = style.line_width or _thickness(keypoints[shown], canvas, style)
-    # Faint limbs first, so that sure ones lie on top.
-    for a, b in sorted(skeleton.limb_indices, key=lambda limb: min(scores[list(limb)])):
-        if not (shown[a] and shown[b]):
-            continue
-        colour = style.of_side(_limb_side(skeleton, a, b))
+    # Faint limbs first, so that sure ones lie on top, and joints over them.
+    limbs = sorted(skeleton.limb_indices, key=lambda limb: min(scores[list(limb)]))
+    drawn = [int(joint) for joint in np.argsort(scores) if shown[joint]]
+    strokes = [(a, b, 1.0) for a, b in limbs if shown[a] and shown[b]]
+    strokes += [(joint, joint, style.dot) for joint in drawn]
+    for a, b, wide in strokes:
         narrow = style.face if skeleton.joints[a] in FACE and skeleton.joints[b] in FACE else 1.0
         _blend_line(
-            canvas, keypoints[a], keypoints[b], colour, style.outline, narrow * thickness,
+            canvas, keypoints[a], keypoints[b], narrow * wide * thickness,
+            _colour(skeleton, a, b, style), style.outline,
             style.opacity(float(min(scores[a], scores[b]))),
         )  # fmt: skip
-    drawn = [int(joint) for joint in np.argsort(scores) if shown[joint]]
-    for joint in drawn:
-        colour = style.of_side(skeleton.side(joint))
-        narrow = style.face if skeleton.joints[joint] in FACE else 1.0
-        _blend_line(
-            canvas, keypoints[joint], keypoints[joint], colour, style.outline,
-            narrow * style.dot * thickness, style.opacity(float(scores[joint])),
-        )  # fmt: skip
-    return (
-        _with_names(canvas, keypoints, drawn, skeleton, style, thickness)
-        if style.labels
-        else canvas
-    )
+    return _with_names(canvas, keypoints, drawn, skeleton, style, thickness)
+
+
+def _colour(skeleton: Skeleton, a: int, b: int, style: Style) -> Colour:
+    """A limb that joins the two sides, or leaves the middle, belongs to the side it reaches."""
+    sides = {skeleton.side(a), skeleton.side(b)} - {"centre"}
+    return style.of_side(sides.pop() if len(sides) == 1 else "centre")
 
 
 def _with_names(
-    canvas: Array,
-    keypoints: Array,
-    joints: Sequence[int],
-    skeleton: Skeleton,
-    style: Style,
+    canvas: Array, keypoints: Array, joints: Sequence[int], skeleton: Skeleton, style: Style,
     thickness: float,
-) -> Array:
+) -> Array:  # fmt: skip
     """The joints' names beside them, away from the person's middle and within the picture."""
+    if not style.labels:
+        return canvas
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     size = max(8.0, LABEL * thickness)
     font = ImageFont.load_default(size)
     middle = keypoints[joints, 0].mean()
-    placed: list[tuple[float, float, float]] = []  # left, right and middle of each name
+    placed: list[Span] = []
     for joint in sorted(joints, key=lambda joint: keypoints[joint, 1]):
         x, y = (float(value) for value in keypoints[joint])
         name = skeleton.joints[joint]
@@ -149,25 +144,13 @@ def _with_names(
 
 
 def _free_height(
-    y: float,
-    left: float,
-    right: float,
-    placed: Sequence[tuple[float, float, float]],
-    *,
-    apart: float,
+    y: float, left: float, right: float, placed: Sequence[Span], *, apart: float
 ) -> float:
     """The first height from y on where a name meets none of those that stand already."""
-    beside = sorted(taken for start, end, taken in placed if start < right and left < end)
-    for taken in beside:
+    for taken in sorted(taken for start, end, taken in placed if start < right and left < end):
         if abs(y - taken) < apart:
             y = taken + apart
     return y
-
-
-def _limb_side(skeleton: Skeleton, a: int, b: int) -> str:
-    """A limb that joins the two sides, or leaves the middle, belongs to the side it reaches."""
-    sides = {skeleton.side(a), skeleton.side(b)} - {"centre"}
-    return sides.pop() if len(sides) == 1 else "centre"
 
 
 def _thickness(keypoints: Array, canvas: Array, style: Style) -> float:
@@ -181,14 +164,9 @@ def _thickness(keypoints: Array, canvas: Array, style: Style) -> float:
 
 
 def _blend_line(
-    canvas: Array,
-    start: Array,
-    end: Array,
-    colour: Colour,
-    outline: Colour,
-    thickness: float,
+    canvas: Array, start: Array, end: Array, thickness: float, colour: Colour, outline: Colour,
     opacity: float,
-) -> None:
+) -> None:  # fmt: skip
     """An outlined round-capped line (a dot where start is end), blended into its surroundings."""
     edge = max(1.0, EDGE * thickness)
     reach = thickness + 2 * edge + 2
@@ -200,21 +178,15 @@ def _blend_line(
     region = canvas[low[1] : high[1], low[0] : high[0]]
     painted = region.copy()
     for extra, paint in ((edge, outline), (0.0, colour)):
-        _capsule(painted, start - low, end - low, thickness / 2 + extra, paint)
+        draw_capsule(painted, start - low, end - low, thickness / 2 + extra, paint)
     region[:] = cv2.addWeighted(painted, opacity, region, 1 - opacity, 0)
 
 
-def _capsule(image: Array, start: Array, end: Array, radius: float, colour: Colour) -> None:
+def draw_capsule(image: Array, start: Array, end: Array, radius: float, colour: Colour) -> None:
     """A filled capsule with sub-pixel ends and radius, antialiased."""
-    along = end - start
-    length = float(np.hypot(*along))
-    across = np.array([-along[1], along[0]]) / length if length > 1e-6 else np.array([0.0, 1.0])
-    turn = np.arctan2(across[1], across[0])
-    half = np.linspace(0, np.pi, 16)
-    caps = [
-        centre + radius * np.stack([np.cos(turn + angles), np.sin(turn + angles)], axis=1)
-        for centre, angles in ((start, half), (end, half + np.pi))
-    ]
-    outline = np.concatenate(caps)
+    across, along = end - start
+    angles = np.arctan2(along, across) + np.linspace(np.pi / 2, 3 * np.pi / 2, 16)
+    cap = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    outline = np.concatenate([start + cap, end - cap])
     fixed = np.rint(outline * 2**SUBPIXEL_BITS).astype(np.int32)
     cv2.fillConvexPoly(image, fixed, colour, lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS)
