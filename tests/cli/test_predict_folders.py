@@ -14,8 +14,8 @@ from PIL import Image
 from spcnet.boxmaps import CHANNELS
 from spcnet.checkpoints import FinderCard, load_checkpoint, load_finder, save_checkpoint
 from spcnet.cli import main
-from spcnet.cli.results import is_result, mirrored_names, result_names
 from spcnet.devices import has_bfloat16
+from spcnet.inference.jobs import is_result, mirrored_names, result_names
 from spcnet.inference.method import digest_of
 from spcnet.models.registry import create_model
 
@@ -139,22 +139,17 @@ def test_it_goes_on_where_it_was_stopped(predict: Command, photos: Path, tmp_pat
     assert Image.open(out / "b.pose.jpg").size == (30, 40)
 
 
-def test_results_that_no_picture_has_any_more_are_told(
+def test_results_that_no_picture_has_any_more_stay_but_not_in_the_document_of_all(
     predict: Command, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert "warning" not in predict(photos, "-r", "-o", out).err
-    assert "warning" not in predict(photos, "-o", out).err  # those of sub-folders are still right
+    predict(photos, "-o", out)
     Image.open(photos / "a.jpg").save(photos / "a.png")
     (photos / "b.png").unlink()
     done = predict(photos, "-o", out)
-    assert {"a.jpg.pose.json", "a.png.pose.json", "a.pose.json"} <= files(out)
-    assert done.code == 0
-    assert "warning: 4 results are of pictures that are gone, or have another name" in done.err
-    for name in ("a", "b"):
-        (out / f"{name}.pose.jpg").unlink()
-        (out / f"{name}.pose.json").unlink()
-    assert "warning" not in predict(photos, "-o", out).err
+    assert done.code == 0, done.err
+    assert {"a.jpg.pose.json", "a.png.pose.json", "a.pose.json", "b.pose.json"} <= files(out)
+    assert [row["file_name"] for row in read(out / "poses.json")["images"]] == ["a.jpg", "a.png"]
 
 
 def test_ctrl_c_says_how_to_go_on(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from spcnet.errors import UserError
-from spcnet.files import whole_file
+from spcnet.files import replacing as replacing  # for commands to import from here
 
 if TYPE_CHECKING:
     from spcnet.metrics.paper import Row, Table
@@ -195,37 +195,6 @@ def output_folder(folder: Path) -> Iterator[None]:
         for path in made:
             with suppress(OSError):  # it is not empty: this is the usual end
                 path.rmdir()
-
-
-def expanded(path: str) -> str:
-    """A path of which ``~`` was not expanded by the shell."""
-    if not path.startswith("~") or os.path.lexists(path):
-        return path
-    return os.path.expanduser(path)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A file to write to, which takes the target's place only when it is whole.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    with writing(target), whole_file(target) as partial:
-        yield partial
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Tells as the user's what the disk has against writing a file.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def table(

@@ -16,7 +16,6 @@ from spcnet.cli.console import (
     replacing,
     say,
     stop_wish,
-    writing,
 )
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
@@ -28,6 +27,7 @@ from spcnet.cli.options import (
     parse_box,
 )
 from spcnet.errors import UserError
+from spcnet.files import writing
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
