@@ -135,7 +135,7 @@ def _targets(
         check_suffix(output)
         json_path = json_path or output.with_suffix(".json")
     joints = None if json_path == STDOUT else json_path
-    refuse_same([("the video to read", source), ("-o", output), ("--json", joints)])
+    refuse_same({"the video to read": source, "-o": output, "--json": joints})
     return output, json_path
 
 
