@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from spcnet.boxmaps import CHANNELS
 from spcnet.checkpoints import FinderCard, load_checkpoint, load_finder, save_checkpoint
 from spcnet.cli import main
 from spcnet.devices import has_bfloat16
-from spcnet.inference.jobs import is_result, mirrored_names, result_names
 from spcnet.inference.method import digest_of
 from spcnet.models.registry import create_model
 
@@ -237,8 +236,6 @@ def test_the_method_is_known_without_json(predict: Command, photos: Path, tmp_pa
 
 
 def test_own_pictures_are_never_predicted(predict: Command, photos: Path) -> None:
-    assert is_result("a.heatmaps-1.png") and is_result("a.attention-12.png")
-    assert not is_result("a.png") and not is_result(".pose.jpg") and not is_result("pose.jpg")
     for _ in range(2):
         done = predict(photos, "-r", "-o", photos / "poses", "--save", "overlay,json,crops")
         assert done.code == 0, done.err
@@ -281,23 +278,6 @@ def test_pictures_that_differ_by_suffix_keep_their_results_apart(
     assert files(tmp_path / "out") == {
         "A.png.pose.json", "a.jpg.pose.json", "b.pose.json", "poses.json", ".predict.jsonl"
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("pictures", "names"),
-    [
-        (["b.jpg", "b.jpg.png", "b.png"], ["b.jpg", "b.jpg.png", "b.png"]),
-        (["a.jpg", "b.png", "x/b.png"], ["a", "b", "x/b"]),
-        (["A.png", "a.PNG", "a.jpg"], ["A.png", "a.PNG-2", "a.jpg"]),
-    ],
-    ids=["longer", "plain", "capitals"],
-)
-def test_no_two_pictures_share_a_name(pictures: list[str], names: list[str]) -> None:
-    assert mirrored_names([PurePath(picture) for picture in pictures]) == names
-
-
-def test_numbers_are_no_other_picture_s_name() -> None:
-    assert result_names(["x/a.jpg", "y/a.jpg", "a-2.jpg", "A.png"]) == ["a", "a-3", "a-2", "A-4"]
 
 
 def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ class _Run:
         if self.source is None:
             return set()
         for job in jobs:
-            self.results.check_unknown(job)
+            self.results.refuse_foreign(job)
         kinds = {*self.results.kinds, "json"} if with_json else self.results.kinds
         return {job.name for job in jobs if all(self.results.has(job, kind) for kind in kinds)}
 
@@ -350,10 +350,13 @@ class _Run:
             return None
         if target is not None and target.is_dir():
             raise UserError(f"{target}: is a folder; -o names another place")
-        if target is not None and target.exists() and not (known or self.results.force):
-            raise UserError(
-                f"{target}: already exists and was not written by spcnet; --force overwrites it"
-            )
+        if target is not None and target.exists() and not self.results.force:
+            with target.open(errors="replace") as file:
+                ours = file.read(100).startswith('{"info": {"description": "spcnet ')
+            if not (known and ours):
+                raise UserError(
+                    f"{target}: already exists and was not written by spcnet; --force overwrites it"
+                )
         return CocoCollection({"info": self._info}, self.view)
 
     def _collection_path(self) -> Path | None:

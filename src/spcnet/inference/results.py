@@ -150,7 +150,7 @@ class Results:
             return False
         return all(path.exists() for path in self._paths(job, kind, persons))
 
-    def check_unknown(self, job: Job) -> None:
+    def refuse_foreign(self, job: Job) -> None:
         """Check that what lies in a result's place was written by an earlier run.
 
         Raises:
