@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from spcnet.cli.console import output_folder, progress, refuse_existing, replacing, say
+from spcnet.cli.console import Advance, output_folder, progress, refuse_existing, replacing, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, parse_box
 from spcnet.cli.words import difference_in_words, persons_in_words
@@ -223,10 +223,10 @@ class _Run:
                 self._save(collection)
         if self.source is not None:
             where = f" -> {results.folder}" if results.kinds else ""
-            there = f", {len(done)} were there already" if done else ""
+            before = f", {len(done)} were there already" if done else ""
             nobody = f", no person found in {self.empty}" if self.empty else ""
             predicted = len(jobs) - len(done) - failures
-            self._tell(f"{predicted} pictures predicted{where}{there}{nobody}")
+            self._tell(f"{predicted} pictures predicted{where}{before}{nobody}")
         return failures
 
     def _tell(self, line: str) -> None:
@@ -275,7 +275,7 @@ class _Run:
             **self.how,
         )
         failures = finished = 0
-        bar = nullcontext(lambda count: None)
+        bar: AbstractContextManager[Advance] = nullcontext(lambda done, note="": None)
         if self.source is not None:  # others have a line each
             bar = progress("pictures", len(jobs) - len(done))
         with bar as report:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from spcnet.errors import UserError
-from spcnet.files import picture_bytes, replacing
+from spcnet.files import picture_bytes, replacing, writing
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.files import Predicted
 from spcnet.inference.jobs import ENDS, Job
@@ -85,11 +85,7 @@ class RunRecord:
         return int(row["persons"]) if job.state and row.get("picture") == job.state else None
 
     def begin(self, job: Job, kinds: Sequence[str]) -> None:
-        """Note that results are about to be written.
-
-        Raises:
-            UserError: the record cannot be written.
-        """
+        """Note that results are about to be written."""
         if job.state is None and not self.path.exists():
             return
         if job.state is not None and not self._begun:
@@ -101,21 +97,14 @@ class RunRecord:
         self._add({"name": job.name, "kinds": list(kinds)})
 
     def finish(self, job: Job, kinds: Sequence[str], persons: int) -> None:
-        """Note that they are there.
-
-        Raises:
-            UserError: the record cannot be written.
-        """
+        """Note that they are there."""
         if job.state is not None:
             now = {"picture": job.state, "persons": persons}
             self._add({"name": job.name, "kinds": list(kinds), **now})
 
     def _add(self, row: dict[str, Any]) -> None:
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+        with writing(self.path), self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
         self._rows.update({(row["name"], kind): row for kind in row["kinds"]})
 
 
@@ -207,10 +196,8 @@ class Results:
         if not kinds:
             return None
         folder = self.path(job, "json").parent
-        try:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
         self.record.begin(job, kinds)
         for kind in kinds:
             paths = self._paths(job, kind, len(found.poses))
