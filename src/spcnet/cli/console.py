@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from spcnet.errors import UserError
-from spcnet.files import replacing as replacing  # for commands to import from here
+from spcnet.files import replacing as replacing  # commands have both from here
+from spcnet.files import writing as writing
 
 if TYPE_CHECKING:
     from spcnet.metrics.paper import Row, Table
@@ -130,10 +131,10 @@ def refuse_existing(paths: Iterable[Path]) -> None:
             raise UserError(f"{path}: already exists; --force overwrites it, or name another")
 
 
-def refuse_same(named: Mapping[str, Path | None]) -> None:
-    """Check that files, by what they are called in the message, are different ones."""
+def refuse_same(named: Sequence[tuple[str, Path | None]]) -> None:
+    """Check that files, each after what it is called in the message, are different ones."""
     seen: dict[Path, str] = {}
-    for name, path in named.items():
+    for name, path in named:
         if path is not None:
             other = seen.setdefault(path.resolve(), name)
             if other != name:

@@ -74,7 +74,12 @@ def serve(
     app = create_app(estimator, limits, names=names if local else None)
     if not local:
         say(f"{host} is open to other machines, and there are no accounts")
-    started = f"listening on {url(opened)} (Ctrl-C stops)"
+    address = url(opened)
     with suppress(KeyboardInterrupt):
-        run(app, opened, grace=timeout, ready=lambda: print(started, flush=True))
+        run(
+            app,
+            opened,
+            grace=timeout,
+            ready=lambda: print(f"listening on {address} (Ctrl-C stops)", flush=True),
+        )
     say("stopped")

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
+from spcnet.cli.console import (
+    prepare_output,
+    progress,
+    refuse_same,
+    replacing,
+    say,
+    stop_wish,
+    writing,
+)
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, parse_box
 from spcnet.errors import UserError
-from spcnet.files import writing
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -119,7 +126,7 @@ def _targets(
         check_suffix(output)
         json_path = json_path or output.with_suffix(".json")
     joints = None if json_path == STDOUT else json_path
-    refuse_same({"the video to read": source, "-o": output, "--json": joints})
+    refuse_same([("the video to read", source), ("-o", output), ("--json", joints)])
     return output, json_path
 
 

@@ -58,7 +58,7 @@ def webcam(
         from spcnet.media.video_files import check_suffix
 
         check_suffix(output)
-        refuse_same({"the video to play": source, "-o": output})
+        refuse_same([("the video to play", source), ("-o", output)])
         prepare_output([output], force=force)
     with ExitStack() as stack:
         from spcnet.cli.live_page import LivePage
