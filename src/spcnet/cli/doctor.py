@@ -4,7 +4,6 @@ import importlib
 import json
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +55,8 @@ def doctor(
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

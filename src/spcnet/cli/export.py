@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 INT8_CROPS = 256
 INT8_CHECK_CROPS = 16
 
-
 OUTPUT = typer.Option("--output", "-o", help="The .onnx file; by default MODEL.onnx.")
 HEATMAPS = typer.Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like.")
 INT8 = typer.Option("--int8", help="Quantise convolutions: half the size, faster.")

@@ -63,9 +63,9 @@ def _print_version(wanted: bool) -> None:
 
 
 def _import_extensions(names: list[str] | None) -> None:
-    from spcnet.registries import import_extension
-
     for name in names or []:
+        from spcnet.registries import import_extension
+
         import_extension(name)
 
 
