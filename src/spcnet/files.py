@@ -37,6 +37,26 @@ def whole_file(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """`whole_file` for a file of the user's.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with writing(target), whole_file(target) as partial:
+        yield partial
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Tells as the user's what the disk has against writing a file."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
 def picture_bytes(image: Any, form: str, **how: Any) -> bytes:
     """A Pillow image or a Matplotlib figure as the content of a file.
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from PIL import Image
 from spcnet.boxmaps import CHANNELS
 from spcnet.checkpoints import FinderCard, load_checkpoint, load_finder, save_checkpoint
 from spcnet.cli import main
-from spcnet.cli.results import is_result, mirrored_names, result_names
 from spcnet.devices import has_bfloat16
 from spcnet.inference.method import digest_of
 from spcnet.models.registry import create_model
@@ -139,22 +138,17 @@ def test_it_goes_on_where_it_was_stopped(predict: Command, photos: Path, tmp_pat
     assert Image.open(out / "b.pose.jpg").size == (30, 40)
 
 
-def test_results_that_no_picture_has_any_more_are_told(
+def test_results_that_no_picture_has_any_more_stay_but_not_in_the_document_of_all(
     predict: Command, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert "warning" not in predict(photos, "-r", "-o", out).err
-    assert "warning" not in predict(photos, "-o", out).err  # those of sub-folders are still right
+    predict(photos, "-o", out)
     Image.open(photos / "a.jpg").save(photos / "a.png")
     (photos / "b.png").unlink()
     done = predict(photos, "-o", out)
-    assert {"a.jpg.pose.json", "a.png.pose.json", "a.pose.json"} <= files(out)
-    assert done.code == 0
-    assert "warning: 4 results are of pictures that are gone, or have another name" in done.err
-    for name in ("a", "b"):
-        (out / f"{name}.pose.jpg").unlink()
-        (out / f"{name}.pose.json").unlink()
-    assert "warning" not in predict(photos, "-o", out).err
+    assert done.code == 0, done.err
+    assert {"a.jpg.pose.json", "a.png.pose.json", "a.pose.json", "b.pose.json"} <= files(out)
+    assert [row["file_name"] for row in read(out / "poses.json")["images"]] == ["a.jpg", "a.png"]
 
 
 def test_ctrl_c_says_how_to_go_on(
@@ -242,8 +236,6 @@ def test_the_method_is_known_without_json(predict: Command, photos: Path, tmp_pa
 
 
 def test_own_pictures_are_never_predicted(predict: Command, photos: Path) -> None:
-    assert is_result("a.heatmaps-1.png") and is_result("a.attention-12.png")
-    assert not is_result("a.png") and not is_result(".pose.jpg") and not is_result("pose.jpg")
     for _ in range(2):
         done = predict(photos, "-r", "-o", photos / "poses", "--save", "overlay,json,crops")
         assert done.code == 0, done.err
@@ -286,23 +278,6 @@ def test_pictures_that_differ_by_suffix_keep_their_results_apart(
     assert files(tmp_path / "out") == {
         "A.png.pose.json", "a.jpg.pose.json", "b.pose.json", "poses.json", ".predict.jsonl"
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("pictures", "names"),
-    [
-        (["b.jpg", "b.jpg.png", "b.png"], ["b.jpg", "b.jpg.png", "b.png"]),
-        (["a.jpg", "b.png", "x/b.png"], ["a", "b", "x/b"]),
-        (["A.png", "a.PNG", "a.jpg"], ["A.png", "a.PNG-2", "a.jpg"]),
-    ],
-    ids=["longer", "plain", "capitals"],
-)
-def test_no_two_pictures_share_a_name(pictures: list[str], names: list[str]) -> None:
-    assert mirrored_names([PurePath(picture) for picture in pictures]) == names
-
-
-def test_numbers_are_no_other_picture_s_name() -> None:
-    assert result_names(["x/a.jpg", "y/a.jpg", "a-2.jpg", "A.png"]) == ["a", "a-3", "a-2", "A-4"]
 
 
 def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_path: Path) -> None:

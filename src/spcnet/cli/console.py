@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from spcnet.errors import UserError
-from spcnet.files import whole_file
+from spcnet.files import replacing as replacing  # commands have both from here
+from spcnet.files import writing as writing
 
 if TYPE_CHECKING:
     from spcnet.metrics.paper import Row, Table
@@ -39,26 +41,18 @@ class Advance(Protocol):
 def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show how far long work is: a bar on a terminal, otherwise a line every tenth.
 
-    Args:
-        label: what is counted.
-        total: how many there are, about; None where nobody knows.
+    Where nobody knows the total it is a line every hundred.
     """
     if sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining(),
-            TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(
+            "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            "{task.fields[note]}", console=Console(stderr=True),
+        ) as bar:  # fmt: skip
             task = bar.add_task(label, total=total, note="")
-
-            def move(done: int, note: str = "") -> None:
-                bar.update(task, completed=done, note=note)
-
-            yield move
+            yield lambda done, note="": bar.update(task, completed=done, note=note)
         return
     begin = time.monotonic()
     reported = 0
@@ -66,11 +60,12 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
     def line(done: int, note: str = "") -> None:
         nonlocal reported
         due = done // 100 if total is None else 10 * done // max(1, total)
-        if due > reported:
-            reported = due
-            if total is None:
-                say(f"{label}: {done}")
-                return
+        if due <= reported:
+            return
+        reported = due
+        if total is None:
+            say(f"{label}: {done}")
+        else:
             left = (time.monotonic() - begin) / done * max(0, total - done)
             say(f"{label}: {done} of {total}, {timedelta(seconds=round(left))} left")
 
@@ -79,14 +74,9 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
 
 @dataclass
 class StopWish:
-    """Whether a run should stop.
+    """Whether a run should stop: somebody asked for it, or its time is up."""
 
-    Attributes:
-        deadline: when its time is up, by the monotonic clock.
-        asked: somebody wishes it.
-    """
-
-    deadline: float
+    deadline: float  # by the monotonic clock
     asked: bool = False
 
     def __call__(self) -> bool:
@@ -103,12 +93,11 @@ def stop_wish(text: str | None, *, max_minutes: float | None = None) -> Iterator
         text: said when somebody wishes to stop; None for a process that keeps silent.
         max_minutes: after which the time is up.
     """
-    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    wish = StopWish(deadline)
+    wish = StopWish(math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes)
 
     def hear(number: int, frame: object) -> None:
         if wish.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt
         wish.asked = True
         if text:
             # Not by `say`, which may be at work in the moment of the signal.
@@ -136,37 +125,20 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
-    """Check that none of the files to be written is there.
-
-    Raises:
-        UserError: one is.
-    """
+    """Check that none of the files to be written is there."""
     for path in paths:
         if os.path.lexists(path):
             raise UserError(f"{path}: already exists; --force overwrites it, or name another")
 
 
 def refuse_same(named: Sequence[tuple[str, Path | None]]) -> None:
-    """Check that files are different ones, so that none takes another's place.
-
-    Args:
-        named: what each is called in the message, and its path, if it has one.
-
-    Raises:
-        UserError: two are one.
-    """
-    there = [(name, path) for name, path in named if path is not None]
-    for n, (name, path) in enumerate(there):
-        for other_name, other in there[:n]:
-            if _same_file(path, other):
-                raise UserError(f"{path}: {name} must be another file than {other_name}")
-
-
-def _same_file(a: Path, b: Path) -> bool:
-    try:
-        return os.path.samefile(a, b)
-    except OSError:
-        return a.resolve() == b.resolve()
+    """Check that files, each after what it is called in the message, are different ones."""
+    seen: dict[Path, str] = {}
+    for name, path in named:
+        if path is not None:
+            other = seen.setdefault(path.resolve(), name)
+            if other != name:
+                raise UserError(f"{path}: {name} must be another file than {other}")
 
 
 def _make_writable(folder: Path) -> None:
@@ -197,92 +169,48 @@ def output_folder(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def expanded(path: str) -> str:
-    """A path of which ``~`` was not expanded by the shell."""
-    if not path.startswith("~") or os.path.lexists(path):
-        return path
-    return os.path.expanduser(path)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A file to write to, which takes the target's place only when it is whole.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    with writing(target), whole_file(target) as partial:
-        yield partial
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Tells as the user's what the disk has against writing a file.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
-
-
 def table(
     rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = (), style: str = "text"
 ) -> str:
-    """A table of rows that share their keys.
+    """A table of rows that share their keys, as text, markdown or latex (booktabs).
 
     Args:
         rows: what each column holds, by its name.
         right: columns that are flushed right.
-        style: ``"text"`` (aligned), ``"markdown"`` or ``"latex"`` (booktabs).
+        style: of the three.
     """
     columns = list(rows[0])
+    flushed = [column in right for column in columns]
+    lines = [columns, *([str(row[column]) for column in columns] for row in rows)]
     if style == "latex":
-        return _latex(rows, columns, right)
-    widths = {c: max(len(c), *(len(str(row[c])) for row in rows)) for c in columns}
-
-    def line(values: Mapping[str, Any]) -> str:
-        cells = [
-            str(values[c]).rjust(widths[c]) if c in right else str(values[c]).ljust(widths[c])
-            for c in columns
+        escaped = [[re.sub("([&%#_])", r"\\\1", cell) for cell in line] for line in lines]
+        head, *body = ("  " + " & ".join(line) + r" \\" for line in escaped)
+        layout = "".join("r" if flush else "l" for flush in flushed)
+        return "\n".join(
+            [rf"\begin{{tabular}}{{{layout}}}", r"  \toprule", head, r"  \midrule", *body]
+            + [r"  \bottomrule", r"\end{tabular}"]
+        )
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    ends = [":" if flush and style == "markdown" else "-" for flush in flushed]
+    lines.insert(1, [(width - 1) * "-" + end for width, end in zip(widths, ends, strict=True)])
+    made = [
+        [
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, flushed, strict=True)
         ]
-        return "| " + " | ".join(cells) + " |" if style == "markdown" else "  ".join(cells).rstrip()
-
-    rule: dict[str, str] = {c: "-" * widths[c] for c in columns}
+        for line in lines
+    ]
     if style == "markdown":
-        rule |= {c: "-" * (widths[c] - 1) + ":" for c in columns if c in right}
-    return "\n".join([line({c: c for c in columns}), line(rule), *map(line, rows)])
+        return "\n".join(f"| {' | '.join(line)} |" for line in made)
+    return "\n".join("  ".join(line).rstrip() for line in made)
 
 
-def _latex(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], right: Sequence[str]) -> str:
-    def line(values: Sequence[Any]) -> str:
-        cells = []
-        for value in values:
-            text = str(value)
-            for special in "&%#_":
-                text = text.replace(special, "\\" + special)
-            cells.append(text)
-        return "  " + " & ".join(cells) + r" \\"
-
-    layout = "".join("r" if column in right else "l" for column in columns)
-    body = [line([row[column] for column in columns]) for row in rows]
-    return "\n".join(
-        [rf"\begin{{tabular}}{{{layout}}}", r"  \toprule", line(columns), r"  \midrule", *body]
-        + [r"  \bottomrule", r"\end{tabular}"]
-    )
-
-
-def score_table(score: "Score") -> str:
+def _score_table(score: "Score") -> str:
     """A score as the field prints it: the columns of its tables in one row, then each joint."""
+    means = {"Mean": score.mean, "Limbs": score.mean_limbs}
+    means |= {f"@{threshold}": mean for threshold, mean in score.at.items()} | {"AUC": score.auc}
     summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
-    summary["Mean"] = f"{score.mean:.2f}"
-    if score.mean_limbs is not None:
-        summary["Limbs"] = f"{score.mean_limbs:.2f}"
-    summary |= {f"@{threshold}": f"{mean:.2f}" for threshold, mean in score.at.items()}
-    if score.auc is not None:
-        summary["AUC"] = f"{score.auc:.2f}"
+    summary |= {name: f"{value:.2f}" for name, value in means.items() if value is not None}
     at = "" if score.threshold is None else f"@{score.threshold:g}"
     blocks = [f"{score.protocol}{at} over {score.persons} persons, %"]
     blocks.append(table([summary], right=list(summary)))
@@ -293,11 +221,7 @@ def score_table(score: "Score") -> str:
 
 
 def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
-    """The style of the comparison with the paper's table.
-
-    Raises:
-        BadParameter: there is no such style, or nothing to print in it.
-    """
+    """The style of the comparison with the paper's table, or wrong usage."""
     if style not in (None, "text", "markdown", "latex"):
         raise typer.BadParameter(f"--format {style}: a table is text, markdown or latex")
     if style is not None and (as_json or not compare):
@@ -329,9 +253,8 @@ def print_score(
     Args:
         score: the score.
         compared: the table and our row of it.
-        style: of the table; in one for documents the table comes alone, and ``"json"`` is one
-            object for machines.
-        how: what else the object says of how the score came about.
+        style: ``"text"``; one for documents, in which the table comes alone; or ``"json"``.
+        how: what else the JSON says of how the score came about.
     """
     if style == "json":
         values = score.to_dict() | dict(how or {})
@@ -341,19 +264,19 @@ def print_score(
         print(json.dumps(values))
         return
     if compared is None or style == "text":
-        print(score_table(score))
+        print(_score_table(score))
     if compared is not None:
-        text = comparison_table(*compared, score, style=style)
+        text = _comparison_table(*compared, score, style=style)
         print(f"\n{text}" if style == "text" else text)
 
 
-def comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str) -> str:
+def _comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str) -> str:
     """A score under the paper's table that it stands beside, with the table's notes."""
     rows = []
     for row in (*paper.rows, ours):
         values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
-        testing_column = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
-        rows.append({"Method": row.method, **values, **testing_column, "Protocol": row.protocol})
+        testing = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
+        rows.append({"Method": row.method, **values, **testing, "Protocol": row.protocol})
     head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
     words = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
     notes = [f"Last row: {', '.join(words)}", *paper.notes]

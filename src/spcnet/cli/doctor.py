@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from spcnet import __version__
+from spcnet.bundled import weights_names
 
 PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pyyaml",
@@ -32,6 +33,8 @@ def doctor(
 
     Example: spcnet doctor
     """
+    from spcnet.data.datasets import cache_folder
+
     report = {
         "spcnet": f"{__version__} in {Path(__file__).parents[1]}",
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -39,7 +42,7 @@ def doctor(
         **{package: _version(package) or "not installed" for package in PACKAGES},
         **{f"extra {name}": _extra(name) for name in EXTRAS},
         "devices": _devices(),
-        "cache": _cache(),
+        "cache": str(cache_folder()),
         **_weights(),
     }
     if as_json:
@@ -52,11 +55,11 @@ def doctor(
 
 
 def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib import metadata
 
     try:
-        return version(package)
-    except PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
 
 
@@ -80,29 +83,19 @@ def _devices() -> str:
     return ", ".join([cpu, *cuda])
 
 
-def _cache() -> str:
-    from spcnet.data.datasets import cache_folder
-
-    return str(cache_folder())
-
-
 def _weights() -> dict[str, str]:
     """One entry for each weights file that comes along: what it is, or what is wrong with it."""
-    try:
-        import numpy as np
-
-        from spcnet.checkpoints import list_models
-        from spcnet.inference.estimator import PoseEstimator
-    except ImportError as error:
-        return {"weights": f"broken: {error}"}
     found = {}
-    for name in list_models(pretrained=True):
+    for name in weights_names():
         try:
+            import numpy as np
+
+            from spcnet.inference.estimator import PoseEstimator
+
             estimator = PoseEstimator(name, device="cpu")
             estimator.predict(np.zeros((64, 64, 3), dtype=np.uint8))
-        except Exception as error:
-            found[f"weights {name}"] = f"broken: {error}"
-        else:
             card = estimator.card
             found[f"weights {name}"] = f"{card.variant}, {card.codec.input_size} px, runs"
+        except Exception as error:
+            found[f"weights {name}"] = f"broken: {error}"
     return found or {"weights": "none come with this installation"}

@@ -17,25 +17,20 @@ if TYPE_CHECKING:
 INT8_CROPS = 256
 INT8_CHECK_CROPS = 16
 
+OUTPUT = typer.Option("--output", "-o", help="The .onnx file; by default MODEL.onnx.")
+HEATMAPS = typer.Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like.")
+INT8 = typer.Option("--int8", help="Quantise convolutions: half the size, faster.")
+SPLIT = typer.Option(help="Images that --int8 may look at; by default train.")
+
 
 def export(
     model: Annotated[str, TRAINED] = "default",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The .onnx file; by default MODEL.onnx."),
-    ] = None,
-    heatmaps: Annotated[
-        bool,
-        typer.Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like."),
-    ] = False,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise convolutions: half the size, faster.")
-    ] = False,
+    output: Annotated[Path | None, OUTPUT] = None,
+    heatmaps: Annotated[bool, HEATMAPS] = False,
+    int8: Annotated[bool, INT8] = False,
     dataset: Annotated[str | None, DATASET] = None,
     root: Annotated[Path | None, ROOT] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Images that --int8 may look at; by default train.")
-    ] = None,
+    split: Annotated[str | None, SPLIT] = None,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Write a model as one ONNX file, which needs nothing but onnxruntime.

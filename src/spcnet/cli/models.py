@@ -9,22 +9,19 @@ from spcnet.cli.completion import listed_models
 from spcnet.cli.console import table
 from spcnet.errors import UserError
 
+PATTERN = typer.Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models)
+PRETRAINED = typer.Option("--pretrained", help="Only those with trained weights.")
+VERBOSE = typer.Option(
+    "--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields."
+)
+AS_JSON = typer.Option("--json", help="Print JSON.")
+
 
 def models(
-    pattern: Annotated[
-        str,
-        typer.Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models),
-    ] = "*",
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="Only those with trained weights.")
-    ] = False,
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields."
-        ),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    pattern: Annotated[str, PATTERN] = "*",
+    pretrained: Annotated[bool, PRETRAINED] = False,
+    verbose: Annotated[bool, VERBOSE] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """List the models.
 
@@ -38,30 +35,27 @@ def models(
     from spcnet.models.summary import summarise
 
     rows: list[dict[str, object]] = []
-    if not pretrained:
-        for name in list_models(pattern):
-            rows.append({"model": name})
-            if verbose:
-                found = summarise(create_model(name))
-                rows[-1] |= {
-                    "parameters": f"{found.parameters / 1e6:.2f} M",
-                    "GMAC": f"{found.gmac:.1f}",
-                    "levels": " ".join(map(str, found.levels)),
-                    "receptive field": found.receptive_field,
-                }
+    for name in () if pretrained else list_models(pattern):
+        rows.append({"model": name})
+        if verbose:
+            found = summarise(create_model(name))
+            rows[-1] |= {
+                "parameters": f"{found.parameters / 1e6:.2f} M",
+                "GMAC": f"{found.gmac:.1f}",
+                "levels": " ".join(map(str, found.levels)),
+                "receptive field": found.receptive_field,
+            }
     trained: list[dict[str, object]] = []
     for name in list_models(pattern, pretrained=True):
         path = find_weights(name)
         _, card = load_checkpoint(path)
-        trained.append(
-            {
-                "trained": name,
-                "variant": card.variant,
-                "input": card.codec.input_size,
-                "joints": card.skeleton.name,
-                "MB": f"{path.stat().st_size / 1e6:.1f}",
-            }
-        )
+        trained.append({
+            "trained": name,
+            "variant": card.variant,
+            "input": card.codec.input_size,
+            "joints": card.skeleton.name,
+            "MB": f"{path.stat().st_size / 1e6:.1f}",
+        })  # fmt: skip
     if not rows and not trained:
         kind = "model with trained weights" if pretrained else "model"
         raise UserError(f"no {kind} matches {pattern!r}; `spcnet models` lists all")

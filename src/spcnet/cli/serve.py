@@ -14,42 +14,34 @@ from spcnet.serve.limits import LOOPBACK, Limits, is_loopback
 
 DEFAULTS = Limits()
 
+HOST = typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+PORT = typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+NAME = typer.Option(
+    help="On this machine alone: a further name that it may be asked by, such as a proxy's; may be "
+    "repeated."
+)
+MAX_MEGABYTES = typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
+MAX_MEGAPIXELS = typer.Option(
+    min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header."
+)
+MAX_BOXES = typer.Option(min=1, help="Most persons in a request.")
+QUEUE = typer.Option(min=1, help="Most requests at once; further ones get 503.")
+TIMEOUT = typer.Option(min=0.1, help="Seconds a request may take in all; then 504.")
+BATCH = typer.Option(min=1, help="Most persons that go through the network at once.")
+
 
 @with_estimator
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-    ] = 8000,
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="On this machine alone: a further name that it may be asked by, such as a "
-            "proxy's; may be repeated."
-        ),
-    ] = None,
+    host: Annotated[str, HOST] = "127.0.0.1",
+    port: Annotated[int, PORT] = 8000,
+    name: Annotated[list[str] | None, NAME] = None,
     options: EstimatorOptions = BY_DEFAULT,
-    max_megabytes: Annotated[
-        float, typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
-    ] = DEFAULTS.picture_bytes / 1e6,
-    max_megapixels: Annotated[
-        float,
-        typer.Option(min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header."),
-    ] = DEFAULTS.pixels / 1e6,
-    max_boxes: Annotated[
-        int, typer.Option(min=1, help="Most persons in a request.")
-    ] = DEFAULTS.boxes,
-    queue: Annotated[
-        int, typer.Option(min=1, help="Most requests at once; further ones get 503.")
-    ] = DEFAULTS.queue,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds a request may take in all; then 504.")
-    ] = DEFAULTS.timeout,
-    batch: Annotated[
-        int, typer.Option(min=1, help="Most persons that go through the network at once.")
-    ] = DEFAULTS.batch,
+    max_megabytes: Annotated[float, MAX_MEGABYTES] = DEFAULTS.picture_bytes / 1e6,
+    max_megapixels: Annotated[float, MAX_MEGAPIXELS] = DEFAULTS.pixels / 1e6,
+    max_boxes: Annotated[int, MAX_BOXES] = DEFAULTS.boxes,
+    queue: Annotated[int, QUEUE] = DEFAULTS.queue,
+    timeout: Annotated[float, TIMEOUT] = DEFAULTS.timeout,
+    batch: Annotated[int, BATCH] = DEFAULTS.batch,
 ) -> None:
     """Answer poses over HTTP, and serve a page for photos and the camera.
 

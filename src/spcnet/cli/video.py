@@ -20,13 +20,7 @@ from spcnet.cli.console import (
 )
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
-from spcnet.cli.options import (
-    FORCE,
-    PEOPLE,
-    SKELETON,
-    SMOOTH,
-    parse_box,
-)
+from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, parse_box
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +28,7 @@ if TYPE_CHECKING:
     from spcnet.media.video_files import VideoReader, VideoWriter
     from spcnet.skeletons import Skeleton
 
+SOURCE = typer.Argument(help="A video file.", show_default=False)
 OUTPUT = typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
 JSON = typer.Option(
     "--json",
@@ -49,7 +44,7 @@ BOX = typer.Option(
 
 @with_estimator
 def video(
-    source: Annotated[Path, typer.Argument(help="A video file.", show_default=False)],
+    source: Annotated[Path, SOURCE],
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
@@ -118,11 +113,7 @@ def video(
 def _targets(
     source: Path, output: Path | None, json_path: Path | None
 ) -> tuple[Path | None, Path | None]:
-    """Where the video and the joints go.
-
-    Raises:
-        UserError: one of them would take another's place, or is no kind of video we write.
-    """
+    """Where the video and the joints go."""
     from spcnet.media.video_files import check_suffix
 
     if json_path not in (None, STDOUT) and not json_path.suffix:
@@ -162,7 +153,11 @@ def _json_record(
     if path is None:
         yield lambda frame: None
         return
-    with _document(path) as file:
+    with ExitStack() as stack:
+        file: TextIO = sys.stdout
+        if path != STDOUT:
+            partial = stack.enter_context(replacing(path))
+            file = stack.enter_context(partial.open("w", encoding="utf-8"))
         file.write(json.dumps(head)[:-1] + ', "frames": [')
         between = "\n"
 
@@ -174,16 +169,6 @@ def _json_record(
 
         yield add
         file.write("\n]}\n")
-
-
-@contextmanager
-def _document(path: Path) -> Iterator[TextIO]:
-    """What a document is written to: the standard output, or a file that appears when whole."""
-    if path == STDOUT:
-        yield sys.stdout
-        return
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        yield file
 
 
 def _open_writer(

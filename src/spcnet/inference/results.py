@@ -1,0 +1,255 @@
+"""What ``spcnet predict`` leaves of each picture, and notes so that a later run goes on with it."""
+
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from spcnet.errors import UserError
+from spcnet.files import picture_bytes, replacing, writing
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.files import Predicted
+from spcnet.inference.jobs import ENDS, Job
+from spcnet.inference.method import Method
+from spcnet.inference.pose import Pose
+from spcnet.viz.skeletons import Style, draw_skeleton
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from spcnet.geometry import Array
+
+MAPS = ("heatmaps", "attention")  # kinds that are made of what the network said
+RECORD = ".predict.jsonl"
+
+
+class RunRecord:
+    """Of which pictures and by what method the results in a folder are.
+
+    A file of JSON lines: first where the pictures lie and the method, then, before a picture's
+    results are written and again when they are there, of what picture they are. So results that
+    no line names are not ours, and those of a run that was stopped halfway are.
+
+    Of results of pictures that were named one by one it is only noted that they were replaced.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / RECORD
+        self._head: dict[str, Any] = {}
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self._begun = False
+
+    def read(self) -> tuple[str, Method] | None:
+        """The folder of the pictures and the method of an earlier run, None if there was none.
+
+        Raises:
+            UserError: the record cannot be read.
+        """
+        try:
+            first, *lines = self.path.read_text().splitlines()
+            head = json.loads(first)
+            found = str(head["source"]), Method.from_dict(head["method"])
+            for line in lines:
+                try:
+                    row = json.loads(line)
+                except ValueError:  # cut short when the run was killed
+                    continue
+                self._rows.update({(row["name"], kind): row for kind in row["kinds"]})
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read: {error.strerror}") from None
+        except (ValueError, LookupError, TypeError):
+            raise UserError(f"{self.path}: no record of a run; remove it to begin anew") from None
+        return found
+
+    def start(self, source: str, method: Method, *, same: bool) -> None:
+        """Begin a run; unless it is by the same method, earlier results are of no picture."""
+        self._head = {"source": source, "method": method.to_dict()}
+        if not same:
+            self._rows = {key: {"name": key[0]} for key in self._rows}
+
+    def knows(self, job: Job, kind: str) -> bool:
+        """Whether a result that lies there was written by such a run."""
+        return (job.name, kind) in self._rows
+
+    def persons(self, job: Job, kind: str) -> int | None:
+        """How many persons an earlier result shows; None if it is not of the picture of now."""
+        row = self._rows.get((job.name, kind), {})
+        return int(row["persons"]) if job.state and row.get("picture") == job.state else None
+
+    def begin(self, job: Job, kinds: Sequence[str]) -> None:
+        """Note that results are about to be written."""
+        if job.state is None and not self.path.exists():
+            return
+        if job.state is not None and not self._begun:
+            # Written anew, as a run that was killed may have left half a line.
+            rows = [{**row, "kinds": [kind]} for (_, kind), row in self._rows.items()]
+            with replacing(self.path) as partial:
+                partial.write_text("".join(json.dumps(row) + "\n" for row in (self._head, *rows)))
+            self._begun = True
+        self._add({"name": job.name, "kinds": list(kinds)})
+
+    def finish(self, job: Job, kinds: Sequence[str], persons: int) -> None:
+        """Note that they are there."""
+        if job.state is not None:
+            now = {"picture": job.state, "persons": persons}
+            self._add({"name": job.name, "kinds": list(kinds), **now})
+
+    def _add(self, row: dict[str, Any]) -> None:
+        with writing(self.path), self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self._rows.update({(row["name"], kind): row for kind in row["kinds"]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The files of results in one folder.
+
+    Attributes:
+        folder: where they lie.
+        kinds: which are written, of `ENDS`, in this order; none where nothing is.
+        estimator: what predicts.
+        style: of the overlays.
+        record: what was noted of earlier results.
+        force: whether those are written anew.
+    """
+
+    folder: Path
+    kinds: tuple[str, ...]
+    estimator: PoseEstimator
+    style: Style
+    record: RunRecord
+    force: bool = False
+
+    def path(self, job: Job, kind: str, person: int = 1) -> Path:
+        """Where a result lies."""
+        return self.folder / (job.name + ENDS[kind].format(person))
+
+    def has(self, job: Job, kind: str) -> bool:
+        """Whether there are results of a kind of a picture as it is now."""
+        persons = self.record.persons(job, kind)
+        if persons is None or self.force:
+            return False
+        return all(path.exists() for path in self._paths(job, kind, persons))
+
+    def refuse_foreign(self, job: Job) -> None:
+        """Check that what lies in a result's place was written by an earlier run.
+
+        Raises:
+            UserError: it was not.
+        """
+        for kind in () if self.force else self.kinds:
+            path = self.path(job, kind)
+            if os.path.lexists(path) and not self.record.knows(job, kind):
+                raise UserError(
+                    f"{path}: already exists and was not written by an earlier run on this "
+                    "folder; --force overwrites it, -o names another folder"
+                )
+
+    def check_maps(self) -> None:
+        """Check that the model has the heatmaps or the attention that are to be saved.
+
+        Raises:
+            UserError: it has none.
+        """
+        for kind in set(self.kinds) & set(MAPS):
+            try:
+                getattr(self.estimator, kind)(np.zeros((8, 8, 3), np.uint8), [0, 0, 8, 8])
+            except UserError as error:
+                raise UserError(f"--save {kind}: {error}") from None
+
+    def earlier(self, job: Job) -> dict[str, Any]:
+        """The JSON of a picture that was predicted before.
+
+        Raises:
+            UserError: the file is gone or something else.
+        """
+        path = self.path(job, "json")
+        try:
+            document: dict[str, Any] = json.loads(path.read_text())
+            if len(document["images"]) == 1 and document["info"]["method"]:
+                return document
+        except FileNotFoundError:
+            raise UserError(f"{path}: vanished while this ran") from None
+        except (OSError, ValueError, LookupError, TypeError):
+            pass
+        raise UserError(
+            f"{path}: already exists and was not written by spcnet; --force overwrites it"
+        )
+
+    def write(self, job: Job, found: Predicted, document: dict[str, Any]) -> Path | None:
+        """Write the results of one picture that are not there; give the path of the first kind.
+
+        Where nobody was found only the JSON is written.
+
+        Raises:
+            UserError: a file cannot be written or removed.
+        """
+        kinds = [kind for kind in self.kinds if not self.has(job, kind)]
+        if not kinds:
+            return None
+        folder = self.path(job, "json").parent
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.record.begin(job, kinds)
+        for kind in kinds:
+            paths = self._paths(job, kind, len(found.poses))
+            self._remove_others(job, kind, paths)
+            for number, path in enumerate(paths):
+                if kind == "json":
+                    content = f"{json.dumps(document, indent=1)}\n".encode()
+                else:
+                    assert found.picture is not None
+                    content = self._picture(kind, found.picture, found.poses, number)
+                with replacing(path) as partial:
+                    partial.write_bytes(content)
+        self.record.finish(job, kinds, len(found.poses))
+        first = self.kinds[0] if found.poses else "json"
+        return self.path(job, first) if first in self.kinds else None
+
+    def _paths(self, job: Job, kind: str, persons: int) -> list[Path]:
+        """The files of a kind: one JSON, one overlay unless nobody is there, else one a person."""
+        count = {"json": 1, "overlay": min(persons, 1)}.get(kind, persons)
+        return [self.path(job, kind, number) for number in range(1, count + 1)]
+
+    def _remove_others(self, job: Job, kind: str, paths: Sequence[Path]) -> None:
+        """Remove the files of persons who are no longer found."""
+        for number in itertools.count(len(paths) + 1):
+            path = self.path(job, kind, number)
+            if path in paths or not path.is_file():
+                return
+            try:
+                path.unlink()
+            except OSError as error:
+                raise UserError(f"{path}: cannot be removed: {error.strerror}") from None
+
+    def _picture(self, kind: str, picture: "Array", poses: Sequence[Pose], number: int) -> bytes:
+        """The content of an overlay of all persons, or of the crop or panel of one."""
+        if kind == "overlay":
+            for pose in poses:
+                picture = draw_skeleton(
+                    picture, pose.keypoints, pose.scores, pose.skeleton, style=self.style
+                )
+            return picture_bytes(Image.fromarray(picture), "jpeg", quality=92)
+
+        from spcnet.inference.views import cut_out, level_view, view
+        from spcnet.models.summary import level_sizes
+        from spcnet.viz.panels import draw_heatmaps, draw_levels
+
+        pose, size = poses[number], self.estimator.codec.input_size
+        image: Image.Image | Figure
+        if kind == "crops":
+            image = Image.fromarray(cut_out(self.estimator, picture, pose.box, size)[0])
+        elif kind == "heatmaps":
+            image = draw_heatmaps(view(self.estimator, picture, pose))
+        else:
+            sizes = level_sizes(self.estimator.network, input_size=size)
+            image = draw_levels([level_view(self.estimator, picture, pose)], sizes)
+        return picture_bytes(image, "png")
