@@ -8,7 +8,7 @@ import pytest
 from spcnet.errors import UserError
 from spcnet.inference.box_files import read_boxes
 from spcnet.inference.detectors import OnnxDetector, letterbox, nms, persons_of
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.runtime.onnxruntime import open_session
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")

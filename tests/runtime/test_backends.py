@@ -11,7 +11,7 @@ from spcnet.checkpoints import load_checkpoint
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.runtime.onnxruntime import open_session
 from spcnet.synthetic.figure import render_figure
 
 onnx = pytest.importorskip("onnx")
@@ -183,11 +183,13 @@ def test_several_threads_may_share_a_file(onnx_models: OnnxModels, device: str) 
 def test_openvino_that_is_not_there_or_of_no_use_is_told(
     onnx_models: OnnxModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"runtime 'openvino': torch runs .*others run the"):
+    with pytest.raises(
+        UserError, match=r"'openvino' does not run .*, but torch; .*the \.onnx that"
+    ):
         PoseEstimator(str(onnx_models.checkpoint), device="openvino")
     with pytest.raises(UserError, match=r"precision 'int8'.*`spcnet export --int8`"):
         PoseEstimator(str(onnx_models.keypoints), device="openvino", precision="int8")
-    with pytest.raises(UserError, match=r"runtime 'torch': torch does not run \.onnx files"):
+    with pytest.raises(UserError, match=r"'torch' does not run .*, but onnxruntime and openvino;"):
         PoseEstimator(str(onnx_models.keypoints), runtime="torch")
     with pytest.raises(UserError, match=r"device 'cuda': an \.onnx file runs on the cpu"):
         PoseEstimator(str(onnx_models.keypoints), runtime="openvino", device="cuda")

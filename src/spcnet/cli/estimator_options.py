@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from spcnet.cli.completion import device_kinds, model_names
-from spcnet.runtime.precision import Precision, Runtime
+from spcnet.runtime.contract import Precision, Runtime
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator

@@ -13,8 +13,8 @@ from spcnet.export.graph import CropsToKeypoints, with_outputs
 from spcnet.geometry import Array
 from spcnet.heatmaps import gather_mass
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.runtime.onnx_files import CROPS, HEATMAPS, KEYPOINTS, SCORES
+from spcnet.runtime.onnxruntime import open_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto

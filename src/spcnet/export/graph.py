@@ -16,7 +16,7 @@ from spcnet.checkpoints import ModelCard
 from spcnet.codec import Codec, normalise
 from spcnet.errors import needs_extra
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
+from spcnet.runtime.onnx_files import CROPS, HEATMAPS, KEYPOINTS, SCORES
 
 if TYPE_CHECKING:
     from onnx import ModelProto

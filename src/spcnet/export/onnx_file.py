@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from spcnet import __version__
 from spcnet.checkpoints import METADATA_KEY, ModelCard
 from spcnet.export.graph import with_outputs
-from spcnet.runtime.backends import HEATMAPS, KEYPOINTS, PRECISION_KEY, SCORES
+from spcnet.runtime.onnx_files import HEATMAPS, KEYPOINTS, PRECISION_KEY, SCORES
 
 if TYPE_CHECKING:
     from onnx import ModelProto

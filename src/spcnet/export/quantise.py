@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spcnet.errors import needs_extra
 from spcnet.export.graph import PURPOSE, quiet, with_outputs
 from spcnet.geometry import Array
-from spcnet.runtime.backends import CROPS, HEATMAPS
+from spcnet.runtime.onnx_files import CROPS, HEATMAPS
 
 if TYPE_CHECKING:
     from onnx import ModelProto

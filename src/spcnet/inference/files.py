@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
@@ -12,8 +11,9 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.people import People, Sightings, check_boxes
+from spcnet.inference.people import People, Sightings
 from spcnet.inference.pose import Pose
+from spcnet.inference.reading import naming
 from spcnet.media.images import GreyRange, Picture, greys_alike, read_image
 from spcnet.skeletons import Skeleton
 
@@ -55,12 +55,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A picture as it is predicted, and whole if it is kept."""
+    """A picture as it is predicted, whole if it is kept, and its persons."""
 
     path: str
     picture: Picture
     whole: Array | None
-    boxes: Array | Sightings | None
+    persons: Sightings
 
     def held(self) -> int:
         """Pixels in memory, about."""
@@ -97,8 +97,8 @@ def predict_files(
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
         people: as for `PoseEstimator.predict`.
-        skeleton: as for `PoseEstimator.predict`.
-        maps: as for `PoseEstimator.predict`.
+        skeleton: likewise.
+        maps: likewise.
         greys: of the pictures whose greys have more than 8 bits, and that do not say what is
             white; by default the first of them decides.
 
@@ -107,30 +107,21 @@ def predict_files(
     """
     if boxes_of is not None and detector is not None:
         raise ValueError("boxes are known by the path or found in the pixels, not both")
-
     greys = greys or GreyRange()
 
     def read(path: str) -> _Read | Failed:
-        with greys_alike(greys):
-            return read_alike(path)
-
-    def read_alike(path: str) -> _Read | Failed:
         try:
-            boxes: ArrayLike | Sightings | None = None
-            if boxes_of is not None:
-                with _named(path):
+            with greys_alike(greys), naming(path):
+                image: str | Picture = path
+                boxes: ArrayLike | None = None
+                if boxes_of is not None:
                     boxes = boxes_of(path)
-            if boxes is None and detector is None:
-                picture, boxes = estimator.find(path, people)
-            else:
-                assert not isinstance(boxes, Sightings)
-                picture = estimator.read(path, boxes)
-            with _named(path):
-                if detector is not None:
-                    boxes, _ = detector.detect(_whole(path, picture))
-                if boxes is not None and not isinstance(boxes, Sightings):
-                    boxes = check_boxes(boxes, picture.shape)
-            return _Read(path, picture, _whole(path, picture) if keep else None, boxes)
+                elif detector is not None:
+                    image = estimator.reader.read(path)
+                    boxes, _ = detector.detect(image.pixels)
+                picture, persons = estimator.reader.who(image, boxes, people)
+                whole = read_image(path) if keep and picture.reduced else picture.pixels
+                return _Read(path, picture, whole if keep else None, persons)
         except UserError as error:
             return Failed(path, str(error))
 
@@ -138,7 +129,7 @@ def predict_files(
         good = [item for item in group if isinstance(item, _Read)]
         poses = estimator.predict_many(
             [item.picture for item in good],
-            [item.boxes for item in good],
+            [item.persons for item in good],
             people=people,
             skeleton=skeleton,
             maps=maps,
@@ -148,20 +139,6 @@ def predict_files(
                 yield replace(item, ahead=ahead)
                 continue
             yield Predicted(item.path, item.picture.shape, item.whole, next(poses), ahead)
-
-
-def _whole(path: str, picture: Picture) -> Array:
-    """All pixels of a picture that was read as it is predicted."""
-    return read_image(path) if picture.reduced else picture.pixels
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Errors of a picture's boxes name it."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def _groups(items: Iterable[_Read | Failed], size: int) -> Iterator[list[_Read | Failed]]:

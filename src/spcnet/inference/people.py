@@ -21,28 +21,30 @@ CANDIDATES = 3  # sightings of which poses say which is the main person
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Whom a finder saw in a picture, before poses say who is there.
+    """Persons of a picture: given, or seen by a finder, before poses say who is there.
 
     Attributes:
         boxes: (N, 4) x0, y0, x1, y1 in pixels of the upright picture.
-        scores: (N,) in [0, 1].
+        scores: (N,) in [0, 1], or None of those that are given.
         people: whether the main person is wanted, or all.
         present: least product of a score and the mean of the joints' scores of who is there.
     """
 
     boxes: Array
-    scores: Array
-    people: People
+    scores: Array | None = None
+    people: People = "all"
     present: float = 0.0
 
-    def who(self, joints: Array, shape: Sequence[int]) -> list[int]:
-        """Numbers of those who are there: the main person, or all, surest first.
+    def who(self, joints: Sequence[Array], shape: Sequence[int]) -> list[int]:
+        """Numbers of those who are there: all given ones, the main person, or all, surest first.
 
         Args:
-            joints: (N,) mean of the joints' scores of each.
+            joints: scores of the joints of each.
             shape: of the picture, its height and width first.
         """
-        presence = self.scores * joints
+        if self.scores is None:
+            return list(range(len(self.boxes)))
+        presence = self.scores * np.array([scores.mean() for scores in joints])
         there = np.flatnonzero(presence >= self.present)
         if self.people == "all" or len(there) < 2:
             order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
@@ -61,9 +63,9 @@ def sight(
         people: whether the main person is wanted, or all.
         calibrated: the joints' scores are probabilities, and say with the finder who is there.
     """
-    present = finder.present if isinstance(finder, Finder) and calibrated else 0.0
+    present = finder.card.present if isinstance(finder, Finder) and calibrated else 0.0
     if isinstance(finder, Finder) and present:
-        ((boxes, scores),) = finder.detect_many([picture.pixels], least=SIGHTED)
+        boxes, scores = finder.detect(picture.pixels, least=SIGHTED)
     else:
         boxes, scores = finder.detect(picture.pixels)
     if people == "one" and len(boxes) > CANDIDATES:
@@ -85,10 +87,10 @@ def check_people(people: str) -> None:
 
 
 def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
-    """Person boxes as (N, 4) float64.
+    """Person boxes x0, y0, x1, y1 as (N, 4) float64.
 
     Args:
-        boxes: (N, 4) x0, y0, x1, y1 in pixels.
+        boxes: (N, 4) in pixels.
         shape: of the picture, its height and width first.
 
     Raises:
@@ -105,18 +107,16 @@ def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
             f"boxes must be a list of [x0, y0, x1, y1] with shape (N, 4), got {array.shape}"
         )
     height, width = shape[:2]
+    picture = f"the picture of {width} x {height} pixels"
     for box in array:
         x0, y0, x1, y1 = box
-        shown = ",".join(f"{side:g}" for side in box)
+        shown = f"box {','.join(f'{side:g}' for side in box)}"
         if not np.isfinite(box).all():
-            raise UserError(f"box {shown} is not finite: it must be four numbers x0,y0,x1,y1")
+            raise UserError(f"{shown} is not finite: it must be four numbers x0,y0,x1,y1")
         if x1 <= x0 or y1 <= y0:
-            raise UserError(f"box {shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
+            raise UserError(f"{shown} is empty: it must be x0,y0,x1,y1 with x0 < x1, y0 < y1")
         if x1 < -0.5 or y1 < -0.5 or x0 > width - 0.5 or y0 > height - 0.5:
-            raise UserError(f"box {shown} lies outside the picture of {width} x {height} pixels")
+            raise UserError(f"{shown} lies outside {picture}")
         if max(x1 - x0, y1 - y0) > 100 * max(width, height):
-            raise UserError(
-                f"box {shown} is over a hundred times as large as the picture of "
-                f"{width} x {height} pixels"
-            )
+            raise UserError(f"{shown} is over a hundred times as large as {picture}")
     return array

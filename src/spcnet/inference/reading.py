@@ -1,9 +1,11 @@
 """Pictures as they are predicted: read no larger than needed, with who is in them."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice, repeat
+from pathlib import Path
 from typing import TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
@@ -39,8 +41,8 @@ class PictureReader:
 
     def who(
         self, image: ImageLike | Picture, given: Given, people: People
-    ) -> tuple[Picture, Array | Sightings]:
-        """A picture, and the boxes (N, 4) that are given or whom the finder sees.
+    ) -> tuple[Picture, Sightings]:
+        """A picture, and who is given or seen in it.
 
         Raises:
             UserError: as of `read` and `find`.
@@ -50,7 +52,7 @@ class PictureReader:
         if isinstance(given, Sightings):
             return self.read(image), given
         picture = self.read(image, given)
-        return picture, check_boxes(given, picture.shape)
+        return picture, Sightings(check_boxes(given, picture.shape))
 
     def read(self, image: ImageLike | Picture, boxes: ArrayLike | None = None) -> Picture:
         """A picture as `predict` looks at it.
@@ -69,10 +71,8 @@ class PictureReader:
             return Picture.of(load_picture(image))
 
         def spare(shape: tuple[int, int]) -> float:
-            try:
+            with naming(os.fspath(image)):
                 return min(self._spare(check_boxes(boxes, shape)), max(shape))
-            except UserError as error:
-                raise UserError(f"{os.fspath(image)}: {error}") from None
 
         return read_reduced(image, spare)
 
@@ -114,28 +114,28 @@ class PictureReader:
         return float(smallest / (SHARPEST * self.codec.input_size))
 
 
-def boxes_of(who: Array | Sightings) -> Array:
-    """Boxes (N, 4), given or seen."""
-    return who.boxes if isinstance(who, Sightings) else who
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Errors of a picture, or of its boxes, begin with its path."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith((f"{path}: ", f"{Path(path)}: ")):
+            raise
+        raise UserError(f"{path}: {error}") from None
 
 
-def pairs(images: Iterable[T], boxes: Iterable[Given] | None) -> Iterator[tuple[T, Given]]:
-    """Every picture with its boxes.
+def groups(
+    images: Iterable[T], boxes: Iterable[Given] | None, size: int
+) -> Iterator[list[tuple[T, Given]]]:
+    """Consecutive groups of at most `size` pictures with their boxes, read lazily.
 
     Raises:
         UserError: there are more or fewer boxes than pictures.
     """
-    if boxes is None:
-        yield from ((image, None) for image in images)
-        return
+    pairs = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
     try:
-        yield from zip(images, boxes, strict=True)
+        while group := list(islice(pairs, size)):
+            yield group
     except ValueError:
         raise UserError("boxes must hold one entry (or None) for every picture") from None
-
-
-def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Consecutive groups of at most `size`, read lazily."""
-    iterator = iter(items)
-    while group := list(itertools.islice(iterator, size)):
-        yield group

@@ -10,7 +10,9 @@
 - Large batches go through a few images at a time, as many as leave the features in the cache.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,6 @@ from spcnet.models.selective import (
     InformationDistribution,
     SumFusion,
 )
-from spcnet.runtime.fused_convolutions import Convolution, Maker
 
 FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
 PACKED_BYTES = 64 * 2**20  # of kernels: up to here a network's are kept in other layouts as well
@@ -76,8 +77,7 @@ class FusedNetwork:
         consume: bool = False,
     ) -> None:
         held = dtype.itemsize * sum(parameter.numel() for parameter in network.parameters())
-        layouts = LAYOUTS if held <= PACKED_BYTES else 0
-        make = Maker(dtype, layouts, consume)
+        make = _Maker(dtype, LAYOUTS if held <= PACKED_BYTES else 0, consume)
         self.dtype = dtype
         entry, norm, _, *blocks = network.stem
         self.entry = make.convolution(entry, norm, relu=True)
@@ -87,13 +87,10 @@ class FusedNetwork:
         self.feedbacks = [
             (make.convolution(feedback.of_features), make.convolution(feedback.of_heatmaps))
             for feedback in network.feedbacks
-            if isinstance(feedback, Feedback)
         ]
         # Of each level, innermost first, a convolution a stack; the last one's norm ends the sum.
         self.collect = [
-            make.slices(level.reduce, level.norm, relu=True)
-            for level in network.collect
-            if isinstance(level, InformationCollection)
+            make.slices(level.reduce, level.norm, relu=True) for level in network.collect
         ]
         self.fusion = None if network.distribute is None else _Fusion(network.distribute, make)
         self.head = None if network.head is None else make.convolution(network.head)
@@ -151,13 +148,13 @@ class FusedNetwork:
 class _Block:
     """A `Bottleneck`, dilated ones too."""
 
-    def __init__(self, block: nn.Module, make: Maker) -> None:
+    def __init__(self, block: nn.Module, make: "_Maker") -> None:
         assert isinstance(block, Bottleneck)
-        self.norm = make.opening(block.norm1)
+        self.opening = _statistics(block.norm1)
         self.conv1 = make.convolution(block.conv1, block.norm2, relu=True)
         self.conv2 = make.convolution(block.conv2, block.norm3, relu=True)
         self.conv3 = make.convolution(block.conv3)
-        self.shortcut: Convolution | None = None
+        self.shortcut: _Convolution | None = None
         if isinstance(block.shortcut, nn.Conv2d):
             self.shortcut = make.convolution(block.shortcut)
 
@@ -174,13 +171,13 @@ class _Block:
         return self.conv3.add_to(total, inner)
 
     def _inner(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(self.norm(x)))
+        return self.conv2(self.conv1(F.batch_norm(x, **self.opening).relu_()))
 
 
 class _Level:
     """A `Level`: gives the outputs of the levels inside it and its own, innermost first."""
 
-    def __init__(self, level: nn.Module, make: Maker) -> None:
+    def __init__(self, level: nn.Module, make: "_Maker") -> None:
         assert isinstance(level, Level)
         self.pools = level.pools
         self.skip, self.encode, self.decode = (
@@ -191,22 +188,17 @@ class _Level:
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         down = self.encode(F.max_pool2d(x, 2) if self.pools else x)
-        if isinstance(self.inner, _Level):
-            inside = self.inner(down)
-            bottom = inside[-1]
-        else:
-            inside = []
-            bottom = self.inner(down)
-        up = self.decode(bottom)
+        inside = self.inner(down)
+        up = self.decode(inside[-1] if isinstance(inside, list) else inside)
         if self.pools:
             up = F.interpolate(up, scale_factor=2, mode="nearest")
-        return [*inside, self.skip.add_to(up, x)]
+        return [*(inside if isinstance(inside, list) else []), self.skip.add_to(up, x)]
 
 
 class _Stack:
     """A `Stack`."""
 
-    def __init__(self, stack: nn.Module, make: Maker) -> None:
+    def __init__(self, stack: nn.Module, make: "_Maker") -> None:
         assert isinstance(stack, Stack)
         block, convolution, norm, _ = stack.features
         self.module = _Level(stack.module, make)
@@ -222,9 +214,9 @@ class _Stack:
 class _Fusion:
     """One of `spcnet.models.network.FUSIONS`."""
 
-    def __init__(self, fusion: nn.Module, make: Maker) -> None:
-        self.squeeze: Convolution | None = None
-        self.reduce: Sequence[Convolution] = []
+    def __init__(self, fusion: nn.Module, make: "_Maker") -> None:
+        self.squeeze: _Convolution | None = None
+        self.reduce: list[_Convolution] = []
         if isinstance(fusion, InformationDistribution):
             self.squeeze = make.convolution(fusion.squeeze)
         elif isinstance(fusion, ConcatFusion):
@@ -252,3 +244,119 @@ def _grown(level: Tensor, size: torch.Size) -> Tensor:
     if level.shape[-2:] == size:
         return level
     return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes convolutions of those of a network, in other `layouts` than their own as well."""
+
+    dtype: torch.dtype
+    layouts: int
+    consume: bool
+
+    def convolution(self, module: Any, norm: Any = None, *, relu: bool = False) -> "_Convolution":
+        """A convolution with the batch norm behind it, and a ReLU if one ends it."""
+        (whole,) = self._parts(module, norm, relu=relu, count=1)
+        return whole
+
+    def slices(self, module: Any, norm: Any = None, *, relu: bool = False) -> "list[_Convolution]":
+        """A convolution of concatenated maps, each as wide as its output, as one for each.
+
+        The last has the bias, and the ReLU after the sum.
+        """
+        count = module.in_channels // module.out_channels
+        return self._parts(module, norm, relu=relu, count=count)
+
+    def _parts(
+        self, module: nn.Conv2d, norm: nn.BatchNorm2d | None, *, relu: bool, count: int
+    ) -> "list[_Convolution]":
+        assert module.groups == 1 and not isinstance(module.padding, str)
+        kernel, bias = module.weight.detach(), module.bias
+        bias = None if bias is None else bias.detach()
+        if self.consume:
+            module.weight.data = torch.empty(0)
+        if norm is not None:
+            known = _statistics(norm)
+            scale = known["weight"] / (known["running_var"] + known["eps"]).sqrt()
+            kernel = kernel * scale.view(-1, 1, 1, 1)
+            bias = ((0.0 if bias is None else bias) - known["running_mean"]) * scale + known["bias"]
+        geometry = list(module.padding), list(module.stride), list(module.dilation)
+        *before, last = kernel.chunk(count, dim=1)
+        return [
+            *(_Convolution(part, None, geometry, self) for part in before),
+            _Convolution(last, bias, geometry, self, relu=relu),
+        ]
+
+
+class _Convolution:
+    """A convolution by oneDNN, with what follows it.
+
+    Args:
+        weight: (O, I, h, w), a batch norm folded in.
+        bias: (O,), or None.
+        geometry: padding, stride and dilation, of y and x each.
+        maker: how the kernel is held.
+        relu: whether a ReLU ends it.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: tuple[list[int], list[int], list[int]],
+        maker: _Maker,
+        *,
+        relu: bool = False,
+    ) -> None:
+        self._weight = weight.to(maker.dtype).contiguous(memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.to(maker.dtype)
+        self._geometry = geometry
+        self._end = "relu" if relu else "none"
+        self._sum: tuple[Any, ...] = ("add", 1.0, "relu" if relu else None, [], "")
+        self._layouts = maker.layouts
+        self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The convolution of x."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, *self._held(x), self._end, [], ""
+        )
+        return found
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The convolution of x, plus another tensor, before the ReLU."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, other, *self._held(x), *self._sum
+        )
+        return found
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """The same, in the place of the other tensor."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise_(
+            total, x, *self._held(x), *self._sum
+        )
+        return found
+
+    def _held(self, x: Tensor) -> tuple[Any, ...]:
+        """Kernel, bias, geometry and groups, as oneDNN takes them for an input."""
+        return self._kernel(x), self._bias, *self._geometry, 1
+
+    def _kernel(self, x: Tensor) -> Tensor:
+        """The kernel in the layout that suits inputs of this shape."""
+        if not self._layouts:
+            return self._weight
+        packed = self._packed.get(x.shape)
+        if packed is None:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self._weight, *self._geometry, 1, list(x.shape)
+            )
+            self._packed[x.shape] = packed
+            if len(self._packed) > self._layouts:
+                self._packed.popitem(last=False)
+        return packed
+
+
+def _statistics(norm: nn.BatchNorm2d) -> dict[str, Any]:
+    """Copies of a norm's statistics and parameters (C,), as `F.batch_norm` takes them."""
+    names = ("running_mean", "running_var", "weight", "bias")
+    return {**{name: getattr(norm, name).detach().clone() for name in names}, "eps": norm.eps}
