@@ -1,4 +1,4 @@
-"""What a result was made by, as facts: results of equal methods differ by rounding alone."""
+"""What a result was made by, as facts."""
 
 import hashlib
 import json
@@ -30,13 +30,18 @@ class PersonSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What keypoints were predicted by.
+    """What keypoints were predicted by: results of equal methods differ by rounding alone.
+
+    What ran the network is told apart as far as results depend on it: torch and an ``.onnx`` of the
+    same model, or one in int8, by `weights`; runtimes of one ``.onnx`` by `precision`, as they
+    multiply int8 each in its own way. Batch sizes and devices are not.
 
     Attributes:
         version: of the package.
         model: name of the weights, for people; no part of what makes two methods equal.
         weights: digest of their file, and so of the network and all that it takes and says.
-        precision: that the network runs in.
+        precision: that the network runs in: fp32 or bf16; in onnxruntime the file's own, float32
+            or int8.
         refinement: of the heatmaps' peaks.
         flip, scales, rotations: test-time augmentation, as of `PoseEstimator`.
         skeleton: name of the joints.

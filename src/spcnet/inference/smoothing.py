@@ -34,13 +34,7 @@ class OneEuroFilter:
                 "min_cutoff and d_cutoff must be above 0 and beta at least 0, got "
                 f"{min_cutoff}, {d_cutoff} and {beta}"
             )
-        self.min_cutoff = min_cutoff
-        self.beta = beta
-        self.d_cutoff = d_cutoff
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was seen: the next points are taken as they are."""
+        self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
         self._time: float | None = None
         self._points = np.empty(0)
         self._velocity: Array = np.zeros(())
@@ -49,7 +43,7 @@ class OneEuroFilter:
         """The next points, smoothed.
 
         Args:
-            points: (..., D), D coordinates a point; the same shape until `reset`.
+            points: (..., D), D coordinates a point; always of the same shape.
             time: in seconds; where it does not rise, the last points are given again.
             size: of the person, in the points' unit.
 
@@ -73,6 +67,5 @@ class OneEuroFilter:
 
 def _share(cutoff: Array, passed: float) -> Array:
     """How much of a new value enters a low-pass filter: the paper's alpha."""
-    constant = 1 / (2 * np.pi * cutoff)
-    share: Array = 1 / (1 + constant / passed)
+    share: Array = 1 / (1 + 1 / (2 * np.pi * cutoff) / passed)
     return share
