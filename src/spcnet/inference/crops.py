@@ -20,15 +20,7 @@ from spcnet.skeletons import Skeleton
 
 @dataclass(frozen=True, slots=True)
 class CropPredictor:
-    """Finds joints in crops.
-
-    Attributes:
-        backend: runs the network.
-        codec: cuts crops for it and reads its answers.
-        skeleton: of its heatmaps.
-        testing: what is averaged over.
-        batch_size: most crops that go through the network at once.
-    """
+    """Finds joints in crops, of which at most `batch_size` go through the network at once."""
 
     backend: Backend
     codec: Codec
@@ -39,16 +31,9 @@ class CropPredictor:
     def __call__(
         self, pictures: Sequence[Picture], squares: Sequence[Square], *, maps: bool = False
     ) -> tuple[Array, Array, list[Maps | None]]:
-        """The joints in N crops.
+        """Of N squares, one a picture, keypoints, scores, and maps where they are to be kept.
 
-        Args:
-            pictures: one a crop; they may be the same.
-            squares: of each crop the centre (2,) and the side in pixels of the picture.
-            maps: keep the heatmaps and the attention too.
-
-        Returns:
-            Keypoints (N, K, 2) in pixels of the pictures and scores (N, K) in [0, 1], float32, and
-            the N crops' maps, where they are kept.
+        Keypoints (N, K, 2) are in pixels of the pictures, scores (N, K) in [0, 1]; both float32.
         """
         keypoints = np.empty((len(squares), len(self.skeleton), 2), dtype=np.float32)
         peaks = np.empty(keypoints.shape[:2], dtype=np.float32)

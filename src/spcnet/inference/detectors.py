@@ -44,10 +44,8 @@ class PersonDetector(Protocol):
 def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
     """Non-maximum suppression: (M,) indices of the surest of boxes that overlap, surest first.
 
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1.
-        scores: (N,); of equal ones the first counts as surer.
-        overlap: intersection over union above which two boxes are of one person.
+    Boxes are (N, 4) x0, y0, x1, y1; of equal scores (N,) the first counts as surer. Two are of one
+    person above an overlap, which is intersection over union.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     waiting = np.argsort(-np.asarray(scores), kind="stable")
@@ -67,10 +65,7 @@ def main_person(boxes: Array, scores: Array, shape: Sequence[int]) -> int:
 def main_ranks(boxes: Array, scores: Array, shape: Sequence[int]) -> Array:
     """How much each of several persons (N,) is the main one: sure, large, and near the middle.
 
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1 in image pixels.
-        scores: (N,).
-        shape: of the picture, its height and width first.
+    `boxes` (N, 4) are in pixels of a picture of that shape, (H, W, ...).
     """
     height, width = shape[:2]
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -81,32 +76,6 @@ def main_ranks(boxes: Array, scores: Array, shape: Sequence[int]) -> Array:
     return ranks
 
 
-def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:
-    """Boxes (M, 4) and scores (M,) from detections as the package supervision has them.
-
-    Args:
-        detections: has ``xyxy`` (N, 4), and may have ``confidence`` (N,), else scores are 1, and
-            ``class_id`` (N,); either may be None.
-        person: the class that is kept, where there are classes.
-
-    Raises:
-        UserError: there are no such arrays.
-    """
-    text = "detections must have xyxy of shape (N, 4), and confidence and class_id of (N,) or None"
-    if not hasattr(detections, "xyxy"):
-        raise UserError(f"{text}; {type(detections).__name__} has no xyxy")
-    boxes = np.asarray(detections.xyxy, dtype=np.float64)
-    boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise UserError(f"{text}; got xyxy of shape {boxes.shape}")
-    confidence, classes = (getattr(detections, name, None) for name in ("confidence", "class_id"))
-    scores = np.ones(len(boxes)) if confidence is None else np.asarray(confidence, float)
-    kept = np.full(len(boxes), True) if classes is None else np.asarray(classes) == person
-    if not scores.shape == kept.shape == (len(boxes),):
-        raise UserError(f"{text}; got {len(boxes)} boxes, {scores.shape} and {kept.shape}")
-    return boxes[kept], scores[kept]
-
-
 class OnnxDetector:
     """A detector of the YOLO family as an ONNX file; class 0 is the person.
 
@@ -115,12 +84,9 @@ class OnnxDetector:
     (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last
     take RGB in 0..1, YOLOX takes BGR in 0..255, as they were trained.
 
-    Args:
-        path: the file.
-        kind: ``"yolov8"`` or ``"yolox"``, or ``"auto"``: by the shape of the output.
-        threshold: least score of a person.
-        overlap: as for `nms`.
-        device: ``"cpu"``, or ``"auto"`` or ``"cuda"`` for a GPU where onnxruntime has one.
+    The kind is ``"yolov8"`` or ``"yolox"``, or by the shape of the output; persons have at least a
+    score of the threshold, and overlap is that of `nms`. Unless the device is ``"cpu"``, it runs on
+    a GPU where onnxruntime has one.
 
     Raises:
         UserError: onnxruntime is not installed, or the file is no such model.
@@ -146,8 +112,7 @@ class OnnxDetector:
         self._input, self._type, self.size = self._check_input()
         self._check_classes()
         # One look at nothing tells the form of the output, and that the model runs.
-        height, width = self.size
-        blank = self._run(np.zeros((1, 3, height, width), dtype=self._type))
+        blank = self._run(np.zeros((1, 3, *self.size), dtype=self._type))
         self.form = _tell_form(self.path, blank.shape, kind, self.size)
 
     def describe(self) -> str:
@@ -157,11 +122,9 @@ class OnnxDetector:
     def detect(self, picture: Array) -> tuple[Array, Array]:
         """See `PersonDetector`."""
         canvas, scale = letterbox(picture, self.size)
-        if self.form == "yolox":
-            values = canvas[..., ::-1].astype(self._type)
-        else:
-            values = (canvas.astype(np.float32) / 255).astype(self._type)
-        output = self._run(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
+        values = canvas[..., ::-1] if self.form == "yolox" else canvas.astype(np.float32) / 255
+        values = values.astype(self._type).transpose(2, 0, 1)[None]
+        output = self._run(np.ascontiguousarray(values))
         boxes, scores = _decode(output[0].astype(np.float64), self.form, self.size)
         # A detector counts from the edge of the first pixel, we from its middle.
         height, width = picture.shape[:2]
@@ -207,11 +170,7 @@ class OnnxDetector:
 
 
 def letterbox(picture: Array, size: tuple[int, int]) -> tuple[Array, float]:
-    """An RGB uint8 picture fitted into a canvas, with grey right of it or below.
-
-    Returns:
-        The canvas (*size, 3), and its pixels per pixel of the picture.
-    """
+    """A canvas of a height and width, the picture at its top left; its pixels per the picture's."""
     height, width = picture.shape[:2]
     scale = min(size[0] / height, size[1] / width)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))

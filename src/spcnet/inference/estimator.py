@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -16,10 +17,9 @@ from spcnet.inference.crops import CropPredictor
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.finder import Finder
 from spcnet.inference.method import Method, PersonSource, digest_of
-from spcnet.inference.people import People, Sightings, check_people
+from spcnet.inference.people import Given, People, PictureReader, Sightings, check_people, groups
 from spcnet.inference.pose import Maps, Pose
 from spcnet.inference.pyramid import TestTimeAugmentation, parse_rotations, parse_scales
-from spcnet.inference.reading import Given, PictureReader, groups
 from spcnet.media.images import ImageLike, Picture
 from spcnet.models.network import PoseNetwork
 from spcnet.runtime.contract import Precision, Runtime, open_backend
@@ -31,9 +31,8 @@ class PoseEstimator:
 
     Args:
         model: ``"default"``, another model with weights, a ``.safetensors`` file, or an ``.onnx``
-            of `spcnet export`, which onnxruntime or OpenVINO runs on the CPU. One of keypoints
-            (that is, exported without ``--heatmaps``) has its refinement in it, and does neither
-            `heatmaps` nor what averages them: flip, scales and rotations.
+            of `spcnet export`, which onnxruntime or OpenVINO runs on the CPU. One that was exported
+            without ``--heatmaps`` has its refinement in it, and no heatmaps to average or to give.
         device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
         runtime: ``"torch"``, or for an ``.onnx`` ``"onnxruntime"`` or ``"openvino"``.
         flip: average the heatmaps with those of the mirror image: better, twice the time.
@@ -53,7 +52,7 @@ class PoseEstimator:
 
     Raises:
         UserError: the model or the device is not there, an argument is not one of those above,
-            or the model is a file of keypoints and cannot do what is asked for.
+            or the model cannot do what is asked for.
     """
 
     def __init__(
@@ -90,7 +89,8 @@ class PoseEstimator:
         self.codec = replace(own, refinement=chosen, calibration=own.calibration if fits else None)
         if isinstance(finder, str | os.PathLike):
             finder = Finder(finder, device=str(self.device))
-        self._finder = finder
+        if finder is not None:
+            self.finder = finder
         if self.testing:
             self._need_heatmaps(str(self.testing))
         if chosen != own.refinement:
@@ -112,20 +112,10 @@ class PoseEstimator:
     def network(self, network: PoseNetwork) -> None:
         self.backend.network = network
 
-    @property
+    @cached_property
     def finder(self) -> PersonDetector:
-        """Looks for persons where no boxes are given; the bundled one is loaded when needed.
-
-        Raises:
-            UserError: the bundled one is missing.
-        """
-        if self._finder is None:
-            self._finder = Finder(device=str(self.device))
-        return self._finder
-
-    @finder.setter
-    def finder(self, finder: PersonDetector) -> None:
-        self._finder = finder
+        """Looks for persons where no boxes are given; the bundled one is loaded when needed."""
+        return Finder(device=str(self.device))
 
     @property
     def crops(self) -> CropPredictor:
@@ -278,14 +268,11 @@ class PoseEstimator:
         return pose.maps
 
     def look(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
-        """The joints in N square crops.
+        """Keypoints (N, K, 2) in image pixels and scores (N, K), float32, of N square crops.
 
         Args:
             pictures: N RGB uint8 pictures (H, W, 3), one a crop; they may be the same.
             squares: N pairs of a crop's centre (2,) and side in image pixels, taken as they are.
-
-        Returns:
-            Keypoints (N, K, 2) in image pixels and scores (N, K), float32.
         """
         found = self.crops([Picture.of(picture) for picture in pictures], squares)
         return found[:2]

@@ -11,9 +11,8 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.people import People, Sightings
+from spcnet.inference.people import People, Sightings, naming
 from spcnet.inference.pose import Pose
-from spcnet.inference.reading import naming
 from spcnet.media.images import GreyRange, Picture, greys_alike, read_image
 from spcnet.skeletons import Skeleton
 
@@ -30,10 +29,8 @@ class Predicted:
     """What was found in a picture file.
 
     Attributes:
-        path: of the file.
         shape: (H, W) of the picture.
         picture: RGB uint8 (H, W, 3), or None where it was not to be kept.
-        poses: of its persons.
         ahead: pictures after it that have come with it, so that theirs take no time any more.
     """
 
@@ -64,9 +61,8 @@ class _Read:
 
     def held(self) -> int:
         """Pixels in memory, about."""
-        shown = self.picture.pixels
-        also = [] if self.whole is None or self.whole is shown else [self.whole]
-        return sum(pixels.shape[0] * pixels.shape[1] for pixels in (shown, *also))
+        arrays = {id(array): array for array in (self.picture.pixels, self.whole)}.values()
+        return sum(array.size // 3 for array in arrays if array is not None)
 
 
 def predict_files(

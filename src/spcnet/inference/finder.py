@@ -25,13 +25,9 @@ LEAST = 0.01  # score of what is considered at all
 
 
 class Finder:
-    """Finds the persons of pictures; a `PersonDetector`.
+    """A `PersonDetector`: a ``.safetensors`` that ``spcnet train`` wrote by a `task: finder`.
 
-    Args:
-        path: a ``.safetensors`` that ``spcnet train`` wrote by a recipe of `task: finder`; by
-            default the bundled one.
-        threshold: least score of a person, in [0, 1]; by default the file's own.
-        device: as for `spcnet.devices.find_device`.
+    By default it is the bundled one, and the threshold, the least score of a person, its own.
 
     Raises:
         UserError: the file holds no finder, the device is not there, or the threshold lies beyond
@@ -69,12 +65,7 @@ class Finder:
 
     @torch.inference_mode()
     def detect(self, picture: Array, *, least: float | None = None) -> tuple[Array, Array]:
-        """See `PersonDetector`: boxes (N, 4) in image pixels, surest first, and scores (N,).
-
-        Args:
-            picture: RGB uint8 (H, W, 3).
-            least: another threshold than the finder's own.
-        """
+        """See `PersonDetector`; `least` is another threshold than the finder's own."""
         least = max(self.threshold if least is None else least, LEAST)
         canvas, scale = self._canvas(picture)
         maps, _ = self._run(normalise(torch.from_numpy(canvas).to(self.device)[None]))

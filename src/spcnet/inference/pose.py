@@ -21,8 +21,8 @@ class Maps:
 
     Attributes:
         heatmaps: (K, h, w) float32, an ideal peak is 1.
-        attention: (L, h, w) float32, how much of each level is taken at each cell, coarsest level
-            first; None where the network selects no levels, or is an ``.onnx`` file.
+        attention: (L, h, w) float32, the share of each level at each cell, coarsest level first;
+            None where the network selects no levels, or is an ``.onnx`` file.
         region: (4,) x0, y0, x1, y1, the edges of the square in pixels of the picture.
     """
 
@@ -98,12 +98,7 @@ class Pose:
 def coco_document(
     images: Iterable[tuple[str, tuple[int, int], list[Pose]]], skeleton: Skeleton
 ) -> dict[str, Any]:
-    """A COCO keypoint file of several pictures.
-
-    Args:
-        images: file name, (height, width) and poses of each picture.
-        skeleton: of all poses; COCO counts its limbs' joints from 1.
-    """
+    """A COCO keypoint file of several pictures: of each file name, (height, width) and poses."""
     entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, (name, (height, width), poses) in enumerate(images, start=1):
@@ -117,14 +112,9 @@ def coco_document(
 
 
 class CocoCollection:
-    """Many pictures' COCO keypoint files as one, of which no more than counts stay in memory.
+    """Many `pictures`' COCO keypoint files as one, of which no more than counts stay in memory.
 
-    Args:
-        head: what the whole file begins with, such as ``info``.
-        skeleton: of all poses.
-
-    Attributes:
-        pictures: how many were added.
+    The whole file begins with `head`, such as ``info``; all poses are of one skeleton.
     """
 
     def __init__(self, head: Mapping[str, Any], skeleton: Skeleton) -> None:
@@ -139,18 +129,16 @@ class CocoCollection:
         """Add what `coco_document` gave for one picture; it is numbered anew."""
         (image,) = document["images"]
         self.pictures += 1
-        self._write(self._images, {**image, "id": self.pictures})
+        rows = [(self._images, {**image, "id": self.pictures})]
         for annotation in document["annotations"]:
             self._persons += 1
             numbers = {"id": self._persons, "image_id": self.pictures}
-            self._write(self._annotations, {**annotation, **numbers})
-
-    @staticmethod
-    def _write(part: TextIO, row: dict[str, Any]) -> None:
-        part.write((", " if row["id"] > 1 else "") + json.dumps(row))
+            rows.append((self._annotations, {**annotation, **numbers}))
+        for part, row in rows:
+            part.write((", " if row["id"] > 1 else "") + json.dumps(row))
 
     def save(self, file: TextIO) -> None:
-        """Write all of them to a text file."""
+        """Write all of them."""
         file.write("{")
         for key, value in self._head.items():
             file.write(f"{json.dumps(key)}: {json.dumps(value)}, ")

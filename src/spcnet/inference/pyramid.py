@@ -104,7 +104,7 @@ def _numbers(values: str | Sequence[float], low: float, high: float) -> tuple[fl
 def fuse(
     heatmaps: Tensor, squares: Sequence[Square], picture_size: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """The arg max of the mean of several heatmaps at image resolution.
+    """The arg max (K, 2) of the mean of several heatmaps in image pixels, and its values (K,).
 
     The canvas is the union of the crops within the picture, gone through in bands of rows, so
     that a 40-megapixel photograph costs no more memory than a small one.
@@ -113,9 +113,6 @@ def fuse(
         heatmaps: (S, K, h, w), one set of maps a square.
         squares: S squares (centre (2,), side) in image pixels that the maps cover.
         picture_size: (height, width) of the picture.
-
-    Returns:
-        (K, 2) float32 whole image pixels, and (K,) the fused maps' values there.
     """
     count, joints, rows, columns = heatmaps.shape
     low, high = _canvas(squares, picture_size)
@@ -146,13 +143,11 @@ def fuse(
 
 def _canvas(squares: Sequence[Square], picture_size: tuple[int, int]) -> tuple[Array, Array]:
     """First and one past the last pixel (x, y) of the crops' union within the picture."""
-    height, width = picture_size
-    limit = np.array([width, height])
-    centres = np.stack([centre for centre, _ in squares])
-    sides = np.array([[side] for _, side in squares])
-    low = np.clip(np.ceil((centres - sides / 2).min(axis=0)).astype(int), 0, limit - 1)
-    high = np.clip(np.floor((centres + sides / 2).max(axis=0)).astype(int) + 1, low + 1, limit)
-    return low, high
+    limit = np.array(picture_size[::-1])
+    begin = np.min([centre - side / 2 for centre, side in squares], axis=0)
+    end = np.max([centre + side / 2 for centre, side in squares], axis=0)
+    low = np.clip(np.ceil(begin).astype(int), 0, limit - 1)
+    return low, np.clip(np.floor(end).astype(int) + 1, low + 1, limit)
 
 
 def _weights(pixels: Array, centre: float, side: float, cells: int) -> Array:

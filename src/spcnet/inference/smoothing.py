@@ -18,12 +18,9 @@ class OneEuroFilter:
     the person's distance matters.
 
     Args:
-        min_cutoff: Hz, of a point at rest; lower trembles less and lags more.
-        beta: Hz that the cutoff rises for each size a second; higher lags less.
-        d_cutoff: Hz, of the low-pass filter on the speed itself.
-
-    Raises:
-        UserError: a cutoff is not above 0, or `beta` is below 0.
+        min_cutoff: Hz, above 0, of a point at rest; lower trembles less and lags more.
+        beta: Hz, at least 0, that the cutoff rises for each size a second; higher lags less.
+        d_cutoff: Hz, above 0, of the low-pass filter on the speed itself.
     """
 
     def __init__(
@@ -40,15 +37,10 @@ class OneEuroFilter:
         self._velocity: Array = np.zeros(())
 
     def __call__(self, points: Array, time: float, size: float) -> Array:
-        """The next points, smoothed.
+        """The next points (..., D), smoothed, as float64.
 
-        Args:
-            points: (..., D), D coordinates a point; always of the same shape.
-            time: in seconds; where it does not rise, the last points are given again.
-            size: of the person, in the points' unit.
-
-        Returns:
-            (..., D) float64.
+        Time is in seconds, and where it does not rise the last points are given again; the
+        person's size is in the points' unit.
         """
         if self._time is None:
             self._time, self._points = time, np.array(points, dtype=np.float64)

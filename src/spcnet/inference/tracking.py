@@ -34,11 +34,7 @@ class Tracker:
     """
 
     def __init__(
-        self,
-        estimator: PoseEstimator,
-        boxes: ArrayLike | None = None,
-        *,
-        people: People = "one",
+        self, estimator: PoseEstimator, boxes: ArrayLike | None = None, *, people: People = "one"
     ) -> None:
         check_people(people)
         self._estimator = estimator

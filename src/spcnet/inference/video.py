@@ -18,14 +18,10 @@ from spcnet.skeletons import Skeleton
 
 @dataclass(frozen=True, slots=True)
 class FramePoses:
-    """One frame, and who was found in it.
+    """One frame, RGB uint8 (H, W, 3), its time in seconds, and who was found in it.
 
-    Attributes:
-        index: of the frame, from 0.
-        time: of the frame in seconds.
-        image: RGB uint8 (H, W, 3).
-        persons: one pose for each person who was followed so far, in the order of their boxes or
-            of when the finder saw them first; None for those who are lost.
+    `persons` is one pose for each person who was followed so far, in the order of their boxes or of
+    when the finder saw them first; None for those who are lost.
     """
 
     index: int
@@ -76,9 +72,6 @@ def follow(
         smooth: pass each person's joints through a one-euro filter, which starts anew where the
             person was lost.
         skeleton: as for `PoseEstimator.predict`; persons are followed by the model's own joints.
-
-    Yields:
-        One `FramePoses` per frame.
 
     Raises:
         UserError: a box is not one, or lies outside the first frame; or the model does not predict

@@ -55,9 +55,6 @@ class Backend(ABC):
     """A weights file, ready to run.
 
     Attributes:
-        path: of the file.
-        card: of the network.
-        device: where its heatmaps are.
         place: device, runtime and how the precision was chosen, in words.
         precision: that it runs in; of an ``.onnx`` in onnxruntime the file's own.
         gives_heatmaps: or keypoints alone.
@@ -76,11 +73,7 @@ class Backend(ABC):
 
     @property
     def network(self) -> "PoseNetwork":
-        """That torch runs; it may be exchanged for another of the same joints.
-
-        Raises:
-            UserError: torch runs none.
-        """
+        """That torch runs; it may be exchanged for another of the same joints."""
         raise UserError(
             f"{self.path}: torch does not run {self.path.suffix} files; use the .safetensors that "
             "it was exported from"
@@ -101,13 +94,7 @@ class Backend(ABC):
 def open_backend(
     path: Path, device: str, precision: Precision = "fp32", runtime: Runtime = "auto"
 ) -> Backend:
-    """What runs a weights file.
-
-    Args:
-        path: a ``.safetensors`` or ``.onnx``.
-        device: where; ``"openvino"`` is another way to name that runtime.
-        precision: of the network.
-        runtime: a name of `RUNTIMES`, or ``"auto"``.
+    """What runs a weights file on a device; ``"openvino"`` as one names that runtime.
 
     Raises:
         UserError: the device is not there or does not run such files or in this precision, what

@@ -11,6 +11,7 @@
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +71,7 @@ class FusedNetwork:
     """
 
     def __init__(
-        self,
-        network: PoseNetwork,
-        *,
-        dtype: torch.dtype = torch.float32,
-        consume: bool = False,
+        self, network: PoseNetwork, *, dtype: torch.dtype = torch.float32, consume: bool = False
     ) -> None:
         held = dtype.itemsize * sum(parameter.numel() for parameter in network.parameters())
         make = _Maker(dtype, LAYOUTS if held <= PACKED_BYTES else 0, consume)
@@ -99,11 +96,7 @@ class FusedNetwork:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See the class.
-
-        Raises:
-            ValueError: H or W does not fit, as of `PoseNetwork`.
-        """
+        """See the class; H or W that does not fit is a `ValueError`, as of `PoseNetwork`."""
         check_size(images, self._divisor)
         of_one = self._bytes_a_pixel * images.shape[-2] * images.shape[-1]
         parts = torch.split(images, max(1, int(FEATURE_BYTES / of_one)))
@@ -116,10 +109,13 @@ class FusedNetwork:
         x = self.entry(images.to(self.dtype, memory_format=torch.channels_last))
         for block in self.stem:
             x = block(x)
-        collected: list[Tensor] = []
+        collected: list[Tensor] = []  # by SIM of each level, summed in place stack by stack
         for n, stack in enumerate(self.stacks):
             levels = stack.module(x)
-            collected = self._collected(collected, levels, n)
+            collected = [
+                parts[n].add_to(collected[k], level) if n else parts[0](level)
+                for k, (parts, level) in enumerate(zip(self.collect, levels, strict=False))
+            ]
             size = x.shape[-2:]
             if n < len(self.feedbacks):
                 of_features, of_heatmaps = self.feedbacks[n]
@@ -134,15 +130,6 @@ class FusedNetwork:
         del x
         fused, weights = self.fusion([_grown(level, size) for level in collected])
         return self.head(fused).float(), None if weights is None else weights.float()
-
-    def _collected(self, before: list[Tensor], levels: list[Tensor], n: int) -> list[Tensor]:
-        """What SIM collects of the first stacks, in the place of that without the n-th one."""
-        if n == 0:
-            return [parts[0](level) for parts, level in zip(self.collect, levels, strict=False)]
-        return [
-            parts[n].add_to(total, level)
-            for parts, total, level in zip(self.collect, before, levels, strict=False)
-        ]
 
 
 class _Block:
@@ -289,14 +276,9 @@ class _Maker:
 
 
 class _Convolution:
-    """A convolution by oneDNN, with what follows it.
+    """A convolution by oneDNN, and the ReLU that may end it.
 
-    Args:
-        weight: (O, I, h, w), a batch norm folded in.
-        bias: (O,), or None.
-        geometry: padding, stride and dilation, of y and x each.
-        maker: how the kernel is held.
-        relu: whether a ReLU ends it.
+    Geometry is padding, stride and dilation, of y and x each.
     """
 
     def __init__(
@@ -315,45 +297,32 @@ class _Convolution:
         self._sum: tuple[Any, ...] = ("add", 1.0, "relu" if relu else None, [], "")
         self._layouts = maker.layouts
         self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
+        self._apply: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
+        self._apply_in_place: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise_
 
     def __call__(self, x: Tensor) -> Tensor:
         """The convolution of x."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, *self._held(x), self._end, [], ""
-        )
-        return found
+        return self._apply(x, *self._held(x), self._end, [], "")
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """The convolution of x, plus another tensor, before the ReLU."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, other, *self._held(x), *self._sum
-        )
-        return found
+        return self._apply(x, other, *self._held(x), *self._sum)
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """The same, in the place of the other tensor."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise_(
-            total, x, *self._held(x), *self._sum
-        )
-        return found
+        return self._apply_in_place(total, x, *self._held(x), *self._sum)
 
     def _held(self, x: Tensor) -> tuple[Any, ...]:
-        """Kernel, bias, geometry and groups, as oneDNN takes them for an input."""
-        return self._kernel(x), self._bias, *self._geometry, 1
-
-    def _kernel(self, x: Tensor) -> Tensor:
-        """The kernel in the layout that suits inputs of this shape."""
-        if not self._layouts:
-            return self._weight
-        packed = self._packed.get(x.shape)
-        if packed is None:
-            packed = torch.ops.mkldnn._reorder_convolution_weight(
+        """The kernel in the layout that suits inputs of this shape, bias, geometry and groups."""
+        kernel = self._packed.get(x.shape) if self._layouts else self._weight
+        if kernel is None:
+            kernel = torch.ops.mkldnn._reorder_convolution_weight(
                 self._weight, *self._geometry, 1, list(x.shape)
             )
-            self._packed[x.shape] = packed
+            self._packed[x.shape] = kernel
             if len(self._packed) > self._layouts:
                 self._packed.popitem(last=False)
-        return packed
+        return kernel, self._bias, *self._geometry, 1
 
 
 def _statistics(norm: nn.BatchNorm2d) -> dict[str, Any]:

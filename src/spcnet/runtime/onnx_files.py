@@ -21,14 +21,9 @@ PRECISION_KEY = "precision"  # beside the card in the metadata
 class OnnxModel(Backend):
     """A file of heatmaps, or one that decodes and calibrates them by itself.
 
-    Args:
-        path: of the file.
-        runtime: the name of what runs it.
-        metadata: of the file.
-        inputs, outputs: by name their sizes; open ones may be anything.
-
     Raises:
-        UserError: it is none that `spcnet export` wrote.
+        UserError: by its metadata and the sizes of its inputs and outputs `spcnet export` did not
+            write it.
     """
 
     def __init__(
@@ -77,11 +72,7 @@ class OnnxModel(Backend):
 
 
 def check_device(device: str) -> None:
-    """Check that it is the CPU.
-
-    Raises:
-        UserError: it is another.
-    """
+    """Check that an ``.onnx`` file runs there."""
     if device not in ("auto", "cpu"):
         raise UserError(
             f"device {device!r}: an .onnx file runs on the cpu; a .safetensors runs elsewhere too"

@@ -12,11 +12,9 @@ from spcnet.runtime.onnx_files import CROPS, OnnxModel, check_device
 
 
 def open_session(source: Path | bytes, *, gpu: bool = False) -> Any:
-    """An onnxruntime session with as many threads as torch uses; by itself it takes every core.
+    """A session of a file or its content, with as many threads as torch uses, not every core.
 
-    Args:
-        source: an ``.onnx`` file, or what it holds.
-        gpu: run it on a GPU where onnxruntime has one.
+    It is on a GPU if that is wanted and onnxruntime has one.
 
     Raises:
         UserError: onnxruntime is not installed, or the file is missing or none that it can run.
@@ -40,11 +38,7 @@ def open_session(source: Path | bytes, *, gpu: bool = False) -> Any:
 
 
 class OnnxRuntime(OnnxModel):
-    """A file of ``spcnet export`` in onnxruntime, in its own precision.
-
-    Raises:
-        UserError: as of `open_session` and `OnnxModel`, or another device or precision is wanted.
-    """
+    """A file of ``spcnet export`` in onnxruntime, in its own precision; see `open_backend`."""
 
     def __init__(self, path: Path, device: str, precision: Precision) -> None:
         check_device(device)

@@ -19,9 +19,7 @@ TYPES = {"fp32": "f32", "bf16": "bf16"}
 class OpenVino(OnnxModel):
     """A file of ``spcnet export`` in OpenVINO, with as many threads as torch uses.
 
-    Args:
-        path: of the file.
-        precision: of `TYPES`; convolutions that the file has in int8 stay so.
+    Convolutions that the file has in int8 stay so in any precision.
 
     Raises:
         UserError: OpenVINO is not installed, or the file is missing or none that it can run.
@@ -66,11 +64,7 @@ def _sizes(port: Any) -> list[int | None]:
 
 
 def open_file(path: Path, device: str, precision: Precision) -> OpenVino:
-    """A file in the precision that was asked for.
-
-    Raises:
-        UserError: as of `OpenVino` and `choose_precision`, or another device is wanted.
-    """
+    """A file in the precision that was asked for; see `open_backend`."""
     check_device(device)
     run_in = cache(partial(OpenVino, path))
     chosen, text = choose_precision(precision, torch.device("cpu"), run_in)

@@ -22,12 +22,9 @@ Forward: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 def make_forward(network: PoseNetwork, precision: str, *, consume: bool = False) -> Forward:
-    """The fastest form of a network on the device where it is.
+    """The fastest form of a network in evaluation mode, on the device where it is.
 
-    Args:
-        network: in evaluation mode.
-        precision: of `DTYPES`.
-        consume: the network is of no use afterwards, if a `FusedNetwork` comes of it.
+    What `consume` means is said in `FusedNetwork`; a network that has no such form stays whole.
     """
     dtype = DTYPES[precision]
     if can_fuse(network):
@@ -45,21 +42,9 @@ def make_forward(network: PoseNetwork, precision: str, *, consume: bool = False)
 
 
 class TorchBackend(Backend):
-    """A checkpoint, run by torch.
+    """A checkpoint, run by torch; see `open_backend`.
 
-    A crop's way through it is `normalise`, `run`, and the codec's `activate`.
-
-    Args:
-        path: the ``.safetensors``.
-        device: as for `spcnet.devices.find_device`.
-        precision: that it runs in.
-
-    Attributes:
-        run: the network: normalised images to its last raw heatmaps and the attention.
-
-    Raises:
-        UserError: the device is not there or has no such precision, or the file is no whole
-            checkpoint.
+    A crop's way through it is `normalise`, the network's `run`, and the codec's `activate`.
     """
 
     def __init__(self, path: Path, device: str, precision: Precision = "fp32") -> None:

@@ -24,10 +24,7 @@ def choose_precision(
 ) -> tuple[str, str]:
     """``"fp32"`` or ``"bf16"``, and how that came about, in words.
 
-    Args:
-        wanted: by the user.
-        device: that runs the network.
-        run_in: gives the backend in one of the two.
+    `run_in` gives the backend in one of the two, of which ``"auto"`` compares the answers.
 
     Raises:
         UserError: there is no such precision, or the device does not have it.
