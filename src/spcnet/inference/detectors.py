@@ -1,9 +1,4 @@
-"""Who is where in a picture: person boxes for `PoseEstimator.predict`, from any detector.
-
-detector = OnnxDetector("yolox_s.onnx")
-boxes, scores = detector.detect(picture)
-poses = estimator.predict(picture, boxes)
-"""
+"""Who is where in a picture: person boxes for `PoseEstimator.predict`, from any detector."""
 
 import ast
 from collections.abc import Sequence

@@ -88,11 +88,7 @@ def check_people(people: str) -> None:
 
 
 def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
-    """Person boxes x0, y0, x1, y1 in pixels of a picture of that shape, as (N, 4) float64.
-
-    Raises:
-        UserError: they have another shape, are not finite, empty, or lie outside the picture.
-    """
+    """Person boxes x0, y0, x1, y1 as (N, 4) float64; an error unless they lie in such a picture."""
     try:
         array = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError):
@@ -146,9 +142,6 @@ class PictureReader:
 
         What was read already stays as it is. Where its boxes are given, the file of a JPEG is
         decoded no larger than their crops need, which takes as little as a third of the time.
-
-        Raises:
-            UserError: the picture cannot be read, or a box is not one.
         """
         if isinstance(image, Picture):
             return image
@@ -166,9 +159,6 @@ class PictureReader:
 
         The file of a JPEG is decoded no larger than the finder needs, and once more only where
         persons are so small that their crops need more.
-
-        Raises:
-            UserError: the picture cannot be read.
         """
         if self._reduces(image):
             picture = read_reduced(image, lambda shape: max(shape) / FINDING)

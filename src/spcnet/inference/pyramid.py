@@ -59,11 +59,7 @@ def _spaced(values: tuple[float, ...]) -> str:
 
 
 def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | None:
-    """Factors of the crop's side: of a name of `PYRAMIDS`, a text like ``"0.8,1,1.2"``, or numbers.
-
-    Raises:
-        UserError: it is none of these, or a factor is not between 0.1 and 10.
-    """
+    """Factors of the crop's side: of a name of `PYRAMIDS`, a text ``"0.8,1,1.2"``, or numbers."""
     if scales is None:
         return None
     if isinstance(scales, str) and scales in PYRAMIDS:
@@ -78,11 +74,7 @@ def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | No
 
 
 def parse_rotations(rotations: str | Sequence[float] | None) -> tuple[float, ...]:
-    """Degrees that crops are turned by: of a text like ``"-30,0,30"``, or numbers; none is 0.
-
-    Raises:
-        UserError: they are not numbers, or one is beyond a full turn.
-    """
+    """Degrees that crops are turned by: of a text like ``"-30,0,30"``, or numbers; none is 0."""
     angles = (0.0,) if rotations is None else _numbers(rotations, -360, 360)
     if not angles:
         raise UserError(
@@ -104,15 +96,10 @@ def _numbers(values: str | Sequence[float], low: float, high: float) -> tuple[fl
 def fuse(
     heatmaps: Tensor, squares: Sequence[Square], picture_size: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """The arg max (K, 2) of the mean of several heatmaps in image pixels, and its values (K,).
+    """Of maps (S, K, h, w) over S squares, the mean's arg max (K, 2) in image pixels, and values.
 
-    The canvas is the union of the crops within the picture, gone through in bands of rows, so
+    The canvas is the union of the squares within the picture, gone through in bands of rows, so
     that a 40-megapixel photograph costs no more memory than a small one.
-
-    Args:
-        heatmaps: (S, K, h, w), one set of maps a square.
-        squares: S squares (centre (2,), side) in image pixels that the maps cover.
-        picture_size: (height, width) of the picture.
     """
     count, joints, rows, columns = heatmaps.shape
     low, high = _canvas(squares, picture_size)
