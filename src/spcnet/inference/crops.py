@@ -76,7 +76,7 @@ class CropPredictor:
             answer = self._averaged([picture for picture, _ in some], [one for _, one in some])
             assert answer.heatmaps is not None
             parts.append(answer.heatmaps)
-        heatmaps = torch.cat(parts).unflatten(0, (len(squares), len(self.testing.scales)))
+        heatmaps = torch.split(torch.cat(parts), len(self.testing.scales))
         found = [
             fuse(maps, group, picture.shape)
             for maps, group, picture in zip(heatmaps, scaled, pictures, strict=True)
@@ -100,7 +100,8 @@ class CropPredictor:
             turned = [turn_heatmaps(one, -rotation) for one in maps]
             total = [a + b for a, b in zip(total, turned, strict=True)] if total else turned
         *sums, covered = total  # the last: by how many of the turned maps a cell is seen
-        return Answer(*(one / covered.clamp_min(1e-6) for one in sums))
+        heatmaps, *attention = [one / covered.clamp_min(1e-6) for one in sums]
+        return Answer(heatmaps, attention[0] if attention else None)
 
     def _mirrored(self, crops: Array) -> Answer:
         """The answer to crops, or its mean with that to the mirror images."""

@@ -49,6 +49,7 @@ class Finder:
         self.threshold = self.card.threshold if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
             raise UserError(f"threshold must lie between 0 and 1, got {self.threshold:g}")
+        self.present = self.card.present
         self.device = find_device(device)
         self._divisor = network.divisor
         self._run = make_forward(channels_last(network.to(self.device)), "fp32", consume=True)
@@ -61,6 +62,13 @@ class Finder:
             digest=digest_of(self.path),
             threshold=self.threshold,
             people=people,
+        )
+
+    def describe(self) -> str:
+        """What finds the persons, in words."""
+        return (
+            f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px) "
+            f"from score {self.threshold:.2f}"
         )
 
     @torch.inference_mode()

@@ -68,7 +68,7 @@ def sight(
 
     Where the joints' scores are calibrated, they say with our finder who is there.
     """
-    present = finder.card.present if isinstance(finder, Finder) and calibrated else 0.0
+    present = finder.present if isinstance(finder, Finder) and calibrated else 0.0
     if isinstance(finder, Finder) and present:
         boxes, scores = finder.detect(picture.pixels, least=SIGHTED)
     else:
