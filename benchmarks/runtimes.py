@@ -19,7 +19,7 @@ import torch
 
 from spcnet.bench.interleaved import interleave
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.runtime.backends import TorchBackend
+from spcnet.runtime.plain import TorchBackend
 from spcnet.synthetic.figure import render_figure
 
 PICTURE = render_figure(0).image

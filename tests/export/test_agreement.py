@@ -24,8 +24,7 @@ def test_both_forms_agree_with_torch(onnx_models: OnnxModels, form: str) -> None
     model = finish(onnx_models.traced, card, form)  # type: ignore[arg-type]
     found = agreement(model, network, card.codec, check_crops(card.codec))
     found.check()
-    assert found.joints == 5 * 14
-    assert len(found.moved) > found.joints  # clear ones, counted at both batch sizes
+    assert len(found.moved) > 5 * 14  # clear ones, counted at both batch sizes
 
 
 def test_other_weights_are_refused(onnx_models: OnnxModels) -> None:

@@ -76,7 +76,6 @@ def test_every_family_exports_and_agrees(family: str) -> None:
         check_crops(card.codec),
     )
     found.check()
-    assert found.joints == 5 * 14
 
 
 def test_a_file_stands_alone(onnx_models: OnnxModels) -> None:

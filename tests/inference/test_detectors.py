@@ -1,14 +1,13 @@
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from spcnet.errors import UserError
 from spcnet.inference.box_files import read_boxes
-from spcnet.inference.detectors import OnnxDetector, letterbox, nms, persons_of
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.inference.detectors import OnnxDetector, letterbox, nms
+from spcnet.runtime.onnxruntime import open_session
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -30,27 +29,6 @@ def test_of_boxes_that_overlap_the_surest_stays() -> None:
     assert nms(boxes, scores, overlap=0.3).tolist() == [1, 3]
     assert nms(boxes[[1, 1]], np.array([0.5, 0.5])).tolist() == [0]
     assert nms(np.empty((0, 4)), np.empty(0)).shape == (0,)
-
-
-def test_arrays_as_supervision_has_them() -> None:
-    boxes = np.array([[0, 0, 5, 5], [1, 1, 9, 9], [2, 2, 4, 4]], np.float32)
-    found = SimpleNamespace(
-        xyxy=boxes, confidence=np.array([0.9, 0.2, 0.6]), class_id=np.array([0, 2, 0])
-    )
-    persons, scores = persons_of(found)
-    assert persons.tolist() == boxes[[0, 2]].tolist()
-    assert scores.tolist() == [0.9, 0.6]
-    assert persons_of(found, person=2)[1].tolist() == [0.2]
-    bare = SimpleNamespace(xyxy=boxes, confidence=None, class_id=None)
-    assert persons_of(bare)[1].tolist() == [1, 1, 1]
-    nobody, none = persons_of(SimpleNamespace(xyxy=np.empty((0, 4))))
-    assert nobody.shape == (0, 4) and none.shape == (0,)
-    with pytest.raises(UserError, match=r"ndarray has no xyxy"):
-        persons_of(boxes)
-    with pytest.raises(UserError, match=r"xyxy of shape \(3, 3\)"):
-        persons_of(SimpleNamespace(xyxy=boxes[:, :3]))
-    with pytest.raises(UserError, match=r"3 boxes, \(2,\)"):
-        persons_of(SimpleNamespace(xyxy=boxes, confidence=np.ones(2)))
 
 
 def test_a_picture_is_fitted_at_the_top_left() -> None:

@@ -103,7 +103,7 @@ def test_without_boxes_the_finder_says_where_the_person_is(dots: PoseEstimator) 
 def test_the_bundled_finder_is_loaded_when_somebody_must_be_found(tiny: PoseEstimator) -> None:
     nobody = np.full((90, 120, 3), 128, np.uint8)
     assert len(tiny.predict(nobody, [[10, 10, 60, 80]])) == 1
-    assert tiny._finder is None
+    assert "finder" not in vars(tiny)
     assert tiny.predict(nobody) == []
     assert isinstance(tiny.finder, Finder)
 
@@ -379,7 +379,7 @@ def test_a_jpeg_is_decoded_no_larger_than_finder_and_crops_need(
     picture = dot_picture((2000, 2600), left, right, radius=apart / 20)
     Image.fromarray(picture).save(tmp_path / "large.jpg", quality=98)
     factors = []
-    from spcnet.inference import reading as module
+    from spcnet.inference import people as module
 
     def counted(*arguments: object) -> object:
         found = read_reduced(*arguments)  # type: ignore[arg-type]

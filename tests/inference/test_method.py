@@ -3,11 +3,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import OnnxModels
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spcnet.cli.words import difference_in_words, persons_in_words
 from spcnet.errors import UserError
+from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.method import Method, PersonSource, digest_of
 
 PERSONS = PersonSource(kind="finder", name="finder", digest="ab", threshold=0.25, people="one")
@@ -49,6 +51,30 @@ def test_what_is_no_method_is_refused() -> None:
     for wrong in ({}, {**METHOD.to_dict(), "more": 1}, {**METHOD.to_dict(), "persons": "all"}):
         with pytest.raises(ValueError, match="not a method"):
             Method.from_dict(wrong)
+
+
+def test_runtimes_are_told_apart_where_their_results_are_more_than_rounding_apart(
+    onnx_models: OnnxModels, tmp_path: Path
+) -> None:
+    from spcnet.checkpoints import load_checkpoint
+    from spcnet.export.onnx_file import finish, write
+
+    def method(path: Path, **options: object) -> Method:
+        return PoseEstimator(str(path), device="cpu", **options).method(PERSONS)  # type: ignore[arg-type]
+
+    _, card = load_checkpoint(onnx_models.checkpoint)
+    write(finish(onnx_models.traced, card, "keypoints", int8="nobody"), tmp_path / "int8.onnx")
+    of_torch, of_onnx = method(onnx_models.checkpoint), method(onnx_models.keypoints)
+    of_int8 = method(tmp_path / "int8.onnx")
+    assert (of_torch.precision, of_onnx.precision, of_int8.precision) == (
+        "fp32", "float32", "int8"
+    )  # fmt: skip
+    for one, other in ((of_torch, of_onnx), (of_onnx, of_int8), (of_torch, of_int8)):
+        assert one.differences(other) == ["weights", "precision"]
+    assert method(onnx_models.keypoints, batch_size=3) == of_onnx
+    pytest.importorskip("openvino")
+    for path, of_file in ((onnx_models.keypoints, of_onnx), (tmp_path / "int8.onnx", of_int8)):
+        assert method(path, runtime="openvino").differences(of_file) == ["precision"]
 
 
 def test_words_are_made_of_facts() -> None:

@@ -68,14 +68,6 @@ def test_twice_the_frames_give_nearly_the_same_path() -> None:
     assert path(60)[::2] == pytest.approx(path(30), abs=0.02)
 
 
-def test_after_a_reset_the_next_points_are_taken_as_they_are() -> None:
-    smooth = OneEuroFilter()
-    smooth(np.zeros((2, 2)), 0.0, 1.0)
-    smooth(np.ones((2, 2)), 0.1, 1.0)
-    smooth.reset()
-    assert smooth(np.full((2, 2), 9.0), 0.2, 1.0).tolist() == [[9.0, 9.0], [9.0, 9.0]]
-
-
 def test_time_that_stands_still_changes_nothing() -> None:
     smooth = OneEuroFilter()
     smooth(np.zeros((1, 2)), 1.0, 1.0)

@@ -1,6 +1,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from spcnet.checkpoints import load_checkpoint
 from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.runtime import contract
+from spcnet.runtime.onnxruntime import OnnxRuntime, open_session
 from spcnet.synthetic.figure import render_figure
 
 onnx = pytest.importorskip("onnx")
@@ -183,11 +185,13 @@ def test_several_threads_may_share_a_file(onnx_models: OnnxModels, device: str) 
 def test_openvino_that_is_not_there_or_of_no_use_is_told(
     onnx_models: OnnxModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"runtime 'openvino': torch runs .*others run the"):
+    with pytest.raises(
+        UserError, match=r"'openvino' does not run .*, but torch; .*the \.onnx that"
+    ):
         PoseEstimator(str(onnx_models.checkpoint), device="openvino")
     with pytest.raises(UserError, match=r"precision 'int8'.*`spcnet export --int8`"):
         PoseEstimator(str(onnx_models.keypoints), device="openvino", precision="int8")
-    with pytest.raises(UserError, match=r"runtime 'torch': torch does not run \.onnx files"):
+    with pytest.raises(UserError, match=r"'torch' does not run .*, but onnxruntime and openvino;"):
         PoseEstimator(str(onnx_models.keypoints), runtime="torch")
     with pytest.raises(UserError, match=r"device 'cuda': an \.onnx file runs on the cpu"):
         PoseEstimator(str(onnx_models.keypoints), runtime="openvino", device="cuda")
@@ -196,6 +200,25 @@ def test_openvino_that_is_not_there_or_of_no_use_is_told(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=r"needs openvino: pip install 'spcnet\[openvino\]'"):
         PoseEstimator(str(onnx_models.keypoints), runtime="openvino")
+
+
+def test_another_runtime_is_a_module_and_a_line_in_the_table(
+    onnx_models: OnnxModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Halves(OnnxRuntime):
+        """A runtime whose every output is a half."""
+
+        def run(self, names: list[str], crops: np.ndarray) -> list[np.ndarray]:
+            return [np.full_like(found, 0.5) for found in super().run(names, crops)]
+
+    monkeypatch.setitem(sys.modules, "halves", SimpleNamespace(open_file=Halves))  # type: ignore[arg-type]
+    monkeypatch.setitem(contract.RUNTIMES[".onnx"], "halves", "halves")
+    for form in (onnx_models.keypoints, onnx_models.heatmaps):
+        estimator = PoseEstimator(str(form), runtime="halves")  # type: ignore[arg-type]
+        (pose,) = estimator.predict(IMAGE, BOXES[:1])
+        assert pose.scores == pytest.approx(np.full(14, pose.scores[0]))
+    with pytest.raises(UserError, match=r"'halves' does not run .*, but torch;"):
+        PoseEstimator(str(onnx_models.checkpoint), runtime="halves")  # type: ignore[arg-type]
 
 
 def test_onnxruntime_that_is_not_there_is_told(

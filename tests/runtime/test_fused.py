@@ -10,8 +10,8 @@ from spcnet.models.registry import create_model
 from spcnet.models.selective import SumFusion
 from spcnet.models.variants import variant_names
 from spcnet.runtime import fused
-from spcnet.runtime.forward import make_forward
 from spcnet.runtime.fused import FusedNetwork, can_fuse
+from spcnet.runtime.plain import make_forward
 
 
 def trained(variant: str, **arguments: int | str) -> PoseNetwork:

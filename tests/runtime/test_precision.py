@@ -12,7 +12,8 @@ from spcnet.devices import has_bfloat16
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime import backends, forward
+from spcnet.runtime import precision as choosing
+from spcnet.runtime.plain import TorchBackend
 from spcnet.synthetic.figure import render_figure
 
 BOX = [30, 20, 120, 140]
@@ -32,11 +33,11 @@ def plain(path: Path, crops: np.ndarray) -> torch.Tensor:
 
 
 def test_the_fused_form_answers_as_the_network_does(tiny_checkpoint: Path) -> None:
-    backend = backends.TorchBackend(tiny_checkpoint, "cpu")
+    backend = TorchBackend(tiny_checkpoint, "cpu")
     side = backend.card.codec.input_size
     crops = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     expected = plain(tiny_checkpoint, crops)
-    torch.testing.assert_close(backend.maps(crops)[0], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(backend(crops).heatmaps, expected, rtol=1e-4, atol=1e-4)
     assert isinstance(backend.network, PoseNetwork)
     assert backend.network is backend.network
 
@@ -56,16 +57,16 @@ def test_bfloat16_finds_what_float_finds() -> None:
 
 @able
 def test_auto_takes_bfloat16_while_keypoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "TRUSTED_DISTANCE", 1000.0)
+    monkeypatch.setattr(choosing, "TRUSTED_DISTANCE", 1000.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in bf16 (75% of 8 figures' keypoints move by up to" in told
-    monkeypatch.setattr(forward, "TRUSTED_DISTANCE", 0.0)
+    monkeypatch.setattr(choosing, "TRUSTED_DISTANCE", 0.0)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert "on cpu in fp32, as in bf16 75% of" in told
 
 
 def test_without_the_hardware_it_stays_with_float(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(choosing, "has_bfloat16", lambda device: False)
     told = PoseEstimator("default", device="cpu", precision="auto").describe()
     assert told.endswith("on cpu in fp32, as bf16 is no faster here")
     with pytest.raises(UserError, match=r"'int8'.*`spcnet export --int8` writes an .onnx file"):

@@ -21,8 +21,8 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.registry import create_model
-from spcnet.runtime.backends import TorchBackend
-from spcnet.runtime.precision import Precision
+from spcnet.runtime.contract import Precision
+from spcnet.runtime.plain import TorchBackend
 from spcnet.skeletons import MPII16
 from spcnet.synthetic.figure import render_figure
 
@@ -86,7 +86,7 @@ def steps(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.jpg"
         path.write_bytes(content)
-        pictures = [estimator.read(path, boxes)] * batch
+        pictures = [estimator.reader.read(path, boxes)] * batch
         squares = [square_of_box(box)] * batch
         crops = estimator.crops.cut(pictures, squares)
         images = backend.normalise(crops)
@@ -94,7 +94,7 @@ def steps(
 
         def read() -> None:
             for _ in range(batch):
-                estimator.read(path, boxes)
+                estimator.reader.read(path, boxes)
 
         def place() -> None:
             estimator.codec.decode(estimator.codec.activate(raw))[0].cpu().numpy()

@@ -15,8 +15,8 @@ from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.network import PoseNetwork
 from spcnet.models.summary import count_gmac
-from spcnet.runtime.forward import make_forward
 from spcnet.runtime.fused import DTYPES
+from spcnet.runtime.plain import make_forward
 
 REFERENCE = "8-stack hourglass of the usual kind"
 USUAL_SIZE = 256  # pixels

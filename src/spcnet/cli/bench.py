@@ -12,7 +12,7 @@ from spcnet.cli.console import progress, say, table
 from spcnet.cli.estimator_options import DEVICE, PRECISION
 from spcnet.cli.figures import prepare_figure, save_figure
 from spcnet.cli.options import FORCE
-from spcnet.runtime.precision import Precision
+from spcnet.runtime.contract import Precision
 
 if TYPE_CHECKING:
     from spcnet.models.network import PoseNetwork

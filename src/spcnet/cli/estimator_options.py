@@ -11,7 +11,7 @@ import typer
 
 from spcnet.cli.completion import model_names
 from spcnet.errors import UserError
-from spcnet.runtime.precision import Precision, Runtime
+from spcnet.runtime.contract import Precision, Runtime
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator

@@ -35,7 +35,7 @@ def find_in(
         for path, persons, crowds in labels.by_picture():
             picture = read_image(path)
             least = SIGHTED if poses else LEAST
-            ((boxes, scores),) = finder.detect_many([picture], least=least)
+            boxes, scores = finder.detect(picture, least=least)
             if poses and len(boxes):
                 seen = poses.predict(picture, boxes)
                 scores = scores * np.array([pose.scores.mean() for pose in seen])

@@ -13,8 +13,8 @@ from spcnet.export.graph import CropsToKeypoints, with_outputs
 from spcnet.geometry import Array
 from spcnet.heatmaps import gather_mass
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.runtime.onnx_files import CROPS, HEATMAPS, KEYPOINTS, SCORES
+from spcnet.runtime.onnxruntime import open_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,33 +35,26 @@ class Agreement:
         moved: (M,) how far each clear keypoint moved, crop pixels. Clear is one whose peak leads
             the second-best cell by 1 %.
         scores: the largest difference of a clear keypoint's score.
-        joints: number of all keypoints, the unclear ones too.
     """
 
     heatmaps: float
     moved: Array
     scores: float
-    joints: int
 
     def check(self) -> None:
-        """Check that the differences are those of rounding.
-
-        Raises:
-            UserError: they are larger.
-        """
+        """Raise a `UserError` unless the differences are those of rounding."""
         furthest = float(self.moved.max(initial=0.0))
         if (
-            self.heatmaps <= HEATMAP_TOLERANCE
-            and furthest <= KEYPOINT_TOLERANCE
-            and self.scores <= SCORE_TOLERANCE
+            self.heatmaps > HEATMAP_TOLERANCE
+            or furthest > KEYPOINT_TOLERANCE
+            or self.scores > SCORE_TOLERANCE
         ):
-            return
-        raise UserError(
-            "onnxruntime does not find what torch finds, so no file was written: heatmaps differ "
-            f"by {self.heatmaps:.1e} of their range (at most {HEATMAP_TOLERANCE:.0e}), keypoints "
-            f"by {furthest:.2g} px (at most {KEYPOINT_TOLERANCE:g}), scores by {self.scores:.2g} "
-            f"(at most {SCORE_TOLERANCE:g})"
-        )
+            raise UserError(
+                "onnxruntime does not find what torch finds, so no file was written: heatmaps "
+                f"differ by {self.heatmaps:.1e} of their range (at most {HEATMAP_TOLERANCE:.0e}), "
+                f"keypoints by {furthest:.2g} px (at most {KEYPOINT_TOLERANCE:g}), scores by "
+                f"{self.scores:.2g} (at most {SCORE_TOLERANCE:g})"
+            )
 
 
 def agreement(
@@ -72,20 +65,12 @@ def agreement(
     *,
     batches: Sequence[int] = BATCHES,
 ) -> Agreement:
-    """Run a model and its network on the same crops.
+    """Run a model of any outputs, and the network that it was made of, on crops (N, S, S, 3) uint8.
 
-    Args:
-        model: of any outputs; its heatmaps are looked at in any case.
-        network: that it was made of, on the CPU.
-        codec: of the network.
-        crops: (N, S, S, 3) uint8.
-        batches: numbers of crops at a time; torch takes one at a time.
-
-    Raises:
-        UserError: onnxruntime is not installed, or does not read the model.
+    The model takes them by these numbers at a time, torch one by one; its heatmaps are looked at
+    in any case.
     """
-    given = [output.name for output in model.graph.output]
-    names = list(dict.fromkeys([*given, HEATMAPS]))
+    names = list(dict.fromkeys([*(output.name for output in model.graph.output), HEATMAPS]))
     session = open_session(with_outputs(model, names).SerializeToString())
     reference = CropsToKeypoints(network, codec).eval()
     with torch.inference_mode():
@@ -99,12 +84,11 @@ def agreement(
     furthest = score_difference = 0.0
     moved = []
     for batch in batches:
-        found: dict[str, list[Array]] = {name: [] for name in names}
-        for begin in range(0, len(crops), batch):
-            outputs = session.run(names, {CROPS: crops[begin : begin + batch]})
-            for name, output in zip(names, outputs, strict=True):
-                found[name].append(output)
-        theirs = {name: np.concatenate(parts) for name, parts in found.items()}
+        parts = [
+            session.run(names, {CROPS: crops[begin : begin + batch]})
+            for begin in range(0, len(crops), batch)
+        ]
+        theirs = dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
         furthest = max(furthest, float(np.abs(theirs[HEATMAPS] - heatmaps).max()))
         if KEYPOINTS in theirs:
             points = theirs[KEYPOINTS]
@@ -114,4 +98,4 @@ def agreement(
             points = codec.decode(torch.from_numpy(theirs[HEATMAPS]))[0].numpy()
         moved.append(np.linalg.norm(points - keypoints, axis=-1)[clear])
     spread = max(float(np.ptp(heatmaps)), float(np.finfo(np.float32).tiny))
-    return Agreement(furthest / spread, np.concatenate(moved), score_difference, clear.size)
+    return Agreement(furthest / spread, np.concatenate(moved), score_difference)

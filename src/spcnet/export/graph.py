@@ -16,7 +16,7 @@ from spcnet.checkpoints import ModelCard
 from spcnet.codec import Codec, normalise
 from spcnet.errors import needs_extra
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime.backends import CROPS, HEATMAPS, KEYPOINTS, SCORES
+from spcnet.runtime.onnx_files import CROPS, HEATMAPS, KEYPOINTS, SCORES
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -28,21 +28,18 @@ PURPOSE = "spcnet export"
 class Curve(nn.Module):
     """A calibration, or without one the limits 0 and 1, as a sum of ramps. Shape: any."""
 
+    begin: Tensor
+    end: Tensor
+    slopes: Tensor
+
     def __init__(self, calibration: Calibration | None) -> None:
         super().__init__()
-        peaks, shares = (
-            ((0.0, 1.0), (0.0, 1.0))
-            if calibration is None
-            else (calibration.peaks, calibration.shares)
-        )
-        slopes = np.diff(shares) / np.diff(peaks)
-        self.begin: Tensor
-        self.end: Tensor
-        self.slopes: Tensor
-        self.register_buffer("begin", torch.tensor(peaks[:-1]))
-        self.register_buffer("end", torch.tensor(peaks[1:]))
+        curve = calibration or Calibration((0.0, 1.0), (0.0, 1.0))
+        slopes = np.diff(curve.shares) / np.diff(curve.peaks)
+        self.register_buffer("begin", torch.tensor(curve.peaks[:-1]))
+        self.register_buffer("end", torch.tensor(curve.peaks[1:]))
         self.register_buffer("slopes", torch.tensor(slopes, dtype=torch.float32))
-        self.first = float(shares[0])
+        self.first = float(curve.shares[0])
 
     def forward(self, peaks: Tensor) -> Tensor:
         if len(self.slopes) == 0:
@@ -52,11 +49,7 @@ class Curve(nn.Module):
 
 
 class CropsToKeypoints(nn.Module):
-    """A network with the normalisation before it and the decoding after it.
-
-    Args:
-        network: on the CPU, in float32.
-        codec: how its outputs are read.
+    """A network on the CPU in float32, with what its codec does before and after it.
 
     Shape: crops (N, S, S, 3) uint8 RGB -> keypoints (N, K, 2) in crop pixels, scores (N, K) in
     [0, 1] and heatmaps (N, K, h, w) whose ideal peak is 1.
@@ -75,11 +68,7 @@ class CropsToKeypoints(nn.Module):
 
 
 def trace(network: PoseNetwork, card: ModelCard) -> "ModelProto":
-    """The ONNX graph of `CropsToKeypoints`, with all three outputs and batches of any size.
-
-    Raises:
-        UserError: onnx or onnxscript is not installed.
-    """
+    """The ONNX graph of `CropsToKeypoints`, with all three outputs and batches of any size."""
     with needs_extra("onnx", PURPOSE):
         for package in ("onnx", "onnxscript"):
             import_module(package)
@@ -103,11 +92,9 @@ def trace(network: PoseNetwork, card: ModelCard) -> "ModelProto":
 
 
 def with_outputs(model: "ModelProto", names: Sequence[str]) -> "ModelProto":
-    """A copy of a model that computes these of its values, and nothing that they do not need.
+    """A copy that computes values of these names, and nothing that they do not need.
 
-    Args:
-        model: as `trace` gave it, or a copy by this function.
-        names: of outputs, or of values in the graph that have a shape there.
+    They are outputs of the model, or have a shape in its graph.
     """
     cut = type(model)()
     cut.CopyFrom(model)

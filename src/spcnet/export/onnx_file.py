@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from spcnet import __version__
 from spcnet.checkpoints import METADATA_KEY, ModelCard
 from spcnet.export.graph import with_outputs
-from spcnet.runtime.backends import HEATMAPS, KEYPOINTS, PRECISION_KEY, SCORES
+from spcnet.runtime.onnx_files import HEATMAPS, KEYPOINTS, PRECISION_KEY, SCORES
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -29,11 +29,7 @@ def finish(
 ) -> "ModelProto":
     """A copy with the outputs of one form, and the card in its metadata.
 
-    Args:
-        model: float, or quantised.
-        card: of the network.
-        form: what the file gives.
-        int8: of a quantised model, the persons that its ranges were fitted on.
+    `int8` says of a quantised model on which persons its ranges were fitted.
     """
     finished = with_outputs(model, OUTPUTS[form])
     finished.producer_name = "spcnet"
@@ -50,9 +46,5 @@ def finish(
 
 
 def write(model: "ModelProto", path: Path) -> None:
-    """Write a finished model, weights and all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a finished model, weights and all."""
     path.write_bytes(model.SerializeToString())

@@ -1,33 +1,19 @@
 """Convolutions in eight bits (post-training, static); everything else stays float."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from spcnet.errors import needs_extra
 from spcnet.export.graph import PURPOSE, quiet, with_outputs
 from spcnet.geometry import Array
-from spcnet.runtime.backends import CROPS, HEATMAPS
+from spcnet.runtime.onnx_files import CROPS, HEATMAPS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 BATCH = 8
-
-
-class CropReader:
-    """Crops for onnxruntime's calibration, some at a time."""
-
-    def __init__(self, crops: Array) -> None:
-        self.batches: Iterator[Array] = (
-            crops[begin : begin + BATCH] for begin in range(0, len(crops), BATCH)
-        )
-
-    def get_next(self) -> dict[str, Array] | None:
-        """The next crops by the input's name, or None after the last."""
-        batch = next(self.batches, None)
-        return None if batch is None else {CROPS: batch}
 
 
 def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
@@ -38,12 +24,7 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     whose output is added to other features, which may be a hundred times as large in one place as
     in the next, and what follows the heatmaps.
 
-    Args:
-        model: as `spcnet.export.graph.trace` gave it.
-        crops: (N, S, S, 3) uint8, like those that the network will see.
-
-    Raises:
-        UserError: onnxruntime is not installed.
+    The model is as `trace` gave it, the crops (N, S, S, 3) uint8 are like those that it will see.
     """
     with needs_extra("onnx", f"{PURPOSE} --int8"):
         import onnx
@@ -52,13 +33,14 @@ def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     convolutions = [node for node in network.node if node.op_type == "Conv"]
     summed = {name for node in network.node if node.op_type == "Add" for name in node.input}
     chosen = [node.name for node in convolutions[1:-1] if summed.isdisjoint(node.output)]
+    batches = ({CROPS: crops[begin : begin + BATCH]} for begin in range(0, len(crops), BATCH))
     with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = (Path(folder) / name for name in ("float.onnx", "int8.onnx"))
         onnx.save(model, source)  # of a model in memory it would move the weights elsewhere
         quantization.quantize_static(
             source,
             target,
-            CropReader(crops),
+            SimpleNamespace(get_next=lambda: next(batches, None)),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,

@@ -13,26 +13,19 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.media.crops import extract_crop
 
-FIGURES = 3
-NOISE = 2
-
 
 def check_crops(codec: Codec) -> Array:
     """Crops (5, S, S, 3) of three rendered figures, and two of noise."""
-    size = codec.input_size
-    figures = dataset_crops(SyntheticFigures(f"1-{FIGURES}"), codec, FIGURES)
-    noise = np.random.default_rng(0).integers(0, 256, (NOISE, size, size, 3), dtype=np.uint8)
+    figures = dataset_crops(SyntheticFigures("1-3"), codec, 3)
+    shape = (2, *figures.shape[1:])
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return np.concatenate([figures, noise])
 
 
 def dataset_crops(dataset: Dataset, codec: Codec, count: int, *, crop: CropRule = "box") -> Array:
-    """Crops (N, S, S, 3) of annotated persons, as the network sees them.
+    """At most `count` crops (N, S, S, 3) of annotated persons, as the network sees them.
 
-    Args:
-        dataset: the persons.
-        codec: of the network.
-        count: most crops; of photographs they are taken at even distances from all persons.
-        crop: the rule by which persons are cropped.
+    Of photographs they are taken at even distances from all persons, and cut by the rule `crop`.
 
     Raises:
         UserError: there are no persons, or a picture cannot be read.

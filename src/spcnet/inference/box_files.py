@@ -1,7 +1,6 @@
 """Person boxes that were found elsewhere, read from COCO-style JSON files."""
 
 import json
-from collections import defaultdict
 from pathlib import Path, PurePath
 
 from spcnet.errors import UserError
@@ -15,9 +14,9 @@ class BoxFile:
     def __init__(self, path: Path, boxes: dict[str, Boxes]) -> None:
         self.path = path
         self.boxes = boxes
-        self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_name: dict[str, list[str]] = {}
         for key in boxes:
-            self._by_name[PurePath(key).name].append(key)
+            self._by_name.setdefault(PurePath(key).name, []).append(key)
 
     def of(self, picture: str) -> Boxes:
         """The boxes of a picture, by its path, its name, or its name without suffix.
@@ -27,41 +26,38 @@ class BoxFile:
         Raises:
             UserError: the file has no boxes for it, or those of several pictures that it may be.
         """
-        if picture in self.boxes:
-            return self.boxes[picture]
         path = PurePath(picture)
         namesakes = self._by_name.get(path.name, [])
         shared = {key: _shared_end(key, path) for key in namesakes}
         longest = max(shared.values(), default=0)
         ends = [key for key in namesakes if shared[key] == longest]
-        if longest and len(ends) > 1:
-            raise UserError(
-                f"{self.path} has boxes for {ends[0]} and {ends[1]}; name the picture with its "
-                "folder"
-            )
-        if longest:
-            return self.boxes[ends[0]]
-        if namesakes:
+        if not namesakes:  # by a number, as COCO's pictures are named
+            ends = [key for key in (path.stem, path.stem.lstrip("0")) if key in self.boxes][:1]
+        if picture in self.boxes:
+            ends = [picture]
+        elif namesakes and not longest:
             raise UserError(
                 f"{self.path} has no boxes for this picture, but for {namesakes[0]}; in other "
                 "folders pictures are found by file names without one"
             )
-        for key in (path.stem, path.stem.lstrip("0")):
-            if key in self.boxes:
-                return self.boxes[key]
-        raise UserError(f"{self.path} has no boxes for this picture")
+        if len(ends) > 1:
+            raise UserError(
+                f"{self.path} has boxes for {ends[0]} and {ends[1]}; name the picture with its "
+                "folder"
+            )
+        if not ends:
+            raise UserError(f"{self.path} has no boxes for this picture")
+        return self.boxes[ends[0]]
 
 
 def _shared_end(key: str, path: PurePath) -> int:
     """How many last parts two paths share if they may be one, seen from different folders."""
-    ours, theirs = _known_parts(path), _known_parts(PurePath(key))
+    ours, theirs = (
+        [part for part in one.parts if part not in ("..", one.anchor)]
+        for one in (path, PurePath(key))
+    )
     shared = min(len(ours), len(theirs))
     return shared if ours[-shared:] == theirs[-shared:] else 0
-
-
-def _known_parts(path: PurePath) -> list[str]:
-    """Of a path, what says something of where its file lies."""
-    return [part for part in path.parts if part not in ("..", path.anchor)]
 
 
 def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
@@ -85,15 +81,11 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
     except ValueError as error:
         raise UserError(f"{path}: not a JSON file: {error}") from None
     try:
-        names = {}
-        rows = content
-        persons = set()
-        if isinstance(content, dict):
-            names = {image["id"]: image["file_name"] for image in content["images"]}
-            rows = content["annotations"]
-            persons = {c["id"] for c in content.get("categories", []) if c["name"] == "person"}
+        whole = content if isinstance(content, dict) else {"images": [], "annotations": content}
+        names = {image["id"]: image["file_name"] for image in whole["images"]}
+        persons = {c["id"] for c in whole.get("categories", []) if c["name"] == "person"}
         boxes: dict[str, Boxes] = {str(name): [] for name in names.values()}
-        for row in rows:
+        for row in whole["annotations"]:
             key = row.get("file_name")
             if key is None:
                 key = names.get(row["image_id"], row["image_id"])

@@ -1,9 +1,4 @@
-"""Who is where in a picture: person boxes for `PoseEstimator.predict`, from any detector.
-
-detector = OnnxDetector("yolox_s.onnx")
-boxes, scores = detector.detect(picture)
-poses = estimator.predict(picture, boxes)
-"""
+"""Who is where in a picture: person boxes for `PoseEstimator.predict`, from any detector."""
 
 import ast
 from collections.abc import Sequence
@@ -15,7 +10,7 @@ import numpy as np
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_overlaps
-from spcnet.runtime.onnx_sessions import open_session
+from spcnet.runtime.onnxruntime import open_session
 
 KINDS = ("auto", "yolov8", "yolox")
 
@@ -34,27 +29,18 @@ ACCEPTED = (
 
 
 class PersonDetector(Protocol):
-    """Finds the persons in a picture."""
+    """Finds the persons in an RGB uint8 picture (H, W, 3)."""
 
     def detect(self, picture: Array) -> tuple[Array, Array]:
-        """Boxes (N, 4) x0, y0, x1, y1 in image pixels, surest first, and scores (N,) in [0, 1].
-
-        Args:
-            picture: RGB uint8 (H, W, 3).
-        """
+        """Boxes (N, 4) x0, y0, x1, y1 in image pixels, surest first, and scores (N,) in [0, 1]."""
         ...
 
 
 def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
-    """Non-maximum suppression: of boxes that overlap, the surest one.
+    """Non-maximum suppression: (M,) indices of the surest of boxes that overlap, surest first.
 
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1.
-        scores: (N,).
-        overlap: intersection over union above which two boxes are of one person.
-
-    Returns:
-        (M,) indices of the boxes that stay, surest first; of equal scores the first.
+    Boxes are (N, 4) x0, y0, x1, y1; of equal scores (N,) the first counts as surer. Two are of one
+    person above an overlap, which is intersection over union.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     waiting = np.argsort(-np.asarray(scores), kind="stable")
@@ -67,18 +53,15 @@ def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
 
 
 def main_person(boxes: Array, scores: Array, shape: Sequence[int]) -> int:
-    """Which of several persons (N >= 1) a picture is of: sure, large, and near the middle.
-
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1 in image pixels.
-        scores: (N,).
-        shape: of the picture, its height and width first.
-    """
+    """Which of several persons (N >= 1) a picture is of; see `main_ranks`."""
     return int(np.argmax(main_ranks(boxes, scores, shape)))
 
 
 def main_ranks(boxes: Array, scores: Array, shape: Sequence[int]) -> Array:
-    """How much each of several persons (N,) is the main one: sure, large, and near the middle."""
+    """How much each of several persons (N,) is the main one: sure, large, and near the middle.
+
+    `boxes` (N, 4) are in pixels of a picture of that shape, (H, W, ...).
+    """
     height, width = shape[:2]
     sides = boxes[:, 2:] - boxes[:, :2]
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -86,39 +69,6 @@ def main_ranks(boxes: Array, scores: Array, shape: Sequence[int]) -> Array:
     near = np.exp(-2 * (away**2).sum(axis=1))
     ranks: Array = scores * np.sqrt(sides.prod(axis=1)) * near
     return ranks
-
-
-def persons_of(detections: Any, *, person: int = PERSON) -> tuple[Array, Array]:
-    """Boxes and scores from detections as the package supervision has them.
-
-    Args:
-        detections: has ``xyxy`` (N, 4), and may have ``confidence`` (N,) and ``class_id`` (N,),
-            either of which may be None.
-        person: the class that is kept, where there are classes.
-
-    Returns:
-        Boxes (M, 4) and scores (M,), in their order; a score is 1 where there is none.
-
-    Raises:
-        UserError: there are no such arrays.
-    """
-    text = "detections must have xyxy of shape (N, 4), and confidence and class_id of (N,) or None"
-    try:
-        boxes = np.asarray(detections.xyxy, dtype=np.float64)
-    except AttributeError:
-        raise UserError(f"{text}; {type(detections).__name__} has no xyxy") from None
-    boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise UserError(f"{text}; got xyxy of shape {boxes.shape}")
-    scores = np.ones(len(boxes))
-    wanted = np.ones(len(boxes), dtype=bool)
-    if getattr(detections, "confidence", None) is not None:
-        scores = np.asarray(detections.confidence, dtype=np.float64)
-    if getattr(detections, "class_id", None) is not None:
-        wanted = np.asarray(detections.class_id) == person
-    if scores.shape != wanted.shape or scores.shape != (len(boxes),):
-        raise UserError(f"{text}; got {len(boxes)} boxes, {scores.shape} and {wanted.shape}")
-    return boxes[wanted], scores[wanted]
 
 
 class OnnxDetector:
@@ -129,12 +79,9 @@ class OnnxDetector:
     (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last
     take RGB in 0..1, YOLOX takes BGR in 0..255, as they were trained.
 
-    Args:
-        path: the file.
-        kind: ``"yolov8"`` or ``"yolox"``, or ``"auto"``: by the shape of the output.
-        threshold: least score of a person.
-        overlap: as for `nms`.
-        device: ``"cpu"``, or ``"auto"`` or ``"cuda"`` for a GPU where onnxruntime has one.
+    The kind is ``"yolov8"`` or ``"yolox"``, or by the shape of the output; persons have at least a
+    score of the threshold, and overlap is that of `nms`. Unless the device is ``"cpu"``, it runs on
+    a GPU where onnxruntime has one.
 
     Raises:
         UserError: onnxruntime is not installed, or the file is no such model.
@@ -160,8 +107,7 @@ class OnnxDetector:
         self._input, self._type, self.size = self._check_input()
         self._check_classes()
         # One look at nothing tells the form of the output, and that the model runs.
-        height, width = self.size
-        blank = self._run(np.zeros((1, 3, height, width), dtype=self._type))
+        blank = self._run(np.zeros((1, 3, *self.size), dtype=self._type))
         self.form = _tell_form(self.path, blank.shape, kind, self.size)
 
     def describe(self) -> str:
@@ -169,13 +115,11 @@ class OnnxDetector:
         return f"{self.path.name} ({self.form}, {self.size[1]} x {self.size[0]} px)"
 
     def detect(self, picture: Array) -> tuple[Array, Array]:
-        """Boxes (N, 4) of the persons in an RGB uint8 (H, W, 3), surest first, and scores (N,)."""
+        """See `PersonDetector`."""
         canvas, scale = letterbox(picture, self.size)
-        if self.form == "yolox":
-            values = canvas[..., ::-1].astype(self._type)
-        else:
-            values = (canvas.astype(np.float32) / 255).astype(self._type)
-        output = self._run(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
+        values = canvas[..., ::-1] if self.form == "yolox" else canvas.astype(np.float32) / 255
+        values = values.astype(self._type).transpose(2, 0, 1)[None]
+        output = self._run(np.ascontiguousarray(values))
         boxes, scores = _decode(output[0].astype(np.float64), self.form, self.size)
         # A detector counts from the edge of the first pixel, we from its middle.
         height, width = picture.shape[:2]
@@ -197,20 +141,15 @@ class OnnxDetector:
         """Name, type and (height, width) of the model's input."""
         inputs = self._session.get_inputs()
         types = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+        if len(inputs) == 1 and inputs[0].type in types and len(inputs[0].shape) == 4:
+            batch, channels, *sides = inputs[0].shape
+            if channels == 3 and (batch == 1 or not isinstance(batch, int)):
+                height, width = (n if isinstance(n, int) else USUAL_SIDE for n in sides)
+                return inputs[0].name, types[inputs[0].type], (height, width)
         found = ", ".join(f"{one.name} {one.shape} {one.type}" for one in inputs)
-        shape = inputs[0].shape if inputs else []
-        if (
-            len(inputs) != 1
-            or len(shape) != 4
-            or (isinstance(shape[0], int) and shape[0] != 1)
-            or shape[1] != 3
-            or inputs[0].type not in types
-        ):
-            raise UserError(
-                f"{self.path}: a detector takes one picture as float (1, 3, H, W), got {found}"
-            )
-        height, width = (n if isinstance(n, int) else USUAL_SIDE for n in shape[2:])
-        return inputs[0].name, types[inputs[0].type], (height, width)
+        raise UserError(
+            f"{self.path}: a detector takes one picture as float (1, 3, H, W), got {found}"
+        )
 
     def _check_classes(self) -> None:
         """Where a model names its classes, as Ultralytics' do, the first must be the person."""
@@ -226,15 +165,7 @@ class OnnxDetector:
 
 
 def letterbox(picture: Array, size: tuple[int, int]) -> tuple[Array, float]:
-    """A picture fitted into a canvas, at its top left, with grey right of it or below.
-
-    Args:
-        picture: RGB uint8 (H, W, 3).
-        size: height and width of the canvas.
-
-    Returns:
-        The canvas (height, width, 3), and its pixels per pixel of the picture.
-    """
+    """A canvas of a height and width, the picture at its top left; its pixels per the picture's."""
     height, width = picture.shape[:2]
     scale = min(size[0] / height, size[1] / width)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))
@@ -245,35 +176,26 @@ def letterbox(picture: Array, size: tuple[int, int]) -> tuple[Array, float]:
 
 
 def _tell_form(path: Path, shape: tuple[int, ...], kind: str, size: tuple[int, int]) -> str:
-    """``"yolov8"``, ``"yolox"`` or ``"boxes"`` (doubles suppressed), by an output's shape.
-
-    Raises:
-        UserError: it is none of them, or not of the kind that was asked for.
-    """
-    refused = UserError(
-        f"{path}: the output has shape {shape}; accepted are {ACCEPTED}"
-        + ("" if kind == "auto" else f", and the kind was said to be {kind}")
-    )
-    if len(shape) != 3 or shape[0] != 1:
-        raise refused
-    _, rows, columns = shape
+    """``"yolov8"``, ``"yolox"`` or ``"boxes"`` (doubles suppressed), by an output's shape."""
+    batch, rows, columns = shape if len(shape) == 3 else (0, 0, 0)
     # YOLOX of one class has six columns too, but a row for every cell of its grid.
     cells = len(_grid(size)[0])
-    if rows == 3 * cells and columns >= 6:
+    if batch == 1 and rows == 3 * cells and columns >= 6:
         raise UserError(
             f"{path}: the output has shape {shape}, three boxes a cell, as of YOLOv5 and v7, which "
             f"are not read; take a model of YOLOv8 to v11 or YOLOX: accepted are {ACCEPTED}"
         )
-    if kind == "auto" and columns == 6 and rows != cells and rows <= MOST_BOXES:
+    if batch == 1 and kind == "auto" and columns == 6 and rows != cells and rows <= MOST_BOXES:
         return "boxes"
     fits = []
     for form, boxes, values, fewest in (("yolov8", columns, rows, 5), ("yolox", rows, columns, 6)):
         # YOLOX has a row for every cell; it takes the kind's name to believe another number.
         many = boxes > values and (form, kind) != ("yolox", "auto")
-        if kind in ("auto", form) and values >= fewest and (boxes == cells or many):
+        if batch == 1 and kind in ("auto", form) and values >= fewest and (boxes == cells or many):
             fits.append((boxes == cells, form))
     if not fits:
-        raise refused
+        said = "" if kind == "auto" else f", and the kind was said to be {kind}"
+        raise UserError(f"{path}: the output has shape {shape}; accepted are {ACCEPTED}{said}")
     return max(fits)[1]
 
 

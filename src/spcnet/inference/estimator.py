@@ -1,9 +1,10 @@
 """`PoseEstimator`: pictures and person boxes in, poses out."""
 
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,19 +13,16 @@ from spcnet.checkpoints import find_weights
 from spcnet.codec import Refinement, Square, check_refinement, square_of_box
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.inference.augmented import TestTimeAugmentation
 from spcnet.inference.crops import CropPredictor
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.finder import Finder
 from spcnet.inference.method import Method, PersonSource, digest_of
-from spcnet.inference.people import People, Sightings, check_people
+from spcnet.inference.people import Given, People, PictureReader, Sightings, check_people, groups
 from spcnet.inference.pose import Maps, Pose
-from spcnet.inference.pyramid import parse_rotations, parse_scales
-from spcnet.inference.reading import Given, PictureReader, boxes_of, groups, pairs
+from spcnet.inference.pyramid import TestTimeAugmentation, parse_rotations, parse_scales
 from spcnet.media.images import ImageLike, Picture
 from spcnet.models.network import PoseNetwork
-from spcnet.runtime.backends import OnnxKeypoints, open_backend
-from spcnet.runtime.precision import Precision, Runtime
+from spcnet.runtime.contract import Precision, Runtime, open_backend
 from spcnet.skeletons import Skeleton
 
 
@@ -33,9 +31,8 @@ class PoseEstimator:
 
     Args:
         model: ``"default"``, another model with weights, a ``.safetensors`` file, or an ``.onnx``
-            of `spcnet export`, which onnxruntime or OpenVINO runs on the CPU. One of keypoints
-            (that is, exported without ``--heatmaps``) has its refinement in it, and does neither
-            `heatmaps` nor what averages them: flip, scales and rotations.
+            of `spcnet export`, which onnxruntime or OpenVINO runs on the CPU. One that was exported
+            without ``--heatmaps`` has its refinement in it, and no heatmaps to average or to give.
         device: ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"``, ...
         runtime: ``"torch"``, or for an ``.onnx`` ``"onnxruntime"`` or ``"openvino"``.
         flip: average the heatmaps with those of the mirror image: better, twice the time.
@@ -55,7 +52,7 @@ class PoseEstimator:
 
     Raises:
         UserError: the model or the device is not there, an argument is not one of those above,
-            or the model is a file of keypoints and cannot do what is asked for.
+            or the model cannot do what is asked for.
     """
 
     def __init__(
@@ -92,12 +89,19 @@ class PoseEstimator:
         self.codec = replace(own, refinement=chosen, calibration=own.calibration if fits else None)
         if isinstance(finder, str | os.PathLike):
             finder = Finder(finder, device=str(self.device))
-        self._finder = finder
-        if isinstance(self.backend, OnnxKeypoints):
-            if self.testing:
-                raise self.backend.without_heatmaps(str(self.testing))
-            if chosen != own.refinement:
-                raise self.backend.without_heatmaps(f"refinement {chosen!r}")
+        if finder is not None:
+            self.finder = finder
+        if self.testing:
+            self._need_heatmaps(str(self.testing))
+        if chosen != own.refinement:
+            self._need_heatmaps(f"refinement {chosen!r}")
+
+    def _need_heatmaps(self, what: str) -> None:
+        if not self.backend.gives_heatmaps:
+            raise UserError(
+                f"{self.path}: {what} needs heatmaps, and this file gives keypoints alone; export "
+                "the model again with `spcnet export --heatmaps`"
+            )
 
     @property
     def network(self) -> PoseNetwork:
@@ -108,20 +112,10 @@ class PoseEstimator:
     def network(self, network: PoseNetwork) -> None:
         self.backend.network = network
 
-    @property
+    @cached_property
     def finder(self) -> PersonDetector:
-        """Looks for persons where no boxes are given; the bundled one is loaded when needed.
-
-        Raises:
-            UserError: the bundled one is missing.
-        """
-        if self._finder is None:
-            self._finder = Finder(device=str(self.device))
-        return self._finder
-
-    @finder.setter
-    def finder(self, finder: PersonDetector) -> None:
-        self._finder = finder
+        """Looks for persons where no boxes are given; the bundled one is loaded when needed."""
+        return Finder(device=str(self.device))
 
     @property
     def crops(self) -> CropPredictor:
@@ -136,15 +130,7 @@ class PoseEstimator:
         )
 
     def method(self, persons: PersonSource, skeleton: str | Skeleton | None = None) -> Method:
-        """What its results are made by.
-
-        Args:
-            persons: where the boxes come from.
-            skeleton: as for `predict`.
-
-        Raises:
-            UserError: as of `view`.
-        """
+        """What its results are made by, where the boxes come from `persons`; see `predict`."""
         from spcnet import __version__
 
         return Method(
@@ -214,17 +200,11 @@ class PoseEstimator:
         skeleton: str | Skeleton | None = None,
         maps: bool = False,
     ) -> Iterator[list[Pose]]:
-        """The poses of many pictures, lazily and in batches across pictures.
+        """The poses of many pictures, lazily and in batches across pictures, a list of each.
 
-        Args:
-            images: as for `predict`, or what `read` gave; read only as far as the batches need.
-            boxes: for each picture its boxes, or what `find` gave, or None where there are none.
-            people: as for `predict`.
-            skeleton: as for `predict`.
-            maps: as for `predict`.
-
-        Yields:
-            One list of poses a picture, in order.
+        Arguments are those of `predict`, but that `images` are many, which are read only as far as
+        the batches need, and `boxes`, of which there are as many, may be None where there are none,
+        or what `find` gave.
 
         Raises:
             UserError: as for `predict`, when the group of `batch_size` pictures that the faulty
@@ -232,31 +212,31 @@ class PoseEstimator:
         """
         view = self.view(skeleton)
         check_people(people)
+        if maps:
+            self._need_heatmaps("maps=True")
         if isinstance(images, str | os.PathLike):
             raise UserError(f"images must be several pictures, such as [{str(images)!r}]")
-        for group in groups(pairs(images, boxes), self.batch_size):
-            seen = [self._reader.who(image, given, people) for image, given in group]
-            rows = [(picture, box) for picture, who in seen for box in boxes_of(who)]
+        for group in groups(images, boxes, self.batch_size):
+            seen = [self.reader.who(image, given, people) for image, given in group]
+            rows = [(picture, box) for picture, who in seen for box in who.boxes]
             squares = [square_of_box(box) for _, box in rows]
             found = self.crops([picture for picture, _ in rows], squares, maps=maps)
-            poses = iter(found.poses([box for _, box in rows], self.skeleton))
+            poses = (
+                Pose(keypoints, scores, box.astype(np.float32), self.skeleton, of_crop)
+                for (_, box), keypoints, scores, of_crop in zip(rows, *found, strict=True)
+            )
             for picture, who in seen:
-                mine = list(itertools.islice(poses, len(boxes_of(who))))
-                if isinstance(who, Sightings):
-                    joints = np.array([pose.scores.mean() for pose in mine])
-                    mine = [mine[n] for n in who.who(joints, picture.shape)]
-                yield [pose.seen_as(view) for pose in mine]
-
-    def read(self, image: ImageLike | Picture, boxes: ArrayLike | None = None) -> Picture:
-        """A picture as `predict` looks at it; see `PictureReader.read`."""
-        return self._reader.read(image, boxes)
+                mine = list(islice(poses, len(who.boxes)))
+                there = who.who([pose.scores for pose in mine], picture.shape)
+                yield [mine[n].seen_as(view) for n in there]
 
     def find(self, image: ImageLike | Picture, people: People = "one") -> tuple[Picture, Sightings]:
-        """A picture as `predict` sees it, and whom the finder sees; see `PictureReader.find`."""
-        return self._reader.find(image, people)
+        """A picture as `predict` sees it, and whom the finder sees: `PictureReader.find`."""
+        return self.reader.find(image, people)
 
     @property
-    def _reader(self) -> PictureReader:
+    def reader(self) -> PictureReader:
+        """Reads pictures and says who is in them, before `predict`."""
         return PictureReader(self.codec, lambda: self.finder, whole=self.testing.scales is not None)
 
     def heatmaps(self, image: ImageLike, box: ArrayLike) -> Array:
@@ -273,8 +253,9 @@ class PoseEstimator:
         Raises:
             UserError: the network has no Selective Information Module, or is an ``.onnx`` file.
         """
-        has_maps = not isinstance(self.backend, OnnxKeypoints)
-        attention = self._maps_of(image, box).attention if has_maps else None
+        attention = None
+        if self.backend.gives_heatmaps:
+            attention = self._maps_of(image, box).attention
         if attention is None:
             raise self.backend.without_attention()
         return attention
@@ -287,14 +268,11 @@ class PoseEstimator:
         return pose.maps
 
     def look(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
-        """The joints in N square crops.
+        """Keypoints (N, K, 2) in image pixels and scores (N, K), float32, of N square crops.
 
         Args:
             pictures: N RGB uint8 pictures (H, W, 3), one a crop; they may be the same.
             squares: N pairs of a crop's centre (2,) and side in image pixels, taken as they are.
-
-        Returns:
-            Keypoints (N, K, 2) in image pixels and scores (N, K), float32.
         """
         found = self.crops([Picture.of(picture) for picture in pictures], squares)
-        return found.keypoints, found.scores
+        return found[:2]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
@@ -12,7 +11,7 @@ from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.inference.detectors import PersonDetector
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.people import People, Sightings, check_boxes
+from spcnet.inference.people import People, Sightings, naming
 from spcnet.inference.pose import Pose
 from spcnet.media.images import GreyRange, Picture, greys_alike, read_image
 from spcnet.skeletons import Skeleton
@@ -30,10 +29,8 @@ class Predicted:
     """What was found in a picture file.
 
     Attributes:
-        path: of the file.
         shape: (H, W) of the picture.
         picture: RGB uint8 (H, W, 3), or None where it was not to be kept.
-        poses: of its persons.
         ahead: pictures after it that have come with it, so that theirs take no time any more.
     """
 
@@ -55,18 +52,17 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A picture as it is predicted, and whole if it is kept."""
+    """A picture as it is predicted, whole if it is kept, and its persons."""
 
     path: str
     picture: Picture
     whole: Array | None
-    boxes: Array | Sightings | None
+    persons: Sightings
 
     def held(self) -> int:
         """Pixels in memory, about."""
-        shown = self.picture.pixels
-        also = [] if self.whole is None or self.whole is shown else [self.whole]
-        return sum(pixels.shape[0] * pixels.shape[1] for pixels in (shown, *also))
+        arrays = {id(array): array for array in (self.picture.pixels, self.whole)}.values()
+        return sum(array.size // 3 for array in arrays if array is not None)
 
 
 def predict_files(
@@ -97,8 +93,8 @@ def predict_files(
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
         people: as for `PoseEstimator.predict`.
-        skeleton: as for `PoseEstimator.predict`.
-        maps: as for `PoseEstimator.predict`.
+        skeleton: likewise.
+        maps: likewise.
         greys: of the pictures whose greys have more than 8 bits, and that do not say what is
             white; by default the first of them decides.
 
@@ -107,30 +103,21 @@ def predict_files(
     """
     if boxes_of is not None and detector is not None:
         raise ValueError("boxes are known by the path or found in the pixels, not both")
-
     greys = greys or GreyRange()
 
     def read(path: str) -> _Read | Failed:
-        with greys_alike(greys):
-            return read_alike(path)
-
-    def read_alike(path: str) -> _Read | Failed:
         try:
-            boxes: ArrayLike | Sightings | None = None
-            if boxes_of is not None:
-                with _named(path):
+            with greys_alike(greys), naming(path):
+                image: str | Picture = path
+                boxes: ArrayLike | None = None
+                if boxes_of is not None:
                     boxes = boxes_of(path)
-            if boxes is None and detector is None:
-                picture, boxes = estimator.find(path, people)
-            else:
-                assert not isinstance(boxes, Sightings)
-                picture = estimator.read(path, boxes)
-            with _named(path):
-                if detector is not None:
-                    boxes, _ = detector.detect(_whole(path, picture))
-                if boxes is not None and not isinstance(boxes, Sightings):
-                    boxes = check_boxes(boxes, picture.shape)
-            return _Read(path, picture, _whole(path, picture) if keep else None, boxes)
+                elif detector is not None:
+                    image = estimator.reader.read(path)
+                    boxes, _ = detector.detect(image.pixels)
+                picture, persons = estimator.reader.who(image, boxes, people)
+                whole = read_image(path) if keep and picture.reduced else picture.pixels
+                return _Read(path, picture, whole if keep else None, persons)
         except UserError as error:
             return Failed(path, str(error))
 
@@ -138,7 +125,7 @@ def predict_files(
         good = [item for item in group if isinstance(item, _Read)]
         poses = estimator.predict_many(
             [item.picture for item in good],
-            [item.boxes for item in good],
+            [item.persons for item in good],
             people=people,
             skeleton=skeleton,
             maps=maps,
@@ -148,20 +135,6 @@ def predict_files(
                 yield replace(item, ahead=ahead)
                 continue
             yield Predicted(item.path, item.picture.shape, item.whole, next(poses), ahead)
-
-
-def _whole(path: str, picture: Picture) -> Array:
-    """All pixels of a picture that was read as it is predicted."""
-    return read_image(path) if picture.reduced else picture.pixels
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Errors of a picture's boxes name it."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def _groups(items: Iterable[_Read | Failed], size: int) -> Iterator[list[_Read | Failed]]:

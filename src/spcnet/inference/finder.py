@@ -1,7 +1,6 @@
 """The bundled finder: where the persons of a picture are, and whether anybody is there."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ from spcnet.geometry import Array
 from spcnet.inference.detectors import nms
 from spcnet.inference.method import PersonSource, digest_of
 from spcnet.models.network import PoseNetwork, channels_last
-from spcnet.runtime.forward import make_forward
+from spcnet.runtime.plain import make_forward
 
 OVERLAP = 0.55  # intersection over union above which two boxes are of one person
 MOST = 100  # persons of a picture
@@ -26,13 +25,9 @@ LEAST = 0.01  # score of what is considered at all
 
 
 class Finder:
-    """Finds the persons of pictures; a `PersonDetector`.
+    """A `PersonDetector`: a ``.safetensors`` that ``spcnet train`` wrote by a `task: finder`.
 
-    Args:
-        path: a ``.safetensors`` that ``spcnet train`` wrote by a recipe of `task: finder`; by
-            default the bundled one.
-        threshold: least score of a person, in [0, 1]; by default the file's own.
-        device: as for `spcnet.devices.find_device`.
+    By default it is the bundled one, and the threshold, the least score of a person, its own.
 
     Raises:
         UserError: the file holds no finder, the device is not there, or the threshold lies beyond
@@ -46,7 +41,10 @@ class Finder:
         threshold: float | None = None,
         device: str = "auto",
     ) -> None:
-        self.path = bundled_finder() if path is None else Path(path)
+        bundled = weights_folder() / "finder" / "finder.safetensors"
+        self.path = bundled if path is None else Path(path)
+        if path is None and not bundled.is_file():
+            raise UserError(f"{bundled}: the bundled finder is missing; install spcnet again")
         network, self.card = load_finder(self.path)
         self.threshold = self.card.threshold if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
@@ -67,43 +65,27 @@ class Finder:
         )
 
     def describe(self) -> str:
-        """What finds the persons, in words: file, network, input, threshold."""
+        """What finds the persons, in words."""
         return (
             f"{self.path.stem} ({self.card.variant}, {self.card.input_size} px) "
             f"from score {self.threshold:.2f}"
         )
 
-    def detect(self, picture: Array) -> tuple[Array, Array]:
-        """See `PersonDetector`: boxes (N, 4) in image pixels, surest first, and scores (N,)."""
-        return self.detect_many([picture])[0]
-
     @torch.inference_mode()
-    def detect_many(
-        self, pictures: Sequence[Array], *, least: float | None = None
-    ) -> list[tuple[Array, Array]]:
-        """The same for several pictures.
-
-        Args:
-            pictures: RGB uint8 (H, W, 3) each, of any sizes.
-            least: another threshold than the finder's own.
-        """
-        least = self.threshold if least is None else least
-        found = []
-        for picture in pictures:
-            canvas, scale = self._canvas(picture)
-            maps, _ = self._run(normalise(torch.from_numpy(canvas).to(self.device)[None]))
-            boxes, scores = find_peaks(
-                maps[0], stride=PoseNetwork.stride, most=MOST, least=max(least, LEAST)
-            )
-            height, width = picture.shape[:2]
-            # From pixels of the reduced picture, whose centres lie elsewhere.
-            corners = (boxes.cpu().double().numpy() + 0.5) / scale - 0.5
-            corners = corners.clip(-0.5, [width - 0.5, height - 0.5] * 2)
-            values = scores.cpu().numpy()
-            kept = nms(corners, values, overlap=OVERLAP)
-            kept = kept[(corners[kept, 2:] - corners[kept, :2] > 1).all(axis=1)]
-            found.append((corners[kept], values[kept]))
-        return found
+    def detect(self, picture: Array, *, least: float | None = None) -> tuple[Array, Array]:
+        """See `PersonDetector`; `least` is another threshold than the finder's own."""
+        least = max(self.threshold if least is None else least, LEAST)
+        canvas, scale = self._canvas(picture)
+        maps, _ = self._run(normalise(torch.from_numpy(canvas).to(self.device)[None]))
+        boxes, scores = find_peaks(maps[0], stride=PoseNetwork.stride, most=MOST, least=least)
+        height, width = picture.shape[:2]
+        # From pixels of the reduced picture, whose centres lie elsewhere.
+        corners = (boxes.cpu().double().numpy() + 0.5) / scale - 0.5
+        corners = corners.clip(-0.5, [width - 0.5, height - 0.5] * 2)
+        values = scores.cpu().numpy()
+        kept = nms(corners, values, overlap=OVERLAP)
+        kept = kept[(corners[kept, 2:] - corners[kept, :2] > 1).all(axis=1)]
+        return corners[kept], values[kept]
 
     def _canvas(self, picture: Array) -> tuple[Array, Array]:
         """A picture as the network takes it, and its scale in x, y, x, y."""
@@ -117,15 +99,3 @@ class Finder:
             small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=OUTSIDE
         )
         return canvas, np.array([size[0] / width, size[1] / height] * 2)
-
-
-def bundled_finder() -> Path:
-    """The finder that comes with the package.
-
-    Raises:
-        UserError: it is not there.
-    """
-    path = weights_folder() / "finder" / "finder.safetensors"
-    if not path.is_file():
-        raise UserError(f"{path}: the bundled finder is missing; install spcnet again")
-    return path

@@ -1,4 +1,4 @@
-"""What a result was made by, as facts: results of equal methods differ by rounding alone."""
+"""What a result was made by, as facts."""
 
 import hashlib
 import json
@@ -11,14 +11,10 @@ from spcnet.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class PersonSource:
-    """Where the boxes of persons come from.
+    """Where the boxes of persons come from: given ones, a file of them, a detector, or our finder.
 
-    Attributes:
-        kind: given boxes, a file of them, a detector, or a finder of ours.
-        name: of the file, for people; no part of what makes two of them equal.
-        digest: of the boxes or of the file's content.
-        threshold: least score of a box.
-        people: which of the finder's persons: ``"one"`` or ``"all"``.
+    Its name is for people, and no part of what makes two of them equal; the digest is of the boxes
+    or of the file's content, the threshold the least score of a box.
     """
 
     kind: Literal["boxes", "file", "detector", "finder"]
@@ -30,17 +26,20 @@ class PersonSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What keypoints were predicted by.
+    """What keypoints were predicted by: results of equal methods differ by rounding alone.
+
+    What ran the network is told apart as far as results depend on it: torch and an ``.onnx`` of the
+    same model, or one in int8, by `weights`; runtimes of one ``.onnx`` by `precision`, as they
+    multiply int8 each in its own way. Batch sizes and devices are not.
 
     Attributes:
-        version: of the package.
         model: name of the weights, for people; no part of what makes two methods equal.
         weights: digest of their file, and so of the network and all that it takes and says.
-        precision: that the network runs in.
+        precision: that the network runs in: fp32 or bf16; in onnxruntime the file's own, float32
+            or int8.
         refinement: of the heatmaps' peaks.
         flip, scales, rotations: test-time augmentation, as of `PoseEstimator`.
         skeleton: name of the joints.
-        persons: where the boxes come from.
     """
 
     version: str
@@ -61,11 +60,7 @@ class Method:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Method":
-        """Read what `to_dict` gave.
-
-        Raises:
-            ValueError: it is something else.
-        """
+        """Read what `to_dict` gave; a `ValueError` where it is something else."""
         try:
             persons = PersonSource(**values["persons"])
             scales = None if values["scales"] is None else tuple(values["scales"])
@@ -76,21 +71,18 @@ class Method:
 
     def differences(self, other: "Method") -> list[str]:
         """Names of the fields in which two methods differ; those of `persons` after a point."""
-        found = []
-        for one, two, prefix in ((self, other, ""), (self.persons, other.persons, "persons.")):
-            for each in fields(one):
-                name = each.name
-                if each.compare and name != "persons" and getattr(one, name) != getattr(two, name):
-                    found.append(prefix + name)
-        return found
+        both = ((self, other, ""), (self.persons, other.persons, "persons."))
+        return [
+            prefix + each.name
+            for one, two, prefix in both
+            for each in fields(one)
+            if each.compare and each.name != "persons"
+            if getattr(one, each.name) != getattr(two, each.name)
+        ]
 
 
 def digest_of(content: Path | str) -> str:
-    """A digest of a file's content, or of a text: 16 hexadecimal digits of its SHA-256.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
+    """A digest of a file's content, or of a text: 16 hexadecimal digits of its SHA-256."""
     if isinstance(content, str):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
     try:

@@ -20,9 +20,9 @@ class Maps:
     """What a network said of the square about one person.
 
     Attributes:
-        heatmaps: (K, h, w) float32, one per joint; an ideal peak is 1.
-        attention: (L, h, w) float32, how much of each level is taken at each cell, coarsest level
-            first; None where the network selects no levels, or is an ``.onnx`` file.
+        heatmaps: (K, h, w) float32, an ideal peak is 1.
+        attention: (L, h, w) float32, the share of each level at each cell, coarsest level first;
+            None where the network selects no levels, or is an ``.onnx`` file.
         region: (4,) x0, y0, x1, y1, the edges of the square in pixels of the picture.
     """
 
@@ -60,17 +60,13 @@ class Pose:
         if skeleton == self.skeleton:
             return self
         channels = [list(of_joint) for of_joint in self.skeleton.view(skeleton)]
-        maps = self.maps
-        if maps is not None:
-            heatmaps = np.stack([maps.heatmaps[of_joint].mean(axis=0) for of_joint in channels])
-            maps = replace(maps, heatmaps=heatmaps)
-        return replace(
-            self,
-            keypoints=np.stack([self.keypoints[of_joint].mean(axis=0) for of_joint in channels]),
-            scores=np.stack([self.scores[of_joint].min() for of_joint in channels]),
-            skeleton=skeleton,
-            maps=maps,
-        )
+
+        def mean(values: Array) -> Array:
+            return np.stack([values[of_joint].mean(axis=0) for of_joint in channels])
+
+        maps = self.maps and replace(self.maps, heatmaps=mean(self.maps.heatmaps))
+        scores = np.stack([self.scores[of_joint].min() for of_joint in channels])
+        return Pose(mean(self.keypoints), scores, self.box, skeleton, maps)
 
     def to_coco(self, *, image_id: int = 1, annotation_id: int = 1) -> dict[str, Any]:
         """One annotation in COCO's keypoint format.
@@ -102,12 +98,7 @@ class Pose:
 def coco_document(
     images: Iterable[tuple[str, tuple[int, int], list[Pose]]], skeleton: Skeleton
 ) -> dict[str, Any]:
-    """A COCO keypoint file of several pictures.
-
-    Args:
-        images: file name, (height, width) and poses of each picture.
-        skeleton: of all poses; COCO counts its limbs' joints from 1.
-    """
+    """A COCO keypoint file of several pictures: of each file name, (height, width) and poses."""
     entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, (name, (height, width), poses) in enumerate(images, start=1):
@@ -121,49 +112,39 @@ def coco_document(
 
 
 class CocoCollection:
-    """Many pictures' COCO keypoint files as one, of which no more than counts stay in memory.
+    """Many `pictures`' COCO keypoint files as one, of which no more than counts stay in memory.
 
-    Args:
-        head: what the whole file begins with, such as ``info``.
-        skeleton: of all poses.
+    The whole file begins with `head`, such as ``info``; all poses are of one skeleton.
     """
 
     def __init__(self, head: Mapping[str, Any], skeleton: Skeleton) -> None:
-        self._head = dict(head)
-        self._categories = [skeleton.to_coco_category()]
-        self._parts = {
-            key: SpooledTemporaryFile(1 << 20, "w+")  # noqa: SIM115
-            for key in ("images", "annotations")
-        }
-        self._counts = dict.fromkeys(self._parts, 0)
+        self.pictures = self._persons = 0
+        self._head, self._categories = dict(head), [skeleton.to_coco_category()]
+        self._images, self._annotations = (
+            SpooledTemporaryFile(1 << 20, "w+")  # noqa: SIM115
+            for _ in range(2)
+        )
 
     def add(self, document: Mapping[str, Any]) -> None:
         """Add what `coco_document` gave for one picture; it is numbered anew."""
         (image,) = document["images"]
-        image_id = self._counts["images"] + 1
-        self._write("images", {**image, "id": image_id})
+        self.pictures += 1
+        rows = [(self._images, {**image, "id": self.pictures})]
         for annotation in document["annotations"]:
-            number = self._counts["annotations"] + 1
-            self._write("annotations", {**annotation, "id": number, "image_id": image_id})
-
-    @property
-    def pictures(self) -> int:
-        """How many were added."""
-        return self._counts["images"]
+            self._persons += 1
+            numbers = {"id": self._persons, "image_id": self.pictures}
+            rows.append((self._annotations, {**annotation, **numbers}))
+        for part, row in rows:
+            part.write((", " if row["id"] > 1 else "") + json.dumps(row))
 
     def save(self, file: TextIO) -> None:
-        """Write all of them to a text file."""
-        file.write(
-            "{" + "".join(f"{json.dumps(k)}: {json.dumps(v)}, " for k, v in self._head.items())
-        )
-        for key, part in self._parts.items():
+        """Write all of them."""
+        file.write("{")
+        for key, value in self._head.items():
+            file.write(f"{json.dumps(key)}: {json.dumps(value)}, ")
+        for key, part in (("images", self._images), ("annotations", self._annotations)):
             part.seek(0)
             file.write(f'"{key}": [')
             shutil.copyfileobj(part, file)
             file.write("], ")
         file.write(f'"categories": {json.dumps(self._categories)}}}\n')
-
-    def _write(self, key: str, row: Mapping[str, Any]) -> None:
-        separator = ", " if self._counts[key] else ""
-        self._parts[key].write(separator + json.dumps(row))
-        self._counts[key] += 1

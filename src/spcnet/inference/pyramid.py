@@ -1,12 +1,13 @@
-"""Testing at several scales: heatmaps of crops of different sizes, fused at image resolution.
+"""Test-time augmentation: what is averaged over, and the fusion of several scales.
 
-The rule of the line of Yang et al. (ICCV 2017) and Chu et al. (CVPR 2017), which the paper tests
-by: the crop's side is multiplied by each factor, the heatmaps are resized to their crop boxes,
-placed on a canvas of the picture and averaged (0 outside their crop), and the arg max is taken
-there, with no refinement.
+The rule of scales is that of Yang et al. (ICCV 2017) and Chu et al. (CVPR 2017), which the paper
+tests by: the crop's side is multiplied by each factor, the heatmaps are resized to their crop
+boxes, placed on a canvas of the picture and averaged (0 outside their crop), and the arg max is
+taken there, with no refinement.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,92 +25,100 @@ PYRAMIDS: dict[str, tuple[float, ...]] = {
 FUSION_BYTES = 64 * 2**20  # of the largest piece of canvas that is held at once
 
 
-def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | None:
-    """Factors of the crop's side: of a name of `PYRAMIDS`, a text like ``"0.8,1,1.2"``, or numbers.
+@dataclass(frozen=True, slots=True)
+class TestTimeAugmentation:
+    """What of a person is looked at beside the one upright crop; as text it is words.
 
-    Raises:
-        UserError: it is none of these, or a factor is not between 0.1 and 10.
+    Attributes:
+        flip: its mirror image.
+        scales: factors of its side in place of it, or None.
+        rotations: degrees of crops that are turned clockwise, in place of it.
     """
+
+    flip: bool = False
+    scales: tuple[float, ...] | None = None
+    rotations: tuple[float, ...] = (0.0,)
+
+    def __bool__(self) -> bool:
+        return self != TestTimeAugmentation()
+
+    def __str__(self) -> str:
+        parts = []
+        if self.scales is not None:
+            names = {factors: name for name, factors in PYRAMIDS.items()}
+            parts.append(f"scales {names.get(self.scales) or _spaced(self.scales)}")
+        if self.rotations != (0.0,):
+            parts.append(f"rotations {_spaced(self.rotations)}")
+        if self.flip:
+            parts.append("flip")
+        return " and ".join(parts) or "no test-time augmentation"
+
+
+def _spaced(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Factors of the crop's side: of a name of `PYRAMIDS`, a text ``"0.8,1,1.2"``, or numbers."""
     if scales is None:
         return None
-    names = ", ".join(PYRAMIDS)
-    if isinstance(scales, str):
-        if scales in PYRAMIDS:
-            return PYRAMIDS[scales]
-        parts: Sequence[str | float] = scales.split(",")
-    else:
-        parts = scales
-    try:
-        factors = tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
+    if isinstance(scales, str) and scales in PYRAMIDS:
+        return PYRAMIDS[scales]
+    factors = _numbers(scales, 0.1, 10)
+    if not factors:
         raise UserError(
-            f"scales must be {names} or factors such as 0.8,1.0,1.2, got {scales!r}"
-        ) from None
-    if not factors or not all(0.1 <= factor <= 10 for factor in factors):
-        raise UserError(f"scales must be {names} or factors from 0.1 to 10, got {scales!r}")
+            f"scales must be {', '.join(PYRAMIDS)} or factors from 0.1 to 10 such as 0.8,1.0,1.2, "
+            f"got {scales!r}"
+        )
     return factors
 
 
 def parse_rotations(rotations: str | Sequence[float] | None) -> tuple[float, ...]:
-    """Degrees that crops are turned by: of a text like ``"-30,0,30"``, or numbers; none is 0.
-
-    Raises:
-        UserError: they are not numbers, or one is beyond a full turn.
-    """
-    if rotations is None:
-        return (0.0,)
-    parts: Sequence[str | float] = rotations.split(",") if isinstance(rotations, str) else rotations
-    try:
-        angles = tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
-        angles = ()
-    if not angles or not all(-360 <= angle <= 360 for angle in angles):
+    """Degrees that crops are turned by: of a text like ``"-30,0,30"``, or numbers; none is 0."""
+    angles = (0.0,) if rotations is None else _numbers(rotations, -360, 360)
+    if not angles:
         raise UserError(
             f"rotations must be degrees from -360 to 360 such as -30,0,30, got {rotations!r}"
         )
     return angles
 
 
+def _numbers(values: str | Sequence[float], low: float, high: float) -> tuple[float, ...]:
+    """Numbers, or those of a text; empty if one is none, or beyond the limits."""
+    parts: Sequence[str | float] = values.split(",") if isinstance(values, str) else values
+    try:
+        found = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        return ()
+    return found if all(low <= number <= high for number in found) else ()
+
+
 def fuse(
-    heatmaps: Tensor,
-    squares: Sequence[Square],
-    picture_size: tuple[int, int],
-    *,
-    memory: int = FUSION_BYTES,
+    heatmaps: Tensor, squares: Sequence[Square], picture_size: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """The arg max of the mean of several heatmaps at image resolution.
+    """Of maps (S, K, h, w) over S squares, the mean's arg max (K, 2) in image pixels, and values.
 
-    The canvas is the union of the crops within the picture, gone through in bands of rows, so
+    The canvas is the union of the squares within the picture, gone through in bands of rows, so
     that a 40-megapixel photograph costs no more memory than a small one.
-
-    Args:
-        heatmaps: (S, K, h, w), one set of maps a square.
-        squares: S squares (centre (2,), side) in image pixels that the maps cover.
-        picture_size: (height, width) of the picture.
-        memory: bytes of the largest piece of canvas.
-
-    Returns:
-        (K, 2) float32 whole image pixels, and (K,) the fused maps' values there.
     """
     count, joints, rows, columns = heatmaps.shape
     low, high = _canvas(squares, picture_size)
     xs, ys = np.arange(low[0], high[0]), np.arange(low[1], high[1])
     maps = heatmaps.float()
-    across = [
-        torch.from_numpy(_weights(xs, centre[0], side, columns)).to(maps)
-        for centre, side in squares
+    # Resized along x once: S maps (K, h, W).
+    wide = [
+        of_one @ torch.from_numpy(_weights(xs, centre[0], side, columns)).to(maps).T
+        for of_one, (centre, side) in zip(maps, squares, strict=True)
     ]
-    # Resized along x once: (S, K, h, W).
-    wide = torch.stack([maps[n] @ across[n].T for n in range(count)])
-    band = max(1, memory // (4 * joints * len(xs)))
+    band = max(1, FUSION_BYTES // (4 * joints * len(xs)))
     best = torch.full((joints,), -torch.inf, device=maps.device)
     where = torch.zeros(joints, dtype=torch.long, device=maps.device)
     for begin in range(0, len(ys), band):
         part = ys[begin : begin + band]
         canvas = torch.zeros(joints, len(part), len(xs), device=maps.device)
-        for n, (centre, side) in enumerate(squares):
+        for of_one, (centre, side) in zip(wide, squares, strict=True):
             down = torch.from_numpy(_weights(part, centre[1], side, rows)).to(maps)
-            canvas += down @ wide[n]
+            canvas += down @ of_one
         values, flat = canvas.flatten(1).max(dim=1)
         better = values > best
         best = torch.where(better, values, best)
@@ -121,13 +130,11 @@ def fuse(
 
 def _canvas(squares: Sequence[Square], picture_size: tuple[int, int]) -> tuple[Array, Array]:
     """First and one past the last pixel (x, y) of the crops' union within the picture."""
-    height, width = picture_size
-    limit = np.array([width, height])
-    centres = np.stack([centre for centre, _ in squares])
-    sides = np.array([[side] for _, side in squares])
-    low = np.clip(np.ceil((centres - sides / 2).min(axis=0)).astype(int), 0, limit - 1)
-    high = np.clip(np.floor((centres + sides / 2).max(axis=0)).astype(int) + 1, low + 1, limit)
-    return low, high
+    limit = np.array(picture_size[::-1])
+    begin = np.min([centre - side / 2 for centre, side in squares], axis=0)
+    end = np.max([centre + side / 2 for centre, side in squares], axis=0)
+    low = np.clip(np.ceil(begin).astype(int), 0, limit - 1)
+    return low, np.clip(np.floor(end).astype(int) + 1, low + 1, limit)
 
 
 def _weights(pixels: Array, centre: float, side: float, cells: int) -> Array:

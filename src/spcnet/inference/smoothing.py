@@ -18,12 +18,9 @@ class OneEuroFilter:
     the person's distance matters.
 
     Args:
-        min_cutoff: Hz, of a point at rest; lower trembles less and lags more.
-        beta: Hz that the cutoff rises for each size a second; higher lags less.
-        d_cutoff: Hz, of the low-pass filter on the speed itself.
-
-    Raises:
-        UserError: a cutoff is not above 0, or `beta` is below 0.
+        min_cutoff: Hz, above 0, of a point at rest; lower trembles less and lags more.
+        beta: Hz, at least 0, that the cutoff rises for each size a second; higher lags less.
+        d_cutoff: Hz, above 0, of the low-pass filter on the speed itself.
     """
 
     def __init__(
@@ -34,27 +31,16 @@ class OneEuroFilter:
                 "min_cutoff and d_cutoff must be above 0 and beta at least 0, got "
                 f"{min_cutoff}, {d_cutoff} and {beta}"
             )
-        self.min_cutoff = min_cutoff
-        self.beta = beta
-        self.d_cutoff = d_cutoff
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was seen: the next points are taken as they are."""
+        self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
         self._time: float | None = None
         self._points = np.empty(0)
         self._velocity: Array = np.zeros(())
 
     def __call__(self, points: Array, time: float, size: float) -> Array:
-        """The next points, smoothed.
+        """The next points (..., D), smoothed, as float64.
 
-        Args:
-            points: (..., D), D coordinates a point; the same shape until `reset`.
-            time: in seconds; where it does not rise, the last points are given again.
-            size: of the person, in the points' unit.
-
-        Returns:
-            (..., D) float64.
+        Time is in seconds, and where it does not rise the last points are given again; the
+        person's size is in the points' unit.
         """
         if self._time is None:
             self._time, self._points = time, np.array(points, dtype=np.float64)
@@ -73,6 +59,5 @@ class OneEuroFilter:
 
 def _share(cutoff: Array, passed: float) -> Array:
     """How much of a new value enters a low-pass filter: the paper's alpha."""
-    constant = 1 / (2 * np.pi * cutoff)
-    share: Array = 1 / (1 + constant / passed)
+    share: Array = 1 / (1 + 1 / (2 * np.pi * cutoff) / passed)
     return share

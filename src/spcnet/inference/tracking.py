@@ -25,54 +25,33 @@ SAME = 0.3  # intersection over union from which a found box is that of somebody
 
 
 class Tracker:
-    """Follows persons through the frames of a video.
+    """Follows persons through the frames of a video; the arguments are those of `follow`.
 
     The persons of given boxes are looked for where they were last seen. Where no boxes are given,
     the estimator's finder says who is there: in the first frame, in every frame in which nobody is
     followed, and in every tenth. Whom it misses twice, and whose joints are not sure, is gone;
     whoever it sees where somebody was last seen is that person.
-
-    Args:
-        estimator: finds the joints.
-        boxes: (N, 4) tight person boxes x0, y0, x1, y1 in the first frame, each of which is
-            followed as one person. Without them the finder looks for persons.
-        people: which of the finder's persons: ``"one"``, the main one, or ``"all"``.
-
-    Raises:
-        UserError: `people` is neither.
     """
 
     def __init__(
-        self,
-        estimator: PoseEstimator,
-        boxes: ArrayLike | None = None,
-        *,
-        people: People = "one",
+        self, estimator: PoseEstimator, boxes: ArrayLike | None = None, *, people: People = "one"
     ) -> None:
         check_people(people)
         self._estimator = estimator
         self._finds = boxes is None
         self._whom = people
         # Whoever was given by a box is there until shown otherwise.
-        self._people = [
-            _Person(box, there=True) for box in np.asarray([] if boxes is None else boxes)
-        ]
+        self._people = (
+            [] if boxes is None else [_Person(box, there=True) for box in np.asarray(boxes)]
+        )
         if self._finds and people == "one":
             self._people = [_Person(None, there=False)]
         self._frame = 0
 
     def __call__(self, image: Array) -> list[Pose | None]:
-        """Who is in the next frame.
+        """Of the next frame (H, W, 3), RGB uint8, a pose for each person so far, None for the lost.
 
-        Args:
-            image: RGB uint8 (H, W, 3).
-
-        Returns:
-            A pose for each person so far, None for those who are lost. Its box is the tight box of
-            the joints that the network is sure of.
-
-        Raises:
-            UserError: a given box is not one, or lies outside the first frame.
+        A pose's box is the tight box of the joints that the network is sure of.
         """
         found: list[Pose | None] = [None] * len(self._people)
         followed = [n for n, p in enumerate(self._people) if p.there or not self._finds]
@@ -130,14 +109,13 @@ class Tracker:
 
     def _number_of(self, box: Array, *, but: list[int]) -> int:
         """The lost person who was last seen about there, or a new one."""
-        best, best_shared = None, SAME
-        for n, person in enumerate(self._people):
-            if person.there or person.box is None or n in but:
-                continue
-            shared = float(box_overlaps(box, person.box)[0, 0])
-            if shared >= best_shared:
-                best, best_shared = n, shared
-        if best is not None:
+        shared = [
+            (float(box_overlaps(box, person.box)[0, 0]), n)
+            for n, person in enumerate(self._people)
+            if not person.there and person.box is not None and n not in but
+        ]
+        most, best = max(shared, default=(0.0, 0))
+        if most >= SAME:
             return best
         self._people.append(_Person(box, there=False))
         return len(self._people) - 1
@@ -152,12 +130,7 @@ class _Person:
     missed: int = 0  # by the finder, in a row
 
     def confirm(self, *, seen: bool, score: float) -> bool:
-        """Whether the person is still there, now that the finder looked.
-
-        Args:
-            seen: the finder has a box for the person.
-            score: mean of the joints' scores.
-        """
+        """Whether the person is still there, now that the finder has `seen` them or not."""
         self.missed = 0 if seen else self.missed + 1
         if self.missed >= MISSES and score < SURE:
             self.there, self.missed = False, 0

@@ -18,14 +18,10 @@ from spcnet.skeletons import Skeleton
 
 @dataclass(frozen=True, slots=True)
 class FramePoses:
-    """One frame, and who was found in it.
+    """One frame, RGB uint8 (H, W, 3), its time in seconds, and who was found in it.
 
-    Attributes:
-        index: of the frame, from 0.
-        time: of the frame in seconds.
-        image: RGB uint8 (H, W, 3).
-        persons: one pose for each person who was followed so far, in the order of their boxes or
-            of when the finder saw them first; None for those who are lost.
+    `persons` is one pose for each person who was followed so far, in the order of their boxes or of
+    when the finder saw them first; None for those who are lost.
     """
 
     index: int
@@ -77,9 +73,6 @@ def follow(
             person was lost.
         skeleton: as for `PoseEstimator.predict`; persons are followed by the model's own joints.
 
-    Yields:
-        One `FramePoses` per frame.
-
     Raises:
         UserError: a box is not one, or lies outside the first frame; or the model does not predict
             the skeleton's joints.
@@ -89,24 +82,12 @@ def follow(
     filters: dict[int, OneEuroFilter] = {}
     for index, (time, image) in enumerate(frames):
         persons = tracker(image)
-        if smooth:
-            persons = _smoothed(persons, time, filters)
-        seen = [None if pose is None else pose.seen_as(view) for pose in persons]
-        yield FramePoses(index, time, image, seen)
+        if smooth:  # who is lost loses the filter too
+            filters = {n: filters.get(n, OneEuroFilter()) for n, pose in enumerate(persons) if pose}
+            persons = [pose and _smoothed(pose, time, filters[n]) for n, pose in enumerate(persons)]
+        yield FramePoses(index, time, image, [pose and pose.seen_as(view) for pose in persons])
 
 
-def _smoothed(
-    persons: list[Pose | None], time: float, filters: dict[int, OneEuroFilter]
-) -> list[Pose | None]:
-    """Poses whose joints went through each person's filter; who is lost loses the filter too."""
-    smoothed: list[Pose | None] = []
-    for number, pose in enumerate(persons):
-        if pose is None:
-            filters.pop(number, None)
-            smoothed.append(None)
-            continue
-        points = filters.setdefault(number, OneEuroFilter())
-        size = max(1.0, float(np.ptp(pose.box.reshape(2, 2), axis=0).max()))
-        keypoints = points(pose.keypoints, time, size).astype(np.float32)
-        smoothed.append(replace(pose, keypoints=keypoints))
-    return smoothed
+def _smoothed(pose: Pose, time: float, smooth: OneEuroFilter) -> Pose:
+    size = max(1.0, float(np.ptp(pose.box.reshape(2, 2), axis=0).max()))
+    return replace(pose, keypoints=smooth(pose.keypoints, time, size).astype(np.float32))

@@ -9,11 +9,7 @@ from spcnet.viz.panels import PANEL, LevelView, View
 
 
 def cut_out(estimator: PoseEstimator, picture: Array, box: Array, size: int) -> tuple[Array, Array]:
-    """The square about a person box that the estimator looks at.
-
-    Returns:
-        RGB uint8 (size, size, 3), and the affine (2, 3) from the picture's points to its own.
-    """
+    """The square about a person box, (size, size, 3), and the affine (2, 3) to its points."""
     affine = crop_affine(*square_of_box(box), size)
     return extract_crop(picture, affine, size), affine
 
@@ -32,11 +28,7 @@ def view(estimator: PoseEstimator, picture: Array, pose: Pose) -> View:
 
 
 def level_view(estimator: PoseEstimator, picture: Array, pose: Pose) -> LevelView:
-    """The weights of the levels over the crop of a pose that was predicted with its maps.
-
-    Raises:
-        UserError: the network has no Selective Information Module.
-    """
+    """The weights of the levels, if the network selects any, over the crop of such a pose."""
     assert pose.maps is not None
     if pose.maps.attention is None:
         raise estimator.backend.without_attention()

@@ -10,7 +10,10 @@
 - Large batches go through a few images at a time, as many as leave the features in the cache.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +28,6 @@ from spcnet.models.selective import (
     InformationDistribution,
     SumFusion,
 )
-from spcnet.runtime.fused_convolutions import Convolution, Maker
 
 FEATURE_BYTES = 8 * 2**20  # of the largest feature map of the images that go through at once
 PACKED_BYTES = 64 * 2**20  # of kernels: up to here a network's are kept in other layouts as well
@@ -69,15 +71,10 @@ class FusedNetwork:
     """
 
     def __init__(
-        self,
-        network: PoseNetwork,
-        *,
-        dtype: torch.dtype = torch.float32,
-        consume: bool = False,
+        self, network: PoseNetwork, *, dtype: torch.dtype = torch.float32, consume: bool = False
     ) -> None:
         held = dtype.itemsize * sum(parameter.numel() for parameter in network.parameters())
-        layouts = LAYOUTS if held <= PACKED_BYTES else 0
-        make = Maker(dtype, layouts, consume)
+        make = _Maker(dtype, LAYOUTS if held <= PACKED_BYTES else 0, consume)
         self.dtype = dtype
         entry, norm, _, *blocks = network.stem
         self.entry = make.convolution(entry, norm, relu=True)
@@ -87,13 +84,10 @@ class FusedNetwork:
         self.feedbacks = [
             (make.convolution(feedback.of_features), make.convolution(feedback.of_heatmaps))
             for feedback in network.feedbacks
-            if isinstance(feedback, Feedback)
         ]
         # Of each level, innermost first, a convolution a stack; the last one's norm ends the sum.
         self.collect = [
-            make.slices(level.reduce, level.norm, relu=True)
-            for level in network.collect
-            if isinstance(level, InformationCollection)
+            make.slices(level.reduce, level.norm, relu=True) for level in network.collect
         ]
         self.fusion = None if network.distribute is None else _Fusion(network.distribute, make)
         self.head = None if network.head is None else make.convolution(network.head)
@@ -102,11 +96,7 @@ class FusedNetwork:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See the class.
-
-        Raises:
-            ValueError: H or W does not fit, as of `PoseNetwork`.
-        """
+        """See the class; H or W that does not fit is a `ValueError`, as of `PoseNetwork`."""
         check_size(images, self._divisor)
         of_one = self._bytes_a_pixel * images.shape[-2] * images.shape[-1]
         parts = torch.split(images, max(1, int(FEATURE_BYTES / of_one)))
@@ -119,10 +109,13 @@ class FusedNetwork:
         x = self.entry(images.to(self.dtype, memory_format=torch.channels_last))
         for block in self.stem:
             x = block(x)
-        collected: list[Tensor] = []
+        collected: list[Tensor] = []  # by SIM of each level, summed in place stack by stack
         for n, stack in enumerate(self.stacks):
             levels = stack.module(x)
-            collected = self._collected(collected, levels, n)
+            collected = [
+                parts[n].add_to(collected[k], level) if n else parts[0](level)
+                for k, (parts, level) in enumerate(zip(self.collect, levels, strict=False))
+            ]
             size = x.shape[-2:]
             if n < len(self.feedbacks):
                 of_features, of_heatmaps = self.feedbacks[n]
@@ -138,26 +131,17 @@ class FusedNetwork:
         fused, weights = self.fusion([_grown(level, size) for level in collected])
         return self.head(fused).float(), None if weights is None else weights.float()
 
-    def _collected(self, before: list[Tensor], levels: list[Tensor], n: int) -> list[Tensor]:
-        """What SIM collects of the first stacks, in the place of that without the n-th one."""
-        if n == 0:
-            return [parts[0](level) for parts, level in zip(self.collect, levels, strict=False)]
-        return [
-            parts[n].add_to(total, level)
-            for parts, total, level in zip(self.collect, before, levels, strict=False)
-        ]
-
 
 class _Block:
     """A `Bottleneck`, dilated ones too."""
 
-    def __init__(self, block: nn.Module, make: Maker) -> None:
+    def __init__(self, block: nn.Module, make: "_Maker") -> None:
         assert isinstance(block, Bottleneck)
-        self.norm = make.opening(block.norm1)
+        self.opening = _statistics(block.norm1)
         self.conv1 = make.convolution(block.conv1, block.norm2, relu=True)
         self.conv2 = make.convolution(block.conv2, block.norm3, relu=True)
         self.conv3 = make.convolution(block.conv3)
-        self.shortcut: Convolution | None = None
+        self.shortcut: _Convolution | None = None
         if isinstance(block.shortcut, nn.Conv2d):
             self.shortcut = make.convolution(block.shortcut)
 
@@ -174,13 +158,13 @@ class _Block:
         return self.conv3.add_to(total, inner)
 
     def _inner(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(self.norm(x)))
+        return self.conv2(self.conv1(F.batch_norm(x, **self.opening).relu_()))
 
 
 class _Level:
     """A `Level`: gives the outputs of the levels inside it and its own, innermost first."""
 
-    def __init__(self, level: nn.Module, make: Maker) -> None:
+    def __init__(self, level: nn.Module, make: "_Maker") -> None:
         assert isinstance(level, Level)
         self.pools = level.pools
         self.skip, self.encode, self.decode = (
@@ -191,22 +175,17 @@ class _Level:
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         down = self.encode(F.max_pool2d(x, 2) if self.pools else x)
-        if isinstance(self.inner, _Level):
-            inside = self.inner(down)
-            bottom = inside[-1]
-        else:
-            inside = []
-            bottom = self.inner(down)
-        up = self.decode(bottom)
+        inside = self.inner(down)
+        up = self.decode(inside[-1] if isinstance(inside, list) else inside)
         if self.pools:
             up = F.interpolate(up, scale_factor=2, mode="nearest")
-        return [*inside, self.skip.add_to(up, x)]
+        return [*(inside if isinstance(inside, list) else []), self.skip.add_to(up, x)]
 
 
 class _Stack:
     """A `Stack`."""
 
-    def __init__(self, stack: nn.Module, make: Maker) -> None:
+    def __init__(self, stack: nn.Module, make: "_Maker") -> None:
         assert isinstance(stack, Stack)
         block, convolution, norm, _ = stack.features
         self.module = _Level(stack.module, make)
@@ -222,9 +201,9 @@ class _Stack:
 class _Fusion:
     """One of `spcnet.models.network.FUSIONS`."""
 
-    def __init__(self, fusion: nn.Module, make: Maker) -> None:
-        self.squeeze: Convolution | None = None
-        self.reduce: Sequence[Convolution] = []
+    def __init__(self, fusion: nn.Module, make: "_Maker") -> None:
+        self.squeeze: _Convolution | None = None
+        self.reduce: list[_Convolution] = []
         if isinstance(fusion, InformationDistribution):
             self.squeeze = make.convolution(fusion.squeeze)
         elif isinstance(fusion, ConcatFusion):
@@ -252,3 +231,101 @@ def _grown(level: Tensor, size: torch.Size) -> Tensor:
     if level.shape[-2:] == size:
         return level
     return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes convolutions of those of a network, in other `layouts` than their own as well."""
+
+    dtype: torch.dtype
+    layouts: int
+    consume: bool
+
+    def convolution(self, module: Any, norm: Any = None, *, relu: bool = False) -> "_Convolution":
+        """A convolution with the batch norm behind it, and a ReLU if one ends it."""
+        (whole,) = self._parts(module, norm, relu=relu, count=1)
+        return whole
+
+    def slices(self, module: Any, norm: Any = None, *, relu: bool = False) -> "list[_Convolution]":
+        """A convolution of concatenated maps, each as wide as its output, as one for each.
+
+        The last has the bias, and the ReLU after the sum.
+        """
+        count = module.in_channels // module.out_channels
+        return self._parts(module, norm, relu=relu, count=count)
+
+    def _parts(
+        self, module: nn.Conv2d, norm: nn.BatchNorm2d | None, *, relu: bool, count: int
+    ) -> "list[_Convolution]":
+        assert module.groups == 1 and not isinstance(module.padding, str)
+        kernel, bias = module.weight.detach(), module.bias
+        bias = None if bias is None else bias.detach()
+        if self.consume:
+            module.weight.data = torch.empty(0)
+        if norm is not None:
+            known = _statistics(norm)
+            scale = known["weight"] / (known["running_var"] + known["eps"]).sqrt()
+            kernel = kernel * scale.view(-1, 1, 1, 1)
+            bias = ((0.0 if bias is None else bias) - known["running_mean"]) * scale + known["bias"]
+        geometry = list(module.padding), list(module.stride), list(module.dilation)
+        *before, last = kernel.chunk(count, dim=1)
+        return [
+            *(_Convolution(part, None, geometry, self) for part in before),
+            _Convolution(last, bias, geometry, self, relu=relu),
+        ]
+
+
+class _Convolution:
+    """A convolution by oneDNN, and the ReLU that may end it.
+
+    Geometry is padding, stride and dilation, of y and x each.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: tuple[list[int], list[int], list[int]],
+        maker: _Maker,
+        *,
+        relu: bool = False,
+    ) -> None:
+        self._weight = weight.to(maker.dtype).contiguous(memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.to(maker.dtype)
+        self._geometry = geometry
+        self._end = "relu" if relu else "none"
+        self._sum: tuple[Any, ...] = ("add", 1.0, "relu" if relu else None, [], "")
+        self._layouts = maker.layouts
+        self._packed: OrderedDict[torch.Size, Tensor] = OrderedDict()
+        self._apply: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
+        self._apply_in_place: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise_
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The convolution of x."""
+        return self._apply(x, *self._held(x), self._end, [], "")
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The convolution of x, plus another tensor, before the ReLU."""
+        return self._apply(x, other, *self._held(x), *self._sum)
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """The same, in the place of the other tensor."""
+        return self._apply_in_place(total, x, *self._held(x), *self._sum)
+
+    def _held(self, x: Tensor) -> tuple[Any, ...]:
+        """The kernel in the layout that suits inputs of this shape, bias, geometry and groups."""
+        kernel = self._packed.get(x.shape) if self._layouts else self._weight
+        if kernel is None:
+            kernel = torch.ops.mkldnn._reorder_convolution_weight(
+                self._weight, *self._geometry, 1, list(x.shape)
+            )
+            self._packed[x.shape] = kernel
+            if len(self._packed) > self._layouts:
+                self._packed.popitem(last=False)
+        return kernel, self._bias, *self._geometry, 1
+
+
+def _statistics(norm: nn.BatchNorm2d) -> dict[str, Any]:
+    """Copies of a norm's statistics and parameters (C,), as `F.batch_norm` takes them."""
+    names = ("running_mean", "running_var", "weight", "bias")
+    return {**{name: getattr(norm, name).detach().clone() for name in names}, "eps": norm.eps}
