@@ -13,8 +13,7 @@ from spcnet.data.augmentation import (
     _draw,
     make_batch,
 )
-from spcnet.data.datasets import SyntheticFigures
-from spcnet.data.leeds import read_lspet
+from spcnet.data.datasets import SyntheticFigures, open_pictures
 from spcnet.data.opinions import LEAST
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
@@ -49,7 +48,7 @@ def test_plain_crop_is_the_estimators_on_figures(figures: PackedStore) -> None:
 
 
 def test_plain_crop_is_the_estimators_on_photographs(shared_data: Path, tmp_path: Path) -> None:
-    dataset = read_lspet(shared_data / "lspet", "1-40")
+    dataset = open_pictures("lspet", shared_data / "lspet", "1-40")
     pack(dataset, tmp_path / "store")
     store = PackedStore(tmp_path / "store")
     for size in (128, 256):

@@ -1,12 +1,12 @@
 """The record every reader gives: one person in one picture."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -78,27 +78,29 @@ def has_place(states: Array) -> Array:
     return known
 
 
+def joint_states(labelled: Array, visible: Array) -> Array:
+    """States uint8 of any shape, from which joints are labelled and which of these are visible."""
+    states = np.where(visible, JointState.VISIBLE, JointState.OCCLUDED) * labelled
+    return states.astype(np.uint8)
+
+
 class Dataset(Protocol):
     """Pictures with annotated persons, read one after the other."""
 
     @property
-    def name(self) -> str:
-        """Of the data set."""
+    def name(self) -> str: ...
 
     @property
-    def split(self) -> str:
-        """Which part of it."""
+    def split(self) -> str: ...
 
     @property
-    def skeleton(self) -> Skeleton:
-        """Of all annotations."""
+    def skeleton(self) -> Skeleton: ...
 
     @property
     def picture_names(self) -> set[str]:
         """Of all persons; within a data set they tell pictures apart."""
 
-    def __len__(self) -> int:
-        """The number of annotated persons."""
+    def __len__(self) -> int: ...
 
     def samples(self) -> Iterator[tuple[Array, Annotation]]:
         """Every person with the picture, RGB uint8 (H, W, 3), in a fixed order."""
@@ -113,7 +115,7 @@ class AnnotatedPictures:
         split: which part of it.
         skeleton: of all annotations.
         annotations: in the file's order; `Annotation.image` is the picture's name.
-        images: folder of the pictures; None where a file of labels was read alone.
+        images: folder of the pictures; None where labels were read without them.
         counts_from: what the coordinates count pixels from, as far as scoring other people's
             predictions goes: 0, or 1 where those of a MATLAB-made file are used as they stand.
     """
@@ -174,7 +176,38 @@ class AnnotatedPictures:
             yield last[1], annotation
 
 
-def find_labels(root: Path, names: tuple[str, ...], *, title: str) -> Path | None:
+Reader: TypeAlias = Callable[[Path, str], AnnotatedPictures]  # of a file or folder, and a split
+
+
+def read_in_folder(
+    root: Path, split: str, *, title: str, files: Mapping[str, Sequence[str]], labels: Reader
+) -> AnnotatedPictures:
+    """The persons of a split in a folder; without pictures where it has no ``images/``.
+
+    Args:
+        root: the folder.
+        split: one of `files`, or any where these have ``"all"``.
+        title: of the data set, for messages.
+        files: names that each split's labels may have, the first one that is there.
+        labels: reads such a file.
+
+    Raises:
+        UserError: there is no such folder or split, no file of its labels, or what `labels` raises.
+    """
+    names = files.get(split) or files.get("all")
+    if names is None:
+        raise UserError(f"unknown split {split!r} of {title}; there are {', '.join(files)}")
+    path = find_labels(root, names, title=title)
+    if path is None:
+        raise UserError(
+            f"{root}: split {split!r} of {title} needs {alternatives(names)}, with the pictures "
+            f"in images/, and this folder holds {seen_in(root)}"
+        )
+    images = root / "images"
+    return replace(labels(path, split), images=images if images.is_dir() else None)
+
+
+def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
     """The first of some files that is in a folder, or None.
 
     Raises:
@@ -184,6 +217,11 @@ def find_labels(root: Path, names: tuple[str, ...], *, title: str) -> Path | Non
         kind = "a file" if root.exists() else "not there"
         raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")
     return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def alternatives(files: Sequence[str]) -> str:
+    """Names of files, without the folder that they may also lie in."""
+    return " or ".join(dict.fromkeys(Path(file).name for file in files))
 
 
 def seen_in(folder: Path, *, limit: int = 6) -> str:

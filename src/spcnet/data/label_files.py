@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
+
+HOURGLASS = ("center", "imgname", "index", "normalize", "part", "person", "scale", "visible")
 
 
 def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any
             ) from None
         return {name: np.transpose(array) for name, array in arrays.items()}
     except Exception as error:  # what half a download makes scipy raise is past listing
-        raise UserError(f"{path}: not {wanted}, or half a download: {_reason(error)}") from None
+        raise _broken(path, wanted, error) from None
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
@@ -63,7 +66,7 @@ def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
                 if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is None
             }
     except (OSError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path}: not {wanted}, or half a download: {_reason(error)}") from None
+        raise _broken(path, wanted, error) from None
 
 
 def load_json(path: Path, *, wanted: str) -> Any:
@@ -78,33 +81,43 @@ def load_json(path: Path, *, wanted: str) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; wanted {wanted}") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: not {wanted}, or half a download: {reason}") from None
+        raise _broken(path, wanted, getattr(error, "strerror", None) or error) from None
 
 
-def check_hourglass(path: Path, arrays: dict[str, Array], *, joints: int) -> None:
-    """Check that an h5 is one of the stacked hourglass for so many joints.
+def load_hourglass(
+    path: Path, split: str, *, title: str, joints: int, parts: Mapping[int, str]
+) -> tuple[dict[str, Array], str]:
+    """The arrays of a ``train.h5`` or ``valid.h5`` of the stacked hourglass, which holds one part.
+
+    Args:
+        path: the file.
+        split: the part that it should hold, or ``"all"``.
+        title: of the data set.
+        joints: of a person.
+        parts: the parts by their number of persons.
+
+    Returns:
+        The arrays, and the part that they are, or `split` where their number is none of `parts`.
 
     Raises:
-        UserError: an array is missing or of another shape.
+        UserError: an array is missing or of another shape, or it is another part.
     """
-    wanted = ("center", "imgname", "index", "normalize", "part", "person", "scale", "visible")
-    lacking = [name for name in wanted if name not in arrays]
-    if lacking:
+    arrays = load_h5(path, wanted=f"an h5 of the stacked hourglass for {title}")
+    if lacking := [name for name in HOURGLASS if name not in arrays]:
         raise UserError(
             f"{path}: not an h5 of the stacked hourglass: it holds "
             f"{', '.join(arrays) or 'nothing'}, without {', '.join(lacking)}"
         )
     shape = arrays["part"].shape
     if len(shape) != 3 or shape[1:] != (joints, 2):
-        other = {16: "MPII's", 11: "FLIC's"}.get(shape[1] if len(shape) == 3 else 0, "")
-        raise UserError(
-            f"{path}: part must be (N, {joints}, 2), got {shape}"
-            + (f"; this is {other} file" if other else "")
-        )
-    for name in wanted:
+        raise UserError(f"{path}: part of {title} must be (N, {joints}, 2), got {shape}")
+    for name in HOURGLASS:
         if len(arrays[name]) != shape[0]:
             raise UserError(f"{path}: {name} is of {len(arrays[name])} persons, part of {shape[0]}")
+    part = parts.get(shape[0], split if split in parts.values() else "all")
+    if split not in (part, "all"):
+        raise UserError(f"{path}: holds {title} {part}, not {split!r}")
+    return arrays, part
 
 
 def text(value: Any) -> str:
@@ -118,11 +131,14 @@ def text(value: Any) -> str:
 
 def as_list(value: Any) -> list[Any]:
     """A struct array, a lone struct, a cell array or nothing, as a list."""
-    if isinstance(value, np.ndarray):
-        return list(value.ravel())
-    return [value]
+    return list(value.ravel()) if isinstance(value, np.ndarray) else [value]
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text[:120] or type(error).__name__
+def positive(length: Any) -> float | None:
+    """A length, or None where it is none."""
+    return float(length) if np.isfinite(length) and length > 0 else None
+
+
+def _broken(path: Path, wanted: str, error: object) -> UserError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return UserError(f"{path}: not {wanted}, or half a download: {reason}")

@@ -113,8 +113,7 @@ def comparison(
     table = TABLES[number]
     values = tuple(score.parts.get(column, score.mean) for column in table.columns)
     notes: Sequence[str] = table.notes
-    same_part = part == table.part or {part, table.part} == {("flic", "val"), ("flic", "test")}
-    if score.protocol not in {row.protocol for row in table.rows} or not same_part:
+    if score.protocol not in {row.protocol for row in table.rows} or part != table.part:
         notes = (
             f"NOT comparable: our row is {score.protocol} on {' '.join(part)}; the paper's rows "
             f"are {table.rows[0].protocol} on {table.data}.",
