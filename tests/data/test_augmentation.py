@@ -383,7 +383,7 @@ def test_windows_are_drawn_of_empty_pictures_in_any_skeleton(
     for epoch in range(50):
         row = _draw(store, 0, size=64, augmentation=NO_AUGMENTATION, seed=0, epoch=epoch)
         known = [joint in BODY19.joints for joint in skeleton.joints]
-        assert row.absent.tolist() == row.annotated.tolist() == known
+        assert row.labels["absent"].tolist() == row.labels["annotated"].tolist() == known
         sides.append(64 / row.affine[0, 0] / store.persons.sides[0])
         corners = apply_affine(invert_affine(row.affine), np.array([[-0.5, -0.5], [63.5, 63.5]]))
         whole = store.persons.centres[0] + np.array([[-0.5], [0.5]]) * store.persons.sides[0]

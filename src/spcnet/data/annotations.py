@@ -26,38 +26,22 @@ class JointState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One annotated person.
+    """One annotated person; coordinates are 0-based image pixels, counted from pixel centres."""
 
-    Attributes:
-        image: the picture's file, or its key within the data set.
-        points: (K, 2) float64 image pixels, 0-based pixel centres.
-        states: (K,) uint8 of `JointState`.
-        box: (4,) tight person box x0, y0, x1, y1 in image pixels; by default that of the
-            annotated joints.
-        head_box: (4,) the head's rectangle, where the data set has one.
-        reference: the length in pixels that the data set's own file normalises errors by.
-        centre: (2,) where the annotators say the person is.
-        scale: the person's height by the annotators, in units of 200 pixels.
-        area: of the person in square pixels, for OKS.
-        crowd: the record stands for a group of people.
-        number: what the record is called in its file, such as COCO's annotation id.
-        image_number: what the picture is called there, such as COCO's image id.
-        opinion: (17, 3) where another model sees COCO's joints, x, y in image pixels and how
-            probable it is that this is right; see `spcnet.data.opinions`.
-    """
-
-    image: str
-    points: Array
-    states: Array
+    image: str  # the picture's file, or its key within the data set
+    points: Array  # (K, 2) float64
+    states: Array  # (K,) uint8 of `JointState`
+    # (4,) tight x0, y0, x1, y1; by default that of the annotated joints.
     box: Array = field(default_factory=lambda: np.empty(0))
-    head_box: Array | None = None
-    reference: float | None = None
-    centre: Array | None = None
-    scale: float | None = None
-    area: float | None = None
-    crowd: bool = False
-    number: int | None = None
-    image_number: int | None = None
+    reference: float | None = None  # pixels that the data set's own file normalises errors by
+    centre: Array | None = None  # (2,) where the annotators say the person is
+    scale: float | None = None  # the person's height by the annotators, in units of 200 pixels
+    area: float | None = None  # of the person in square pixels, for OKS
+    crowd: bool = False  # the record stands for a group of people
+    number: int | None = None  # of the record in its file, such as COCO's annotation id
+    image_number: int | None = None  # of the picture there, such as COCO's image id
+    # (17, 3) where another model sees COCO's joints, x, y and how probable it is that this is
+    # right; see `spcnet.data.opinions`.
     opinion: Array | None = None
 
     def __post_init__(self) -> None:
@@ -108,23 +92,15 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class AnnotatedPictures:
-    """What a reader gives: the persons of one split, and where their pictures are.
+    """What a reader gives: the persons of one split, and where their pictures are."""
 
-    Attributes:
-        name: of the data set.
-        split: which part of it.
-        skeleton: of all annotations.
-        annotations: in the file's order; `Annotation.image` is the picture's name.
-        images: folder of the pictures; None where labels were read without them.
-        counts_from: what the coordinates count pixels from, as far as scoring other people's
-            predictions goes: 0, or 1 where those of a MATLAB-made file are used as they stand.
-    """
-
-    name: str
+    name: str  # of the data set
     split: str
     skeleton: Skeleton
-    annotations: list[Annotation]
-    images: Path | None = None
+    annotations: list[Annotation]  # in the file's order; `Annotation.image` is the picture's name
+    images: Path | None = None  # folder of the pictures; None where labels were read without them
+    # What the coordinates count pixels from, as far as scoring other people's predictions goes: 0,
+    # or 1 where those of a MATLAB-made file are used as they stand.
     counts_from: int = 0
 
     def __len__(self) -> int:

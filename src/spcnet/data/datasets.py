@@ -42,53 +42,31 @@ _FIGURES = 1_000_000  # figures are drawn by number; this many is a bound, not a
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is to be known of a data set before it is opened.
+    """What is to be known of a data set before it is opened: `read`, or `files` and `labels`."""
 
-    It needs `read`, or `files` and `labels`.
-
-    Attributes:
-        title: its name in full.
-        splits: names and, where the number is fixed, persons of the usual splits.
-        joints: of its skeleton.
-        read: gives the persons of a split from the data set's folder.
-        files: names that each split's labels may have, the first one that is there. Where splits
-            may be any, those of ``"all"`` are for each.
-        labels: gives the persons of such a file alone, without their pictures.
-        recognise: by the form of any file, ``".mat"``, ``".h5"`` or ``".json"``, and its content,
-            gives the reader of its labels and the split that is usually scored; None where the
-            file is not of this data set.
-        forms: what it recognises, in words.
-        crop: the crop rule that the field uses when it scores this set.
-        protocol: the scoring rule that goes with it.
-        reference: what that rule divides errors by: the box's side, a length in the label file,
-            or the torso.
-        scored: the split that is scored where none is named, or how it is known from the folder.
-        find_splits: gives the splits that a folder has, where they are not always the same.
-        numbered: splits may be numbers of pictures, such as ``"1-500"``, with a person each.
-        releases: images that the whole data set has, in each of its releases.
-        own: any folder may be such a data set, so that sources are called by their folders.
-        terms: under which the data may be used.
-        citation: of the paper that describes it.
-    """
-
-    title: str
-    splits: Mapping[str, int | None]
-    joints: int
-    read: Reader | None = None
+    title: str  # in full
+    splits: Mapping[str, int | None]  # the usual ones, and their persons where that is fixed
+    joints: int  # of its skeleton
+    read: Reader | None = None  # the persons of a split from the data set's folder
+    # Names that each split's labels may have, the first one that is there; with any split allowed,
+    # those of "all". And a reader of such a file.
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Reader | None = None
+    # By the form of anybody's file (".mat", ".h5" or ".json") and its content: the reader of its
+    # labels and the split that is usually scored, or None where it is not of this data set.
     recognise: Callable[[str, Any], tuple[Reader, str] | None] = lambda form, content: None
-    forms: str = ""
-    crop: CropRule = "box"
-    protocol: str = "pck-box"
+    forms: str = ""  # what is recognised, in words
+    crop: CropRule = "box"  # that the field uses when it scores this set
+    protocol: str = "pck-box"  # the scoring rule that goes with it
+    # What that rule divides errors by: the box's side, a length in the label file, or the torso.
     reference: Literal["box", "file", "torso"] = "box"
-    scored: str | Callable[[Path], str] = "val"
-    find_splits: Callable[[Path], Sequence[str]] | None = None
-    numbered: bool = False
-    releases: tuple[int, ...] = ()
-    own: bool = False
-    terms: str = "not stated"
-    citation: str = ""
+    scored: str | Callable[[Path], str] = "val"  # where no split is named; or from the folder
+    find_splits: Callable[[Path], Sequence[str]] | None = None  # of a folder, where they differ
+    numbered: bool = False  # splits may be numbers of pictures, "1-500", with a person each
+    releases: tuple[int, ...] = ()  # images of the whole data set, in each of its releases
+    own: bool = False  # any folder may be one: sources are called by their folders
+    terms: str = "not stated"  # under which the data may be used
+    citation: str = ""  # of the paper that describes it
 
     def persons(self, root: Path, split: str) -> AnnotatedPictures:
         """The persons of a split; `AnnotatedPictures.images` is None where there are no pictures.
@@ -196,8 +174,7 @@ SYNTHETIC = DatasetInfo(
 class SyntheticFigures:
     """Rendered figures by number: needs no download, and left and right are decidable.
 
-    Args:
-        split: ``"train"`` (4,000 figures), ``"val"`` (500 others), or figure numbers.
+    The split is ``"train"`` (4,000 figures), ``"val"`` (500 others), or figure numbers.
     """
 
     name = "synthetic"
@@ -219,10 +196,7 @@ class SyntheticFigures:
         """Every figure with its picture, RGB uint8 (H, W, 3)."""
         for number in self.numbers:
             figure = render_figure(number)
-            yield (
-                figure.image,
-                Annotation(image=_figure_name(number), points=figure.points, states=figure.states),
-            )
+            yield figure.image, Annotation(_figure_name(number), figure.points, figure.states)
 
 
 def _figure_name(number: int) -> str:
@@ -230,14 +204,14 @@ def _figure_name(number: int) -> str:
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """What is known of a data set.
-
-    Raises:
-        UserError: the name is unknown.
-    """
+    """What is known of a data set; raises `UserError` where the name is unknown."""
     if not DATASETS.knows(name):
         raise UserError(DATASETS.unknown(name, "synthetic"))
     return DATASETS[name]
+
+
+def _described(name: str) -> DatasetInfo:
+    return SYNTHETIC if name == "synthetic" else dataset_info(name)
 
 
 def default_crop(name: str) -> CropRule:
@@ -256,10 +230,6 @@ def default_split(name: str, root: str | os.PathLike[str] | None) -> str:
     return scored if isinstance(scored, str) else scored(Path(root or "").expanduser())
 
 
-def _described(name: str) -> DatasetInfo:
-    return SYNTHETIC if name == "synthetic" else dataset_info(name)
-
-
 def source_title(name: str, root: str | os.PathLike[str] | None) -> str:
     """What persons are called by their source: a data set, or the folder where it may be any."""
     own = name in DATASETS and DATASETS[name].own and root is not None
@@ -276,11 +246,7 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> 
 
 
 def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
-    """A data set of photographs by name.
-
-    Raises:
-        UserError: as `open_dataset`.
-    """
+    """A data set of photographs by name; raises what `open_dataset` does."""
     read = UNSCORED[name] if name in UNSCORED else dataset_info(name).persons
     if root is None:
         raise UserError(
@@ -301,11 +267,8 @@ def split_size(
 ) -> tuple[int, int]:
     """Persons that a split teaches, and joints; by what is known of a data set that is not there.
 
-    Args:
-        name: of the data set; ``"store"`` for a packed one, and `split` is its folder.
-        root: its folder.
-        split: which part of it.
-        joints: whether joints are taught, and persons without any do not count.
+    Where joints are taught, persons without any do not count. Of a packed ``"store"``, `split` is
+    the folder.
 
     Raises:
         UserError: as `open_dataset`; a split of a data set without `root` has no fixed size.
@@ -328,6 +291,36 @@ def split_size(
             "data.root=PATH"
         )
     return known, info.joints
+
+
+def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
+    """Without crowds, and without persons of whom no joint is known."""
+    if labels.name == "unlabelled":
+        return labels
+    persons = [p for p in labels.annotations if p.states.any() and not p.crowd]
+    return replace(labels, annotations=persons)
+
+
+def check_opinions(
+    name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
+) -> None:
+    """Refuse another model's points where nothing would come of them, and ask where they are all.
+
+    Raises:
+        UserError: there are opinions on a data set that takes none, their file is not there, or
+            there are none on pictures without labels.
+    """
+    if opinions is not None and name in ("store", "synthetic"):
+        raise UserError(
+            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
+        )
+    if opinions is not None and not Path(opinions).expanduser().is_file():
+        raise UserError(f"{opinions}: no such file; wanted a file of opinions")
+    if opinions is None and name == "unlabelled":
+        raise UserError(
+            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
+            "--set data.more.N.opinions=PATH"
+        )
 
 
 def cache_folder() -> Path:
@@ -368,23 +361,20 @@ def cached_store(
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
     if isinstance(dataset, AnnotatedPictures):
-        if opinions is not None:
-            dataset = with_opinions(dataset, opinions)
-        dataset = _taught(dataset)
+        dataset = _taught(with_opinions(dataset, opinions) if opinions is not None else dataset)
     rule = crop or default_crop(name)
     key: dict[str, object] = {
         "root": identity_of(root), "split": split, "side": side, "crop": rule, "version": VERSION,
         "opinions": identity_of(opinions),
     }  # fmt: skip
     if name == "unlabelled":  # a folder without a file of labels is identified by its pictures
-        key["pictures"] = [
-            str(Path(root or "").expanduser().resolve()),
-            *sorted(dataset.picture_names),
-        ]
+        place = str(Path(root or "").expanduser().resolve())
+        key["pictures"] = [place, *sorted(dataset.picture_names)]
 
     def write(folder: Path) -> None:
         log.info("packing %d persons of %s %s into %s", len(dataset), name, split, folder)
-        pack(dataset, folder, side=side, crop=rule, report=lambda done: report(done, len(dataset)))
+        total = len(dataset)
+        pack(dataset, folder, side=side, crop=rule, report=lambda done: report(done, total))
 
     return PackedStore(_cached(name, key, write))
 
@@ -407,14 +397,12 @@ def cached_scenes(
     from spcnet.data import scenes
 
     key = [[labels.name, labels.split, done, state] for labels, done, state in parts]
-    sources = [(labels, complete) for labels, complete, _ in parts]
-    return scenes.Scenes(
-        _cached(
-            "scenes",
-            [key, scenes.VERSION],
-            lambda folder: scenes.pack_scenes(sources, folder, report=report),
-        )
-    )
+
+    def write(folder: Path) -> None:
+        sources = [(labels, complete) for labels, complete, _ in parts]
+        scenes.pack_scenes(sources, folder, report=report)
+
+    return scenes.Scenes(_cached("scenes", [key, scenes.VERSION], write))
 
 
 def _cached(kind: str, key: object, write: Callable[[Path], None]) -> Path:
@@ -428,36 +416,6 @@ def _cached(kind: str, key: object, write: Callable[[Path], None]) -> Path:
             if not folder.exists():  # else another process wrote it meanwhile
                 raise
     return folder
-
-
-def check_opinions(
-    name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
-) -> None:
-    """Refuse another model's points where nothing would come of them, and ask where they are all.
-
-    Raises:
-        UserError: there are opinions on a data set that takes none, their file is not there, or
-            there are none on pictures without labels.
-    """
-    if opinions is not None and name in ("store", "synthetic"):
-        raise UserError(
-            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
-        )
-    if opinions is not None and not Path(opinions).expanduser().is_file():
-        raise UserError(f"{opinions}: no such file; wanted a file of opinions")
-    if opinions is None and name == "unlabelled":
-        raise UserError(
-            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
-            "--set data.more.N.opinions=PATH"
-        )
-
-
-def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
-    """Without crowds, and without persons of whom no joint is known."""
-    if labels.name == "unlabelled":
-        return labels
-    persons = [p for p in labels.annotations if p.states.any() and not p.crowd]
-    return replace(labels, annotations=persons)
 
 
 def identity_of(root: str | os.PathLike[str] | None) -> list[list[str | int]] | None:

@@ -4,7 +4,8 @@ Its authors distribute ``examples.mat`` (29 joints, most of them never annotated
 hourglass distributes ``train.h5`` and ``valid.h5`` with the eleven that are. Coordinates are used
 as they stand. Left and right are **observer-centric**: those of a person who faces the camera. The
 h5 has them so; ``examples.mat`` has the person's own, so arms and hips of persons seen from behind
-(one in twenty) change sides as they are read.
+(one in twenty) change sides as they are read. A file that is not what it should be, or has no such
+split, is a `UserError`.
 """
 
 from pathlib import Path
@@ -39,11 +40,7 @@ OTHER_SIDE = [FLIC11.index(j if j.endswith("_eye") else mirror_name(j)) for j in
 
 
 def file_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of one of `FILES`, without pictures.
-
-    Raises:
-        UserError: the file is not there or not what it should be, or has no such split.
-    """
+    """The labels of one of `FILES`, without pictures."""
     return (examples_labels if path.suffix == ".mat" else flic_hourglass_labels)(path, split)
 
 
@@ -61,9 +58,6 @@ def flic_hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
 
     Its ``normalize`` is the distance of the person's own right shoulder and left hip: but for
     persons seen from behind the other diagonal than the one that scores are usually normalised by.
-
-    Raises:
-        UserError: as `file_labels`.
     """
     parts = {count: part for part, count in SPLITS.items()}
     split = "test" if split == "val" else split
@@ -87,11 +81,7 @@ def flic_hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
 
 
 def examples_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of the authors' ``examples.mat``.
-
-    Raises:
-        UserError: as `file_labels`.
-    """
+    """The labels of the authors' ``examples.mat``."""
     flags = {"train": "istrain", "test": "istest", "all": ""}
     split = "test" if split == "val" else split
     if split not in flags:

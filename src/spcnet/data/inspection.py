@@ -37,13 +37,11 @@ FAR_OUT = 0.1  # of a box's longer side: less is a person whom the picture cuts 
 BOX_MARGIN = 0.1  # of a box's size, within which its joints are looked for
 MOSTLY = 0.5  # of them
 WORKERS = 2  # decoders run without the interpreter's lock, and a check is to leave a machine usable
-# These hold other splits by their nature, so that a picture of both is no leak.
-CONTAINING = ("trainval", "all")
+CONTAINING = ("trainval", "all")  # other splits by their nature: a picture of both is no leak
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Opened: TypeAlias = Mapping[Path, tuple[int, int] | str]  # height and width, or what is wrong
 
-BOX_FORM = "COCO's bbox is x, y, width, height"
 PROBLEMS = {  # with which the data cannot be used
     "broken-labels": "splits whose labels cannot be used",
     "wrong-counts": "splits with another number of persons than the release has",
@@ -66,10 +64,7 @@ KINDS = PROBLEMS | {
 
 @dataclass(frozen=True)
 class FolderLabels:
-    """The labels that a folder holds by split, and why others are absent or broken.
-
-    Without pictures, `AnnotatedPictures.images` of the splits is None.
-    """
+    """The labels that a folder holds by split, and why others are absent or broken."""
 
     dataset: str
     root: Path
@@ -107,10 +102,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Finding:
-    """So many things of a kind, with the first or worst few and what follows from them.
-
-    With a problem the data cannot be used; what is none is worth knowing.
-    """
+    """So many things of a kind, the first or worst few, and what follows from them."""
 
     kind: str
     problem: bool
@@ -123,7 +115,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What came of checking a folder: with `fast`, only the pictures' headers were read."""
+    """What came of checking a folder, or with `fast` only the headers of its pictures."""
 
     dataset: str
     title: str
@@ -148,12 +140,7 @@ class Inspection:
 def read_folder(
     name: str, root: str | os.PathLike[str] | None, splits: Sequence[str] = ()
 ) -> FolderLabels:
-    """The labels that a folder holds, whether or not their pictures are there.
-
-    Args:
-        name: of the data set.
-        root: its folder; for ``coco`` also a JSON file.
-        splits: which to read; without any, the usual ones whose labels are there.
+    """The labels of some splits, or of the usual ones that are there, with pictures or without.
 
     Raises:
         UserError: there is no such data set or folder, or none of the splits (any of them, where
@@ -169,7 +156,8 @@ def read_folder(
         raise UserError(f"data set {name!r} needs its folder: --root PATH")
     root = Path(root).expanduser()
     read: dict[str, AnnotatedPictures] = {}
-    absent, broken = {}, {}
+    absent: dict[str, str] = {}
+    broken: dict[str, str] = {}
     for split in splits or (info.find_splits(root) if info.find_splits else info.splits):
         files = info.files.get(split)
         try:
@@ -177,19 +165,20 @@ def read_folder(
         except UserError as error:
             if splits:
                 raise
-            absent_here = files and not find_labels(root, files, title=info.title)
-            (absent if absent_here else broken)[split] = str(error)
+            there = not files or find_labels(root, files, title=info.title)
+            (broken if there else absent)[split] = str(error)
     if broken and info.releases:
         with suppress(UserError):  # a file of another size has other splits
             whole = info.persons(root, "all")
-            sizes = " or ".join(f"{size:,}" for size in info.releases)
-            no_release = (
-                f"{root}: has {len(whole):,} labelled persons, which is no release of "
-                f"{info.title} ({sizes} images), so its splits are not known"
-            )
             absent = dict.fromkeys(broken, "this release does not have it") if read else {}
-            broken = {} if read else {"all": no_release}
-            read = read or {"all": whole}
+            broken = {}
+            if not read:
+                sizes = " or ".join(f"{size:,}" for size in info.releases)
+                broken["train"] = (
+                    f"{root}: has {len(whole):,} labelled persons, which is no release of "
+                    f"{info.title} ({sizes} images), so its splits are not known"
+                )
+                read["all"] = whole
     if not read:
         raise UserError(next(iter({**broken, **absent}.values())))
     for split in absent.keys() & info.files.keys():
@@ -202,10 +191,8 @@ def inspect_folder(
 ) -> Inspection:
     """Open the pictures of some labels and say what is there, missing or odd.
 
-    Args:
-        labels: of `read_folder`.
-        fast: read the pictures' headers only; a file cut short then passes.
-        report: called with the number of pictures opened, of `FolderLabels.pictures`.
+    With `fast` only the pictures' headers are read: a file cut short then passes. `report` is
+    called with the number of pictures opened, of `FolderLabels.pictures`.
     """
     info = dataset_info(labels.dataset)
     opened: dict[Path, tuple[int, int] | str] = {}
@@ -217,27 +204,31 @@ def inspect_folder(
     bad = {path: reason for path, reason in opened.items() if isinstance(reason, str)}
     rows = [
         SplitCounts(
-            split=split,
-            persons=len(part),
-            expected=info.splits.get(split),
-            pictures=len(named),
-            missing=len(named - opened.keys()),
-            unreadable=len(named & bad.keys()),
+            split,
+            len(part),
+            info.splits.get(split),
+            *map(len, (own, own - opened.keys(), own & bad.keys())),
         )
         for split, part in labels.splits.items()
-        for named in [set(_pictures(part))]
+        for own in [set(_pictures(part))]
     ]
     wrong = [
         f"{row.split}: {row.persons:,} persons, should be {row.expected:,}"
         for row in rows
         if row.expected not in (None, row.persons)
     ]
-    whole = len(labels.broken) + len(labels.splits) + len(labels.absent)
+    named = labels.named
+    missing = [path for path in named if path not in opened]
+    note = f"there is no images/ in {labels.root}" if labels.bare else ""
+    if not labels.bare and 2 * len(missing) > len(named) and (folder := missing[0].parent).is_dir():
+        # Whoever has unpacked the wrong archive sees it by what lies there instead.
+        note = f"{folder} holds {seen_in(folder, limit=3)}"
+    splits = len(labels.broken) + len(rows) + len(labels.absent)
     unreadable = [f"{path.name}: {reason}" for path, reason in bad.items()]
     found = [
-        *_finding("broken-labels", list(labels.broken.values()), whole),
+        *_finding("broken-labels", list(labels.broken.values()), splits),
         *_finding("wrong-counts", wrong, len(rows)),
-        *_missing_pictures(labels, opened),
+        *_finding("missing-pictures", [path.name for path in missing], len(named), note=note),
         *_finding("unreadable-pictures", unreadable, len(opened)),
         *_same_pictures(labels, opened.keys() - bad.keys()),
         *_person_findings(labels, info, opened),
@@ -267,37 +258,21 @@ def _finding(
     if texts:
         where = ", ".join(f"{split} {count:,}" for split, count in Counter(splits).items())
         note = "; ".join(filter(None, [note, where]))
-        examples = list(texts[:EXAMPLES])
+        examples = list(dict.fromkeys(texts))[:EXAMPLES]
         yield Finding(kind, kind in PROBLEMS, len(texts), of, KINDS[kind], examples, note)
 
 
 def _open(path: Path, *, fast: bool) -> tuple[int, int] | str:
     """Height and width of a picture, upright; or why it cannot be read."""
-    if not fast:
-        try:
-            height, width = read_image(path).shape[:2]
-        except UserError as error:
-            return str(error).removeprefix(f"{path}: ")
-        return height, width
+    if fast:
+        with suppress(Exception), Image.open(path) as image:  # else the error is that of decoding
+            turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+            return image.size if turned else (image.height, image.width)
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            sideways = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-    except Exception as error:  # what a broken file makes a decoder raise is past listing
-        if path.stat().st_size == 0:
-            return "the file is empty (0 bytes)"
-        return getattr(error, "strerror", None) or "not a picture that can be read"
-    return (width, height) if sideways else (height, width)
-
-
-def _missing_pictures(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
-    named = labels.named
-    missing = [path for path in named if path not in opened]
-    note = f"there is no images/ in {labels.root}" if labels.bare else ""
-    if not labels.bare and 2 * len(missing) > len(named) and (folder := missing[0].parent).is_dir():
-        # Whoever has unpacked the wrong archive sees it by what lies there instead.
-        note = f"{folder} holds {seen_in(folder, limit=3)}"
-    yield from _finding("missing-pictures", [path.name for path in missing], len(named), note=note)
+        height, width = read_image(path).shape[:2]
+    except UserError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return height, width
 
 
 def _same_pictures(labels: FolderLabels, paths: Collection[Path]) -> Iterator[Finding]:
@@ -355,10 +330,12 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
             for kind, text, far in _oddities(person, part, info, region, size):
                 noted[kind].append((-far, split, name + text))
     of = {"joints-outside": joints, "no-reference": persons - len(noted["no-joints"])}
-    notes = dict.fromkeys(("boxes-outside", "boxes-elsewhere"), BOX_FORM)
-    notes["no-reference"] = f"{info.protocol} leaves them out"
-    if labels.bare:
-        notes["joints-outside"] = "without a picture only left of it and above it"
+    form = "COCO's bbox is x, y, width, height"
+    left = "without a picture only left of it and above it" if labels.bare else ""
+    notes = {
+        "joints-outside": left, "boxes-outside": form, "boxes-elsewhere": form,
+        "no-reference": f"{info.protocol} leaves them out",
+    }  # fmt: skip
     for kind, rows in noted.items():
         rows.sort(key=lambda row: row[0])
         splits, texts = [split for _, split, _ in rows], [text for _, _, text in rows]
@@ -413,10 +390,10 @@ def _oddities(
 
 def _has_reference(person: Annotation, labels: AnnotatedPictures, info: DatasetInfo) -> bool:
     """Whether a person has the length that the data set's scoring rule divides errors by."""
+    torso = labels.skeleton.torso
+    if info.reference == "torso" and torso is not None:
+        ends = [labels.skeleton.index(joint) for joint in torso]
+        return bool(person.annotated[ends].all() and np.ptp(person.points[ends], axis=0).any())
     if info.reference == "file":
         return person.reference is not None
-    if info.reference == "box" or labels.skeleton.torso is None:
-        return bool(max(person.box[2:] - person.box[:2]) > 0)
-    ends = [labels.skeleton.index(joint) for joint in labels.skeleton.torso]
-    first, second = person.points[ends]
-    return bool(person.annotated[ends].all() and np.linalg.norm(first - second) > 0)
+    return bool(max(person.box[2:] - person.box[:2]) > 0)

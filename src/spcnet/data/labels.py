@@ -1,15 +1,21 @@
 """Labels from a file of any of the known forms, without pictures: what scoring needs."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.datasets import DATASETS
 from spcnet.data.label_files import load_h5, load_json, load_mat
 from spcnet.errors import UserError
 
-LOADERS = {".json": load_json, ".h5": load_h5, ".mat": partial(load_mat, structs=True)}
+LOADERS: dict[str, Callable[..., Any]] = {
+    ".json": load_json,
+    ".h5": load_h5,
+    ".mat": partial(load_mat, structs=True),
+}
 
 
 def read_labels(path: str | os.PathLike[str], split: str | None = None) -> AnnotatedPictures:

@@ -2,7 +2,8 @@
 
 The authors' layouts: ``joints.mat`` beside ``images/``. LSP's ``joints`` is (3, 14, 2000), whose
 third row is 1 for an **occluded** joint; the extension's is (14, 3, 10000), whose third row is 1
-for a **labelled** one. Coordinates are used as they stand.
+for a **labelled** one. Coordinates are used as they stand. A file that is not what it should be, or
+has no such split, is a `UserError`.
 """
 
 from collections.abc import Mapping
@@ -25,11 +26,7 @@ LSPET_SPLITS = {8860: {"train": "1-8060", "val": "8061-8860"}, 10000: {"train": 
 
 
 def lsp_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of LSP's ``joints.mat``: of a split, or of images such as ``"1-500,620"``.
-
-    Raises:
-        UserError: the file is not there or not what it should be, or the split is unknown.
-    """
+    """The labels of LSP's ``joints.mat``: of a split, or of images such as ``"1-500,620"``."""
     joints = _joints(path, shape=(3, 14), title="LSP").transpose(1, 0, 2)
     states = np.where(joints[:, 2] > 0, JointState.OCCLUDED, JointState.VISIBLE)
     named = LSP_SPLITS if joints.shape[2] == 2000 else {}
@@ -37,11 +34,7 @@ def lsp_labels(path: Path, split: str) -> AnnotatedPictures:
 
 
 def lspet_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of LSP extended's ``joints.mat``; persons without any label are left out.
-
-    Raises:
-        UserError: as `lsp_labels`.
-    """
+    """The labels of LSP extended's ``joints.mat``; persons without any label are left out."""
     joints = _joints(path, shape=(14, 3), title="LSP extended")
     states = np.where(joints[:, 2] > 0, JointState.VISIBLE, JointState.MISSING)
     named = LSPET_SPLITS.get(joints.shape[2], {})

@@ -6,7 +6,8 @@
 - ``train.h5`` and ``valid.h5`` as distributed with the stacked hourglass: integer coordinates,
   the crop's margins already in centre and scale.
 
-Pixels are 1-based in all of them, and 0-based in what the readers give.
+Pixels are 1-based in all of them, and 0-based in what the readers give. A file that is not what it
+should be, or has no such split, is a `UserError`.
 """
 
 from collections.abc import Iterator
@@ -53,17 +54,11 @@ FILES = {
 
 
 def read_mpii(root: Path, split: str) -> AnnotatedPictures:
-    """Persons of MPII.
+    """Persons of a folder that holds ``images/`` and any of the label files (also in ``annot/``).
 
-    Args:
-        root: folder that holds ``images/`` and any of the label files (also in ``annot/``).
-        split: ``"train"`` (22,246 persons) or ``"val"`` (2,958), which need the JSON or the
-            hourglass h5; ``"trainval"`` (all labelled training persons) or ``"test"`` (the
-            single persons of the test images, without joints), which need the official ``.mat``.
-
-    Raises:
-        UserError: the folder or one of its files is not there or not what it should be, or the
-            split is unknown.
+    The splits ``"train"`` and ``"val"`` need the JSON or the hourglass h5; ``"trainval"`` (all
+    labelled training persons) and ``"test"`` (the single persons of the test images, without
+    joints) need the official ``.mat``.
     """
     labels = read_in_folder(root, split, title=TITLE, files=FILES, labels=file_labels)
     if split in HOURGLASS and find_labels(root, LISTS, title=TITLE):
@@ -76,11 +71,7 @@ def read_mpii(root: Path, split: str) -> AnnotatedPictures:
 
 
 def file_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of one of `FILES`, without pictures.
-
-    Raises:
-        UserError: as `read_mpii`.
-    """
+    """The labels of one of `FILES`, without pictures."""
     by_suffix = {".mat": release_labels, ".h5": hourglass_labels}
     return by_suffix.get(path.suffix, json_labels)(path, split)
 
@@ -103,9 +94,6 @@ def json_labels(path: Path, split: str) -> AnnotatedPictures:
     The list has no head boxes. The official labels put neck and head top 0.8 head-box diagonals
     apart, so the reference length is taken from them: within 1 % of the official one for 98.6 %
     of the validation persons. Persons whose head is not labelled have none.
-
-    Raises:
-        UserError: as `read_mpii`.
     """
     flags = {"train": (0,), "val": (1,), "all": (0, 1)}
     if split not in flags:
@@ -125,11 +113,7 @@ def json_labels(path: Path, split: str) -> AnnotatedPictures:
 
 
 def hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
-    """The labels of the stacked hourglass's ``train.h5`` or ``valid.h5``.
-
-    Raises:
-        UserError: as `read_mpii`.
-    """
+    """The labels of the stacked hourglass's ``train.h5`` or ``valid.h5``."""
     parts = {count: part for part, count in SPLITS.items()}
     arrays, split = load_hourglass(path, split, title="MPII", joints=16, parts=parts)
     points = arrays["part"] - 1
@@ -155,11 +139,7 @@ def hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
 
 
 def evaluation_labels(path: Path, split: str = "val") -> AnnotatedPictures:
-    """The labels of an evaluation file with ``pos_gt_src``, ``jnt_missing``, ``headboxes_src``.
-
-    Raises:
-        UserError: the file is not there or lacks one of them, or another split is asked for.
-    """
+    """The labels of an evaluation file with ``pos_gt_src``, ``jnt_missing``, ``headboxes_src``."""
     if split not in ("val", "all"):
         raise UserError(f"{path}: holds MPII val, not {split!r}")
     content = load_mat(path, wanted="an evaluation file of MPII")
@@ -177,7 +157,6 @@ def evaluation_labels(path: Path, split: str = "val") -> AnnotatedPictures:
             points=points[n],
             states=states[n].astype(np.uint8),
             box=_box(points[n], states[n] > 0, heads[n].reshape(2, 2).mean(axis=0), 1.0),
-            head_box=heads[n],
             reference=head_reference(heads[n]),
         )
         for n in range(len(points))
@@ -186,11 +165,7 @@ def evaluation_labels(path: Path, split: str = "val") -> AnnotatedPictures:
 
 
 def release_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of the official ``.mat``: ``"trainval"``, or ``"test"`` without joints.
-
-    Raises:
-        UserError: as `read_mpii`.
-    """
+    """The labels of the official ``.mat``: ``"trainval"``, or ``"test"`` without joints."""
     if split not in ("trainval", "test"):
         raise UserError(f"{path}: has the splits trainval and test, not {split!r}")
     release = read_release(path)
@@ -208,11 +183,7 @@ def release_labels(path: Path, split: str) -> AnnotatedPictures:
 
 
 def read_release(path: Path) -> Any:
-    """The ``RELEASE`` struct of the official file.
-
-    Raises:
-        UserError: the file is not there or not the official one.
-    """
+    """The ``RELEASE`` struct of the official file."""
     content = load_mat(path, wanted=f"the official {RELEASE}", structs=True)
     release: Any = content.get("RELEASE")
     lacking = [f for f in ("annolist", "img_train", "single_person") if not hasattr(release, f)]
@@ -345,14 +316,15 @@ def _of_release(name: str, rectangle: Any, *, number: int) -> Annotation | None:
     if not states.any() and (centre is None or scale is None):
         return None
     sides = [_scalar(rectangle, side) for side in ("x1", "y1", "x2", "y2")]
-    head = None if None in sides else np.array(sides, dtype=np.float64) - 1
+    reference = None
+    if None not in sides:
+        reference = positive(head_reference(np.array(sides, dtype=np.float64) - 1))
     return Annotation(
         image=name,
         points=points,
         states=states,
         box=_box(points, states > 0, np.zeros(2) if centre is None else centre, scale or 1.0),
-        head_box=head,
-        reference=None if head is None else positive(head_reference(head)),
+        reference=reference,
         centre=centre,
         scale=scale,
         number=number,
@@ -378,12 +350,10 @@ def _scalar(record: Any, path: str) -> float | None:
 
 
 def _with_lengths(labels: AnnotatedPictures, exact: AnnotatedPictures) -> AnnotatedPictures:
-    """Labels with the reference lengths and head boxes of other labels, where these have them."""
-    known = {person.number: person for person in exact.annotations if person.reference}
+    """Labels with the reference lengths of other labels, where these have them."""
+    known = {person.number: person.reference for person in exact.annotations}
     annotations = [
-        replace(person, head_box=found.head_box, reference=found.reference)
-        if (found := known.get(person.number))
-        else person
+        replace(person, reference=known.get(person.number) or person.reference)
         for person in labels.annotations
     ]
     return replace(labels, annotations=annotations)
