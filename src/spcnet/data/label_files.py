@@ -110,7 +110,11 @@ def load_hourglass(
         )
     shape = arrays["part"].shape
     if len(shape) != 3 or shape[1:] != (joints, 2):
-        raise UserError(f"{path}: part of {title} must be (N, {joints}, 2), got {shape}")
+        other = {(16,): "; this is MPII's file", (11,): "; this is FLIC's file"}
+        raise UserError(
+            f"{path}: part of {title} must be (N, {joints}, 2), got {shape}"
+            + other.get(shape[1:2], "")
+        )
     for name in HOURGLASS:
         if len(arrays[name]) != shape[0]:
             raise UserError(f"{path}: {name} is of {len(arrays[name])} persons, part of {shape[0]}")
