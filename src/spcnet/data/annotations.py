@@ -112,11 +112,7 @@ class AnnotatedPictures:
         return {annotation.image for annotation in self.annotations}
 
     def picture(self, annotation: Annotation) -> Path:
-        """The file of a person's picture.
-
-        Raises:
-            UserError: the labels were read without their pictures.
-        """
+        """The file of a person's picture; a `UserError` where labels were read without any."""
         if self.images is None:
             raise UserError(
                 f"{self.name}: labels were read without pictures; name the data set's folder"
@@ -160,12 +156,8 @@ def read_in_folder(
 ) -> AnnotatedPictures:
     """The persons of a split in a folder; without pictures where it has no ``images/``.
 
-    Args:
-        root: the folder.
-        split: one of `files`, or any where these have ``"all"``.
-        title: of the data set, for messages.
-        files: names that each split's labels may have, the first one that is there.
-        labels: reads such a file.
+    `files` are the names that each split's labels may have, or ``"all"`` of any; the first one that
+    is there is read by `labels`.
 
     Raises:
         UserError: there is no such folder or split, no file of its labels, or what `labels` raises.

@@ -3,7 +3,7 @@
 Own data is one JSON away: ``images`` (id, file_name), ``annotations`` (image_id, keypoints as
 x, y, v for every joint, bbox) and ``categories`` whose ``keypoints`` names the joints and whose
 ``skeleton`` lists limbs as pairs of joints counted from 1. Joints named ``left_x`` and
-``right_x`` mirror each other.
+``right_x`` mirror each other. A file that is not what it should be is a `UserError`.
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,6 @@ def read_coco(root: Path, split: str) -> AnnotatedPictures:
             or ``annotations.json``.
         split: such as ``"val2017"``. Of a lone file ``"all"``, or numbers of its pictures, in the
             file's order from 1, such as ``"1-80"``; so too of a folder with one JSON.
-
-    Raises:
-        UserError: the file is not there or not what it should be.
     """
     path = root if root.is_file() else _find(root, split)
     # A file is whole by its own name too.
@@ -70,15 +67,11 @@ def _none_in(root: Path, split: str) -> UserError:
 
 
 def _split_of(path: Path) -> str:
-    return path.name.split(".")[0].removeprefix(PREFIX)
+    return path.name.removesuffix(".gz").removesuffix(".json").removeprefix(PREFIX)
 
 
 def keypoint_splits(root: Path) -> list[str]:
-    """The splits of COCO's own files, or else every JSON that own data may be.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The splits of COCO's own files, or else every JSON that own data may be."""
     if root.is_file():
         return [_split_of(root)]
     others = ("captions_", "instances_", "image_info_", "stuff_", "panoptic_")
@@ -88,7 +81,7 @@ def keypoint_splits(root: Path) -> list[str]:
         root.glob("*.json"),
     ):
         if found := sorted(files):
-            return [path.stem.removeprefix(PREFIX) for path in found]
+            return [_split_of(path) for path in found]
     raise _none_in(root, "SPLIT")
 
 
@@ -106,14 +99,8 @@ def recognise(form: str, content: Any) -> tuple[Reader, str] | None:
 def read_nobody(root: Path, split: str) -> AnnotatedPictures:
     """The pictures of a COCO file that have no annotation at all: nobody is there.
 
-    Each is one record without a person, whose joints are absent and whose box is the picture.
-
-    Args:
-        root: folder with ``SPLIT.json``, whose images have `width` and `height`.
-        split: such as ``"train"``.
-
-    Raises:
-        UserError: the file is not there or not what it should be, or no picture is empty.
+    Each is one record without a person, whose joints are absent and whose box is the picture. The
+    file is ``SPLIT.json``, whose images have `width` and `height`.
     """
     path = root / f"{split}.json"
     content = load_json(path, wanted=WANTED)
@@ -138,11 +125,7 @@ def read_nobody(root: Path, split: str) -> AnnotatedPictures:
 
 
 def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
-    """The labels of a COCO keypoint file, without pictures: all, or those of some pictures.
-
-    Raises:
-        UserError: as `read_coco`.
-    """
+    """The labels of a COCO keypoint file, without pictures: all, or those of some pictures."""
     content = load_json(path, wanted=WANTED)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise UserError(f"{path}: not {WANTED}: wanted an object with images and annotations")

@@ -386,13 +386,8 @@ def cached_scenes(
 ) -> "Scenes":
     """Packed whole pictures of several data sets, packed into the cache when not there yet.
 
-    Args:
-        parts: data sets, each with whether all persons in its pictures have boxes, and with what
-            tells its state from another.
-        report: called while packing with the number of pictures done.
-
-    Raises:
-        UserError: as `pack_scenes` and `Scenes`.
+    Each part is a data set, whether all persons in its pictures have boxes, and what tells its
+    state from another. Raises what `pack_scenes` and `Scenes` do.
     """
     from spcnet.data import scenes
 

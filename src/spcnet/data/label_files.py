@@ -16,12 +16,11 @@ HOURGLASS = ("center", "imgname", "index", "normalize", "part", "person", "scale
 
 
 def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any]:
-    """The variables of a ``.mat`` file.
+    """The variables of a ``.mat`` file, of version 7.3 (HDF5) too, with MATLAB's order of axes.
 
     Args:
-        path: the file; of version 7.3 (HDF5) too, whose arrays then come with their axes in
-            MATLAB's order.
-        wanted: what the file should be, for messages.
+        path: the file.
+        wanted: what it should be, for messages.
         structs: give structs as objects and squeeze axes of length 1.
 
     Raises:
@@ -89,15 +88,9 @@ def load_hourglass(
 ) -> tuple[dict[str, Array], str]:
     """The arrays of a ``train.h5`` or ``valid.h5`` of the stacked hourglass, which holds one part.
 
-    Args:
-        path: the file.
-        split: the part that it should hold, or ``"all"``.
-        title: of the data set.
-        joints: of a person.
-        parts: the parts by their number of persons.
-
     Returns:
-        The arrays, and the part that they are, or `split` where their number is none of `parts`.
+        The arrays, and the part that they are: by their number of persons where that is one of
+        `parts`, and else `split`, one of the parts or ``"all"``.
 
     Raises:
         UserError: an array is missing or of another shape, or it is another part.

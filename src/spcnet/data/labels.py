@@ -35,8 +35,8 @@ def read_labels(path: str | os.PathLike[str], split: str | None = None) -> Annot
     if form not in LOADERS:
         raise UserError(f"{path}: no labels of a known form; known are {known}")
     content = LOADERS[form](path, wanted=known)
-    for info in DATASETS.values():
-        if info.recognise is not None and (found := info.recognise(form, content)):
+    for info in reversed(DATASETS.values()):  # one of yours is asked before ours
+        if found := info.recognise(form, content):
             read, scored = found
             return read(path, split or scored)
     raise UserError(f"{path}: holds {', '.join(content) or 'nothing'}; known labels: {known}")

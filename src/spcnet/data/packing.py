@@ -40,64 +40,58 @@ def pack(
     Raises:
         UserError: the folder exists, or cannot be written.
     """
-    with whole_folder(Path(folder)) as partial:
-        _write(dataset, partial, side=side, crop=crop, report=report)
-
-
-def _write(
-    dataset: Dataset, folder: Path, *, side: int, crop: CropRule, report: Callable[[int], None]
-) -> None:
     rows: list[dict[str, Any]] = []
     shards: list[dict[str, str | int]] = []
     offsets = [0]
     shard = bytearray()
 
-    def close_shard() -> None:
+    def close_shard(place: Path) -> None:
         name = f"regions-{len(shards):03d}.bin"
-        (folder / name).write_bytes(shard)
+        (place / name).write_bytes(shard)
         shards.append({"file": name, "bytes": len(shard)})
         shard.clear()
 
     rule = region_rule(crop, dataset)
-    for image, person in dataset.samples():
-        centre, crop_side = rule(person, (image.shape[0], image.shape[1]))
-        region, to_region, scale = _cut(image, centre, crop_side, side=side)
-        jpeg = picture_bytes(Image.fromarray(region), "jpeg", quality=QUALITY)
-        if shard and len(shard) + len(jpeg) > SHARD_BYTES:
-            close_shard()
-        shard += jpeg
-        offsets.append(offsets[-1] + len(jpeg))
-        rows.append(
-            {
-                "keys": np.str_(person.image),
-                "points": apply_affine(to_region, person.points).astype(np.float32),
-                "states": person.states,
-                "centres": apply_affine(to_region, centre[None])[0].astype(np.float32),
-                "sides": np.float32(crop_side * scale),
-                "references": np.float32(scale * (person.reference or np.nan)),
-                "sizes": np.array(region.shape[:2]),
-                "opinions": _moved(person.opinion, to_region).astype(np.float32),
-            }
-        )
-        report(len(rows))
-    if not rows:
-        raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
-    close_shard()
-    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    persons = Persons(**columns, offsets=np.asarray(offsets))
-    np.savez(folder / "persons.npz", **vars(persons))
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "dataset": dataset.name,
-        "split": dataset.split,
-        "persons": len(rows),
-        "side": side,
-        "crop": crop,
-        "skeleton": dataset.skeleton.to_dict(),
-        "shards": shards,
-    }
-    (folder / "store.json").write_text(json.dumps(header, indent=1))
+    with whole_folder(Path(folder)) as partial:
+        for image, person in dataset.samples():
+            centre, crop_side = rule(person, (image.shape[0], image.shape[1]))
+            region, to_region, scale = _cut(image, centre, crop_side, side=side)
+            jpeg = picture_bytes(Image.fromarray(region), "jpeg", quality=QUALITY)
+            if shard and len(shard) + len(jpeg) > SHARD_BYTES:
+                close_shard(partial)
+            shard += jpeg
+            offsets.append(offsets[-1] + len(jpeg))
+            rows.append(
+                {
+                    "keys": np.str_(person.image),
+                    "points": apply_affine(to_region, person.points).astype(np.float32),
+                    "states": person.states,
+                    "centres": apply_affine(to_region, centre[None])[0].astype(np.float32),
+                    "sides": np.float32(crop_side * scale),
+                    "references": np.float32(scale * (person.reference or np.nan)),
+                    "sizes": np.array(region.shape[:2]),
+                    "opinions": _moved(person.opinion, to_region).astype(np.float32),
+                }
+            )
+            report(len(rows))
+        if not rows:
+            raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
+        close_shard(partial)
+        columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        persons = Persons(**columns, offsets=np.asarray(offsets))
+        np.savez(partial / "persons.npz", **vars(persons))
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "dataset": dataset.name,
+            "split": dataset.split,
+            "persons": len(rows),
+            "side": side,
+            "crop": crop,
+            "skeleton": dataset.skeleton.to_dict(),
+            "shards": shards,
+        }
+        (partial / "store.json").write_text(json.dumps(header, indent=1))
 
 
 def _moved(opinion: Array | None, to_region: Array) -> Array:

@@ -51,10 +51,7 @@ def pack_scenes(
 ) -> None:
     """Write pictures and boxes into a new folder.
 
-    Args:
-        sources: data sets, each with whether all persons in its pictures have boxes.
-        folder: where to; must not exist yet.
-        report: called with the number of pictures done.
+    Each source is a data set and whether all persons in its pictures have boxes.
 
     Raises:
         UserError: the folder exists or cannot be written, or a picture cannot be read.
@@ -72,14 +69,11 @@ def pack_scenes(
                     if times > 1:
                         image, affine = reduce_by_area(image, times)
                     stream.write(np.ascontiguousarray(image).tobytes())
-                    boxes, regions = (
-                        _moved_boxes(affine, np.array([p.box for p in people])).round(2).tolist()
-                        for people in (persons, crowds)
-                    )
-                    shape = image.shape[:2]
-                    rows.append(
-                        {"size": shape, "complete": complete, "boxes": boxes, "crowds": regions}
-                    )
+                    row: dict[str, Any] = {"size": image.shape[:2], "complete": complete}
+                    for kind, people in (("boxes", persons), ("crowds", crowds)):
+                        moved = _moved_boxes(affine, np.array([p.box for p in people]))
+                        row[kind] = moved.round(2).tolist()
+                    rows.append(row)
                     report(len(rows))
         header = {"format": FORMAT, "version": VERSION, "pictures": rows}
         (partial / "scenes.json").write_text(json.dumps(header))
@@ -103,14 +97,7 @@ class Scenes:
         rows = header["pictures"]
         self.sizes = np.array([row["size"] for row in rows])
         self._pictures = [
-            Picture(
-                *(
-                    np.reshape(row[kind], (-1, 4)).astype(np.float64)
-                    for kind in ("boxes", "crowds")
-                ),
-                complete=bool(row["complete"]),
-            )
-            for row in rows
+            Picture(_boxes(row["boxes"]), _boxes(row["crowds"]), row["complete"]) for row in rows
         ]
         counts = self.sizes.astype(np.int64).prod(axis=1) * 3
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -182,8 +169,8 @@ def make_scene_batch(
                 a, b, c, d = np.round(visible).astype(int).clip(0, size)
                 sure[b:d, a:c] = False
         images.append(canvas)
-        boxes.append(torch.from_numpy(np.concatenate(there)).float().to(device))
-        passed.append(torch.from_numpy(np.concatenate(gone)).float().to(device))
+        boxes.append(torch.from_numpy(np.concatenate(there)).to(device, torch.float32))
+        passed.append(torch.from_numpy(np.concatenate(gone)).to(device, torch.float32))
         known.append(torch.from_numpy(sure))
         colours.append(draw_colour(random, augmentation) if augmentation else np.eye(3, 4))
     samples = torch.stack(images).to(device)

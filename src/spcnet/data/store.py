@@ -49,14 +49,6 @@ class Persons:
 class PackedStore:
     """Random access to the persons of a store folder.
 
-    Attributes:
-        header: what ``store.json`` holds.
-        skeleton: of the annotations.
-        dataset: name of the data set that was packed.
-        persons: with the joints of `skeleton`.
-        doubts: of each person the share of labels believed to be wrong where an opinion differs: 0.
-        taught: of each person a teacher's share of the loss; NaN, as nothing is said of it.
-
     Raises:
         UserError: the folder is no store, or a file of it is missing or cut short.
     """
@@ -81,6 +73,8 @@ class PackedStore:
         self.skeleton = Skeleton.from_dict(self.header["skeleton"])
         self.dataset: str = self.header["dataset"]
         self.persons = self.persons_as(self.skeleton)
+        # Of each person the share of labels that are believed to be wrong where an opinion
+        # differs, and a teacher's share of the loss, NaN where nothing is said of it.
         self.doubts, self.taught = np.zeros(len(self)), np.full(len(self), np.nan)
         counts = self.persons.sizes.astype(np.int64).prod(axis=1) * 3
         self._pixel_offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -110,7 +104,8 @@ class PackedStore:
             if begin < shard["bytes"]:
                 with (self.folder / shard["file"]).open("rb") as stream:
                     stream.seek(begin)
-                    return stream.read(end - begin)
+                    data: bytes = stream.read(end - begin)
+                    return data
             begin, end = begin - shard["bytes"], end - shard["bytes"]
         raise IndexError(f"person {index} of {len(self)}")
 
@@ -154,11 +149,11 @@ class JoinedStores:
     Args:
         stores: at least one.
         skeleton: whose joints; by default the first store's.
-        shares: for each store the share of an epoch that is drawn from it, or None for stores
-            that divide the rest by their numbers of persons; by default all do.
-        doubts: for each store the share of its labels that are believed to be wrong where an
-            opinion differs from them; by default none.
-        taught: for each store a teacher's share of its persons' loss, or None.
+        shares: of an epoch that are drawn from each; stores with None divide the rest by their
+            numbers of persons, and by default all do.
+        doubts: shares of the labels of each that are believed to be wrong where an opinion differs
+            from them; by default none.
+        taught: a teacher's share of the loss of each one's persons, or None.
         titles: what the stores are called; by default as their data sets. One that stands twice
             is counted on: "coco", "coco 2".
 

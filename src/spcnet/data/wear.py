@@ -13,6 +13,7 @@ from spcnet.codec import Square, square_of_box
 from spcnet.data.annotations import JointState, has_place
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Persons, Store
+from spcnet.files import picture_bytes
 from spcnet.geometry import Array, apply_affine, box_of_points, crop_affine
 
 # Where a picture ends: directions (axis, whether the far side goes) and how often.
@@ -44,17 +45,11 @@ def known_joints(persons: Persons, person: int) -> tuple[Array, Array, Array]:
 def cut_off(
     random: np.random.Generator, points: Array, kept: Array, square: Square
 ) -> tuple[Array, Square]:
-    """End the picture in the middle of a person.
-
-    Args:
-        random: draws where.
-        points: (N, 2) known joints, region pixels.
-        kept: (4,) x0, y0, x1, y1, what is picture so far.
-        square: of the person's crop.
+    """End the picture in the middle of a person with known joints (N, 2).
 
     Returns:
-        What is picture now, and the padded square about what is left of the person; both as they
-        were where fewer than `FEWEST` joints would be left.
+        What of `kept` (4,) x0, y0, x1, y1 is picture now, and the padded square about what is left
+        of the person; both as they were where fewer than `FEWEST` joints would be left.
     """
     axis, far = ENDS[random.choice(len(ENDS), p=END_SHARES)]
     share = random.uniform(*KEPT)
@@ -74,9 +69,8 @@ def cut_off(
 
 def compress(pixels: Array, quality: int) -> Array:
     """RGB uint8 (H, W, 3) as JPEG leaves it."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
-    with Image.open(buffer) as worn:
+    jpeg = picture_bytes(Image.fromarray(pixels), "jpeg", quality=quality)
+    with Image.open(io.BytesIO(jpeg)) as worn:
         return np.asarray(worn)
 
 
