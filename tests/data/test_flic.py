@@ -200,5 +200,5 @@ def test_files_of_another_kind_are_told(root: Path) -> None:
         examples_labels(path, "test")
     with h5py.File(root / "valid.h5", "w") as file:
         file["preds"] = np.zeros((2, 11, 2))
-    with pytest.raises(UserError, match="it holds preds, without center"):
+    with pytest.raises(UserError, match="it holds preds, wanted center"):
         flic_hourglass_labels(root / "valid.h5")

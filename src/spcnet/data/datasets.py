@@ -71,8 +71,7 @@ class DatasetInfo:
     def persons(self, root: Path, split: str) -> AnnotatedPictures:
         """The persons of a split; `AnnotatedPictures.images` is None where there are no pictures.
 
-        Raises:
-            UserError: the folder is not what it should be, or the split is unknown.
+        A folder that is not what it should be, or an unknown split, is a `UserError`.
         """
         if self.read is not None:
             return self.read(root, split)
@@ -418,14 +417,12 @@ def identity_of(root: str | os.PathLike[str] | None) -> list[list[str | int]] | 
     if root is None:
         return None
     root = Path(root).expanduser().resolve()
-    places = [root] if root.is_file() else [root, root / "annot", root / "annotations"]
-    labels = [
-        path
-        for place in places
+    return [
+        [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+        for place in (root, root / "annot", root / "annotations")
         for path in (sorted(place.iterdir()) if place.is_dir() else [place])
         if path.is_file() and path.name.endswith((".mat", ".h5", ".json", ".json.gz"))
     ]
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in labels]
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Array:

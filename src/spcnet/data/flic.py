@@ -20,7 +20,7 @@ from spcnet.data.annotations import (
     Reader,
     joint_states,
 )
-from spcnet.data.label_files import as_list, load_hourglass, load_mat, positive, text
+from spcnet.data.label_files import another_file, as_list, load_hourglass, load_mat, positive, text
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import FLIC11, mirror_name
@@ -89,10 +89,7 @@ def examples_labels(path: Path, split: str) -> AnnotatedPictures:
     content = load_mat(path, wanted="the examples.mat of FLIC", structs=True)
     examples = as_list(content.get("examples", []))
     if not examples or not hasattr(examples[0], "coords"):
-        raise UserError(
-            f"{path}: not the examples.mat of FLIC: it holds {', '.join(content) or 'nothing'}, "
-            "wanted examples with coords"
-        )
+        raise another_file(path, "the examples.mat of FLIC", content, "examples with coords")
     annotations = [
         annotation
         for n, example in enumerate(examples, start=1)

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,8 @@ HOURGLASS = ("center", "imgname", "index", "normalize", "part", "person", "scale
 def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any]:
     """The variables of a ``.mat`` file, of version 7.3 (HDF5) too, with MATLAB's order of axes.
 
-    Args:
-        path: the file.
-        wanted: what it should be, for messages.
-        structs: give structs as objects and squeeze axes of length 1.
+    `structs` gives structs as objects and squeezes axes of length 1; `wanted` is what the file
+    should be, for messages.
 
     Raises:
         UserError: the file is missing, cut short, or no such file.
@@ -97,10 +95,7 @@ def load_hourglass(
     """
     arrays = load_h5(path, wanted=f"an h5 of the stacked hourglass for {title}")
     if lacking := [name for name in HOURGLASS if name not in arrays]:
-        raise UserError(
-            f"{path}: not an h5 of the stacked hourglass: it holds "
-            f"{', '.join(arrays) or 'nothing'}, without {', '.join(lacking)}"
-        )
+        raise another_file(path, "an h5 of the stacked hourglass", arrays, ", ".join(lacking))
     shape = arrays["part"].shape
     if len(shape) != 3 or shape[1:] != (joints, 2):
         other = {(16,): "; this is MPII's file", (11,): "; this is FLIC's file"}
@@ -134,6 +129,12 @@ def as_list(value: Any) -> list[Any]:
 def positive(length: Any) -> float | None:
     """A length, or None where it is none."""
     return float(length) if np.isfinite(length) and length > 0 else None
+
+
+def another_file(path: Path, wanted: str, content: Iterable[str], lacking: str) -> UserError:
+    """The error that a file is none of what was wanted, as it lacks something."""
+    held = ", ".join(content) or "nothing"
+    return UserError(f"{path}: not {wanted}: it holds {held}, wanted {lacking}")
 
 
 def _broken(path: Path, wanted: str, error: object) -> UserError:

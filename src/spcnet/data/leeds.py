@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, Reader
-from spcnet.data.label_files import load_mat
+from spcnet.data.label_files import another_file, load_mat
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import LSP14
@@ -86,10 +86,7 @@ def _joints(path: Path, *, shape: tuple[int, int], title: str) -> Array:
     """The ``joints`` of a file, float64, whose first two axes must be `shape`."""
     content = load_mat(path, wanted=f"the joints.mat of {title}")
     if "joints" not in content:
-        raise UserError(
-            f"{path}: not the joints.mat of {title}: it holds {', '.join(content) or 'nothing'}, "
-            "wanted joints"
-        )
+        raise another_file(path, f"the joints.mat of {title}", content, "joints")
     joints = np.asarray(content["joints"])
     if joints.ndim != 3 or joints.shape[:2] != shape or joints.dtype.kind not in "iuf":
         other = {(3, 14): "; this is LSP's own file", (14, 3): "; this is LSP extended's file"}

@@ -26,7 +26,15 @@ from spcnet.data.annotations import (
     joint_states,
     read_in_folder,
 )
-from spcnet.data.label_files import as_list, load_hourglass, load_json, load_mat, positive, text
+from spcnet.data.label_files import (
+    another_file,
+    as_list,
+    load_hourglass,
+    load_json,
+    load_mat,
+    positive,
+    text,
+)
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import MPII16
@@ -172,13 +180,11 @@ def release_labels(path: Path, split: str) -> AnnotatedPictures:
     train = split == "trainval"
     annotations = []
     for image, name, person, rectangle in release_persons(release):
-        if bool(release.img_train[image]) != train or not (
-            train or person in single_persons(release, image)
-        ):
-            continue
-        annotation = _of_release(name, rectangle, number=_number(image + 1, person + 1))
-        if annotation is not None and (annotation.annotated.any() or not train):
-            annotations.append(annotation)
+        wanted = train or person in single_persons(release, image)
+        if wanted and bool(release.img_train[image]) == train:
+            annotation = _of_release(name, rectangle, number=_number(image + 1, person + 1))
+            if annotation is not None and (annotation.annotated.any() or not train):
+                annotations.append(annotation)
     return AnnotatedPictures("mpii", split, MPII16, annotations)
 
 
@@ -188,10 +194,8 @@ def read_release(path: Path) -> Any:
     release: Any = content.get("RELEASE")
     lacking = [f for f in ("annolist", "img_train", "single_person") if not hasattr(release, f)]
     if lacking:
-        raise UserError(
-            f"{path}: not the official {RELEASE}: it holds {', '.join(content) or 'nothing'}, "
-            f"wanted RELEASE with {', '.join(lacking)}"
-        )
+        wanted = f"RELEASE with {', '.join(lacking)}"
+        raise another_file(path, f"the official {RELEASE}", content, wanted)
     release.annolist = as_list(release.annolist)
     release.img_train = [int(flag) for flag in np.atleast_1d(release.img_train)]
     # Squeezing opens the cell array of a lone picture.
@@ -218,16 +222,9 @@ def single_persons(release: Any, image: int) -> list[int]:
 def submission(release: Any, predictions: dict[tuple[int, int], Array]) -> dict[str, Any]:
     """The content of ``pred_keypoints_mpii.mat`` for the test server.
 
-    Args:
-        release: of `read_release`.
-        predictions: (16, 2) joints in 0-based pixels by image and person index.
-
-    Returns:
-        ``{"pred": struct array}``: RELEASE.annolist(img_train == 0), whose single persons have
-        ``annopoints.point(p)`` with ``x``, ``y`` (1-based pixels) and ``id`` 0..15.
-
-    Raises:
-        UserError: a single person of the test images has no prediction.
+    It is ``{"pred": struct array}``: RELEASE.annolist(img_train == 0), whose single persons have
+    ``annopoints.point(p)`` with ``x``, ``y`` (1-based pixels) and ``id`` 0..15. Predictions are
+    (16, 2) joints in 0-based pixels by image and person index; one that lacks is a `UserError`.
     """
     images = [n for n, train in enumerate(release.img_train) if not train]
     pred = np.zeros((1, len(images)), dtype=[("image", "O"), ("annorect", "O")])

@@ -11,7 +11,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -33,33 +33,19 @@ PARENTS = {
 
 def check_rule(rule: str) -> CropRule:
     """The crop rule of that name; raises `UserError` where there is none."""
-    known: tuple[CropRule, ...] = get_args(CropRule)
-    for name in known:
-        if name == rule:
-            return name
-    raise UserError(f"unknown crop rule {rule!r}; there are {', '.join(known)}")
+    if rule not in get_args(CropRule):
+        raise UserError(f"unknown crop rule {rule!r}; there are {', '.join(get_args(CropRule))}")
+    return cast("CropRule", rule)
 
 
 def region_rule(rule: CropRule, dataset: Dataset) -> Region:
-    """The function that gives a person's square.
+    """The function that gives a person's square by a rule; ``lsp-limbs`` takes medians over a set.
 
-    Args:
-        rule: one of `CropRule`.
-        dataset: whose persons are to be cropped; ``lsp-limbs`` takes its medians over it.
-
-    Returns:
-        A function of an annotation and the picture's (height, width) that gives the centre (2,)
-        and the side of the square in image pixels. It raises a `UserError` where the annotation
-        lacks what the rule needs.
-
-    Raises:
-        UserError: the rule does not fit the data set.
+    It takes an annotation and the picture's (height, width), and gives the centre (2,) and the side
+    of the square in image pixels. Both raise a `UserError`: where the rule does not fit the data
+    set, and where the annotation lacks what it needs.
     """
     return _limbs(dataset) if rule == "lsp-limbs" else _RULES[rule]
-
-
-def _box(person: Annotation, size: tuple[int, int]) -> Square:
-    return square_of_box(person.box)
 
 
 def _mpii(person: Annotation, size: tuple[int, int]) -> Square:
@@ -68,21 +54,22 @@ def _mpii(person: Annotation, size: tuple[int, int]) -> Square:
     return person.centre + [0.0, 15 * person.scale], 200 * 1.25 * person.scale
 
 
-def _height(person: Annotation, size: tuple[int, int]) -> Square:
-    return _middle(size), PADDING * size[0]
-
-
 def _flic(person: Annotation, size: tuple[int, int]) -> Square:
     if person.centre is None:
         raise UserError(f"{person.image}: crop rule 'flic' needs an annotated torso box")
     return person.centre, 200 * 2.2
 
 
-_RULES: dict[str, Region] = {"box": _box, "mpii": _mpii, "lsp-height": _height, "flic": _flic}
-
-
 def _middle(size: tuple[int, int]) -> Array:
     return (np.array(size[::-1]) - 1) / 2
+
+
+_RULES: dict[str, Region] = {
+    "box": lambda person, size: square_of_box(person.box),
+    "mpii": _mpii,
+    "lsp-height": lambda person, size: (_middle(size), PADDING * size[0]),
+    "flic": _flic,
+}
 
 
 def limb_lengths(points: Array, labelled: Array, skeleton: Skeleton) -> Array:

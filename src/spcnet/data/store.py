@@ -120,11 +120,7 @@ class PackedStore:
         return np.memmap(self.folder / EXPANDED, dtype=np.uint8, mode="r")
 
     def expand(self) -> None:
-        """Decode every region once into one file, where that was not done yet.
-
-        Raises:
-            UserError: it cannot be written.
-        """
+        """Decode every region once into one file; a `UserError` where it cannot be written."""
         path = self.folder / EXPANDED
         if path.is_file() and path.stat().st_size == self._pixel_offsets[-1]:
             return
@@ -142,9 +138,7 @@ class PackedStore:
 
 
 class JoinedStores:
-    """Several stores as one, one after the other, with the joints of one skeleton.
-
-    A joint that a store does not have is not annotated on its persons.
+    """Several stores, one after the other, with the joints of one skeleton, annotated or not.
 
     Args:
         stores: at least one.
@@ -217,8 +211,7 @@ class JoinedStores:
     def drawn(self, random: np.random.Generator) -> Array:
         """The persons of an epoch (N,), in the stores' shares and in random order.
 
-        A person that is drawn again in an epoch is counted on by N, so that each draw has a number
-        of its own; modulo N it is the person.
+        A person that is drawn again is counted on by N, so that each draw has its own number.
         """
         if self._draws == np.diff(self._begins).tolist():
             return random.permutation(len(self))
