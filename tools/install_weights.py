@@ -16,7 +16,7 @@ from typing import Any
 
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
-from spcnet.data.leeds import read_lspet
+from spcnet.data.datasets import open_pictures
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.evaluation.sources import PROTOCOL, Source, evaluate_sources, parse_source
 from spcnet.inference.estimator import PoseEstimator
@@ -39,7 +39,8 @@ def main() -> None:
         estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
         command = f"spcnet evaluate --model {arguments.name}{' --flip' if flip else ''}"
         how = {"flip": flip, "refinement": estimator.codec.refinement}
-        score = evaluate(estimator, read_lspet(arguments.root, "val"), protocol="lspet-pck").score
+        labels = open_pictures("lspet", arguments.root, "val")
+        score = evaluate(estimator, labels, protocol="lspet-pck").score
         print(f"flip {flip}: lspet-pck {score.mean_limbs:.2f} limbs, {score.mean:.2f} all")
         scores.append(
             {

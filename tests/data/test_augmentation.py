@@ -13,8 +13,7 @@ from spcnet.data.augmentation import (
     _draw,
     make_batch,
 )
-from spcnet.data.datasets import SyntheticFigures
-from spcnet.data.leeds import read_lspet
+from spcnet.data.datasets import SyntheticFigures, open_pictures
 from spcnet.data.opinions import LEAST
 from spcnet.data.packing import pack
 from spcnet.data.store import JoinedStores, PackedStore
@@ -49,7 +48,7 @@ def test_plain_crop_is_the_estimators_on_figures(figures: PackedStore) -> None:
 
 
 def test_plain_crop_is_the_estimators_on_photographs(shared_data: Path, tmp_path: Path) -> None:
-    dataset = read_lspet(shared_data / "lspet", "1-40")
+    dataset = open_pictures("lspet", shared_data / "lspet", "1-40")
     pack(dataset, tmp_path / "store")
     store = PackedStore(tmp_path / "store")
     for size in (128, 256):
@@ -384,7 +383,7 @@ def test_windows_are_drawn_of_empty_pictures_in_any_skeleton(
     for epoch in range(50):
         row = _draw(store, 0, size=64, augmentation=NO_AUGMENTATION, seed=0, epoch=epoch)
         known = [joint in BODY19.joints for joint in skeleton.joints]
-        assert row.absent.tolist() == row.annotated.tolist() == known
+        assert row.labels["absent"].tolist() == row.labels["annotated"].tolist() == known
         sides.append(64 / row.affine[0, 0] / store.persons.sides[0])
         corners = apply_affine(invert_affine(row.affine), np.array([[-0.5, -0.5], [63.5, 63.5]]))
         whole = store.persons.centres[0] + np.array([[-0.5], [0.5]]) * store.persons.sides[0]

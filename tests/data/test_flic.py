@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from spcnet.data.flic import examples_labels, flic_hourglass_labels, read_flic
+from spcnet.data.datasets import open_pictures
+from spcnet.data.flic import examples_labels, flic_hourglass_labels
 from spcnet.errors import UserError
 from spcnet.skeletons import FLIC11
 
@@ -165,26 +166,26 @@ def root(tmp_path: Path) -> Path:
 
 def test_either_file_will_do(root: Path) -> None:
     write_examples(root / "examples.mat", *rows())
-    assert [person.number for person in read_flic(root, "test").annotations] == [2, 3]
+    assert [person.number for person in open_pictures("flic", root, "test").annotations] == [2, 3]
     write_hourglass(root / "valid.h5", [2], 1.0)
     for split in ("test", "val"):
-        labels = read_flic(root, split)
+        labels = open_pictures("flic", root, split)
         assert [person.number for person in labels.annotations] == [2]
     assert labels.picture(labels.annotations[0]) == root / "images" / "film-00000002.jpg"
-    assert [person.number for person in read_flic(root, "train").annotations] == [1]
+    assert [person.number for person in open_pictures("flic", root, "train").annotations] == [1]
 
 
 def test_what_is_missing_is_named(root: Path) -> None:
-    with pytest.raises(UserError, match="unknown split 'valid' of FLIC"):
-        read_flic(root, "valid")
+    with pytest.raises(UserError, match="unknown split 'valid' of Frames Labeled"):
+        open_pictures("flic", root, "valid")
     with pytest.raises(UserError, match=r"needs valid\.h5 or examples\.mat.*holds images/"):
-        read_flic(root, "test")
-    with pytest.raises(UserError, match="FLIC is a folder"):
-        read_flic(root / "nowhere", "test")
+        open_pictures("flic", root, "test")
+    with pytest.raises(UserError, match="Frames Labeled In Cinema is a folder"):
+        open_pictures("flic", root / "nowhere", "test")
     write_examples(root / "examples.mat", *rows())
     (root / "images").rmdir()
     with pytest.raises(UserError, match="no images/ here"):
-        read_flic(root, "test")
+        open_pictures("flic", root, "test")
 
 
 def test_files_of_another_kind_are_told(root: Path) -> None:
@@ -199,5 +200,5 @@ def test_files_of_another_kind_are_told(root: Path) -> None:
         examples_labels(path, "test")
     with h5py.File(root / "valid.h5", "w") as file:
         file["preds"] = np.zeros((2, 11, 2))
-    with pytest.raises(UserError, match="it holds preds, without center"):
+    with pytest.raises(UserError, match="it holds preds, wanted center"):
         flic_hourglass_labels(root / "valid.h5")

@@ -287,7 +287,9 @@ def test_mpii_lists_what_its_json_cannot_tell(tmp_path: Path) -> None:
     assert kinds["no-reference"].examples == ["1.jpg #1001"]
     assert "mpii-tompson" in kinds["no-reference"].note
     assert set(kinds) == {"wrong-counts", "no-reference"}
-    with pytest.raises(UserError, match=r"split test needs mpii_human_pose_v1_u12_1\.mat"):
+    with pytest.raises(
+        UserError, match=r"split 'test' of MPII .*needs mpii_human_pose_v1_u12_1\.mat"
+    ):
         read_folder("mpii", tmp_path, ["test"])
     with pytest.raises(UserError, match=r"unknown split 'dev'.*train, val, trainval, test"):
         read_folder("mpii", tmp_path, ["dev"])

@@ -12,8 +12,12 @@ from test_flic import example, rows, write_examples
 from test_flic import write_hourglass as write_flic_hourglass
 from test_mpii import PERSONS, write_hourglass, write_json, write_release
 
+from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.datasets import DATASETS, DatasetInfo, open_pictures
+from spcnet.data.inspection import inspect_folder, read_folder
 from spcnet.data.labels import read_labels
 from spcnet.errors import UserError
+from spcnet.skeletons import LSP14
 
 h5py = pytest.importorskip("h5py")
 
@@ -127,7 +131,7 @@ def test_structs_of_matlab_73_say_how_to_save_them(tmp_path: Path) -> None:
             r"a\.json\.gz: not .*half a download",
         ),
         ("a.json", b"3", r"a\.json: not a COCO keypoint file"),
-        ("a.csv", b"x,y", r"a\.csv: no labels of a known form; known are joints\.mat"),
+        ("a.csv", b"x,y", r"a\.csv: no labels of a known form; known are .*joints\.mat"),
         ("labels", b"x,y", "no labels of a known form"),
     ],
 )
@@ -166,3 +170,40 @@ def test_one_persons_joints_are_no_traceback(tmp_path: Path) -> None:
 def test_a_lone_example(tmp_path: Path) -> None:
     path = write_examples(tmp_path / "one.mat", example({"nose": (1, 2)}, 1, train=False))
     assert len(read_labels(path)) == 1
+
+
+def dots_labels(path: Path, split: str) -> AnnotatedPictures:
+    points = np.array(json.loads(path.read_text())["dots"], dtype=float)
+    persons = [Annotation("a.jpg", points, np.full(14, 2, np.uint8))]
+    return AnnotatedPictures("dots", split, LSP14, persons)
+
+
+def test_a_data_set_of_ones_own_is_one_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its label files are found in a folder, recognised alone, and checked."""
+    info = DatasetInfo(
+        title="Dots",
+        splits={"train": 1, "val": 1},
+        joints=14,
+        files={"train": ("dots.json",), "val": ("held.json",)},
+        labels=dots_labels,
+        recognise=lambda form, content: (
+            (dots_labels, "train") if form == ".json" and "dots" in content else None
+        ),
+        forms="a JSON of dots",
+    )
+    monkeypatch.setitem(DATASETS, "dots", info)
+    path = tmp_path / "dots.json"
+    path.write_text(json.dumps({"dots": [[n, 2 * n] for n in range(14)]}))
+    with pytest.raises(UserError, match=r"no images/ here.*dots\.json"):
+        open_pictures("dots", tmp_path, "train")
+    with pytest.raises(UserError, match=r"'val' of Dots needs held\.json.*holds dots\.json"):
+        open_pictures("dots", tmp_path, "val")
+    assert (read_labels(path).name, read_labels(path).split) == ("dots", "train")
+    (tmp_path / "images").mkdir()
+    labels = open_pictures("dots", tmp_path, "train")
+    assert labels.picture(labels.annotations[0]) == tmp_path / "images" / "a.jpg"
+    found = inspect_folder(read_folder("dots", tmp_path))
+    assert found.absent == {"val": "needs held.json"}
+    assert [finding.kind for finding in found.findings] == ["missing-pictures"]

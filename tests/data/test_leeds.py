@@ -5,7 +5,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from spcnet.data.leeds import parse_numbers, read_lsp, read_lspet
+from spcnet.data.datasets import open_pictures
+from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 
 
@@ -44,7 +45,7 @@ def lsp_folder(folder: Path) -> Path:
 
 
 def test_coordinates_are_used_as_they_stand(folder: Path) -> None:
-    dataset = read_lspet(folder, "all")
+    dataset = open_pictures("lspet", folder, "all")
     assert len(dataset) == 3
     person = dataset.annotations[2]
     assert person.points[4].tolist() == [42, 20]
@@ -56,13 +57,13 @@ def test_coordinates_are_used_as_they_stand(folder: Path) -> None:
 
 
 def test_an_unlabelled_joint_is_missing_and_leaves_the_box_alone(folder: Path) -> None:
-    person = read_lspet(folder, "2").annotations[0]
+    person = open_pictures("lspet", folder, "2").annotations[0]
     assert person.states.tolist() == [2] * 13 + [0]
     assert person.box.tolist() == [1, 0, 121, 60]
 
 
 def test_lsps_flag_says_occluded(lsp_folder: Path) -> None:
-    dataset = read_lsp(lsp_folder, "all")
+    dataset = open_pictures("lsp", lsp_folder, "all")
     person = dataset.annotations[2]
     assert person.points[4].tolist() == [42, 20]
     assert person.states.tolist() == [2] * 4 + [1] + [2] * 9
@@ -74,11 +75,11 @@ def test_a_person_without_any_label_is_left_out(folder: Path) -> None:
     joints = scipy.io.loadmat(folder / "joints.mat")["joints"]
     joints[:, 2, 0] = 0
     scipy.io.savemat(folder / "joints.mat", {"joints": joints})
-    assert [person.number for person in read_lspet(folder, "all").annotations] == [2, 3]
+    assert [person.number for person in open_pictures("lspet", folder, "all").annotations] == [2, 3]
 
 
 def test_samples_pair_each_picture_with_its_person(folder: Path) -> None:
-    dataset = read_lspet(folder, "1,3")
+    dataset = open_pictures("lspet", folder, "1,3")
     shades = [(int(image.mean()), person.points[0, 0]) for image, person in dataset.samples()]
     assert shades == [(40, 0.0), (120, 2.0)]
     assert dataset.annotations[1].image == "im00003.jpg"
@@ -103,39 +104,39 @@ def test_wrong_ranges_are_named(text: str) -> None:
 
 def test_a_wrong_folder_says_what_was_expected(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"joints\.mat"):
-        read_lspet(tmp_path / "nowhere", "all")
-    with pytest.raises(UserError, match=r"no joints\.mat here.*holds im00001\.jpg"):
-        read_lspet(folder / "images", "all")
+        open_pictures("lspet", tmp_path / "nowhere", "all")
+    with pytest.raises(UserError, match=r"needs joints\.mat.*holds im00001\.jpg"):
+        open_pictures("lspet", folder / "images", "all")
     with pytest.raises(UserError, match="'val'"):
-        read_lspet(folder, "val")
+        open_pictures("lspet", folder, "val")
     (folder / "joints.mat").write_bytes(b"half a download")
     with pytest.raises(UserError, match=r"not the joints\.mat"):
-        read_lspet(folder, "all")
+        open_pictures("lspet", folder, "all")
 
 
 def test_pictures_are_missed_before_they_are_read(lsp_folder: Path) -> None:
     (lsp_folder / "images").rename(lsp_folder / "pictures")
     with pytest.raises(UserError, match=r"no images/ here.*pictures/"):
-        read_lsp(lsp_folder, "all")
+        open_pictures("lsp", lsp_folder, "all")
 
 
 def test_the_two_files_are_told_apart(folder: Path, lsp_folder: Path) -> None:
     with pytest.raises(UserError, match="LSP's own"):
-        read_lspet(lsp_folder, "all")
+        open_pictures("lspet", lsp_folder, "all")
     with pytest.raises(UserError, match="LSP extended's"):
-        read_lsp(folder, "all")
+        open_pictures("lsp", folder, "all")
     scipy.io.savemat(folder / "joints.mat", {"points": np.zeros(3)})
     with pytest.raises(UserError, match="it holds points, wanted joints"):
-        read_lspet(folder, "all")
+        open_pictures("lspet", folder, "all")
 
 
 def test_the_real_release_has_its_splits(shared_data: Path) -> None:
     root = shared_data / "lspet"
-    train, val = read_lspet(root, "train"), read_lspet(root, "val")
+    train, val = open_pictures("lspet", root, "train"), open_pictures("lspet", root, "val")
     assert (len(train), len(val)) == (8060, 800)
     assert [person.number for person in train.annotations] == list(range(1, 8061))
     assert [person.number for person in val.annotations] == list(range(8061, 8861))
-    image, person = next(iter(read_lspet(root, "8100").samples()))
+    image, person = next(iter(open_pictures("lspet", root, "8100").samples()))
     assert image.shape == (443, 295, 3)
     height, width = image.shape[:2]
     inside = (person.points >= 0).all(axis=1) & (person.points < [width, height]).all(axis=1)
@@ -143,7 +144,7 @@ def test_the_real_release_has_its_splits(shared_data: Path) -> None:
 
 
 def test_the_real_lsp_has_its_splits(shared_data: Path) -> None:
-    train, test = (read_lsp(shared_data / "lsp", split) for split in ("train", "test"))
+    train, test = (open_pictures("lsp", shared_data / "lsp", split) for split in ("train", "test"))
     assert [person.number for person in train.annotations] == list(range(1, 1001))
     assert [person.number for person in test.annotations] == list(range(1001, 2001))
     assert all(person.annotated.all() for person in test.annotations)
@@ -159,9 +160,9 @@ def test_the_bundled_recipes_never_see_validation_images(shared_data: Path) -> N
     from spcnet.training.recipe import load_recipe
 
     root = shared_data / "lspet"
-    val = {person.image for person in read_lspet(root, "val").annotations}
+    val = {person.image for person in open_pictures("lspet", root, "val").annotations}
     for path in RECIPES.glob("lspet*.yaml"):
         data = load_recipe(path).data
         for split in filter(None, (data.train, data.holdout)):
-            seen = {person.image for person in read_lspet(root, split).annotations}
+            seen = {person.image for person in open_pictures("lspet", root, split).annotations}
             assert not val & seen, path.name

@@ -8,13 +8,13 @@ import pytest
 import scipy.io
 
 from spcnet.data.annotations import JointState
+from spcnet.data.datasets import open_pictures
 from spcnet.data.mpii import (
     RELEASE,
     annolist_index,
     evaluation_labels,
     hourglass_labels,
     json_labels,
-    read_mpii,
     read_release,
     release_labels,
     release_persons,
@@ -225,8 +225,6 @@ def test_the_official_file_agrees_with_the_json(release: Path, tmp_path: Path) -
 
 def test_head_boxes_give_the_reference_length(release: Path) -> None:
     found = release_labels(release, "trainval").annotations[0]
-    assert found.head_box is not None
-    assert found.head_box.tolist() == [270, 99, 330, 179]
     assert found.reference == pytest.approx(0.6 * 100)
 
 
@@ -395,16 +393,16 @@ def root(tmp_path: Path) -> Path:
 
 
 def references(root: Path) -> list[float | None]:
-    return [p.reference for p in read_mpii(root, "val").annotations]
+    return [p.reference for p in open_pictures("mpii", root, "val").annotations]
 
 
 def test_the_list_alone_has_approximate_references(root: Path) -> None:
     write_json(root / "mpii_annotations.json.gz")
-    labels = read_mpii(root, "val")
+    labels = open_pictures("mpii", root, "val")
     assert [p.number for p in labels.annotations] == [2002, 3001]
     assert [p.reference for p in labels.annotations] == [pytest.approx(60), None]
     assert labels.picture(labels.annotations[0]) == root / "images" / "000000002.jpg"
-    assert [p.number for p in read_mpii(root, "train").annotations] == [1001]
+    assert [p.number for p in open_pictures("mpii", root, "train").annotations] == [1001]
 
 
 def test_the_list_takes_exact_references_from_the_hourglass_file(root: Path) -> None:
@@ -415,47 +413,46 @@ def test_the_list_takes_exact_references_from_the_hourglass_file(root: Path) -> 
         file["normalize"][...] = [61.5, 62.5]
     assert references(root) == [61.5, 62.5]
     # Coordinates stay those of the list, which the h5 has cut to whole pixels.
-    assert read_mpii(root, "val").annotations[0].points[2].tolist() == [121.25, 213.75]
+    assert open_pictures("mpii", root, "val").annotations[0].points[2].tolist() == [121.25, 213.75]
 
 
 def test_the_list_takes_head_boxes_from_the_official_file(root: Path) -> None:
     write_json(root / "mpii_annotations.json")
     write_release(root / RELEASE)
-    third = read_mpii(root, "val").annotations[1]
+    third = open_pictures("mpii", root, "val").annotations[1]
     assert third.number == 3001
-    assert third.head_box is not None
-    assert third.head_box.tolist() == [272, 99, 332, 179]
     assert third.reference == pytest.approx(60)
-    assert [p.number for p in read_mpii(root, "val").annotations] == [2002, 3001]
+    assert [p.number for p in open_pictures("mpii", root, "val").annotations] == [2002, 3001]
 
 
 def test_the_hourglass_file_alone(root: Path) -> None:
     write_hourglass(root / "valid.h5", PERSONS[1:])
     write_hourglass(root / "train.h5", PERSONS[:1])
-    assert [p.number for p in read_mpii(root, "val").annotations] == [2002, 3001]
-    assert [p.number for p in read_mpii(root, "train").annotations] == [1001]
+    assert [p.number for p in open_pictures("mpii", root, "val").annotations] == [2002, 3001]
+    assert [p.number for p in open_pictures("mpii", root, "train").annotations] == [1001]
 
 
 def test_the_official_file_alone_has_no_validation_split(root: Path) -> None:
     write_release(root / RELEASE)
-    assert len(read_mpii(root, "trainval")) == 4
-    assert len(read_mpii(root, "test")) == 3
-    with pytest.raises(UserError, match=r"'val' of MPII needs mpii_annotations\.json"):
-        read_mpii(root, "val")
+    assert len(open_pictures("mpii", root, "trainval")) == 4
+    assert len(open_pictures("mpii", root, "test")) == 3
+    with pytest.raises(UserError, match=r"'val' of MPII Human Pose needs mpii_annotations\.json"):
+        open_pictures("mpii", root, "val")
 
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown split 'valid'"):
-        read_mpii(root, "valid")
-    with pytest.raises(UserError, match=rf"'test' of MPII needs {RELEASE}"):
-        read_mpii(root, "test")
-    with pytest.raises(UserError, match=r"needs .* or train\.h5, and this folder holds images/"):
-        read_mpii(root, "train")
-    with pytest.raises(UserError, match="not there; MPII is a folder"):
-        read_mpii(tmp_path / "nowhere", "val")
+        open_pictures("mpii", root, "valid")
+    with pytest.raises(UserError, match=rf"'test' of MPII Human Pose needs {RELEASE}"):
+        open_pictures("mpii", root, "test")
+    with pytest.raises(UserError, match=r"needs .* or train\.h5, .*and this folder holds images/"):
+        open_pictures("mpii", root, "train")
+    with pytest.raises(UserError, match="not there; MPII Human Pose is a folder"):
+        open_pictures("mpii", tmp_path / "nowhere", "val")
+    write_json(root / "mpii_annotations.json")
     (root / "images").rmdir()
     with pytest.raises(UserError, match="no images/ here"):
-        read_mpii(root, "val")
+        open_pictures("mpii", root, "val")
 
 
 def test_splits_that_a_file_does_not_have(release: Path, tmp_path: Path) -> None:
@@ -506,8 +503,6 @@ def test_evaluation_files_have_head_boxes_by_corner(tmp_path: Path) -> None:
     )
     first, second = evaluation_labels(tmp_path / "gt.mat").annotations
     assert first.points[1].tolist() == [4, 6]
-    assert first.head_box is not None
-    assert first.head_box.tolist() == [10, 20, 40, 60]
     assert first.reference == pytest.approx(0.6 * 50)
     assert second.reference == pytest.approx(0.6 * 5)
     assert second.states.tolist() == [2] * 3 + [0] + [2] * 12

@@ -59,6 +59,7 @@ def read_both(
     """
     from dataclasses import replace
 
+    from spcnet.data.datasets import DATASETS
     from spcnet.data.labels import read_labels
     from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions
     from spcnet.skeletons import FLIC11, SKELETONS
@@ -79,7 +80,8 @@ def read_both(
         return read(len(labels)), labels
     except UserError:
         # They may be for all of the file's persons, or carry the names of their pictures.
-        if split is None and labels.name in ("lsp", "lspet"):
+        info = DATASETS.get(labels.name)
+        if split is None and info is not None and info.numbered:
             labels = read_labels(ground_truth, "all")
             return read(len(labels)), labels
         with suppress(UserError):

@@ -1,12 +1,12 @@
 """The record every reader gives: one person in one picture."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -26,38 +26,22 @@ class JointState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One annotated person.
+    """One annotated person; coordinates are 0-based image pixels, counted from pixel centres."""
 
-    Attributes:
-        image: the picture's file, or its key within the data set.
-        points: (K, 2) float64 image pixels, 0-based pixel centres.
-        states: (K,) uint8 of `JointState`.
-        box: (4,) tight person box x0, y0, x1, y1 in image pixels; by default that of the
-            annotated joints.
-        head_box: (4,) the head's rectangle, where the data set has one.
-        reference: the length in pixels that the data set's own file normalises errors by.
-        centre: (2,) where the annotators say the person is.
-        scale: the person's height by the annotators, in units of 200 pixels.
-        area: of the person in square pixels, for OKS.
-        crowd: the record stands for a group of people.
-        number: what the record is called in its file, such as COCO's annotation id.
-        image_number: what the picture is called there, such as COCO's image id.
-        opinion: (17, 3) where another model sees COCO's joints, x, y in image pixels and how
-            probable it is that this is right; see `spcnet.data.opinions`.
-    """
-
-    image: str
-    points: Array
-    states: Array
+    image: str  # the picture's file, or its key within the data set
+    points: Array  # (K, 2) float64
+    states: Array  # (K,) uint8 of `JointState`
+    # (4,) tight x0, y0, x1, y1; by default that of the annotated joints.
     box: Array = field(default_factory=lambda: np.empty(0))
-    head_box: Array | None = None
-    reference: float | None = None
-    centre: Array | None = None
-    scale: float | None = None
-    area: float | None = None
-    crowd: bool = False
-    number: int | None = None
-    image_number: int | None = None
+    reference: float | None = None  # pixels that the data set's own file normalises errors by
+    centre: Array | None = None  # (2,) where the annotators say the person is
+    scale: float | None = None  # the person's height by the annotators, in units of 200 pixels
+    area: float | None = None  # of the person in square pixels, for OKS
+    crowd: bool = False  # the record stands for a group of people
+    number: int | None = None  # of the record in its file, such as COCO's annotation id
+    image_number: int | None = None  # of the picture there, such as COCO's image id
+    # (17, 3) where another model sees COCO's joints, x, y and how probable it is that this is
+    # right; see `spcnet.data.opinions`.
     opinion: Array | None = None
 
     def __post_init__(self) -> None:
@@ -78,27 +62,29 @@ def has_place(states: Array) -> Array:
     return known
 
 
+def joint_states(labelled: Array, visible: Array) -> Array:
+    """States uint8 of any shape, from which joints are labelled and which of these are visible."""
+    states = np.where(visible, JointState.VISIBLE, JointState.OCCLUDED) * labelled
+    return states.astype(np.uint8)
+
+
 class Dataset(Protocol):
     """Pictures with annotated persons, read one after the other."""
 
     @property
-    def name(self) -> str:
-        """Of the data set."""
+    def name(self) -> str: ...
 
     @property
-    def split(self) -> str:
-        """Which part of it."""
+    def split(self) -> str: ...
 
     @property
-    def skeleton(self) -> Skeleton:
-        """Of all annotations."""
+    def skeleton(self) -> Skeleton: ...
 
     @property
     def picture_names(self) -> set[str]:
         """Of all persons; within a data set they tell pictures apart."""
 
-    def __len__(self) -> int:
-        """The number of annotated persons."""
+    def __len__(self) -> int: ...
 
     def samples(self) -> Iterator[tuple[Array, Annotation]]:
         """Every person with the picture, RGB uint8 (H, W, 3), in a fixed order."""
@@ -106,23 +92,15 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class AnnotatedPictures:
-    """What a reader gives: the persons of one split, and where their pictures are.
+    """What a reader gives: the persons of one split, and where their pictures are."""
 
-    Attributes:
-        name: of the data set.
-        split: which part of it.
-        skeleton: of all annotations.
-        annotations: in the file's order; `Annotation.image` is the picture's name.
-        images: folder of the pictures; None where a file of labels was read alone.
-        counts_from: what the coordinates count pixels from, as far as scoring other people's
-            predictions goes: 0, or 1 where those of a MATLAB-made file are used as they stand.
-    """
-
-    name: str
+    name: str  # of the data set
     split: str
     skeleton: Skeleton
-    annotations: list[Annotation]
-    images: Path | None = None
+    annotations: list[Annotation]  # in the file's order; `Annotation.image` is the picture's name
+    images: Path | None = None  # folder of the pictures; None where labels were read without them
+    # What the coordinates count pixels from, as far as scoring other people's predictions goes: 0,
+    # or 1 where those of a MATLAB-made file are used as they stand.
     counts_from: int = 0
 
     def __len__(self) -> int:
@@ -134,11 +112,7 @@ class AnnotatedPictures:
         return {annotation.image for annotation in self.annotations}
 
     def picture(self, annotation: Annotation) -> Path:
-        """The file of a person's picture.
-
-        Raises:
-            UserError: the labels were read without their pictures.
-        """
+        """The file of a person's picture; a `UserError` where labels were read without any."""
         if self.images is None:
             raise UserError(
                 f"{self.name}: labels were read without pictures; name the data set's folder"
@@ -174,7 +148,34 @@ class AnnotatedPictures:
             yield last[1], annotation
 
 
-def find_labels(root: Path, names: tuple[str, ...], *, title: str) -> Path | None:
+Reader: TypeAlias = Callable[[Path, str], AnnotatedPictures]  # of a file or folder, and a split
+
+
+def read_in_folder(
+    root: Path, split: str, *, title: str, files: Mapping[str, Sequence[str]], labels: Reader
+) -> AnnotatedPictures:
+    """The persons of a split in a folder; without pictures where it has no ``images/``.
+
+    `files` are the names that each split's labels may have, or ``"all"`` of any; the first one that
+    is there is read by `labels`.
+
+    Raises:
+        UserError: there is no such folder or split, no file of its labels, or what `labels` raises.
+    """
+    names = files.get(split) or files.get("all")
+    if names is None:
+        raise UserError(f"unknown split {split!r} of {title}; there are {', '.join(files)}")
+    path = find_labels(root, names, title=title)
+    if path is None:
+        raise UserError(
+            f"{root}: split {split!r} of {title} needs {alternatives(names)}, with the pictures "
+            f"in images/, and this folder holds {seen_in(root)}"
+        )
+    images = root / "images"
+    return replace(labels(path, split), images=images if images.is_dir() else None)
+
+
+def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
     """The first of some files that is in a folder, or None.
 
     Raises:
@@ -184,6 +185,11 @@ def find_labels(root: Path, names: tuple[str, ...], *, title: str) -> Path | Non
         kind = "a file" if root.exists() else "not there"
         raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")
     return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def alternatives(files: Sequence[str]) -> str:
+    """Names of files, without the folder that they may also lie in."""
+    return " or ".join(dict.fromkeys(Path(file).name for file in files))
 
 
 def seen_in(folder: Path, *, limit: int = 6) -> str:

@@ -14,16 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spcnet.codec import MEAN, STD
-from spcnet.data.annotations import JointState, has_place
+from spcnet.data.annotations import JointState
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store, batch_of
-from spcnet.data.wear import Neighbour, blur, compress, cut_off, draw_neighbour, paste
-from spcnet.geometry import (
-    Array,
-    apply_affine,
-    crop_affine,
-    invert_affine,
+from spcnet.data.wear import (
+    Neighbour,
+    blur,
+    compress,
+    cut_off,
+    draw_neighbour,
+    known_joints,
+    paste,
 )
+from spcnet.geometry import Array, apply_affine, crop_affine, invert_affine
 
 LUMA = np.array([0.299, 0.587, 0.114])
 # A close-up is the box of two joints with a margin of these factors, and at least this share of
@@ -43,42 +46,24 @@ class Augmentation:
 
     The paper gives ranges only. The draws (normal, clipped at the range; rotation with
     probability 0.6) are those of the Newell and pytorch-pose line.
-
-    Attributes:
-        rotation: largest rotation in degrees; the standard deviation is half of it.
-        rotation_probability: share of crops that are rotated.
-        full_circle_probability: share of crops that turn by any angle instead.
-        scale: the crop's side is multiplied by 1 - scale .. 1 + scale, standard deviation `scale`.
-        shift: the crop's middle moves by a normal of this share of its side, a direction.
-        flip_probability: share of mirrored crops.
-        part_probability: share of close-ups, which are cropped about two of the joints instead.
-        brightness: channels are shifted by a common uniform of +- this (of full range).
-        contrast: deviations from grey are multiplied by a uniform of 1 +- this.
-        tint: each channel is multiplied by its own uniform of 1 +- this.
-        grey_probability: share of crops without colour.
-        dark_probability: share of underexposed crops, down to a fraction of `DARK`.
-        blur_probability: share of crops out of focus.
-        jpeg_probability: share of pictures worn by JPEG.
-        cut_probability: share of pictures that end in the middle of the person.
-        neighbour_probability: share of crops with a part of another person pasted in.
     """
 
-    rotation: float = 60.0
+    rotation: float = 60.0  # largest, in degrees; the standard deviation is half of it
     rotation_probability: float = 0.6
-    full_circle_probability: float = 0.0
-    scale: float = 0.25
-    shift: float = 0.0
+    full_circle_probability: float = 0.0  # of crops that turn by any angle instead
+    scale: float = 0.25  # the side is multiplied by 1 +- this, which is the standard deviation too
+    shift: float = 0.0  # the middle moves by a normal of this share of the side, a direction
     flip_probability: float = 0.5
-    part_probability: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    tint: float = 0.2
-    grey_probability: float = 0.0
-    dark_probability: float = 0.0
-    blur_probability: float = 0.0
-    jpeg_probability: float = 0.0
-    cut_probability: float = 0.0
-    neighbour_probability: float = 0.0
+    part_probability: float = 0.0  # of close-ups, cropped about two of the joints instead
+    brightness: float = 0.0  # channels are shifted by a common uniform of +- this (of full range)
+    contrast: float = 0.0  # deviations from grey are multiplied by a uniform of 1 +- this
+    tint: float = 0.2  # each channel is multiplied by its own uniform of 1 +- this
+    grey_probability: float = 0.0  # of crops without colour
+    dark_probability: float = 0.0  # of underexposed crops, down to a fraction of `DARK`
+    blur_probability: float = 0.0  # of crops out of focus
+    jpeg_probability: float = 0.0  # of pictures worn by JPEG
+    cut_probability: float = 0.0  # of pictures that end in the middle of the person
+    neighbour_probability: float = 0.0  # of crops with a part of another person pasted in
 
 
 NO_AUGMENTATION = Augmentation(rotation_probability=0, scale=0, flip_probability=0, tint=0)
@@ -86,27 +71,19 @@ NO_AUGMENTATION = Augmentation(rotation_probability=0, scale=0, flip_probability
 
 @dataclass(frozen=True)
 class Batch:
-    """Training crops on the device.
+    """Training crops on the device."""
 
-    Attributes:
-        images: (B, 3, S, S) float32, normalised; 0 outside the picture.
-        points: (B, K, 2) float32 crop pixels.
-        annotated: (B, K) bool, joints of which something is known: visible, occluded or absent,
-            or seen by another model where there is no label.
-        absent: (B, K) bool, those that are known not to be in the picture.
-        trust: (B, K) float32, how probable it is that this is right: 1 of a label.
-        seconds: (B, K, 3) float32, a second opinion on labels: a point in crop pixels, and how
-            probable it was, before anything was seen, that it is right in place of the label.
-        taught: (B,) float32, a teacher's share of the loss; NaN where the store says nothing.
-    """
-
-    images: Tensor
-    points: Tensor
+    images: Tensor  # (B, 3, S, S) float32, normalised; 0 outside the picture
+    points: Tensor  # (B, K, 2) float32 crop pixels
+    # (B, K) bool, joints of which something is known: visible, occluded or absent, or seen by
+    # another model where there is no label.
     annotated: Tensor
-    absent: Tensor
-    trust: Tensor
+    absent: Tensor  # (B, K) bool, those that are known not to be in the picture
+    trust: Tensor  # (B, K) float32, how probable it is that this is right: 1 of a label
+    # (B, K, 3) float32, a second opinion on labels: a point in crop pixels, and how probable it
+    # was, before anything was seen, that it is right in place of the label.
     seconds: Tensor
-    taught: Tensor
+    taught: Tensor  # (B,) float32, a teacher's share of the loss; NaN where nothing is said of it
 
 
 def generator(*, seed: int, epoch: int, person: int, stream: int = 0) -> np.random.Generator:
@@ -125,16 +102,9 @@ def make_batch(
     epoch: int = 0,
     device: torch.device | str = "cpu",
 ) -> Batch:
-    """Crops of some persons of a store, augmented and normalised on the device.
+    """Crops of some persons (B,) of a store, augmented and normalised on the device.
 
-    Args:
-        store: where the persons are.
-        indices: (B,) which ones.
-        size: side of the crops.
-        augmentation: how far to stray; by default not at all.
-        seed: of the run.
-        epoch: from which, with the seed and the person, all draws follow.
-        device: where the crops are made.
+    All draws follow from the run's seed, the epoch and the person.
     """
     rows = [
         _draw(store, int(index), size=size, augmentation=augmentation, seed=seed, epoch=epoch)
@@ -161,47 +131,27 @@ def make_batch(
         if row.blur:
             blur(image, row.blur)
 
-    def stack(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(row, name) for row in rows])).to(images.device)
+    def stacked(name: str) -> Tensor:
+        values = np.stack([row.labels[name] for row in rows])
+        whole = values if values.dtype == bool else values.astype(np.float32)
+        return torch.from_numpy(whole).to(images.device)
 
-    return Batch(
-        images=images,
-        points=stack("points").to(images),
-        annotated=stack("annotated"),
-        absent=stack("absent"),
-        trust=stack("trust").to(images),
-        seconds=stack("seconds").to(images),
-        taught=torch.from_numpy(store.taught[persons]).to(images),
-    )
+    taught = torch.from_numpy(store.taught[persons]).to(images)
+    return Batch(images=images, taught=taught, **{name: stacked(name) for name in rows[0].labels})
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One person of a batch: what was drawn, and where its joints come to lie.
-
-    Attributes:
-        person: its number in the store.
-        affine: (2, 3) from its region to the crop.
-        kept: (4,) x0, y0, x1, y1 of the region that is picture; the rest is outside.
-        colour: (3, 4) affine of RGB.
-        quality: of JPEG, or 0.
-        blur: how many times the crop is reduced and enlarged again, or 0.
-        neighbour: what is pasted in.
-        points, annotated, absent, trust, seconds: as of `Batch`.
-    """
+    """What was drawn of one person of a batch, and where its joints come to lie."""
 
     person: int
-    affine: Array
-    kept: Array
-    colour: Array
-    quality: int
-    blur: float
+    affine: Array  # (2, 3) from its region to the crop
+    kept: Array  # (4,) x0, y0, x1, y1 of the region that is picture; the rest is outside
+    colour: Array  # (3, 4) affine of RGB
+    quality: int  # of JPEG, or 0
+    blur: float  # how many times the crop is reduced and enlarged again, or 0
     neighbour: Neighbour | None
-    points: Array
-    annotated: Array
-    absent: Array
-    trust: Array
-    seconds: Array
+    labels: dict[str, Array]  # points, annotated, absent, trust and seconds, as of `Batch`
 
 
 def _draw(
@@ -212,10 +162,8 @@ def _draw(
     persons = store.persons
     random = generator(seed=seed, epoch=epoch, person=index)
     wear = generator(seed=seed, epoch=epoch, person=index, stream=1)
-    states, opinions = persons.states[person], persons.opinions[person]
-    labelled, absent = has_place(states), states == JointState.ABSENT
-    seen = ~labelled & ~absent & (opinions[:, 2] >= LEAST)  # by another model alone
-    points = np.where(seen[:, None], opinions[:, :2], persons.points[person])
+    points, labelled, seen = known_joints(persons, person)
+    opinions, absent = persons.opinions[person], persons.states[person] == JointState.ABSENT
     known = labelled | seen
     square = persons.centres[person], float(persons.sides[person])
     height, width = persons.sizes[person]
@@ -239,27 +187,20 @@ def _draw(
     neighbour = None
     if wear.random() < augmentation.neighbour_probability:
         neighbour = draw_neighbour(wear, store, size, beside=person)
-    seconds = np.concatenate(
-        [
-            apply_affine(affine, opinions[:, :2]),
-            np.where(labelled & (opinions[:, 2] >= LEAST), store.doubts[person], 0.0)[:, None]
-            * opinions[:, 2:],
-        ],
-        axis=1,
-    )
-    values = {
+    doubt = np.where(labelled & (opinions[:, 2] >= LEAST), store.doubts[person], 0.0)
+    labels = {
         "points": apply_affine(affine, points),
         "annotated": known | absent,
         "absent": absent,
         "trust": np.where(seen, opinions[:, 2], 1.0),
-        "seconds": seconds,
+        "seconds": np.column_stack([apply_affine(affine, opinions[:, :2]), doubt * opinions[:, 2]]),
     }
     if flipped:
         permutation = list(store.skeleton.flip_permutation)
-        values = {name: value[permutation] for name, value in values.items()}
+        labels = {name: value[permutation] for name, value in labels.items()}
     return _Row(
         person=person, affine=affine, kept=kept, colour=colour, quality=quality, blur=soft,
-        neighbour=neighbour, **values,
+        neighbour=neighbour, labels=labels,
     )  # fmt: skip
 
 

@@ -3,10 +3,9 @@
 Own data is one JSON away: ``images`` (id, file_name), ``annotations`` (image_id, keypoints as
 x, y, v for every joint, bbox) and ``categories`` whose ``keypoints`` names the joints and whose
 ``skeleton`` lists limbs as pairs of joints counted from 1. Joints named ``left_x`` and
-``right_x`` mirror each other.
+``right_x`` mirror each other. A file that is not what it should be is a `UserError`.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, seen_in
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, Reader, seen_in
 from spcnet.data.label_files import load_json
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
-from spcnet.geometry import box_of_points
+from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import BODY19, SKELETONS, Skeleton
 
 WANTED = "a COCO keypoint file"
+PREFIX = "person_keypoints_"
 FLAGS = (JointState.MISSING, JointState.OCCLUDED, JointState.VISIBLE)
 
 
-def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
+def read_coco(root: Path, split: str) -> AnnotatedPictures:
     """Persons of a COCO keypoint file.
 
     Args:
@@ -34,55 +34,75 @@ def read_coco(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
             or ``annotations.json``.
         split: such as ``"val2017"``. Of a lone file ``"all"``, or numbers of its pictures, in the
             file's order from 1, such as ``"1-80"``; so too of a folder with one JSON.
-
-    Raises:
-        UserError: the file is not there or not what it should be.
     """
-    root = Path(root)
-    path = root
-    if not root.exists():
-        raise UserError(f"{root}: no such file or folder")
-    if not root.is_file():
-        names = (
-            f"annotations/person_keypoints_{split}.json",
-            f"annotations/{split}.json",
-            f"{split}.json",
-            "annotations.json",
-        )
-        found = [root / name for name in names if (root / name).is_file()]
-        lone = [p for p in sorted(root.glob("*.json*")) if p.is_file()] if root.is_dir() else []
-        if not found and len(lone) != 1:
-            raise UserError(
-                f"{root}: no keypoint file here; COCO's is {names[0]}, own data's {names[2]}, or "
-                "a JSON file of any name (name the file itself)"
-            )
-        path = found[0] if found else lone[0]
+    path = root if root.is_file() else _find(root, split)
     # A file is whole by its own name too.
-    name = path.name.split(".")[0].removeprefix("person_keypoints_")
+    name = _split_of(path)
     labels = coco_labels(path, "all" if split == name else split)
-    labels = replace(labels, split=name if split == "all" else split)
     base = path.parent.parent if path.parent.name == "annotations" else path.parent
     folders = [base, base / "images", base / split, base / "images" / split]
     # Any picture tells the folder: the first one may be what half a download lacks.
-    pictures = {person.image for person in labels.annotations}
-    there = (f for f in folders if any((f / picture).is_file() for picture in pictures))
-    images = next(there, folders[0])
-    return replace(labels, images=images)
+    there = (f for f in folders if any((f / picture).is_file() for picture in labels.picture_names))
+    split = name if split == "all" else split
+    return replace(labels, split=split, images=next(there, folders[0]))
 
 
-def read_nobody(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
+def _find(root: Path, split: str) -> Path:
+    names = (f"annotations/{PREFIX}{split}", f"annotations/{split}", split, "annotations")
+    found = [path for name in names if (path := root / f"{name}.json").is_file()]
+    lone = [path for path in root.glob("*.json*") if path.is_file()]
+    if found or len(lone) == 1:
+        return (found or lone)[0]
+    raise _none_in(root, split)
+
+
+def _none_in(root: Path, split: str) -> UserError:
+    if not root.is_dir():
+        return UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
+    return UserError(
+        f"{root}: no keypoint file here; COCO's is annotations/{PREFIX}{split}.json, own data's "
+        f"{split}.json or a JSON file of any name, alone or named itself, and this folder holds "
+        f"{seen_in(root)}"
+    )
+
+
+def _split_of(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".json").removeprefix(PREFIX)
+
+
+def keypoint_splits(root: Path) -> list[str]:
+    """The splits of COCO's own files, or else every JSON that own data may be."""
+    if root.is_file():
+        return [_split_of(root)]
+    others = ("captions_", "instances_", "image_info_", "stuff_", "panoptic_")
+    for files in (
+        root.glob(f"annotations/{PREFIX}*.json"),
+        (path for path in root.glob("annotations/*.json") if not path.name.startswith(others)),
+        root.glob("*.json"),
+    ):
+        if found := sorted(files):
+            return [_split_of(path) for path in found]
+    raise _none_in(root, "SPLIT")
+
+
+def scored_split(root: Path) -> str:
+    """The split that is scored where none is named; a lone file of own data is taken whole."""
+    places = {"val2017": f"annotations/{PREFIX}val2017.json", "val": "val.json"}
+    return next((split for split, file in places.items() if (root / file).is_file()), "all")
+
+
+def recognise(form: str, content: Any) -> tuple[Reader, str] | None:
+    """See `spcnet.data.datasets.DatasetInfo`."""
+    return (coco_labels, "all") if form == ".json" and not isinstance(content, list) else None
+
+
+def read_nobody(root: Path, split: str) -> AnnotatedPictures:
     """The pictures of a COCO file that have no annotation at all: nobody is there.
 
-    Each is one record without a person, whose joints are absent and whose box is the picture.
-
-    Args:
-        root: folder with ``SPLIT.json``, whose images have `width` and `height`.
-        split: such as ``"train"``.
-
-    Raises:
-        UserError: the file is not there or not what it should be, or no picture is empty.
+    Each is one record without a person, whose joints are absent and whose box is the picture. The
+    file is ``SPLIT.json``, whose images have `width` and `height`.
     """
-    path = Path(root) / f"{split}.json"
+    path = root / f"{split}.json"
     content = load_json(path, wanted=WANTED)
     try:
         peopled = {row["image_id"] for row in content["annotations"]}
@@ -100,16 +120,12 @@ def read_nobody(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
         raise UserError(f"{path}: not {WANTED}: {type(error).__name__} {error}") from None
     if not annotations:
         raise UserError(f"{path}: every picture has an annotation; none shows nobody")
-    images = next(f for f in (path.parent / "images", path.parent) if f.is_dir())
+    images = next(f for f in (root / "images", root) if f.is_dir())
     return AnnotatedPictures("nobody", split, BODY19, annotations, images)
 
 
 def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
-    """The labels of a COCO keypoint file, without pictures: all, or those of some pictures.
-
-    Raises:
-        UserError: as `read_coco`.
-    """
+    """The labels of a COCO keypoint file, without pictures: all, or those of some pictures."""
     content = load_json(path, wanted=WANTED)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise UserError(f"{path}: not {WANTED}: wanted an object with images and annotations")
@@ -121,7 +137,7 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
         raise UserError(f"{path}: not {WANTED}: {type(error).__name__} {error}") from None
     if not categories:
         raise UserError(f"{path}: no category names keypoints, so the joints have no names")
-    skeleton = coco_skeleton(path, categories[0])
+    skeleton = _skeleton(path, categories[0])
     if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
         called = ", ".join(str(category.get("name")) for category in categories)
         raise UserError(f"{path}: categories of different joints ({called}); keep one of them")
@@ -136,16 +152,12 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     return AnnotatedPictures("coco", split, skeleton, annotations)
 
 
-def coco_skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
-    """The skeleton of a category; a known one where the joints are the same.
-
-    Raises:
-        UserError: the category's joints or limbs cannot be a skeleton.
-    """
+def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
+    """The skeleton of a category; a known one where the joints are the same."""
     joints = tuple(str(name).strip().lower().replace(" ", "_") for name in category["keypoints"])
-    known = next((s for s in SKELETONS.values() if s.joints == joints), None)
-    if known is not None:
-        return known
+    for known in SKELETONS.values():
+        if known.joints == joints:
+            return known
 
     def pair(*names: str) -> tuple[str, str] | None:
         return (names[0], names[1]) if set(names) <= set(joints) else None
@@ -172,7 +184,8 @@ def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int)
         values = np.array(row["keypoints"], dtype=np.float64)
         if values.size != 3 * joints:
             raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
-        points, flags = values.reshape(joints, 3)[:, :2], values.reshape(joints, 3)[:, 2]
+        values = values.reshape(joints, 3)
+        points, flags = values[:, :2], values[:, 2]
         if not np.isin(flags, FLAGS).all():
             raise ValueError("a visibility flag is none of 0, 1, 2")
         if not np.isfinite(points[flags > 0]).all():
@@ -200,42 +213,10 @@ def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int)
         raise UserError(f"{path}: annotation {row.get('id')}: {error}") from None
 
 
-def _tight(bbox: Sequence[float] | None) -> np.ndarray[Any, Any] | None:
+def _tight(bbox: Sequence[float] | None) -> Array | None:
     if not bbox:
         return None
     x, y, width, height = (float(value) for value in bbox)
     if not (width > 0 and height > 0):  # what tools write that know no box
         return None
     return np.array([x, y, x + width, y + height])
-
-
-def keypoint_files(root: Path) -> dict[str, Path]:
-    """COCO's own files by their splits, or else every JSON that own data may be.
-
-    Raises:
-        UserError: there is none.
-    """
-    if root.is_file():
-        return {root.name.split(".")[0].removeprefix("person_keypoints_"): root}
-    if not root.is_dir():
-        raise UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
-    folder = root / "annotations"
-    others = ("captions_", "instances_", "image_info_", "stuff_", "panoptic_")
-    choices = (
-        sorted(folder.glob("person_keypoints_*.json")),
-        [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(others)],
-        sorted(root.glob("*.json")),
-    )
-    files: list[Path] = next((files for files in choices if files), [])
-    if not files:
-        raise UserError(
-            f"{root}: no keypoint file here; COCO's are annotations/person_keypoints_SPLIT.json, "
-            f"own data is a JSON file of any name, and this folder holds {seen_in(root)}"
-        )
-    return {path.stem.removeprefix("person_keypoints_"): path for path in files}
-
-
-def scored_split(root: Path) -> str:
-    """The split that is scored where none is named; a lone file of own data is taken whole."""
-    places = {"val2017": "annotations/person_keypoints_val2017.json", "val": "val.json"}
-    return next((split for split, file in places.items() if (root / file).is_file()), "all")

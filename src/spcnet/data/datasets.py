@@ -7,21 +7,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spcnet.data import flic, mpii
-from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
-from spcnet.data.coco import keypoint_files, read_coco, read_nobody, scored_split
-from spcnet.data.leeds import (
-    LSPET_SPLITS,
-    lsp_labels,
-    lspet_labels,
-    parse_numbers,
-    read_lsp,
-    read_lspet,
+from spcnet.data import coco, flic, leeds, mpii
+from spcnet.data.annotations import (
+    AnnotatedPictures,
+    Annotation,
+    Dataset,
+    Reader,
+    read_in_folder,
+    seen_in,
 )
+from spcnet.data.leeds import parse_numbers
 from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
@@ -32,142 +31,149 @@ from spcnet.registries import Registry
 from spcnet.skeletons import LSP14
 from spcnet.synthetic.figure import render_figure
 
-Reader: TypeAlias = Callable[[Path, str], AnnotatedPictures]
-
-FIGURES = {"train": "1-4000", "val": "900001-900500"}
-_FIGURES = 1_000_000  # figures are drawn by number; this many is a bound, not a stock
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What is to be known of a data set before it is opened.
-
-    Attributes:
-        title: its name in full.
-        read: gives the persons of a split from the data set's folder.
-        splits: names and, where the number is fixed, persons of the usual splits.
-        joints: of its skeleton.
-        crop: the crop rule that the field uses when it scores this set.
-        protocol: the scoring rule that goes with it.
-        terms: under which the data may be used.
-        citation: of the paper that describes it.
-        scored: the split that is scored where none is named, or how it is known from the folder.
-        files: names that each split's labels may have, any one of them; without any, only `read`
-            knows. Where the splits may be numbers, those of ``"all"`` are for each.
-        labels: gives the persons of such a file alone, without their pictures.
-        find_files: gives the files of labels in a folder by their splits, where names do not say.
-        numbered: splits may be numbers of pictures, such as ``"1-500"``, with a person each.
-        releases: persons that the whole data set has, in each of its releases.
-    """
-
-    title: str
-    read: Reader
-    splits: Mapping[str, int | None]
-    joints: int
-    crop: CropRule = "box"
-    protocol: str = "pck-box"
-    terms: str = "not stated"
-    citation: str = ""
-    scored: str | Callable[[Path], str] = "val"
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    labels: Reader | None = None
-    find_files: Callable[[Path], Mapping[str, Path]] | None = None
-    numbered: bool = False
-    releases: tuple[int, ...] = ()
-
-
-_RELEASED = {
-    "mpii": DatasetInfo(
-        title="MPII Human Pose",
-        read=mpii.read_mpii,
-        splits={"train": 22246, "val": 2958, "trainval": None, "test": None},
-        joints=16,
-        crop="mpii",
-        protocol="mpii-tompson",
-        terms="Simplified BSD for the annotations; the pictures are YouTube frames, for research",
-        citation="Andriluka, Pishchulin, Gehler, Schiele: 2D Human Pose Estimation: New Benchmark "
-        "and State of the Art Analysis, CVPR 2014",
-        files=mpii.FILES,
-        labels=mpii.file_labels,
-    ),
-    "lsp": DatasetInfo(
-        title="Leeds Sports Pose",
-        read=read_lsp,
-        splits={"train": 1000, "test": 1000},
-        joints=14,
-        crop="lsp-height",
-        protocol="lsp-pc",
-        terms="research; the pictures are their photographers' (Flickr)",
-        citation="Johnson, Everingham: Clustered Pose and Nonlinear Appearance Models for Human "
-        "Pose Estimation, BMVC 2010",
-        scored="test",
-        files={"all": ("joints.mat",)},
-        labels=lsp_labels,
-        numbered=True,
-        releases=(2000,),
-    ),
-    "lspet": DatasetInfo(
-        title="Leeds Sports Pose extended",
-        read=read_lspet,
-        splits={"train": None, "val": None},  # by the release: 10,000 images or 8,860
-        joints=14,
-        crop="box",
-        protocol="lspet-pck",
-        terms="research; the pictures are their photographers' (Flickr)",
-        citation="Johnson, Everingham: Learning Effective Human Pose Estimation from Inaccurate "
-        "Annotation, CVPR 2011",
-        files={"all": ("joints.mat",)},
-        labels=lspet_labels,
-        numbered=True,
-        releases=tuple(LSPET_SPLITS),
-    ),
-    "flic": DatasetInfo(
-        title="Frames Labeled In Cinema",
-        read=flic.read_flic,
-        splits={"train": 3987, "test": 1016},
-        joints=11,
-        crop="flic",
-        protocol="flic",
-        terms="research; the pictures are film frames of their studios",
-        citation="Sapp, Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, "
-        "CVPR 2013",
-        scored="test",
-        files=flic.FILES,
-        labels=flic.file_labels,
-    ),
-    "coco": DatasetInfo(
-        title="COCO keypoints, or own data in its format",
-        read=read_coco,
-        splits={"train2017": None, "val2017": None},
-        joints=17,  # COCO's own; own data may have others
-        crop="box",
-        protocol="pck-box",
-        terms="COCO: CC BY 4.0 for the annotations, Flickr's terms for the pictures; own data: "
-        "its owner's",
-        citation="COCO: Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
-        scored=scored_split,
-        find_files=keypoint_files,
-    ),
-}
-DATASETS: Registry[DatasetInfo] = Registry("data set", _RELEASED)
-# Pictures that have no labels to be scored by, only something to learn from.
-UNSCORED: Mapping[str, Reader] = {
-    "unlabelled": read_unlabelled,
-    "nobody": read_nobody,
-}
-SYNTHETIC_PROTOCOL = "lspet-pck"
-
 if TYPE_CHECKING:
     from spcnet.data.scenes import Scenes
 
 log = logging.getLogger(__name__)
 
+FIGURES = {"train": "1-4000", "val": "900001-900500"}
+_FIGURES = 1_000_000  # figures are drawn by number; this many is a bound, not a stock
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What is to be known of a data set before it is opened: `read`, or `files` and `labels`."""
+
+    title: str  # in full
+    splits: Mapping[str, int | None]  # the usual ones, and their persons where that is fixed
+    joints: int  # of its skeleton
+    read: Reader | None = None  # the persons of a split from the data set's folder
+    # Names that each split's labels may have, the first one that is there; with any split allowed,
+    # those of "all". And a reader of such a file.
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Reader | None = None
+    # By the form of anybody's file (".mat", ".h5" or ".json") and its content: the reader of its
+    # labels and the split that is usually scored, or None where it is not of this data set.
+    recognise: Callable[[str, Any], tuple[Reader, str] | None] = lambda form, content: None
+    forms: str = ""  # what is recognised, in words
+    crop: CropRule = "box"  # that the field uses when it scores this set
+    protocol: str = "pck-box"  # the scoring rule that goes with it
+    # What that rule divides errors by: the box's side, a length in the label file, or the torso.
+    reference: Literal["box", "file", "torso"] = "box"
+    scored: str | Callable[[Path], str] = "val"  # where no split is named; or from the folder
+    find_splits: Callable[[Path], Sequence[str]] | None = None  # of a folder, where they differ
+    numbered: bool = False  # splits may be numbers of pictures, "1-500", with a person each
+    releases: tuple[int, ...] = ()  # images of the whole data set, in each of its releases
+    own: bool = False  # any folder may be one: sources are called by their folders
+    terms: str = "not stated"  # under which the data may be used
+    citation: str = ""  # of the paper that describes it
+
+    def persons(self, root: Path, split: str) -> AnnotatedPictures:
+        """The persons of a split; `AnnotatedPictures.images` is None where there are no pictures.
+
+        A folder that is not what it should be, or an unknown split, is a `UserError`.
+        """
+        if self.read is not None:
+            return self.read(root, split)
+        assert self.labels is not None, f"{self.title} has neither `read` nor `labels`"
+        return read_in_folder(root, split, title=self.title, files=self.files, labels=self.labels)
+
+
+_RELEASED = {
+    "mpii": DatasetInfo(
+        title=mpii.TITLE,
+        splits={**mpii.SPLITS, "trainval": None, "test": None},
+        joints=16,
+        read=mpii.read_mpii,
+        files=mpii.FILES,
+        labels=mpii.file_labels,
+        recognise=mpii.recognise,
+        forms="MPII's official .mat, its JSON of 25,204 persons, the stacked hourglass's h5, or an "
+        "evaluation .mat (pos_gt_src)",
+        crop="mpii",
+        protocol="mpii-tompson",
+        reference="file",
+        terms="Simplified BSD for the annotations; the pictures are YouTube frames, for research",
+        citation="Andriluka, Pishchulin, Gehler, Schiele: 2D Human Pose Estimation: New Benchmark "
+        "and State of the Art Analysis, CVPR 2014",
+    ),
+    "lsp": DatasetInfo(
+        title="Leeds Sports Pose",
+        splits={"train": 1000, "test": 1000},
+        joints=14,
+        files=leeds.FILES,
+        labels=leeds.lsp_labels,
+        recognise=leeds.recognise_lsp,
+        forms="joints.mat of LSP",
+        crop="lsp-height",
+        protocol="lsp-pc",
+        reference="torso",
+        scored="test",
+        numbered=True,
+        releases=(2000,),
+        terms="research; the pictures are their photographers' (Flickr)",
+        citation="Johnson, Everingham: Clustered Pose and Nonlinear Appearance Models for Human "
+        "Pose Estimation, BMVC 2010",
+    ),
+    "lspet": DatasetInfo(
+        title="Leeds Sports Pose extended",
+        splits={"train": None, "val": None},  # by the release: 10,000 images or 8,860
+        joints=14,
+        files=leeds.FILES,
+        labels=leeds.lspet_labels,
+        recognise=leeds.recognise_lspet,
+        forms="joints.mat of LSP extended",
+        protocol="lspet-pck",
+        reference="torso",
+        numbered=True,
+        releases=tuple(leeds.LSPET_SPLITS),
+        terms="research; the pictures are their photographers' (Flickr)",
+        citation="Johnson, Everingham: Learning Effective Human Pose Estimation from Inaccurate "
+        "Annotation, CVPR 2011",
+    ),
+    "flic": DatasetInfo(
+        title="Frames Labeled In Cinema",
+        splits=flic.SPLITS,
+        joints=11,
+        files=flic.FILES,
+        labels=flic.file_labels,
+        recognise=flic.recognise,
+        forms="FLIC's examples.mat, or the stacked hourglass's h5",
+        crop="flic",
+        protocol="flic",
+        reference="torso",
+        scored="test",
+        terms="research; the pictures are film frames of their studios",
+        citation="Sapp, Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, "
+        "CVPR 2013",
+    ),
+    "coco": DatasetInfo(
+        title="COCO keypoints, or own data in its format",
+        splits={"train2017": None, "val2017": None},
+        joints=17,  # COCO's own; own data may have others
+        read=coco.read_coco,
+        recognise=coco.recognise,
+        forms="a COCO keypoint JSON",
+        scored=coco.scored_split,
+        find_splits=coco.keypoint_splits,
+        own=True,
+        terms="COCO: CC BY 4.0 for the annotations, Flickr's terms for the pictures; own data: "
+        "its owner's",
+        citation="COCO: Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
+    ),
+}
+DATASETS: Registry[DatasetInfo] = Registry("data set", _RELEASED)
+# Pictures that have no labels to be scored by, only something to learn from.
+UNSCORED: Mapping[str, Reader] = {"unlabelled": read_unlabelled, "nobody": coco.read_nobody}
+SYNTHETIC = DatasetInfo(
+    title="Rendered figures", splits=dict.fromkeys(FIGURES), joints=14, protocol="lspet-pck"
+)
+
 
 class SyntheticFigures:
     """Rendered figures by number: needs no download, and left and right are decidable.
 
-    Args:
-        split: ``"train"`` (4,000 figures), ``"val"`` (500 others), or figure numbers.
+    The split is ``"train"`` (4,000 figures), ``"val"`` (500 others), or figure numbers.
     """
 
     name = "synthetic"
@@ -189,10 +195,7 @@ class SyntheticFigures:
         """Every figure with its picture, RGB uint8 (H, W, 3)."""
         for number in self.numbers:
             figure = render_figure(number)
-            yield (
-                figure.image,
-                Annotation(image=_figure_name(number), points=figure.points, states=figure.states),
-            )
+            yield figure.image, Annotation(_figure_name(number), figure.points, figure.states)
 
 
 def _figure_name(number: int) -> str:
@@ -200,32 +203,36 @@ def _figure_name(number: int) -> str:
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """What is known of a data set.
-
-    Raises:
-        UserError: the name is unknown.
-    """
+    """What is known of a data set; raises `UserError` where the name is unknown."""
     if not DATASETS.knows(name):
         raise UserError(DATASETS.unknown(name, "synthetic"))
     return DATASETS[name]
 
 
+def _described(name: str) -> DatasetInfo:
+    return SYNTHETIC if name == "synthetic" else dataset_info(name)
+
+
 def default_crop(name: str) -> CropRule:
     """The crop rule that goes with a data set."""
-    return "box" if name == "synthetic" or name in UNSCORED else dataset_info(name).crop
+    return "box" if name in UNSCORED else _described(name).crop
 
 
 def default_protocol(name: str) -> str:
     """The name of the scoring rule that goes with a data set."""
-    return SYNTHETIC_PROTOCOL if name == "synthetic" else dataset_info(name).protocol
+    return _described(name).protocol
 
 
 def default_split(name: str, root: str | os.PathLike[str] | None) -> str:
     """The split that is scored where none is named."""
-    if name == "synthetic":
-        return "val"
-    scored = dataset_info(name).scored
+    scored = _described(name).scored
     return scored if isinstance(scored, str) else scored(Path(root or "").expanduser())
+
+
+def source_title(name: str, root: str | os.PathLike[str] | None) -> str:
+    """What persons are called by their source: a data set, or the folder where it may be any."""
+    own = name in DATASETS and DATASETS[name].own and root is not None
+    return (Path(root or "").name.split(".json")[0] if own else "") or name
 
 
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
@@ -234,23 +241,24 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> 
     Raises:
         UserError: the name is unknown, a root is missing, or the folder is not what it should be.
     """
-    if name == "synthetic":
-        return SyntheticFigures(split)
-    return open_pictures(name, root, split)
+    return SyntheticFigures(split) if name == "synthetic" else open_pictures(name, root, split)
 
 
 def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
-    """A data set of photographs by name.
-
-    Raises:
-        UserError: as `open_dataset`.
-    """
-    read = UNSCORED[name] if name in UNSCORED else dataset_info(name).read
+    """A data set of photographs by name; raises what `open_dataset` does."""
+    read = UNSCORED[name] if name in UNSCORED else dataset_info(name).persons
     if root is None:
         raise UserError(
             f"data set {name!r} needs its folder: --root PATH, or data.root in a recipe"
         )
-    return read(Path(root).expanduser(), split)
+    root = Path(root).expanduser()
+    labels = read(root, split)
+    if labels.images is None:
+        raise UserError(
+            f"{root}: no images/ here; {name} keeps its pictures there, "
+            f"and this folder holds {seen_in(root)}"
+        )
+    return labels
 
 
 def split_size(
@@ -258,11 +266,8 @@ def split_size(
 ) -> tuple[int, int]:
     """Persons that a split teaches, and joints; by what is known of a data set that is not there.
 
-    Args:
-        name: of the data set; ``"store"`` for a packed one, and `split` is its folder.
-        root: its folder.
-        split: which part of it.
-        joints: whether joints are taught, and persons without any do not count.
+    Where joints are taught, persons without any do not count. Of a packed ``"store"``, `split` is
+    the folder.
 
     Raises:
         UserError: as `open_dataset`; a split of a data set without `root` has no fixed size.
@@ -285,6 +290,36 @@ def split_size(
             "data.root=PATH"
         )
     return known, info.joints
+
+
+def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
+    """Without crowds, and without persons of whom no joint is known."""
+    if labels.name == "unlabelled":
+        return labels
+    persons = [p for p in labels.annotations if p.states.any() and not p.crowd]
+    return replace(labels, annotations=persons)
+
+
+def check_opinions(
+    name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
+) -> None:
+    """Refuse another model's points where nothing would come of them, and ask where they are all.
+
+    Raises:
+        UserError: there are opinions on a data set that takes none, their file is not there, or
+            there are none on pictures without labels.
+    """
+    if opinions is not None and name in ("store", "synthetic"):
+        raise UserError(
+            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
+        )
+    if opinions is not None and not Path(opinions).expanduser().is_file():
+        raise UserError(f"{opinions}: no such file; wanted a file of opinions")
+    if opinions is None and name == "unlabelled":
+        raise UserError(
+            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
+            "--set data.more.N.opinions=PATH"
+        )
 
 
 def cache_folder() -> Path:
@@ -325,57 +360,22 @@ def cached_store(
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
     if isinstance(dataset, AnnotatedPictures):
-        if opinions is not None:
-            dataset = with_opinions(dataset, opinions)
-        dataset = _taught(dataset)
-    crop = crop or default_crop(name)
+        dataset = _taught(with_opinions(dataset, opinions) if opinions is not None else dataset)
+    rule = crop or default_crop(name)
     key: dict[str, object] = {
-        "root": identity_of(root), "split": split, "side": side, "crop": crop, "version": VERSION,
+        "root": identity_of(root), "split": split, "side": side, "crop": rule, "version": VERSION,
         "opinions": identity_of(opinions),
     }  # fmt: skip
     if name == "unlabelled":  # a folder without a file of labels is identified by its pictures
-        key["pictures"] = [
-            str(Path(root or "").expanduser().resolve()),
-            *sorted(dataset.picture_names),
-        ]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
-    folder = cache_folder() / f"{name}-{digest}"
-    if not folder.exists():
+        place = str(Path(root or "").expanduser().resolve())
+        key["pictures"] = [place, *sorted(dataset.picture_names)]
+
+    def write(folder: Path) -> None:
         log.info("packing %d persons of %s %s into %s", len(dataset), name, split, folder)
-        try:
-            pack(
-                dataset,
-                folder,
-                side=side,
-                crop=crop,
-                report=lambda done: report(done, len(dataset)),
-            )
-        except UserError:
-            if not folder.exists():  # else another process packed it meanwhile
-                raise
-    return PackedStore(folder)
+        total = len(dataset)
+        pack(dataset, folder, side=side, crop=rule, report=lambda done: report(done, total))
 
-
-def check_opinions(
-    name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
-) -> None:
-    """Refuse another model's points where nothing would come of them, and ask where they are all.
-
-    Raises:
-        UserError: there are opinions on a data set that takes none, their file is not there, or
-            there are none on pictures without labels.
-    """
-    if opinions is not None and name in ("store", "synthetic"):
-        raise UserError(
-            f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
-        )
-    if opinions is not None and not Path(opinions).expanduser().is_file():
-        raise UserError(f"{opinions}: no such file; wanted a file of opinions")
-    if opinions is None and name == "unlabelled":
-        raise UserError(
-            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
-            "--set data.more.N.opinions=PATH"
-        )
+    return PackedStore(_cached(name, key, write))
 
 
 def cached_scenes(
@@ -385,31 +385,31 @@ def cached_scenes(
 ) -> "Scenes":
     """Packed whole pictures of several data sets, packed into the cache when not there yet.
 
-    Args:
-        parts: data sets, each with whether all persons in its pictures have boxes, and with what
-            tells its state from another.
-        report: called while packing with the number of pictures done.
-
-    Raises:
-        UserError: as `pack_scenes` and `Scenes`.
+    Each part is a data set, whether all persons in its pictures have boxes, and what tells its
+    state from another. Raises what `pack_scenes` and `Scenes` do.
     """
-    from spcnet.data.scenes import VERSION as SCENES_VERSION
-    from spcnet.data.scenes import Scenes, pack_scenes
+    from spcnet.data import scenes
 
     key = [[labels.name, labels.split, done, state] for labels, done, state in parts]
-    digest = hashlib.sha256(json.dumps([key, SCENES_VERSION]).encode()).hexdigest()[:12]
-    folder = cache_folder() / f"scenes-{digest}"
+
+    def write(folder: Path) -> None:
+        sources = [(labels, complete) for labels, complete, _ in parts]
+        scenes.pack_scenes(sources, folder, report=report)
+
+    return scenes.Scenes(_cached("scenes", [key, scenes.VERSION], write))
+
+
+def _cached(kind: str, key: object, write: Callable[[Path], None]) -> Path:
+    """The folder in the cache that a key stands for, written when it is not there yet."""
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"{kind}-{digest}"
     if not folder.exists():
-        pack_scenes([(labels, complete) for labels, complete, _ in parts], folder, report=report)
-    return Scenes(folder)
-
-
-def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
-    """Without crowds, and without persons of whom no joint is known."""
-    if labels.name == "unlabelled":
-        return labels
-    persons = [p for p in labels.annotations if p.states.any() and not p.crowd]
-    return replace(labels, annotations=persons)
+        try:
+            write(folder)
+        except UserError:
+            if not folder.exists():  # else another process wrote it meanwhile
+                raise
+    return folder
 
 
 def identity_of(root: str | os.PathLike[str] | None) -> list[list[str | int]] | None:
@@ -417,14 +417,12 @@ def identity_of(root: str | os.PathLike[str] | None) -> list[list[str | int]] | 
     if root is None:
         return None
     root = Path(root).expanduser().resolve()
-    places = [root] if root.is_file() else [root, root / "annot", root / "annotations"]
-    labels = [
-        path
-        for place in places
+    return [
+        [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+        for place in (root, root / "annot", root / "annotations")
         for path in (sorted(place.iterdir()) if place.is_dir() else [place])
         if path.is_file() and path.name.endswith((".mat", ".h5", ".json", ".json.gz"))
     ]
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in labels]
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Array:

@@ -1,28 +1,33 @@
 """What a data set's folder holds, beside what it should hold.
 
-`read_folder` reads the labels of the splits that are there, with or without their pictures;
-`inspect_folder` opens the pictures and gives an `Inspection`: a row of counts per split and a list
-of findings.
+`read_folder` reads the labels that are there, and `inspect_folder` opens their pictures.
 """
 
 import hashlib
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation, find_labels, seen_in
+from spcnet.data.annotations import (
+    AnnotatedPictures,
+    Annotation,
+    alternatives,
+    find_labels,
+    seen_in,
+)
 from spcnet.data.datasets import DatasetInfo, dataset_info
-from spcnet.data.regions import region_rule
+from spcnet.data.regions import Region, region_rule
 from spcnet.errors import UserError
-from spcnet.geometry import Array, box_of_points
+from spcnet.geometry import box_of_points
 from spcnet.media.images import read_image
 
 EXAMPLES = 5  # of each finding; a report names these and counts the rest
@@ -31,50 +36,61 @@ BARELY = 0.05  # pixels outside that no label is exact to
 FAR_OUT = 0.1  # of a box's longer side: less is a person whom the picture cuts off
 BOX_MARGIN = 0.1  # of a box's size, within which its joints are looked for
 MOSTLY = 0.5  # of them
-BOX_FORM = "COCO's bbox is x, y, width, height"
 WORKERS = 2  # decoders run without the interpreter's lock, and a check is to leave a machine usable
-# These hold other splits by their nature, so that a picture of both is no leak.
-CONTAINING = ("trainval", "all")
+CONTAINING = ("trainval", "all")  # other splits by their nature: a picture of both is no leak
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_ORIENTATION = 0x0112
+
+Opened: TypeAlias = Mapping[Path, tuple[int, int] | str]  # height and width, or what is wrong
+
+PROBLEMS = {  # with which the data cannot be used
+    "broken-labels": "splits whose labels cannot be used",
+    "wrong-counts": "splits with another number of persons than the release has",
+    "missing-pictures": "missing pictures",
+    "unreadable-pictures": "unreadable pictures",
+    "uncroppable": "persons that the data set's crop rule cannot crop",
+}
+KINDS = PROBLEMS | {
+    "leaks": "leak, pictures that are in two splits",
+    "duplicates": "pictures that come more than once, byte for byte",
+    "joints-outside": "labelled joints outside their picture",
+    "degenerate-boxes": f"persons with a box without area, or a crop under {SMALLEST_CROP:.0f} px",
+    "boxes-outside": "boxes that reach far out of their picture",
+    "boxes-elsewhere": "boxes without most of their person's joints",
+    "repeated-numbers": "persons whose number (id) another one has already",
+    "no-joints": "persons without a labelled joint",
+    "no-reference": "persons with joints but without a reference length",
+}
 
 
 @dataclass(frozen=True)
 class FolderLabels:
-    """The labels that a folder holds, by split.
-
-    Attributes:
-        dataset: name of the data set.
-        root: its folder, or COCO's lone file.
-        splits: labels that could be read; `AnnotatedPictures.images` is None without pictures.
-        absent: why a usual split of the data set is not here.
-        broken: what is wrong with labels that are here and cannot be read.
-    """
+    """The labels that a folder holds by split, and why others are absent or broken."""
 
     dataset: str
     root: Path
     splits: Mapping[str, AnnotatedPictures]
-    absent: Mapping[str, str] = field(default_factory=dict)
-    broken: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str]
+    broken: Mapping[str, str]
+
+    @property
+    def named(self) -> dict[Path, None]:
+        """Every picture that the labels name, once."""
+        return dict.fromkeys(path for part in self.splits.values() for path in _pictures(part))
+
+    @property
+    def bare(self) -> bool:
+        """There is no folder of pictures."""
+        return any(part.images is None for part in self.splits.values())
 
     @property
     def pictures(self) -> list[Path]:
-        """Every picture that the labels name and that is there, once."""
-        return [path for path in _named(self.splits) if path.is_file()]
+        """Those that are there."""
+        return [path for path in self.named if not self.bare and path.is_file()]
 
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """A row of an inspection.
-
-    Attributes:
-        split: its name.
-        persons: annotated ones.
-        expected: persons that the release has, where that is a fixed number.
-        pictures: that the labels name.
-        missing: pictures that are not there.
-        unreadable: pictures that are there and cannot be read.
-    """
+    """How many persons a split has, and should have by the release; and its pictures."""
 
     split: str
     persons: int
@@ -86,17 +102,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that an inspection came upon.
-
-    Attributes:
-        kind: what a program knows it by, such as ``"missing-pictures"``.
-        problem: the data cannot be used with it; otherwise it is worth knowing.
-        count: how many there are.
-        of: of how many.
-        text: what these are, without their number.
-        examples: the first or worst few.
-        note: what follows from it, or where they are; may be empty.
-    """
+    """So many things of a kind, the first or worst few, and what follows from them."""
 
     kind: str
     problem: bool
@@ -109,26 +115,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What came of checking a folder.
-
-    Attributes:
-        dataset: name of the data set.
-        title: its name in full.
-        root: the folder.
-        fast: only the pictures' headers were read.
-        splits: counts of each split that was read.
-        absent: why a usual split is not here.
-        findings: problems first.
-        terms: under which the data may be used.
-        citation: of the paper that describes it.
-    """
+    """What came of checking a folder, or with `fast` only the headers of its pictures."""
 
     dataset: str
     title: str
     root: str
     fast: bool
     splits: list[SplitCounts]
-    absent: dict[str, str]
+    absent: Mapping[str, str]
     findings: list[Finding]
     terms: str
     citation: str
@@ -146,16 +140,11 @@ class Inspection:
 def read_folder(
     name: str, root: str | os.PathLike[str] | None, splits: Sequence[str] = ()
 ) -> FolderLabels:
-    """The labels that a folder holds, whether or not their pictures are there.
-
-    Args:
-        name: of the data set.
-        root: its folder; for ``coco`` also a JSON file.
-        splits: which to read; without any, the usual ones whose labels are there.
+    """The labels of some splits, or of the usual ones that are there, with pictures or without.
 
     Raises:
-        UserError: the name is unknown or ``synthetic``, there is no such folder or no labels in
-            it, or none of the splits (any of them, where they were named) can be read.
+        UserError: there is no such data set or folder, or none of the splits (any of them, where
+            they were named) can be read.
     """
     if name == "synthetic":
         raise UserError(
@@ -166,36 +155,44 @@ def read_folder(
     if root is None:
         raise UserError(f"data set {name!r} needs its folder: --root PATH")
     root = Path(root).expanduser()
-    files = _label_files(info, root, splits)
     read: dict[str, AnnotatedPictures] = {}
     absent: dict[str, str] = {}
     broken: dict[str, str] = {}
-    for split, path in files.items():
-        if path is None:
-            absent[split] = f"needs {_alternatives(info.files[split])}"
-            continue
+    for split in splits or (info.find_splits(root) if info.find_splits else info.splits):
+        files = info.files.get(split)
         try:
-            read[split] = _read(info, root, path, split)
+            read[split] = info.persons(root, split)
         except UserError as error:
             if splits:
                 raise
-            broken[split] = str(error)
-    if info.releases and broken:
-        read, absent, broken = _of_no_release(info, root, read, broken)
+            there = not files or find_labels(root, files, title=info.title)
+            (broken if there else absent)[split] = str(error)
+    if broken and info.releases:
+        with suppress(UserError):  # a file of another size has other splits
+            whole = info.persons(root, "all")
+            absent = dict.fromkeys(broken, "this release does not have it") if read else {}
+            broken = {}
+            if not read:
+                sizes = " or ".join(f"{size:,}" for size in info.releases)
+                broken["train"] = (
+                    f"{root}: has {len(whole):,} labelled persons, which is no release of "
+                    f"{info.title} ({sizes} images), so its splits are not known"
+                )
+                read["all"] = whole
     if not read:
-        raise UserError(next(iter(broken.values())))
+        raise UserError(next(iter({**broken, **absent}.values())))
+    for split in absent.keys() & info.files.keys():
+        absent[split] = f"needs {alternatives(info.files[split])}"
     return FolderLabels(name, root, read, absent, broken)
 
 
 def inspect_folder(
     labels: FolderLabels, *, fast: bool = False, report: Callable[[int], None] = lambda done: None
 ) -> Inspection:
-    """Open the pictures of some labels and tell what is there, missing or odd.
+    """Open the pictures of some labels and say what is there, missing or odd.
 
-    Args:
-        labels: of `read_folder`.
-        fast: read the pictures' headers only; a file cut short then passes.
-        report: called with the number of pictures opened, of `FolderLabels.pictures`.
+    With `fast` only the pictures' headers are read: a file cut short then passes. `report` is
+    called with the number of pictures opened, of `FolderLabels.pictures`.
     """
     info = dataset_info(labels.dataset)
     opened: dict[Path, tuple[int, int] | str] = {}
@@ -204,14 +201,36 @@ def inspect_folder(
         for path, result in zip(paths, pool.map(partial(_open, fast=fast), paths), strict=True):
             opened[path] = result
             report(len(opened))
+    bad = {path: reason for path, reason in opened.items() if isinstance(reason, str)}
     rows = [
-        _counts(split, part, info.splits.get(split), opened)
+        SplitCounts(
+            split,
+            len(part),
+            info.splits.get(split),
+            *map(len, (own, own - opened.keys(), own & bad.keys())),
+        )
         for split, part in labels.splits.items()
+        for own in [set(_pictures(part))]
     ]
-    findings = [
-        *_labels_findings(labels, rows),
-        *_picture_findings(labels, opened),
-        *_same_pictures(labels, [path for path in paths if not isinstance(opened[path], str)]),
+    wrong = [
+        f"{row.split}: {row.persons:,} persons, should be {row.expected:,}"
+        for row in rows
+        if row.expected not in (None, row.persons)
+    ]
+    named = labels.named
+    missing = [path for path in named if path not in opened]
+    note = f"there is no images/ in {labels.root}" if labels.bare else ""
+    if not labels.bare and 2 * len(missing) > len(named) and (folder := missing[0].parent).is_dir():
+        # Whoever has unpacked the wrong archive sees it by what lies there instead.
+        note = f"{folder} holds {seen_in(folder, limit=3)}"
+    splits = len(labels.broken) + len(rows) + len(labels.absent)
+    unreadable = [f"{path.name}: {reason}" for path, reason in bad.items()]
+    found = [
+        *_finding("broken-labels", list(labels.broken.values()), splits),
+        *_finding("wrong-counts", wrong, len(rows)),
+        *_finding("missing-pictures", [path.name for path in missing], len(named), note=note),
+        *_finding("unreadable-pictures", unreadable, len(opened)),
+        *_same_pictures(labels, opened.keys() - bad.keys()),
         *_person_findings(labels, info, opened),
     ]
     return Inspection(
@@ -220,238 +239,64 @@ def inspect_folder(
         root=str(labels.root),
         fast=fast,
         splits=rows,
-        absent=dict(labels.absent),
-        findings=sorted(findings, key=lambda finding: not finding.problem),
+        absent=labels.absent,
+        findings=sorted(found, key=lambda finding: list(KINDS).index(finding.kind)),
         terms=info.terms,
         citation=info.citation,
     )
 
 
-def _label_files(info: DatasetInfo, root: Path, asked: Sequence[str]) -> dict[str, Path | None]:
-    """The file that each split's labels lie in, or None; of at least one split there is one."""
-    if info.find_files is not None:
-        found = info.find_files(root)
-        # The reader has the better words for a split that is not there.
-        return {split: found.get(split, root) for split in asked or found}
-    if not info.files:
-        return dict.fromkeys(asked or info.splits, root)
-    usual = info.files
-    if info.numbered:
-        usual = dict.fromkeys(asked or info.splits, info.files["all"])
-    for split in asked:
-        if split not in usual:
-            raise UserError(
-                f"unknown split {split!r} of {info.title}; there are {', '.join(usual)}"
-            )
-    files = {split: find_labels(root, usual[split], title=info.title) for split in asked or usual}
-    if not any(files.values()) or (asked and None in files.values()):
-        lacking = [split for split, path in files.items() if path is None]
-        names = _alternatives(file for split in lacking for file in usual[split])
-        splits = f"split {', '.join(asked)}" if asked else "each split"
-        raise UserError(
-            f"{root}: no labels of {info.title} here; {splits} needs {names}, with "
-            f"the pictures in images/, and this folder holds {seen_in(root)}"
-        )
-    return files
+def _pictures(labels: AnnotatedPictures) -> list[Path]:
+    """Of each person; by the name alone where there is no folder of pictures."""
+    return [(labels.images or Path()) / person.image for person in labels.annotations]
 
 
-def _alternatives(files: Iterable[str]) -> str:
-    """Names of files without the folder that they may also lie in."""
-    return " or ".join(dict.fromkeys(Path(file).name for file in files))
-
-
-def _read(info: DatasetInfo, root: Path, path: Path, split: str) -> AnnotatedPictures:
-    """The labels of a split as its reader gives them, or alone where there are no pictures."""
-    if info.find_files is not None:
-        return info.read(path, split)
-    if info.labels is None or (root / "images").is_dir():
-        return info.read(root, split)
-    # The readers want the pictures beside the labels. A check says what is in the labels anyway.
-    return info.labels(path, split)
-
-
-def _of_no_release(
-    info: DatasetInfo,
-    root: Path,
-    read: dict[str, AnnotatedPictures],
-    broken: dict[str, str],
-) -> tuple[dict[str, AnnotatedPictures], dict[str, str], dict[str, str]]:
-    """Tell a file of another size, which has other splits, from one that cannot be read."""
-    try:
-        path = root / info.files["all"][0]
-        whole = _read(info, root, path, "all")
-    except UserError:
-        return read, {}, broken
-    if read:
-        return read, dict.fromkeys(broken, "this release does not have it"), {}
-    sizes = " or ".join(f"{size:,}" for size in info.releases)
-    reason = (
-        f"{path}: has {len(whole):,} labelled persons, which is no release of {info.title} "
-        f"({sizes} images), so its splits are not known"
-    )
-    return {"all": whole}, {}, {"train": reason}
-
-
-def _named(splits: Mapping[str, AnnotatedPictures]) -> dict[Path, dict[str, None]]:
-    """Every picture that labels name, with the splits that do, in order."""
-    named: dict[Path, dict[str, None]] = defaultdict(dict)
-    for split, labels in splits.items():
-        if labels.images is not None:
-            for annotation in labels.annotations:
-                named[labels.picture(annotation)][split] = None
-    return named
+def _finding(
+    kind: str, texts: Sequence[str], of: int, *, note: str = "", splits: Iterable[str] = ()
+) -> Iterator[Finding]:
+    """What was found of a kind, with a text for each; nothing without any."""
+    if texts:
+        where = ", ".join(f"{split} {count:,}" for split, count in Counter(splits).items())
+        note = "; ".join(filter(None, [note, where]))
+        examples = list(dict.fromkeys(texts))[:EXAMPLES]
+        yield Finding(kind, kind in PROBLEMS, len(texts), of, KINDS[kind], examples, note)
 
 
 def _open(path: Path, *, fast: bool) -> tuple[int, int] | str:
     """Height and width of a picture, upright; or why it cannot be read."""
-    if not fast:
-        try:
-            height, width = read_image(path).shape[:2]
-        except UserError as error:
-            return str(error).removeprefix(f"{path}: ")
-        return height, width
+    if fast:
+        with suppress(Exception), Image.open(path) as image:  # else the error is that of decoding
+            turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+            return image.size if turned else (image.height, image.width)
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            sideways = image.getexif().get(_ORIENTATION) in SIDEWAYS
-    except Exception as error:  # what a broken file makes a decoder raise is past listing
-        if path.stat().st_size == 0:
-            return "the file is empty (0 bytes)"
-        return getattr(error, "strerror", None) or "not a picture that can be read"
-    return (width, height) if sideways else (height, width)
+        height, width = read_image(path).shape[:2]
+    except UserError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return height, width
 
 
-def _counts(
-    split: str,
-    labels: AnnotatedPictures,
-    expected: int | None,
-    opened: Mapping[Path, tuple[int, int] | str],
-) -> SplitCounts:
-    names = {annotation.image for annotation in labels.annotations}
-    there = [
-        opened[path]
-        for name in names
-        if labels.images is not None and (path := labels.images / name) in opened
-    ]
-    return SplitCounts(
-        split=split,
-        persons=len(labels),
-        expected=expected,
-        pictures=len(names),
-        missing=len(names) - len(there),
-        unreadable=sum(isinstance(result, str) for result in there),
-    )
-
-
-def _labels_findings(labels: FolderLabels, rows: Sequence[SplitCounts]) -> Iterator[Finding]:
-    if labels.broken:
-        yield Finding(
-            kind="broken-labels",
-            problem=True,
-            count=len(labels.broken),
-            of=len(labels.broken) + len(labels.splits) + len(labels.absent),
-            text="splits whose labels cannot be used",
-            examples=list(dict.fromkeys(labels.broken.values())),
-        )
-    wrong = [row for row in rows if row.expected is not None and row.persons != row.expected]
-    if wrong:
-        yield Finding(
-            kind="wrong-counts",
-            problem=True,
-            count=len(wrong),
-            of=len(rows),
-            text="splits with another number of persons than the release has",
-            examples=[
-                f"{row.split}: {row.persons:,} persons, should be {row.expected:,}" for row in wrong
-            ],
-        )
-
-
-def _picture_findings(
-    labels: FolderLabels, opened: Mapping[Path, tuple[int, int] | str]
-) -> Iterator[Finding]:
-    wanted = {
-        annotation.image: None for part in labels.splits.values() for annotation in part.annotations
-    }
-    folders = [part.images for part in labels.splits.values()]
-    if None in folders:
-        yield Finding(
-            kind="missing-pictures",
-            problem=True,
-            count=len(wanted),
-            of=len(wanted),
-            text="missing pictures",
-            examples=list(wanted)[:EXAMPLES],
-            note=f"there is no images/ in {labels.root}",
-        )
-        return
-    named = _named(labels.splits)
-    missing = [path for path in named if path not in opened]
-    if missing:
-        # Whoever has unpacked the wrong archive sees it by what lies there instead.
-        folder = missing[0].parent
-        mostly = 2 * len(missing) > len(named) and folder.is_dir()
-        yield Finding(
-            kind="missing-pictures",
-            problem=True,
-            count=len(missing),
-            of=len(named),
-            text="missing pictures",
-            examples=[path.name for path in missing[:EXAMPLES]],
-            note=f"{folder} holds {seen_in(folder, limit=3)}" if mostly else "",
-        )
-    bad = [(path, result) for path, result in opened.items() if isinstance(result, str)]
-    if bad:
-        yield Finding(
-            kind="unreadable-pictures",
-            problem=True,
-            count=len(bad),
-            of=len(opened),
-            text="unreadable pictures",
-            examples=[f"{path.name}: {reason}" for path, reason in bad[:EXAMPLES]],
-        )
-
-
-def _same_pictures(labels: FolderLabels, paths: Iterable[Path]) -> Iterator[Finding]:
+def _same_pictures(labels: FolderLabels, paths: Collection[Path]) -> Iterator[Finding]:
     """Pictures that two splits name, and files of the same bytes."""
-    by_name: dict[str, dict[str, None]] = defaultdict(dict)
+    splits_of: dict[Path, dict[str, None]] = defaultdict(dict)
     for split, part in labels.splits.items():
-        for annotation in part.annotations:
-            if split not in CONTAINING:
-                by_name[str((part.images or Path()) / annotation.image)][split] = None
+        if split not in CONTAINING:
+            for path in _pictures(part):
+                splits_of[path][split] = None
     leaks = [
-        f"{Path(name).name} is in {' and '.join(splits)}"
-        for name, splits in by_name.items()
+        f"{path.name} is in {' and '.join(splits)}"
+        for path, splits in splits_of.items()
         if len(splits) > 1
     ]
     within = []
-    groups = _same_bytes(paths)
-    for group in groups:
-        splits = {path: next(iter(by_name.get(str(path), {})), "") for path in group}
-        text = " = ".join(f"{path.name} ({split})" for path, split in splits.items())
+    for group in _same_bytes(path for path in labels.named if path in paths):
+        splits = {path: next(iter(splits_of.get(path, {})), "") for path in group}
         if len({split for split in splits.values() if split}) > 1:
-            leaks.append(text)
+            leaks.append(" = ".join(f"{path.name} ({split})" for path, split in splits.items()))
         else:
             within.append(" = ".join(path.name for path in group))
-    if leaks:
-        yield Finding(
-            kind="leaks",
-            problem=False,
-            count=len(leaks),
-            of=len(by_name),
-            text="leak, pictures that are in two splits",
-            examples=leaks[:EXAMPLES],
-            note="what is learnt from them is also scored",
-        )
-    if within:
-        yield Finding(
-            kind="duplicates",
-            problem=False,
-            count=len(within),
-            of=len(by_name),
-            text="pictures that come more than once, byte for byte",
-            examples=within[:EXAMPLES],
-        )
+    note = "what is learnt from them is also scored"
+    yield from _finding("leaks", leaks, len(splits_of), note=note)
+    yield from _finding("duplicates", within, len(splits_of))
 
 
 def _same_bytes(paths: Iterable[Path]) -> list[list[Path]]:
@@ -460,175 +305,95 @@ def _same_bytes(paths: Iterable[Path]) -> list[list[Path]]:
     for path in paths:
         by_size[path.stat().st_size].append(path)
     by_digest: dict[bytes, list[Path]] = defaultdict(list)
-    for size, alike in by_size.items():
-        if size and len(alike) > 1:
-            for path in alike:
-                with path.open("rb") as file:
-                    by_digest[hashlib.file_digest(file, "sha256").digest()].append(path)
+    for path in (path for alike in by_size.values() if len(alike) > 1 for path in alike):
+        by_digest[hashlib.sha256(path.read_bytes()).digest()].append(path)
     return [group for group in by_digest.values() if len(group) > 1]
 
 
-def _person_findings(
-    labels: FolderLabels, info: DatasetInfo, opened: Mapping[Path, tuple[int, int] | str]
-) -> Iterator[Finding]:
-    """What is odd about the persons themselves."""
-    outside: list[tuple[float, str]] = []
-    joints = persons = with_joints = 0
-    unsized = False
-    tiny, uncropped, jointless, unmeasured, repeated = (_Noted() for _ in range(5))
-    beyond, elsewhere = _Noted(), _Noted()
+def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) -> Iterator[Finding]:
+    """What is odd about the persons themselves, the worst first."""
+    noted: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+    persons = joints = 0
     for split, part in labels.splits.items():
         region = region_rule(info.crop, part)
         numbers: set[int] = set()
-        for person in part.annotations:
+        for person, path in zip(part.annotations, _pictures(part), strict=True):
             persons += 1
-            result = None if part.images is None else opened.get(part.picture(person))
-            size = None if isinstance(result, str) else result
-            unsized |= size is None
-            name = _called(person)
+            joints += int(person.annotated.sum())
+            found = opened.get(path)
+            size = None if isinstance(found, str) else found
+            name = person.image + ("" if person.number is None else f" #{person.number}")
             if person.number in numbers:
-                repeated.note(split, name)
+                noted["repeated-numbers"].append((0, split, name))
             elif person.number is not None:
                 numbers.add(person.number)
-            if not person.annotated.any():
-                jointless.note(split, name)
-            else:
-                with_joints += 1
-                joints += int(person.annotated.sum())
-                outside += _outside(person, part, size, name)
-                if not _has_reference(person, part, info.protocol):
-                    unmeasured.note(split, name)
-            box = _shown_box(person)
-            if size is not None and _reaches_out(person, size):
-                beyond.note(split, f"{name}: {box} in {size[1]} x {size[0]}")
-            if (inside := _joints_inside(person)) < MOSTLY:
-                elsewhere.note(split, f"{name}: {box} holds {inside:.0%} of the labelled joints")
-            width, height = person.box[2:] - person.box[:2]
-            if not (width > 0 and height > 0):
-                tiny.note(split, f"{name}: box of {width:.0f} x {height:.0f} px")
-                continue
-            if size is None and info.crop == "lsp-height":
-                continue
-            try:
-                side = region(person, size or (0, 0))[1]
-            except UserError as error:
-                uncropped.note(split, f"{name}: {error}")
-                continue
-            if not side >= SMALLEST_CROP:
-                tiny.note(split, f"{name}: crop of {side:.1f} px")
-    if outside:
-        outside.sort(key=lambda pair: -pair[0])
-        yield Finding(
-            kind="joints-outside",
-            problem=False,
-            count=len(outside),
-            of=joints,
-            text="labelled joints outside their picture",
-            examples=[text for _, text in outside[:EXAMPLES]],
-            note="without a picture only left of it and above it" if unsized else "",
-        )
-    yield from uncropped.finding(
-        "uncroppable", f"persons that the rule {info.crop!r} cannot crop", persons, problem=True
-    )
-    yield from tiny.finding(
-        "degenerate-boxes",
-        f"persons with a box without area, or a crop under {SMALLEST_CROP:.0f} px",
-        persons,
-    )
-    yield from beyond.finding(
-        "boxes-outside", "boxes that reach far out of their picture", persons, note=BOX_FORM
-    )
-    yield from elsewhere.finding(
-        "boxes-elsewhere", "boxes without most of their person's joints", persons, note=BOX_FORM
-    )
-    yield from repeated.finding(
-        "repeated-numbers", "persons whose number (id) another one has already", persons
-    )
-    yield from jointless.finding("no-joints", "persons without a labelled joint", persons)
-    yield from unmeasured.finding(
-        "no-reference",
-        "persons with joints but without a reference length",
-        with_joints,
-        note=f"{info.protocol} leaves them out",
-    )
+            for kind, text, far in _oddities(person, part, info, region, size):
+                noted[kind].append((-far, split, name + text))
+    of = {"joints-outside": joints, "no-reference": persons - len(noted["no-joints"])}
+    form = "COCO's bbox is x, y, width, height"
+    left = "without a picture only left of it and above it" if labels.bare else ""
+    notes = {
+        "joints-outside": left, "boxes-outside": form, "boxes-elsewhere": form,
+        "no-reference": f"{info.protocol} leaves them out",
+    }  # fmt: skip
+    for kind, rows in noted.items():
+        rows.sort(key=lambda row: row[0])
+        splits, texts = [split for _, split, _ in rows], [text for _, _, text in rows]
+        note = notes.get(kind, "")
+        yield from _finding(kind, texts, of.get(kind, persons), note=note, splits=splits)
 
 
-@dataclass
-class _Noted:
-    """Persons that one thing is true of."""
-
-    by_split: dict[str, int] = field(default_factory=dict)
-    examples: list[str] = field(default_factory=list)
-
-    def note(self, split: str, example: str) -> None:
-        self.by_split[split] = self.by_split.get(split, 0) + 1
-        if len(self.examples) < EXAMPLES:
-            self.examples.append(example)
-
-    def finding(
-        self, kind: str, text: str, of: int, *, problem: bool = False, note: str = ""
-    ) -> Iterator[Finding]:
-        if self.by_split:
-            where = ", ".join(f"{split} {count:,}" for split, count in self.by_split.items())
-            note = f"{note}; {where}" if note else where
-            yield Finding(kind, problem, sum(self.by_split.values()), of, text, self.examples, note)
-
-
-def _called(person: Annotation) -> str:
-    return person.image + ("" if person.number is None else f" #{person.number}")
-
-
-def _outside(
-    person: Annotation, labels: AnnotatedPictures, size: tuple[int, int] | None, name: str
-) -> Iterator[tuple[float, str]]:
-    """How far, in pixels, each labelled joint lies outside, and a line that tells it."""
-    low = -0.5
-    # A MATLAB-made file that is used as it stands counts the last pixel one higher.
-    high = np.inf if size is None else np.array(size[::-1]) - 0.5 + labels.counts_from
-    over: Array = np.maximum(low - person.points, person.points - high).max(axis=1)
+def _oddities(
+    person: Annotation,
+    labels: AnnotatedPictures,
+    info: DatasetInfo,
+    region: Region,
+    size: tuple[int, int] | None,
+) -> Iterator[tuple[str, str, float]]:
+    """Kinds that a person is of, what to say after the person's name, and how bad it is."""
+    points, low, high = person.points[person.annotated], person.box[:2], person.box[2:]
+    width, height = high - low
+    within = "" if size is None else f" in {size[1]} x {size[0]}"
+    box = f": box {low[0]:g},{low[1]:g} of {width:g} x {height:g} px"
+    if not len(points):
+        yield "no-joints", "", 0
+    elif not _has_reference(person, labels, info):
+        yield "no-reference", "", 0
+    # A MATLAB-made file that is used as it stands counts the last pixel one higher. Without a
+    # picture only what lies left of it and above it is known to be outside.
+    last = np.inf if size is None else np.array(size[::-1]) - 0.5 + labels.counts_from
+    over = np.maximum(-0.5 - person.points, person.points - last).max(axis=1)
     for joint in np.flatnonzero(person.annotated & ~(over <= BARELY)):
-        x, y = person.points[joint]
-        picture = "" if size is None else f" in {size[1]} x {size[0]}"
-        yield (
-            float(np.nan_to_num(over[joint], nan=np.inf)),
-            f"{name}: {labels.skeleton.joints[joint]} at ({x:.1f}, {y:.1f}){picture}, "
-            f"{over[joint]:.1f} px outside",
-        )
+        at = "({:.1f}, {:.1f})".format(*person.points[joint])
+        text = f": {labels.skeleton.joints[joint]} at {at}{within}, {over[joint]:.1f} px outside"
+        yield "joints-outside", text, float(np.nan_to_num(over[joint], nan=np.inf))
+    # A box that is but that of its joints is reported with them.
+    own = not (len(points) and np.allclose(person.box, box_of_points(points)))
+    reach = 0 if size is None else max((-low).max(), (high - size[::-1]).max())
+    if own and reach > FAR_OUT * max(width, height):
+        yield "boxes-outside", box + within, 0
+    margin = BOX_MARGIN * max(width, height)
+    inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
+    if len(points) and inside.mean() < MOSTLY:
+        yield "boxes-elsewhere", f"{box} holds {inside.mean():.0%} of the labelled joints", 0
+    if not (width > 0 and height > 0):
+        yield "degenerate-boxes", f": box of {width:.0f} x {height:.0f} px", 0
+    elif size is not None or info.crop != "lsp-height":
+        try:
+            side = region(person, size or (0, 0))[1]
+        except UserError as error:
+            yield "uncroppable", f": {error}", 0
+        else:
+            if not side >= SMALLEST_CROP:
+                yield "degenerate-boxes", f": crop of {side:.1f} px", 0
 
 
-def _shown_box(person: Annotation) -> str:
-    x0, y0, x1, y1 = person.box
-    return f"box {x0:g},{y0:g} of {x1 - x0:g} x {y1 - y0:g} px"
-
-
-def _reaches_out(person: Annotation, size: tuple[int, int]) -> bool:
-    """Whether a box lies out of a picture (height, width) by more than a part of its own side.
-
-    One that is but that of its joints is reported with them.
-    """
-    box, points = person.box, person.points[person.annotated]
-    if len(points) and np.allclose(box, box_of_points(points)):
-        return False
-    over = np.concatenate([-box[:2], box[2:] - np.array(size[::-1])])
-    return bool(over.max() > FAR_OUT * (box[2:] - box[:2]).max())
-
-
-def _joints_inside(person: Annotation) -> float:
-    """The share of a person's labelled joints in a box a little larger than its own."""
-    if not person.annotated.any():
-        return 1.0
-    points, margin = person.points[person.annotated], BOX_MARGIN * np.ptp(person.box.reshape(2, 2))
-    inside = (points >= person.box[:2] - margin) & (points <= person.box[2:] + margin)
-    return float(inside.all(axis=1).mean())
-
-
-def _has_reference(person: Annotation, labels: AnnotatedPictures, protocol: str) -> bool:
+def _has_reference(person: Annotation, labels: AnnotatedPictures, info: DatasetInfo) -> bool:
     """Whether a person has the length that the data set's scoring rule divides errors by."""
-    if protocol.startswith("mpii"):
+    torso = labels.skeleton.torso
+    if info.reference == "torso" and torso is not None:
+        ends = [labels.skeleton.index(joint) for joint in torso]
+        return bool(person.annotated[ends].all() and np.ptp(person.points[ends], axis=0).any())
+    if info.reference == "file":
         return person.reference is not None
-    if protocol == "pck-box":
-        return bool(max(person.box[2:] - person.box[:2]) > 0)
-    assert labels.skeleton.torso is not None, "every other rule is for a skeleton with a torso"
-    ends = [labels.skeleton.index(joint) for joint in labels.skeleton.torso]
-    first, second = person.points[ends]
-    return bool(person.annotated[ends].all() and np.linalg.norm(first - second) > 0)
+    return bool(max(person.box[2:] - person.box[:2]) > 0)

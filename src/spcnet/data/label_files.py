@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ import numpy as np
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 
+HOURGLASS = ("center", "imgname", "index", "normalize", "part", "person", "scale", "visible")
+
 
 def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any]:
-    """The variables of a ``.mat`` file.
+    """The variables of a ``.mat`` file, of version 7.3 (HDF5) too, with MATLAB's order of axes.
 
-    Args:
-        path: the file; of version 7.3 (HDF5) too, whose arrays then come with their axes in
-            MATLAB's order.
-        wanted: what the file should be, for messages.
-        structs: give structs as objects and squeeze axes of length 1.
+    `structs` gives structs as objects and squeezes axes of length 1; `wanted` is what the file
+    should be, for messages.
 
     Raises:
         UserError: the file is missing, cut short, or no such file.
@@ -40,7 +40,7 @@ def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any
             ) from None
         return {name: np.transpose(array) for name, array in arrays.items()}
     except Exception as error:  # what half a download makes scipy raise is past listing
-        raise UserError(f"{path}: not {wanted}, or half a download: {_reason(error)}") from None
+        raise _broken(path, wanted, error) from None
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
@@ -63,7 +63,7 @@ def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
                 if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is None
             }
     except (OSError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path}: not {wanted}, or half a download: {_reason(error)}") from None
+        raise _broken(path, wanted, error) from None
 
 
 def load_json(path: Path, *, wanted: str) -> Any:
@@ -78,33 +78,38 @@ def load_json(path: Path, *, wanted: str) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; wanted {wanted}") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: not {wanted}, or half a download: {reason}") from None
+        raise _broken(path, wanted, getattr(error, "strerror", None) or error) from None
 
 
-def check_hourglass(path: Path, arrays: dict[str, Array], *, joints: int) -> None:
-    """Check that an h5 is one of the stacked hourglass for so many joints.
+def load_hourglass(
+    path: Path, split: str, *, title: str, joints: int, parts: Mapping[int, str]
+) -> tuple[dict[str, Array], str]:
+    """The arrays of a ``train.h5`` or ``valid.h5`` of the stacked hourglass, which holds one part.
+
+    Returns:
+        The arrays, and the part that they are: by their number of persons where that is one of
+        `parts`, and else `split`, one of the parts or ``"all"``.
 
     Raises:
-        UserError: an array is missing or of another shape.
+        UserError: an array is missing or of another shape, or it is another part.
     """
-    wanted = ("center", "imgname", "index", "normalize", "part", "person", "scale", "visible")
-    lacking = [name for name in wanted if name not in arrays]
-    if lacking:
-        raise UserError(
-            f"{path}: not an h5 of the stacked hourglass: it holds "
-            f"{', '.join(arrays) or 'nothing'}, without {', '.join(lacking)}"
-        )
+    arrays = load_h5(path, wanted=f"an h5 of the stacked hourglass for {title}")
+    if lacking := [name for name in HOURGLASS if name not in arrays]:
+        raise another_file(path, "an h5 of the stacked hourglass", arrays, ", ".join(lacking))
     shape = arrays["part"].shape
     if len(shape) != 3 or shape[1:] != (joints, 2):
-        other = {16: "MPII's", 11: "FLIC's"}.get(shape[1] if len(shape) == 3 else 0, "")
+        other = {(16,): "; this is MPII's file", (11,): "; this is FLIC's file"}
         raise UserError(
-            f"{path}: part must be (N, {joints}, 2), got {shape}"
-            + (f"; this is {other} file" if other else "")
+            f"{path}: part of {title} must be (N, {joints}, 2), got {shape}"
+            + other.get(shape[1:2], "")
         )
-    for name in wanted:
+    for name in HOURGLASS:
         if len(arrays[name]) != shape[0]:
             raise UserError(f"{path}: {name} is of {len(arrays[name])} persons, part of {shape[0]}")
+    part = parts.get(shape[0], split if split in parts.values() else "all")
+    if split not in (part, "all"):
+        raise UserError(f"{path}: holds {title} {part}, not {split!r}")
+    return arrays, part
 
 
 def text(value: Any) -> str:
@@ -118,11 +123,20 @@ def text(value: Any) -> str:
 
 def as_list(value: Any) -> list[Any]:
     """A struct array, a lone struct, a cell array or nothing, as a list."""
-    if isinstance(value, np.ndarray):
-        return list(value.ravel())
-    return [value]
+    return list(value.ravel()) if isinstance(value, np.ndarray) else [value]
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text[:120] or type(error).__name__
+def positive(length: Any) -> float | None:
+    """A length, or None where it is none."""
+    return float(length) if np.isfinite(length) and length > 0 else None
+
+
+def another_file(path: Path, wanted: str, content: Iterable[str], lacking: str) -> UserError:
+    """The error that a file is none of what was wanted, as it lacks something."""
+    held = ", ".join(content) or "nothing"
+    return UserError(f"{path}: not {wanted}: it holds {held}, wanted {lacking}")
+
+
+def _broken(path: Path, wanted: str, error: object) -> UserError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return UserError(f"{path}: not {wanted}, or half a download: {reason}")

@@ -6,10 +6,10 @@
 - ``train.h5`` and ``valid.h5`` as distributed with the stacked hourglass: integer coordinates,
   the crop's margins already in centre and scale.
 
-Pixels are 1-based in all of them, and 0-based in what the readers give.
+Pixels are 1-based in all of them, and 0-based in what the readers give. A file that is not what it
+should be, or has no such split, is a `UserError`.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,31 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, find_labels, seen_in
-from spcnet.data.label_files import as_list, check_hourglass, load_h5, load_json, load_mat, text
+from spcnet.data.annotations import (
+    AnnotatedPictures,
+    Annotation,
+    JointState,
+    Reader,
+    find_labels,
+    joint_states,
+    read_in_folder,
+)
+from spcnet.data.label_files import (
+    another_file,
+    as_list,
+    load_hourglass,
+    load_json,
+    load_mat,
+    positive,
+    text,
+)
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import MPII16
 
+TITLE = "MPII Human Pose"
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
-JSON_NAMES = ("mpii_annotations.json", "mpii_annotations.json.gz")
+SPLITS = {"train": 22246, "val": 2958}
 HEAD_SHARE = 0.6  # of the head box's diagonal: the reference length of PCKh
 # The official labels place neck and head top on the head box's middle line, 0.8 diagonals apart.
 NECK_TO_HEAD_TOP = 0.8
@@ -32,69 +49,51 @@ PERSON_PIXELS = 200.0  # a person's height at scale 1
 HEAD, NECK = MPII16.index("head_top"), MPII16.index("neck")
 
 
-def read_mpii(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
-    """Persons of MPII.
-
-    Args:
-        root: folder that holds ``images/`` and any of the label files (also in ``annot/``).
-        split: ``"train"`` (22,246 persons) or ``"val"`` (2,958), which need the JSON or the
-            hourglass h5; ``"trainval"`` (all labelled training persons) or ``"test"`` (the
-            single persons of the test images, without joints), which need the official ``.mat``.
-
-    Raises:
-        UserError: the folder or one of its files is not there or not what it should be, or the
-            split is unknown.
-    """
-    root = Path(root)
-    title = "MPII"
-    if split not in ("train", "val", "trainval", "test"):
-        raise UserError(f"unknown split {split!r} of MPII; there are train, val, trainval, test")
-    release = find_labels(root, (RELEASE, "annot/" + RELEASE), title=title)
-    lists = find_labels(root, LISTS, title=title)
-    hourglass = find_labels(root, (file := _h5_of(split), "annot/" + file), title=title)
-    if not (root / "images").is_dir():
-        raise UserError(
-            f"{root}: no images/ here; MPII keeps its pictures there, "
-            f"and this folder holds {seen_in(root)}"
-        )
-    if split in ("trainval", "test"):
-        if release is None:
-            raise UserError(f"{root}: split {split!r} of MPII needs {RELEASE}, which is missing")
-        labels = release_labels(release, split)
-    elif lists is not None:
-        labels = json_labels(lists, split)
-        # The list has no head boxes: take the exact reference lengths where they are to be had.
-        if release is not None:
-            labels = _with_head_boxes(labels, release_labels(release, "trainval"))
-        elif hourglass is not None:
-            labels = _with_references(labels, hourglass_labels(hourglass, split))
-    elif hourglass is not None:
-        labels = hourglass_labels(hourglass, split)
-    else:
-        raise UserError(
-            f"{root}: split {split!r} of MPII needs {JSON_NAMES[0]} (.gz) or {file}, and this "
-            f"folder holds {seen_in(root)}"
-        )
-    return replace(labels, images=root / "images")
+def _places(*names: str) -> tuple[str, ...]:
+    return (*names, *("annot/" + name for name in names))
 
 
-LISTS = (*JSON_NAMES, *("annot/" + name for name in JSON_NAMES))
+LISTS = _places("mpii_annotations.json", "mpii_annotations.json.gz")
+HOURGLASS = {"train": _places("train.h5"), "val": _places("valid.h5")}
 FILES = {
-    "train": (*LISTS, "train.h5", "annot/train.h5"),
-    "val": (*LISTS, "valid.h5", "annot/valid.h5"),
-    "trainval": (RELEASE, "annot/" + RELEASE),
-    "test": (RELEASE, "annot/" + RELEASE),
+    **{split: LISTS + files for split, files in HOURGLASS.items()},
+    **dict.fromkeys(("trainval", "test"), _places(RELEASE)),
 }
 
 
-def file_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of one of `FILES`, without pictures.
+def read_mpii(root: Path, split: str) -> AnnotatedPictures:
+    """Persons of a folder that holds ``images/`` and any of the label files (also in ``annot/``).
 
-    Raises:
-        UserError: as `read_mpii`.
+    The splits ``"train"`` and ``"val"`` need the JSON or the hourglass h5; ``"trainval"`` (all
+    labelled training persons) and ``"test"`` (the single persons of the test images, without
+    joints) need the official ``.mat``.
     """
+    labels = read_in_folder(root, split, title=TITLE, files=FILES, labels=file_labels)
+    if split in HOURGLASS and find_labels(root, LISTS, title=TITLE):
+        # The list has no head boxes: take the exact reference lengths where they are to be had.
+        if release := find_labels(root, FILES["trainval"], title=TITLE):
+            return _with_lengths(labels, release_labels(release, "trainval"))
+        if hourglass := find_labels(root, HOURGLASS[split], title=TITLE):
+            return _with_lengths(labels, hourglass_labels(hourglass, split))
+    return labels
+
+
+def file_labels(path: Path, split: str) -> AnnotatedPictures:
+    """The labels of one of `FILES`, without pictures."""
     by_suffix = {".mat": release_labels, ".h5": hourglass_labels}
     return by_suffix.get(path.suffix, json_labels)(path, split)
+
+
+def recognise(form: str, content: Any) -> tuple[Reader, str] | None:
+    """See `spcnet.data.datasets.DatasetInfo`."""
+    if form == ".json":
+        return (json_labels, "val") if isinstance(content, list) else None
+    if form == ".h5":
+        shape = getattr(content.get("part"), "shape", ())
+        return (hourglass_labels, "all") if shape[1:2] == (16,) else None
+    if "RELEASE" in content:
+        return release_labels, "trainval"
+    return (evaluation_labels, "val") if "pos_gt_src" in content else None
 
 
 def json_labels(path: Path, split: str) -> AnnotatedPictures:
@@ -103,9 +102,6 @@ def json_labels(path: Path, split: str) -> AnnotatedPictures:
     The list has no head boxes. The official labels put neck and head top 0.8 head-box diagonals
     apart, so the reference length is taken from them: within 1 % of the official one for 98.6 %
     of the validation persons. Persons whose head is not labelled have none.
-
-    Raises:
-        UserError: as `read_mpii`.
     """
     flags = {"train": (0,), "val": (1,), "all": (0, 1)}
     if split not in flags:
@@ -119,29 +115,27 @@ def json_labels(path: Path, split: str) -> AnnotatedPictures:
         raise UserError(
             f"{path}: not the 25,204-person JSON of MPII: {type(error).__name__} {error}"
         ) from None
+    if not persons:
+        raise UserError(f"{path}: an empty list, no labels in it")
     return AnnotatedPictures("mpii", split, MPII16, annotations)
 
 
 def hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
-    """The labels of the stacked hourglass's ``train.h5`` or ``valid.h5``.
-
-    Raises:
-        UserError: as `read_mpii`.
-    """
-    arrays = load_h5(path, wanted="an MPII h5 of the stacked hourglass")
-    check_hourglass(path, arrays, joints=16)
-    points, visible = arrays["part"] - 1, arrays["visible"] > 0
+    """The labels of the stacked hourglass's ``train.h5`` or ``valid.h5``."""
+    parts = {count: part for part, count in SPLITS.items()}
+    arrays, split = load_hourglass(path, split, title="MPII", joints=16, parts=parts)
+    points = arrays["part"] - 1
     labelled = (arrays["part"] != 0).any(axis=-1)
-    states = np.where(visible, JointState.VISIBLE, JointState.OCCLUDED) * labelled
+    states = joint_states(labelled, arrays["visible"] > 0)
     scales = arrays["scale"] / 1.25
     centres = arrays["center"] - 1 - np.stack([0 * scales, 15 * scales], axis=1)
     annotations = [
         Annotation(
             image=text(arrays["imgname"][n]),
             points=points[n].astype(np.float64),
-            states=states[n].astype(np.uint8),
+            states=states[n],
             box=_box(points[n], labelled[n], centres[n], scales[n]),
-            reference=_positive(arrays["normalize"][n]),
+            reference=positive(arrays["normalize"][n]),
             centre=centres[n],
             scale=float(scales[n]),
             # The annolist index and the person of it, as in the JSON, but counted from 0.
@@ -152,12 +146,10 @@ def hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     return AnnotatedPictures("mpii", split, MPII16, annotations)
 
 
-def evaluation_labels(path: Path) -> AnnotatedPictures:
-    """The labels of an evaluation file with ``pos_gt_src``, ``jnt_missing``, ``headboxes_src``.
-
-    Raises:
-        UserError: the file is not there or lacks one of them.
-    """
+def evaluation_labels(path: Path, split: str = "val") -> AnnotatedPictures:
+    """The labels of an evaluation file with ``pos_gt_src``, ``jnt_missing``, ``headboxes_src``."""
+    if split not in ("val", "all"):
+        raise UserError(f"{path}: holds MPII val, not {split!r}")
     content = load_mat(path, wanted="an evaluation file of MPII")
     try:
         points = content["pos_gt_src"].transpose(2, 0, 1) - 1.0
@@ -173,7 +165,6 @@ def evaluation_labels(path: Path) -> AnnotatedPictures:
             points=points[n],
             states=states[n].astype(np.uint8),
             box=_box(points[n], states[n] > 0, heads[n].reshape(2, 2).mean(axis=0), 1.0),
-            head_box=heads[n],
             reference=head_reference(heads[n]),
         )
         for n in range(len(points))
@@ -182,41 +173,29 @@ def evaluation_labels(path: Path) -> AnnotatedPictures:
 
 
 def release_labels(path: Path, split: str) -> AnnotatedPictures:
-    """The labels of the official ``.mat``: ``"trainval"``, or ``"test"`` without joints.
-
-    Raises:
-        UserError: as `read_mpii`.
-    """
+    """The labels of the official ``.mat``: ``"trainval"``, or ``"test"`` without joints."""
     if split not in ("trainval", "test"):
         raise UserError(f"{path}: has the splits trainval and test, not {split!r}")
     release = read_release(path)
     train = split == "trainval"
     annotations = []
     for image, name, person, rectangle in release_persons(release):
-        if bool(release.img_train[image]) != train:
-            continue
-        if not train and person not in single_persons(release, image):
-            continue
-        annotation = _of_release(name, rectangle, number=_number(image + 1, person + 1))
-        if annotation is not None and (annotation.annotated.any() or not train):
-            annotations.append(annotation)
+        wanted = train or person in single_persons(release, image)
+        if wanted and bool(release.img_train[image]) == train:
+            annotation = _of_release(name, rectangle, number=_number(image + 1, person + 1))
+            if annotation is not None and (annotation.annotated.any() or not train):
+                annotations.append(annotation)
     return AnnotatedPictures("mpii", split, MPII16, annotations)
 
 
 def read_release(path: Path) -> Any:
-    """The ``RELEASE`` struct of the official file.
-
-    Raises:
-        UserError: the file is not there or not the official one.
-    """
+    """The ``RELEASE`` struct of the official file."""
     content = load_mat(path, wanted=f"the official {RELEASE}", structs=True)
     release: Any = content.get("RELEASE")
     lacking = [f for f in ("annolist", "img_train", "single_person") if not hasattr(release, f)]
     if lacking:
-        raise UserError(
-            f"{path}: not the official {RELEASE}: it holds {', '.join(content) or 'nothing'}, "
-            f"wanted RELEASE with {', '.join(lacking)}"
-        )
+        wanted = f"RELEASE with {', '.join(lacking)}"
+        raise another_file(path, f"the official {RELEASE}", content, wanted)
     release.annolist = as_list(release.annolist)
     release.img_train = [int(flag) for flag in np.atleast_1d(release.img_train)]
     # Squeezing opens the cell array of a lone picture.
@@ -228,8 +207,8 @@ def read_release(path: Path) -> Any:
 def release_persons(release: Any) -> Iterator[tuple[int, str, int, Any]]:
     """Image index, image name, person index and record of every ``annorect``, indices from 0."""
     for image, entry in enumerate(release.annolist):
-        name = str(getattr(getattr(entry, "image", None), "name", ""))
-        for person, rectangle in enumerate(as_list(getattr(entry, "annorect", []))):
+        name = str(_field(entry, "image.name", ""))
+        for person, rectangle in enumerate(as_list(_field(entry, "annorect"))):
             yield image, name, person, rectangle
 
 
@@ -243,36 +222,31 @@ def single_persons(release: Any, image: int) -> list[int]:
 def submission(release: Any, predictions: dict[tuple[int, int], Array]) -> dict[str, Any]:
     """The content of ``pred_keypoints_mpii.mat`` for the test server.
 
-    Args:
-        release: of `read_release`.
-        predictions: (16, 2) joints in 0-based pixels by image and person index.
-
-    Returns:
-        ``{"pred": struct array}``: RELEASE.annolist(img_train == 0), whose single persons have
-        ``annopoints.point(p)`` with ``x``, ``y`` (1-based pixels) and ``id`` 0..15.
-
-    Raises:
-        UserError: a single person of the test images has no prediction.
+    It is ``{"pred": struct array}``: RELEASE.annolist(img_train == 0), whose single persons have
+    ``annopoints.point(p)`` with ``x``, ``y`` (1-based pixels) and ``id`` 0..15. Predictions are
+    (16, 2) joints in 0-based pixels by image and person index; one that lacks is a `UserError`.
     """
     images = [n for n, train in enumerate(release.img_train) if not train]
     pred = np.zeros((1, len(images)), dtype=[("image", "O"), ("annorect", "O")])
     for column, image in enumerate(images):
         entry = release.annolist[image]
-        count = len(as_list(getattr(entry, "annorect", [])))
+        name = str(_field(entry, "image.name", ""))
+        count = len(as_list(_field(entry, "annorect")))
         rectangles = np.zeros((1, count), dtype=[("annopoints", "O")])
         for person in range(count):
             rectangles[0, person] = (np.empty((0, 0)),)
         for person in single_persons(release, image):
             joints = predictions.get((image, person))
             if joints is None:
-                name = getattr(entry.image, "name", "")
                 raise UserError(
                     f"no prediction for person {person + 1} of test image {name} "
                     f"(annolist {image + 1}); the server wants every single person"
                 )
-            rectangles[0, person] = ({"point": _points_struct(joints)},)
-        image_record = {"name": str(getattr(entry.image, "name", ""))}
-        pred[0, column] = (image_record, rectangles)
+            points = np.zeros((1, 16), dtype=[("x", "O"), ("y", "O"), ("id", "O")])
+            for joint, (x, y) in enumerate(np.asarray(joints, dtype=np.float64) + 1):
+                points[0, joint] = (x, y, float(joint))
+            rectangles[0, person] = ({"point": points},)
+        pred[0, column] = ({"name": name}, rectangles)
     return {"pred": pred}
 
 
@@ -286,17 +260,9 @@ def head_reference(box: Array) -> float:
     return HEAD_SHARE * float(np.hypot(box[2] - box[0], box[3] - box[1]))
 
 
-def _h5_of(split: str) -> str:
-    return "valid.h5" if split == "val" else "train.h5"
-
-
 def _number(image: float, person: float) -> int:
     """One number for an annolist index and a person, both from 1."""
     return 1000 * int(image) + int(person)
-
-
-def _positive(length: float) -> float | None:
-    return float(length) if np.isfinite(length) and length > 0 else None
 
 
 def _box(points: Array, labelled: Array, centre: Array, scale: float) -> Array:
@@ -313,18 +279,15 @@ def _of_json(person: dict[str, Any]) -> Annotation:
         raise ValueError(f"joint_self must be (16, 3), got {joints.shape}")
     labelled = (joints != 0).any(axis=1)
     points = joints[:, :2] - 1
-    states = np.where(joints[:, 2] > 0, JointState.VISIBLE, JointState.OCCLUDED) * labelled
-    centre, scale = (
-        np.array(person["objpos"], dtype=np.float64) - 1,
-        float(person["scale_provided"]),
-    )
+    centre = np.array(person["objpos"], dtype=np.float64) - 1
+    scale = float(person["scale_provided"])
     neck_to_head_top = float(np.linalg.norm(points[HEAD] - points[NECK]))
     return Annotation(
         image=str(person["img_paths"]),
         points=points,
-        states=states.astype(np.uint8),
+        states=joint_states(labelled, joints[:, 2] > 0),
         box=_box(points, labelled, centre, scale),
-        reference=_positive(HEAD_SHARE / NECK_TO_HEAD_TOP * neck_to_head_top)
+        reference=positive(HEAD_SHARE / NECK_TO_HEAD_TOP * neck_to_head_top)
         if labelled[[HEAD, NECK]].all()
         else None,
         centre=centre,
@@ -337,74 +300,57 @@ def _of_release(name: str, rectangle: Any, *, number: int) -> Annotation | None:
     """One ``annorect``, whose fields may be missing or empty; None without scale and joints."""
     points = np.zeros((16, 2))
     states = np.zeros(16, dtype=np.uint8)
-    for point in as_list(getattr(getattr(rectangle, "annopoints", None), "point", [])):
-        joint = _scalar(getattr(point, "id", None))
-        x, y = _scalar(getattr(point, "x", None)), _scalar(getattr(point, "y", None))
+    for point in as_list(_field(rectangle, "annopoints.point")):
+        joint, x, y = (_scalar(point, name) for name in ("id", "x", "y"))
         if joint is None or x is None or y is None or not 0 <= joint < 16:
             continue
         points[int(joint)] = x - 1, y - 1
         # Neck and head top come without the flag; it is a number or a character elsewhere.
-        hidden = _scalar(getattr(point, "is_visible", None)) == 0
+        hidden = _scalar(point, "is_visible") == 0
         states[int(joint)] = JointState.OCCLUDED if hidden else JointState.VISIBLE
-    scale = _scalar(getattr(rectangle, "scale", None))
-    position = getattr(rectangle, "objpos", None)
-    x, y = _scalar(getattr(position, "x", None)), _scalar(getattr(position, "y", None))
+    scale, x, y = (_scalar(rectangle, name) for name in ("scale", "objpos.x", "objpos.y"))
     centre = None if x is None or y is None else np.array([x - 1, y - 1])
     if not states.any() and (centre is None or scale is None):
         return None
-    sides = [_scalar(getattr(rectangle, side, None)) for side in ("x1", "y1", "x2", "y2")]
-    head = None if None in sides else np.array(sides, dtype=np.float64) - 1
+    sides = [_scalar(rectangle, side) for side in ("x1", "y1", "x2", "y2")]
+    reference = None
+    if None not in sides:
+        reference = positive(head_reference(np.array(sides, dtype=np.float64) - 1))
     return Annotation(
         image=name,
         points=points,
         states=states,
         box=_box(points, states > 0, np.zeros(2) if centre is None else centre, scale or 1.0),
-        head_box=head,
-        reference=None if head is None else _positive(head_reference(head)),
+        reference=reference,
         centre=centre,
         scale=scale,
         number=number,
     )
 
 
-def _scalar(value: Any) -> float | None:
+def _field(record: Any, path: str, default: Any = None) -> Any:
+    """A field of a struct's field, or a default where one is missing."""
+    for name in path.split("."):
+        record = getattr(record, name, default)
+    return record
+
+
+def _scalar(record: Any, path: str) -> float | None:
     """A number that may be absent, empty, boxed in an array, or a character."""
+    value = _field(record, path)
     values: Any = [] if value is None else np.ravel(value)
-    if len(values) == 0:
-        return None
     try:
         number = float(values[0])
-    except (TypeError, ValueError):
+    except (IndexError, TypeError, ValueError):
         return None
     return number if np.isfinite(number) else None
 
 
-def _points_struct(joints: Array) -> Array:
-    points = np.zeros((1, 16), dtype=[("x", "O"), ("y", "O"), ("id", "O")])
-    for joint, (x, y) in enumerate(np.asarray(joints, dtype=np.float64) + 1):
-        points[0, joint] = (x, y, float(joint))
-    return points
-
-
-def _with_head_boxes(labels: AnnotatedPictures, release: AnnotatedPictures) -> AnnotatedPictures:
-    official = {person.number: person for person in release.annotations}
-    return replace(
-        labels,
-        annotations=[
-            replace(person, head_box=found.head_box, reference=found.reference)
-            if (found := official.get(person.number)) and found.head_box is not None
-            else person
-            for person in labels.annotations
-        ],
-    )
-
-
-def _with_references(labels: AnnotatedPictures, exact: AnnotatedPictures) -> AnnotatedPictures:
-    lengths = {person.number: person.reference for person in exact.annotations}
-    return replace(
-        labels,
-        annotations=[
-            replace(person, reference=lengths.get(person.number) or person.reference)
-            for person in labels.annotations
-        ],
-    )
+def _with_lengths(labels: AnnotatedPictures, exact: AnnotatedPictures) -> AnnotatedPictures:
+    """Labels with the reference lengths of other labels, where these have them."""
+    known = {person.number: person.reference for person in exact.annotations}
+    annotations = [
+        replace(person, reference=known.get(person.number) or person.reference)
+        for person in labels.annotations
+    ]
+    return replace(labels, annotations=annotations)

@@ -26,8 +26,8 @@ FEWEST = 4  # points of a person whom nobody labelled
 def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> AnnotatedPictures:
     """Labels with another model's opinion of each person; a person without any keeps None.
 
-    A person without joints or a box of its own (one of `read_unlabelled`) gets the box of the
-    probable points, a tenth larger, and is left out where they are fewer than `FEWEST`.
+    A person of `read_unlabelled` gets the box of the probable points, a tenth larger, and is left
+    out where they are fewer than `FEWEST`.
 
     Raises:
         UserError: the file cannot be read, is not a file of opinions, or has none of the persons.

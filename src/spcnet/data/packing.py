@@ -1,10 +1,10 @@
 """Writing a packed store from any data set (see `spcnet.data.store` for the form)."""
 
-import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,12 +13,13 @@ from spcnet.data.annotations import Dataset
 from spcnet.data.regions import CropRule, region_rule
 from spcnet.data.store import FORMAT, VERSION, Persons
 from spcnet.errors import UserError
-from spcnet.files import whole_folder
+from spcnet.files import picture_bytes, whole_folder
 from spcnet.geometry import Array, apply_affine, compose_affines
 from spcnet.media.crops import reduce_by_area
 from spcnet.skeletons import COCO17
 
 SHARD_BYTES = 56_000_000
+QUALITY = 92  # of the JPEG regions
 # The region is this many crop sides wide: what a crop of scale 1.25 turned by 45 degrees reaches.
 MARGIN = 1.77
 
@@ -29,113 +30,68 @@ def pack(
     *,
     side: int = 256,
     crop: CropRule = "box",
-    quality: int = 92,
     report: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Cut every person out of the picture with a margin and write a store.
+    """Cut every person out of the picture with a margin and write a store into a new folder.
 
     A person whose crop is wider than `side` pixels is reduced to that by area; smaller ones keep
     the picture's own pixels.
 
-    Args:
-        dataset: what to pack.
-        folder: where to; must not exist yet.
-        side: largest side of a person's crop, in pixels.
-        crop: rule of the crops.
-        quality: of the JPEG regions.
-        report: called with the number of persons done.
-
     Raises:
         UserError: the folder exists, or cannot be written.
     """
-    with whole_folder(Path(folder)) as partial:
-        _write(dataset, partial, side=side, crop=crop, quality=quality, report=report)
-
-
-def _write(
-    dataset: Dataset,
-    folder: Path,
-    *,
-    side: int,
-    crop: CropRule,
-    quality: int,
-    report: Callable[[int], None],
-) -> None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     shards: list[dict[str, str | int]] = []
     offsets = [0]
     shard = bytearray()
 
-    def close_shard() -> None:
+    def close_shard(place: Path) -> None:
         name = f"regions-{len(shards):03d}.bin"
-        (folder / name).write_bytes(shard)
+        (place / name).write_bytes(shard)
         shards.append({"file": name, "bytes": len(shard)})
         shard.clear()
 
-    for region, row in _regions(dataset, side=side, crop=crop):
-        buffer = io.BytesIO()
-        Image.fromarray(region).save(buffer, format="JPEG", quality=quality)
-        if shard and len(shard) + buffer.tell() > SHARD_BYTES:
-            close_shard()
-        shard += buffer.getvalue()
-        offsets.append(offsets[-1] + buffer.tell())
-        rows.append(row)
-        report(len(rows))
-    if not rows:
-        raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
-    close_shard()
-
-    keys, points, states, centres, sides, references, sizes, opinions = (
-        np.stack(column) for column in zip(*rows, strict=True)
-    )
-    persons = Persons(
-        keys=keys,
-        points=points.astype(np.float32),
-        states=states,
-        centres=centres.astype(np.float32),
-        sides=sides.astype(np.float32),
-        references=references.astype(np.float32),
-        sizes=sizes,
-        opinions=opinions.astype(np.float32),
-        offsets=np.asarray(offsets),
-    )
-    np.savez(folder / "persons.npz", **vars(persons))
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "dataset": dataset.name,
-        "split": dataset.split,
-        "persons": len(rows),
-        "side": side,
-        "crop": crop,
-        "skeleton": dataset.skeleton.to_dict(),
-        "shards": shards,
-    }
-    (folder / "store.json").write_text(json.dumps(header, indent=1))
-
-
-def _regions(
-    dataset: Dataset, *, side: int, crop: CropRule
-) -> Iterator[tuple[Array, tuple[object, ...]]]:
-    """Each person's region and its row of `Persons`, without the offset."""
     rule = region_rule(crop, dataset)
-    for image, annotation in dataset.samples():
-        height, width = image.shape[:2]
-        centre, crop_side = rule(annotation, (height, width))
-        region, to_region, scale = _cut(image, centre, crop_side, side=side)
-        yield (
-            region,
-            (
-                np.str_(annotation.image),
-                apply_affine(to_region, annotation.points),
-                annotation.states,
-                apply_affine(to_region, centre[None])[0],
-                np.float64(crop_side * scale),
-                np.float64(scale * (annotation.reference or np.nan)),
-                np.array(region.shape[:2]),
-                _moved(annotation.opinion, to_region),
-            ),
-        )
+    with whole_folder(Path(folder)) as partial:
+        for image, person in dataset.samples():
+            centre, crop_side = rule(person, (image.shape[0], image.shape[1]))
+            region, to_region, scale = _cut(image, centre, crop_side, side=side)
+            jpeg = picture_bytes(Image.fromarray(region), "jpeg", quality=QUALITY)
+            if shard and len(shard) + len(jpeg) > SHARD_BYTES:
+                close_shard(partial)
+            shard += jpeg
+            offsets.append(offsets[-1] + len(jpeg))
+            rows.append(
+                {
+                    "keys": np.str_(person.image),
+                    "points": apply_affine(to_region, person.points).astype(np.float32),
+                    "states": person.states,
+                    "centres": apply_affine(to_region, centre[None])[0].astype(np.float32),
+                    "sides": np.float32(crop_side * scale),
+                    "references": np.float32(scale * (person.reference or np.nan)),
+                    "sizes": np.array(region.shape[:2]),
+                    "opinions": _moved(person.opinion, to_region).astype(np.float32),
+                }
+            )
+            report(len(rows))
+        if not rows:
+            raise UserError(f"{dataset.name} {dataset.split}: no persons to pack")
+        close_shard(partial)
+        columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        persons = Persons(**columns, offsets=np.asarray(offsets))
+        np.savez(partial / "persons.npz", **vars(persons))
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "dataset": dataset.name,
+            "split": dataset.split,
+            "persons": len(rows),
+            "side": side,
+            "crop": crop,
+            "skeleton": dataset.skeleton.to_dict(),
+            "shards": shards,
+        }
+        (partial / "store.json").write_text(json.dumps(header, indent=1))
 
 
 def _moved(opinion: Array | None, to_region: Array) -> Array:

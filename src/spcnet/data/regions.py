@@ -11,18 +11,18 @@
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
-from spcnet.codec import PADDING, square_of_box
+from spcnet.codec import PADDING, Square, square_of_box
 from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import Skeleton
 
 CropRule = Literal["box", "mpii", "lsp-height", "lsp-limbs", "flic"]
-Region = Callable[[Annotation, tuple[int, int]], tuple[Array, float]]
+Region = Callable[[Annotation, tuple[int, int]], Square]
 
 LIMB_CROP = 368 / 256  # the other value of that line is 410 / 256
 PARENTS = {
@@ -32,59 +32,44 @@ PARENTS = {
 
 
 def check_rule(rule: str) -> CropRule:
-    """The crop rule of that name.
-
-    Raises:
-        UserError: there is none.
-    """
-    known: tuple[CropRule, ...] = get_args(CropRule)
-    for name in known:
-        if name == rule:
-            return name
-    raise UserError(f"unknown crop rule {rule!r}; there are {', '.join(known)}")
+    """The crop rule of that name; raises `UserError` where there is none."""
+    if rule not in get_args(CropRule):
+        raise UserError(f"unknown crop rule {rule!r}; there are {', '.join(get_args(CropRule))}")
+    return cast("CropRule", rule)
 
 
 def region_rule(rule: CropRule, dataset: Dataset) -> Region:
-    """The function that gives a person's square.
+    """The function that gives a person's square by a rule; ``lsp-limbs`` takes medians over a set.
 
-    Args:
-        rule: one of `CropRule`.
-        dataset: whose persons are to be cropped; ``lsp-limbs`` takes its medians over it.
-
-    Returns:
-        A function of an annotation and the picture's (height, width) that gives the centre (2,)
-        and the side of the square in image pixels. It raises a `UserError` where the annotation
-        lacks what the rule needs.
-
-    Raises:
-        UserError: the rule does not fit the data set.
+    It takes an annotation and the picture's (height, width), and gives the centre (2,) and the side
+    of the square in image pixels. Both raise a `UserError`: where the rule does not fit the data
+    set, and where the annotation lacks what it needs.
     """
-    if rule == "box":
-        return lambda person, size: square_of_box(person.box)
-    if rule == "mpii":
-        return _mpii
-    if rule == "lsp-height":
-        return _image_height
-    if rule == "lsp-limbs":
-        return _limbs(dataset)
-    return _flic
+    return _limbs(dataset) if rule == "lsp-limbs" else _RULES[rule]
 
 
-def _mpii(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
+def _mpii(person: Annotation, size: tuple[int, int]) -> Square:
     if person.centre is None or person.scale is None:
         raise UserError(f"{person.image}: crop rule 'mpii' needs an annotated centre and scale")
     return person.centre + [0.0, 15 * person.scale], 200 * 1.25 * person.scale
 
 
-def _image_height(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
-    height, width = size
-    return np.array([(width - 1) / 2, (height - 1) / 2]), PADDING * height
-
-
-def _flic(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
+def _flic(person: Annotation, size: tuple[int, int]) -> Square:
     if person.centre is None:
         raise UserError(f"{person.image}: crop rule 'flic' needs an annotated torso box")
     return person.centre, 200 * 2.2
+
+
+def _middle(size: tuple[int, int]) -> Array:
+    return (np.array(size[::-1]) - 1) / 2
+
+
+_RULES: dict[str, Region] = {
+    "box": lambda person, size: square_of_box(person.box),
+    "mpii": _mpii,
+    "lsp-height": lambda person, size: (_middle(size), PADDING * size[0]),
+    "flic": _flic,
+}
 
 
 def limb_lengths(points: Array, labelled: Array, skeleton: Skeleton) -> Array:
@@ -105,36 +90,35 @@ def limb_lengths(points: Array, labelled: Array, skeleton: Skeleton) -> Array:
 
 def _limbs(dataset: Dataset) -> Region:
     """The rule of Yang et al., with the limbs' proportions of a whole set."""
-    if not isinstance(dataset, AnnotatedPictures) or dataset.skeleton.head is None:
+    skeleton = dataset.skeleton
+    if not isinstance(dataset, AnnotatedPictures) or skeleton.head is None:
         raise UserError(
             f"crop rule 'lsp-limbs' needs the joints of LSP, and {dataset.name} differs"
         )
-    skeleton = dataset.skeleton
+
+    def lengths(persons: Sequence[Annotation]) -> Array:
+        points, known = (
+            np.stack([getattr(p, of) for p in persons]) for of in ("points", "annotated")
+        )
+        return limb_lengths(points, known, skeleton)
+
     try:
-        lengths = _lengths(dataset.annotations, skeleton)
+        known = lengths(dataset.annotations)
     except ValueError as error:
         raise UserError(f"crop rule 'lsp-limbs' needs the joints of LSP: {error}") from None
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = lengths / lengths[:, -1:]
+        shares = known / known[:, -1:]
     shares[~np.isfinite(shares)] = np.nan
     proportions = np.nanmedian(shares, axis=0)  # r_p, each limb over the head
 
-    def region(person: Annotation, size: tuple[int, int]) -> tuple[Array, float]:
-        heads = _lengths([person], skeleton)[0] / proportions
+    def region(person: Annotation, size: tuple[int, int]) -> Square:
+        heads = lengths([person])[0] / proportions
         if not np.isfinite(heads).any():
             raise UserError(f"{person.image}: crop rule 'lsp-limbs' needs a labelled limb")
         head = max(float(np.nanquantile(heads, 0.75)), 1e-6)
-        low_high = box_of_points(person.points[person.annotated]).reshape(2, 2)
-        extent = np.maximum(low_high[1] - low_high[0], 1e-6)
-        zoom = min(41 / head, 304 / extent[0], 304 / extent[1])
-        height, width = size
-        middle = np.array([(width - 1) / 2, (height - 1) / 2])
-        centre = middle if dataset.name == "lsp" else low_high.mean(axis=0)
+        low, high = box_of_points(person.points[person.annotated]).reshape(2, 2)
+        zoom = min(41 / head, *(304 / np.maximum(high - low, 1e-6)))
+        centre = _middle(size) if dataset.name == "lsp" else (low + high) / 2
         return centre, 200 * (41 / 35) / zoom * LIMB_CROP
 
     return region
-
-
-def _lengths(persons: Sequence[Annotation], skeleton: Skeleton) -> Array:
-    points: Any = np.stack([person.points for person in persons])
-    return limb_lengths(points, np.stack([person.annotated for person in persons]), skeleton)

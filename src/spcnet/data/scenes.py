@@ -8,7 +8,7 @@ function of (seed, epoch, picture).
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.augmentation import Augmentation, colour_crops, draw_colour, generator
 from spcnet.errors import UserError
 from spcnet.files import whole_folder
-from spcnet.geometry import Array, apply_affine, invert_affine
+from spcnet.geometry import Array, apply_affine, compose_affines, invert_affine
 
 FORMAT = "spcnet-scenes"
 VERSION = 1
@@ -36,17 +36,11 @@ SMALLEST = 8.0  # pixels of a box's longer side: smaller ones are passed over
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture's boxes.
+    """One picture's boxes, x0, y0, x1, y1 in pixels of the packed picture."""
 
-    Attributes:
-        boxes: (N, 4) persons, x0, y0, x1, y1 in pixels of the packed picture.
-        crowds: (M, 4) regions about which nothing is known.
-        complete: every person in the picture has a box or is in a crowd.
-    """
-
-    boxes: Array
-    crowds: Array
-    complete: bool
+    boxes: Array  # (N, 4) persons
+    crowds: Array  # (M, 4) regions about which nothing is known
+    complete: bool  # every person in the picture has a box or is in a crowd
 
 
 def pack_scenes(
@@ -57,10 +51,7 @@ def pack_scenes(
 ) -> None:
     """Write pictures and boxes into a new folder.
 
-    Args:
-        sources: data sets, each with whether all persons in its pictures have boxes.
-        folder: where to; must not exist yet.
-        report: called with the number of pictures done.
+    Each source is a data set and whether all persons in its pictures have boxes.
 
     Raises:
         UserError: the folder exists or cannot be written, or a picture cannot be read.
@@ -78,17 +69,11 @@ def pack_scenes(
                     if times > 1:
                         image, affine = reduce_by_area(image, times)
                     stream.write(np.ascontiguousarray(image).tobytes())
-                    row = {
-                        kind: _moved_boxes(affine, np.array([p.box for p in people])).round(2)
-                        for kind, people in (("boxes", persons), ("crowds", crowds))
-                    }
-                    rows.append(
-                        {
-                            "size": image.shape[:2],
-                            "complete": complete,
-                            **{kind: boxes.tolist() for kind, boxes in row.items()},
-                        }
-                    )
+                    row: dict[str, Any] = {"size": image.shape[:2], "complete": complete}
+                    for kind, people in (("boxes", persons), ("crowds", crowds)):
+                        moved = _moved_boxes(affine, np.array([p.box for p in people]))
+                        row[kind] = moved.round(2).tolist()
+                    rows.append(row)
                     report(len(rows))
         header = {"format": FORMAT, "version": VERSION, "pictures": rows}
         (partial / "scenes.json").write_text(json.dumps(header))
@@ -109,8 +94,11 @@ class Scenes:
             raise UserError(f"{self.folder}: no packed pictures here ({error})") from None
         if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.folder}: packed by another version; pack it again")
-        self.rows: list[Mapping[str, Any]] = header["pictures"]
-        self.sizes = np.array([row["size"] for row in self.rows])
+        rows = header["pictures"]
+        self.sizes = np.array([row["size"] for row in rows])
+        self._pictures = [
+            Picture(_boxes(row["boxes"]), _boxes(row["crowds"]), row["complete"]) for row in rows
+        ]
         counts = self.sizes.astype(np.int64).prod(axis=1) * 3
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         self._pixels = np.memmap(self.folder / "pictures.u8", dtype=np.uint8, mode="r")
@@ -118,7 +106,7 @@ class Scenes:
             raise UserError(f"{self.folder}: cut short; pack it again")
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._pictures)
 
     def pixels(self, index: int) -> Array:
         """RGB uint8 (H, W, 3)."""
@@ -127,29 +115,17 @@ class Scenes:
 
     def picture(self, index: int) -> Picture:
         """The boxes of one picture."""
-        row = self.rows[index]
-        return Picture(
-            np.reshape(np.array(row["boxes"], dtype=np.float64), (-1, 4)),
-            np.reshape(np.array(row["crowds"], dtype=np.float64), (-1, 4)),
-            bool(row["complete"]),
-        )
+        return self._pictures[index]
 
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """Canvases on the device.
+    """Canvases on the device."""
 
-    Attributes:
-        images: (B, 3, S, S) float32, normalised; 0 outside the pictures.
-        boxes: of each canvas (N, 4) float32 pixels.
-        passed: of each canvas (M, 4): regions in which nothing is asked.
-        known: (B, S, S) bool: pixels of pictures in which every person has a box, and of none.
-    """
-
-    images: Tensor
-    boxes: list[Tensor]
-    passed: list[Tensor]
-    known: Tensor
+    images: Tensor  # (B, 3, S, S) float32, normalised; 0 outside the pictures
+    boxes: list[Tensor]  # of each canvas (N, 4) float32 pixels
+    passed: list[Tensor]  # of each canvas (M, 4): regions in which nothing is asked
+    known: Tensor  # (B, S, S) bool: pixels of pictures in which every person has a box, and of none
 
 
 def make_scene_batch(
@@ -162,47 +138,39 @@ def make_scene_batch(
     epoch: int = 0,
     device: torch.device | str = "cpu",
 ) -> SceneBatch:
-    """Canvases of some pictures, each with others drawn to it.
+    """Canvases of some pictures (B,), each with others drawn to it.
 
-    Args:
-        scenes: where the pictures are.
-        indices: (B,) which ones.
-        size: side of the canvases.
-        augmentation: how colours stray; None places each picture whole and plain.
-        seed: of the run.
-        epoch: from which, with the seed and the picture, all draws follow.
-        device: where the canvases are.
+    All draws follow from the run's seed, the epoch and the picture; without an augmentation each
+    picture is placed whole and plain.
     """
     images, boxes, passed, known, colours = [], [], [], [], []
+    strays = augmentation is not None
     for index in indices:
         random = generator(seed=seed, epoch=epoch, person=int(index), stream=2)
         canvas = torch.zeros(4, size, size)
         sure = np.ones((size, size), dtype=bool)
         there: list[Array] = []
         gone: list[Array] = []
-        for number, window in _windows(random, scenes, int(index), size, augmentation is not None):
-            affine = _draw_placing(random, scenes.sizes[number], window, augmentation is not None)
+        for number, window in _windows(random, scenes, int(index), size, strays):
+            affine = _draw_placing(random, scenes.sizes[number], window, strays)
             x0, y0, x1, y1 = window
             canvas[:, y0:y1, x0:x1] = _placed(scenes.pixels(number), affine, window)
             picture = scenes.picture(number)
-            extent = _moved_boxes(affine, np.array([[0, 0, *scenes.sizes[number][::-1]]]))[0]
-            visible = _clipped(extent, np.array(window))
-            boxes_here = _moved_boxes(affine, picture.boxes)
-            for box in boxes_here:
-                left = _clipped(box, visible)
-                share = _area(left) / max(_area(box), 1e-6)
-                longer = max(left[2] - left[0], left[3] - left[1])
-                if share >= LEFT and longer >= SMALLEST:
-                    there.append(left)
-                elif _area(left) > 0:
-                    gone.append(left)
-            gone += [_clipped(crowd, visible) for crowd in _moved_boxes(affine, picture.crowds)]
+            extent = _moved_boxes(affine, np.array([[0, 0, *scenes.sizes[number][::-1]]]))
+            visible = _clipped(extent, np.array(window))[0]
+            whole = _moved_boxes(affine, picture.boxes)
+            left = _clipped(whole, visible)
+            seen = _areas(left) / np.maximum(_areas(whole), 1e-6) >= LEFT
+            seen &= (left[:, 2:] - left[:, :2]).max(axis=1) >= SMALLEST
+            there.append(left[seen])
+            gone.append(left[~seen & (_areas(left) > 0)])
+            gone.append(_clipped(_moved_boxes(affine, picture.crowds), visible))
             if not picture.complete:
                 a, b, c, d = np.round(visible).astype(int).clip(0, size)
                 sure[b:d, a:c] = False
         images.append(canvas)
-        boxes.append(torch.tensor(np.reshape(there, (-1, 4)), dtype=torch.float32, device=device))
-        passed.append(torch.tensor(np.reshape(gone, (-1, 4)), dtype=torch.float32, device=device))
+        boxes.append(torch.from_numpy(np.concatenate(there)).to(device, torch.float32))
+        passed.append(torch.from_numpy(np.concatenate(gone)).to(device, torch.float32))
         known.append(torch.from_numpy(sure))
         colours.append(draw_colour(random, augmentation) if augmentation else np.eye(3, 4))
     samples = torch.stack(images).to(device)
@@ -218,8 +186,7 @@ def _windows(
     random: np.random.Generator, scenes: Scenes, index: int, size: int, strays: bool
 ) -> list[tuple[int, tuple[int, int, int, int]]]:
     """Pictures of a canvas and the windows x0, y0, x1, y1 that they fill: one, or four."""
-    four = strays and random.random() < MOSAIC
-    if not four:
+    if not strays or random.random() >= MOSAIC:
         return [(index, (0, 0, size, size))]
     x, y = random.integers(size // 3, 2 * size // 3, size=2).tolist()
     corners = [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
@@ -261,7 +228,7 @@ def _placed(pixels: Array, affine: Array, window: tuple[int, int, int, int]) -> 
         from spcnet.media.crops import reduce_by_area  # the one place where training needs OpenCV
 
         pixels, reduce = reduce_by_area(np.ascontiguousarray(pixels), 0.7 / scale)
-        affine = _after(affine, reduce)
+        affine = compose_affines(affine, invert_affine(reduce))
     height, width = pixels.shape[:2]
     source = torch.ones(1, 4, height, width)
     source[0, :3] = torch.from_numpy(np.array(pixels)).permute(2, 0, 1) / 255
@@ -274,11 +241,8 @@ def _placed(pixels: Array, affine: Array, window: tuple[int, int, int, int]) -> 
     return F.grid_sample(source, ((2 * grid + 1) / extent - 1)[None], align_corners=False)[0]
 
 
-def _after(affine: Array, reduce: Array) -> Array:
-    """The affine from the reduced picture, given that from the picture."""
-    back = np.vstack([invert_affine(reduce), [0, 0, 1]])
-    combined: Array = (np.vstack([affine, [0, 0, 1]]) @ back)[:2]
-    return combined
+def _boxes(rows: list[list[float]]) -> Array:
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
 def _moved_boxes(affine: Array, boxes: Array) -> Array:
@@ -287,10 +251,11 @@ def _moved_boxes(affine: Array, boxes: Array) -> Array:
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
-def _clipped(box: Array, window: Array) -> Array:
-    low, high = np.maximum(box[:2], window[:2]), np.minimum(box[2:], window[2:])
-    return np.concatenate([low, np.maximum(low, high)])
+def _clipped(boxes: Array, window: Array) -> Array:
+    low, high = np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])
+    return np.concatenate([low, np.maximum(low, high)], axis=1)
 
 
-def _area(box: Array) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
+def _areas(boxes: Array) -> Array:
+    areas: Array = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas

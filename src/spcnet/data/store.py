@@ -10,10 +10,10 @@ import itertools
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,85 +31,23 @@ EXPANDED = "expanded.u8"
 
 @dataclass(frozen=True)
 class Persons:
-    """What is known of each packed person; arrays of N, coordinates in pixels of the region.
+    """What is known of each packed person; arrays of N, coordinates in pixels of the region."""
 
-    Attributes:
-        keys: (N,) the pictures' names.
-        points: (N, K, 2) joints.
-        states: (N, K) uint8 of `JointState`.
-        centres: (N, 2) middle of the padded square crop.
-        sides: (N,) its side.
-        references: (N,) the length that the data set itself normalises errors by, or NaN.
-        sizes: (N, 2) height and width of the region.
-        opinions: (N, K, 3) where another model sees the joints, and how probable it is that this
-            is right; 0 where it says nothing. In the file they are COCO's 17 joints.
-        offsets: (N + 1,) where each JPEG begins, counted over all shards.
-    """
-
-    keys: Array
-    points: Array
-    states: Array
-    centres: Array
-    sides: Array
-    references: Array
-    sizes: Array
+    keys: Array  # (N,) the pictures' names
+    points: Array  # (N, K, 2) joints
+    states: Array  # (N, K) uint8 of `JointState`
+    centres: Array  # (N, 2) middle of the padded square crop
+    sides: Array  # (N,) its side
+    references: Array  # (N,) the length that the data set itself normalises errors by, or NaN
+    sizes: Array  # (N, 2) height and width of the region
+    # (N, K, 3) where another model sees the joints, and how probable it is that this is right; 0
+    # where it says nothing. In the file they are COCO's 17 joints.
     opinions: Array
-    offsets: Array
-
-
-class Store(Protocol):
-    """Packed persons, whether of one store or of several."""
-
-    @property
-    def persons(self) -> Persons:
-        """With the joints of `skeleton`."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """Of the annotations."""
-
-    @property
-    def dataset(self) -> str:
-        """Whose protocol the persons are scored by."""
-
-    @property
-    def doubts(self) -> Array:
-        """Of each person the share of labels believed to be wrong where an opinion differs."""
-
-    @property
-    def taught(self) -> Array:
-        """Of each person a teacher's share of the loss; NaN where nothing is said of it."""
-
-    @property
-    def pictures(self) -> set[str]:
-        """The pictures' names, each with its data set's."""
-
-    def region(self, index: int) -> Array:
-        """The region of one person, RGB uint8 (H, W, 3)."""
-
-
-def batch_of(store: Store, indices: Array) -> tuple[Array, Array]:
-    """Regions of several persons, each in the top-left corner of a common canvas.
-
-    Returns:
-        (B, H, W, 3) uint8 and (B, 2) the height and width that each region fills.
-    """
-    sizes = store.persons.sizes[indices]
-    height, width = sizes.max(axis=0)
-    canvas = np.zeros((len(indices), height, width, 3), dtype=np.uint8)
-    for row, index in enumerate(indices):
-        region = store.region(index)
-        canvas[row, : region.shape[0], : region.shape[1]] = region
-    return canvas, sizes
+    offsets: Array  # (N + 1,) where each JPEG begins, counted over all shards
 
 
 class PackedStore:
     """Random access to the persons of a store folder.
-
-    Args:
-        folder: a folder written by `spcnet.data.packing.pack`.
 
     Raises:
         UserError: the folder is no store, or a file of it is missing or cut short.
@@ -132,14 +70,17 @@ class PackedStore:
             path = self.folder / shard["file"]
             if not path.is_file() or path.stat().st_size != shard["bytes"]:
                 raise UserError(f"{path}: missing or cut short; pack the store again")
+        self.skeleton = Skeleton.from_dict(self.header["skeleton"])
+        self.dataset: str = self.header["dataset"]
+        self.persons = self.persons_as(self.skeleton)
+        # Of each person the share of labels that are believed to be wrong where an opinion
+        # differs, and a teacher's share of the loss, NaN where nothing is said of it.
+        self.doubts, self.taught = np.zeros(len(self)), np.full(len(self), np.nan)
+        counts = self.persons.sizes.astype(np.int64).prod(axis=1) * 3
+        self._pixel_offsets = np.concatenate([[0], np.cumsum(counts)])
 
     def __len__(self) -> int:
         return len(self._packed.sides)
-
-    @cached_property
-    def persons(self) -> Persons:
-        """The persons with the joints of their annotations."""
-        return self.persons_as(self.skeleton)
 
     def persons_as(self, skeleton: Skeleton) -> Persons:
         """The persons with the joints of a skeleton, by their names; others are not annotated."""
@@ -150,27 +91,6 @@ class PackedStore:
             states=_in_order(packed.states, self.skeleton, skeleton),
             opinions=_in_order(packed.opinions, COCO17, skeleton),
         )
-
-    @cached_property
-    def skeleton(self) -> Skeleton:
-        """The skeleton of its annotations."""
-        return Skeleton.from_dict(self.header["skeleton"])
-
-    @property
-    def dataset(self) -> str:
-        """The name of the data set that was packed."""
-        name: str = self.header["dataset"]
-        return name
-
-    @property
-    def doubts(self) -> Array:
-        """Labels are believed, whatever another model says."""
-        return np.zeros(len(self))
-
-    @property
-    def taught(self) -> Array:
-        """Nothing is said of a teacher."""
-        return np.full(len(self), np.nan)
 
     @property
     def pictures(self) -> set[str]:
@@ -191,27 +111,16 @@ class PackedStore:
 
     def region(self, index: int) -> Array:
         """The region of one person, RGB uint8 (H, W, 3), from the expanded form."""
-        height, width = self.persons.sizes[index]
         begin, end = self._pixel_offsets[index : index + 2]
-        return self._pixels[begin:end].reshape(height, width, 3)
-
-    @cached_property
-    def _pixel_offsets(self) -> Array:
-        counts = self.persons.sizes.astype(np.int64).prod(axis=1) * 3
-        return np.concatenate([[0], np.cumsum(counts)])
+        return self._pixels[begin:end].reshape(*self.persons.sizes[index], 3)
 
     @cached_property
     def _pixels(self) -> Array:
         self.expand()
-        total = int(self._pixel_offsets[-1])
-        return np.memmap(self.folder / EXPANDED, dtype=np.uint8, mode="r", shape=(total,))
+        return np.memmap(self.folder / EXPANDED, dtype=np.uint8, mode="r")
 
     def expand(self) -> None:
-        """Decode every region once into one file, where that was not done yet.
-
-        Raises:
-            UserError: it cannot be written.
-        """
+        """Decode every region once into one file; a `UserError` where it cannot be written."""
         path = self.folder / EXPANDED
         if path.is_file() and path.stat().st_size == self._pixel_offsets[-1]:
             return
@@ -229,18 +138,16 @@ class PackedStore:
 
 
 class JoinedStores:
-    """Several stores as one, one after the other, with the joints of one skeleton.
-
-    A joint that a store does not have is not annotated on its persons.
+    """Several stores, one after the other, with the joints of one skeleton, annotated or not.
 
     Args:
         stores: at least one.
         skeleton: whose joints; by default the first store's.
-        shares: for each store the share of an epoch that is drawn from it, or None for stores
-            that divide the rest by their numbers of persons; by default all do.
-        doubts: for each store the share of its labels that are believed to be wrong where an
-            opinion differs from them; by default none.
-        taught: for each store a teacher's share of its persons' loss, or None.
+        shares: of an epoch that are drawn from each; stores with None divide the rest by their
+            numbers of persons, and by default all do.
+        doubts: shares of the labels of each that are believed to be wrong where an opinion differs
+            from them; by default none.
+        taught: a teacher's share of the loss of each one's persons, or None.
         titles: what the stores are called; by default as their data sets. One that stands twice
             is counted on: "coco", "coco 2".
 
@@ -260,31 +167,26 @@ class JoinedStores:
         titles: Sequence[str] | None = None,
     ) -> None:
         self.stores = list(stores)
-        self._names = list(titles or [store.dataset for store in self.stores])
-        self.titles = distinct(self._names)
-        first = self.stores[0]
-        self.skeleton, self.dataset = skeleton or first.skeleton, first.dataset
-        for store in self.stores:
+        self._names = list(titles or [store.dataset for store in stores])
+        self.skeleton, self.dataset = skeleton or stores[0].skeleton, stores[0].dataset
+        for store in stores:
             if not set(store.skeleton.joints) & set(self.skeleton.joints):
                 raise UserError(
                     f"{store.folder}: its persons have none of the joints of "
                     f"{self.skeleton.name!r}; they have {', '.join(store.skeleton.joints)}"
                 )
-        parts = [store.persons_as(self.skeleton) for store in self.stores]
+        parts = [vars(store.persons_as(self.skeleton)) for store in stores]
         self.persons = Persons(
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in (f.name for f in fields(Persons))
-            }
+            **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         )
-        sizes = [len(store) for store in self.stores]
-        self.doubts = np.repeat(doubts or [0.0] * len(sizes), sizes)
-        shares_taught = [
-            np.nan if share is None else share for share in taught or [None] * len(sizes)
-        ]
-        self.taught = np.repeat(shares_taught, sizes)
+        sizes, none = [len(store) for store in stores], [None] * len(stores)
+        self.doubts = np.repeat(doubts or [0.0] * len(stores), sizes)
+        self.taught = np.repeat(np.array(taught or none, dtype=np.float64), sizes)
+        self._draws = _draws(sizes, shares or none)
         self._begins = np.cumsum([0, *sizes])
-        self._draws = _draws(sizes, shares or [None] * len(sizes))
+        rows = itertools.pairwise(self._begins.tolist())
+        # Which persons are whose.
+        self.sources = {t: slice(*r) for t, r in zip(distinct(self._names), rows, strict=True)}
 
     def __len__(self) -> int:
         return int(self._begins[-1])
@@ -295,20 +197,11 @@ class JoinedStores:
 
         Two folders of own data may well have pictures of the same names.
         """
-        return set().union(
-            *(
-                {f"{name}/{key}" for key in store.persons.keys.tolist()}
-                if store.dataset == "coco"
-                else store.pictures
-                for name, store in zip(self._names, self.stores, strict=True)
-            )
-        )
-
-    @property
-    def sources(self) -> dict[str, slice]:
-        """Which persons are whose."""
-        ends = zip(self._begins[:-1].tolist(), self._begins[1:].tolist(), strict=True)
-        return {title: slice(*rows) for title, rows in zip(self.titles, ends, strict=True)}
+        return {
+            f"{name if store.dataset == 'coco' else store.dataset}/{key}"
+            for name, store in zip(self._names, self.stores, strict=True)
+            for key in store.persons.keys.tolist()
+        }
 
     def region(self, index: int) -> Array:
         """The region of one person, RGB uint8 (H, W, 3)."""
@@ -318,10 +211,9 @@ class JoinedStores:
     def drawn(self, random: np.random.Generator) -> Array:
         """The persons of an epoch (N,), in the stores' shares and in random order.
 
-        A person that is drawn again in an epoch is counted on by N, so that each draw has a number
-        of its own; modulo N it is the person.
+        A person that is drawn again is counted on by N, so that each draw has its own number.
         """
-        if all(draws == len(store) for draws, store in zip(self._draws, self.stores, strict=True)):
+        if self._draws == np.diff(self._begins).tolist():
             return random.permutation(len(self))
         parts = []
         for begin, store, draws in zip(self._begins, self.stores, self._draws, strict=False):
@@ -331,14 +223,30 @@ class JoinedStores:
         return random.permutation(np.concatenate(parts))
 
 
+Store: TypeAlias = PackedStore | JoinedStores
+
+
+def batch_of(store: Store, indices: Array) -> tuple[Array, Array]:
+    """Regions of several persons, each in the top-left corner of a common canvas.
+
+    Returns:
+        (B, H, W, 3) uint8 and (B, 2) the height and width that each region fills.
+    """
+    sizes = store.persons.sizes[indices]
+    height, width = sizes.max(axis=0)
+    canvas = np.zeros((len(indices), height, width, 3), dtype=np.uint8)
+    for row, index in enumerate(indices):
+        region = store.region(index)
+        canvas[row, : region.shape[0], : region.shape[1]] = region
+    return canvas, sizes
+
+
 def distinct(titles: Sequence[str]) -> list[str]:
     """Titles of which none is another's: one that stands twice is counted on."""
     distinct: list[str] = []
     for title in titles:
-        others = (f"{title} {n}" for n in itertools.count(2))
-        distinct.append(
-            title if title not in distinct else next(o for o in others if o not in distinct)
-        )
+        others = (title, *(f"{title} {n}" for n in range(2, len(titles) + 2)))
+        distinct.append(next(other for other in others if other not in distinct))
     return distinct
 
 

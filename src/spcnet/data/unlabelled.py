@@ -1,6 +1,5 @@
 """Pictures of one person each that nobody labelled: only another model says where joints are."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from spcnet.skeletons import COCO17
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
-def read_unlabelled(root: str | os.PathLike[str], split: str) -> AnnotatedPictures:
+def read_unlabelled(root: Path, split: str) -> AnnotatedPictures:
     """A folder of pictures, in the order of their names; each is a person without any label.
 
     Args:
@@ -24,9 +23,7 @@ def read_unlabelled(root: str | os.PathLike[str], split: str) -> AnnotatedPictur
     Raises:
         UserError: there is no such folder, or no picture in it.
     """
-    folder = Path(root)
-    if (folder / "images").is_dir():
-        folder = folder / "images"
+    folder = root / "images" if (root / "images").is_dir() else root
     if not folder.is_dir():
         raise UserError(f"{root}: not a folder; name the folder of the pictures")
     names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)

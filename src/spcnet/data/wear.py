@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from spcnet.codec import square_of_box
-from spcnet.data.annotations import has_place
+from spcnet.codec import Square, square_of_box
+from spcnet.data.annotations import JointState, has_place
 from spcnet.data.opinions import LEAST
-from spcnet.data.store import Store
+from spcnet.data.store import Persons, Store
+from spcnet.files import picture_bytes
 from spcnet.geometry import Array, apply_affine, box_of_points, crop_affine
 
 # Where a picture ends: directions (axis, whether the far side goes) and how often.
@@ -28,20 +29,27 @@ PATCHES = 0.3  # share of neighbours of which a patch is pasted, as furniture mi
 PATCH = (0.15, 0.45)  # its sides, of the crop's
 
 
-def cut_off(
-    random: np.random.Generator, points: Array, kept: Array, square: tuple[Array, float]
-) -> tuple[Array, tuple[Array, float]]:
-    """End the picture in the middle of a person.
-
-    Args:
-        random: draws where.
-        points: (N, 2) known joints, region pixels.
-        kept: (4,) x0, y0, x1, y1, what is picture so far.
-        square: centre (2,) and side of the person's crop.
+def known_joints(persons: Persons, person: int) -> tuple[Array, Array, Array]:
+    """Where a person's joints are, by the labels or else by another model.
 
     Returns:
-        What is picture now, and the padded square about what is left of the person; both as they
-        were where fewer than `FEWEST` joints would be left.
+        (K, 2) points of the region, (K,) which are labelled, and (K,) which are but seen by the
+        other model. Joints that are known to be absent are neither.
+    """
+    states, opinions = persons.states[person], persons.opinions[person]
+    labelled = has_place(states)
+    seen = ~labelled & (states != JointState.ABSENT) & (opinions[:, 2] >= LEAST)
+    return np.where(seen[:, None], opinions[:, :2], persons.points[person]), labelled, seen
+
+
+def cut_off(
+    random: np.random.Generator, points: Array, kept: Array, square: Square
+) -> tuple[Array, Square]:
+    """End the picture in the middle of a person with known joints (N, 2).
+
+    Returns:
+        What of `kept` (4,) x0, y0, x1, y1 is picture now, and the padded square about what is left
+        of the person; both as they were where fewer than `FEWEST` joints would be left.
     """
     axis, far = ENDS[random.choice(len(ENDS), p=END_SHARES)]
     share = random.uniform(*KEPT)
@@ -61,9 +69,8 @@ def cut_off(
 
 def compress(pixels: Array, quality: int) -> Array:
     """RGB uint8 (H, W, 3) as JPEG leaves it."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
-    with Image.open(buffer) as worn:
+    jpeg = picture_bytes(Image.fromarray(pixels), "jpeg", quality=quality)
+    with Image.open(io.BytesIO(jpeg)) as worn:
         return np.asarray(worn)
 
 
@@ -78,21 +85,13 @@ def blur(image: Tensor, times: float) -> None:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Another person of the store, of whom a part is pasted into a crop.
+    """Another person of the store, of whom a part is pasted into a crop."""
 
-    Attributes:
-        person: its number.
-        affine: (2, 3) from its region to the crop.
-        segments: (L, 2, 2) ends of what is pasted, crop pixels: limbs, or none for a patch.
-        radius: to either side of the segments, crop pixels.
-        patch: (4,) x0, y0, x1, y1 of a patch, crop pixels.
-    """
-
-    person: int
-    affine: Array
-    segments: Array
-    radius: float
-    patch: Array
+    person: int  # its number
+    affine: Array  # (2, 3) from its region to the crop
+    segments: Array  # (L, 2, 2) ends of what is pasted, crop pixels: limbs, or none for a patch
+    radius: float  # to either side of the segments, crop pixels
+    patch: Array  # (4,) x0, y0, x1, y1 of a patch, crop pixels
 
     def cover(self, size: int) -> Tensor:
         """How much of each pixel (S, S) is the neighbour's, in [0, 1]."""
@@ -128,19 +127,15 @@ def draw_neighbour(
     extent = random.uniform(*PATCH, size=2)
     patch = size * np.concatenate([corner, corner + extent])
     as_patch = random.random() < PATCHES
-    persons, skeleton = store.persons, store.skeleton
-    labelled = has_place(persons.states[person])
-    opinions = persons.opinions[person]
-    seen = ~labelled & (opinions[:, 2] >= LEAST)
-    points = np.where(seen[:, None], opinions[:, :2], persons.points[person])
+    persons = store.persons
     side = float(persons.sides[person]) / scale
-    centre = persons.centres[person] - offset * side
-    affine = crop_affine(centre, side, size)
+    affine = crop_affine(persons.centres[person] - offset * side, side, size)
     if as_patch:
         return Neighbour(person, affine, np.empty((0, 2, 2)), 0.0, patch)
+    points, labelled, seen = known_joints(persons, person)
     known = labelled | seen
     moved = apply_affine(affine, points)
-    limbs = [(a, b) for a, b in skeleton.limb_indices if known[a] and known[b]]
+    limbs = [(a, b) for a, b in store.skeleton.limb_indices if known[a] and known[b]]
     if len(limbs) < FEWEST:
         return None
     extent = moved[known].max(axis=0) - moved[known].min(axis=0)

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.datasets import default_crop, open_pictures
+from spcnet.data.datasets import default_crop, open_pictures, source_title
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.inference.estimator import PoseEstimator
@@ -28,8 +27,7 @@ class Source:
     @property
     def title(self) -> str:
         """The data set's name, or for own data its folder's, and the split."""
-        name = Path(self.root).name if self.dataset == "coco" else self.dataset
-        return f"{name} {self.split}"
+        return f"{source_title(self.dataset, self.root)} {self.split}"
 
     def open(self) -> AnnotatedPictures:
         """The persons who can be scored: crowds and those without a labelled joint cannot."""

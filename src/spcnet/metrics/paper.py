@@ -72,8 +72,7 @@ def comparison(
             f"{', '.join(rules)}"
         )
     table = TABLES[rules[score.protocol]]
-    same_part = part == table.part or {part, table.part} == {("flic", "val"), ("flic", "test")}
-    if score.protocol not in {row.protocol for row in table.rows} or not same_part:
+    if score.protocol not in {row.protocol for row in table.rows} or part != table.part:
         note = (
             f"NOT comparable: our row is {score.protocol} on {' '.join(part)}; the paper's rows "
             f"are {table.rows[0].protocol} on {table.data}."

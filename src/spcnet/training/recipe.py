@@ -23,7 +23,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from spcnet.codec import SIZES, Codec, HeatmapKind, Refinement
 from spcnet.data.augmentation import Augmentation
-from spcnet.data.datasets import DATASETS, UNSCORED
+from spcnet.data.datasets import DATASETS, UNSCORED, source_title
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
@@ -121,9 +121,7 @@ class MoreData(Source):
     @property
     def title(self) -> str:
         """What the source is called: the data set, and its folder where it may be any."""
-        if self.dataset == "coco" and self.root is not None:
-            return Path(self.root).name.split(".json")[0] or self.dataset
-        return self.dataset
+        return source_title(self.dataset, self.root)
 
 
 class DataSection(Source):
