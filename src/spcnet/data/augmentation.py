@@ -1,9 +1,7 @@
-"""Augmentation, batched on the training device.
+"""Augmentation, batched on the training device: one affine of points and one of RGB per person.
 
-Geometry is one affine per person and colour is one affine of RGB per person, so that sampling,
-jittering and normalising commute with what lies outside the picture, which stays 0. Every draw
-is a function of (seed, epoch, person), never of the process, worker or batch. What is done to the
-picture itself before that (cut off, worn, a neighbour pasted in) is in `spcnet.data.wear`.
+So sampling, jittering and normalising commute with what lies outside the picture, which stays 0.
+Every draw is a function of (seed, epoch, person), never of the process, worker or batch.
 """
 
 from dataclasses import dataclass

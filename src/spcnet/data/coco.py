@@ -1,9 +1,6 @@
 """COCO keypoint files: COCO's own (Lin et al., ECCV 2014) and anybody's own data.
 
-Own data is one JSON away: ``images`` (id, file_name), ``annotations`` (image_id, keypoints as
-x, y, v for every joint, bbox) and ``categories`` whose ``keypoints`` names the joints and whose
-``skeleton`` lists limbs as pairs of joints counted from 1. Joints named ``left_x`` and
-``right_x`` mirror each other. A file that is not what it should be is a `UserError`.
+README.md says what own data must hold. A file that is not what it should be is a `UserError`.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,10 @@
 """Frames Labeled In Cinema (Sapp and Taskar, CVPR 2013), upper bodies from films.
 
-Its authors distribute ``examples.mat`` (29 joints, most of them never annotated); the stacked
-hourglass distributes ``train.h5`` and ``valid.h5`` with the eleven that are. Coordinates are used
-as they stand. Left and right are **observer-centric**: those of a person who faces the camera. The
-h5 has them so; ``examples.mat`` has the person's own, so arms and hips of persons seen from behind
-(one in twenty) change sides as they are read. A file that is not what it should be, or has no such
-split, is a `UserError`.
+The authors' ``examples.mat`` has 29 joints, most never annotated; the stacked hourglass's h5 files
+the eleven that are. Coordinates are used as they stand. Left and right are **observer-centric**, as
+in the h5; in ``examples.mat`` they are the person's own, so arms and hips of persons seen from
+behind (one in twenty) change sides as they are read. A file that is not what it should be, or has
+no such split, is a `UserError`.
 """
 
 from pathlib import Path

@@ -1,10 +1,6 @@
 """Another model's points: a second opinion on labels, and the first on pictures without any.
 
-A file of opinions is one JSON object: a person's key -> 17 x [x, y, probability], COCO's joints in
-COCO's order, image pixels; null or [] for a person of whom the model says nothing. The key is the
-annotation's id (COCO, own data), the picture's number (Leeds) or the picture's name. The
-probability is that of the point being right: where a model's score means something else, calibrate
-it first.
+docs/training.md says what a file of them holds: a person's key -> 17 x [x, y, probability].
 """
 
 import os

@@ -1,12 +1,10 @@
 """Which square of a picture a person is cropped by: the field's rules, by name.
 
-- ``box``: the tight box's middle, its longer side times 1.25 (LSP extended; own data).
-- ``mpii``: the annotated centre, 15 * scale pixels lower, and 200 * 1.25 * scale pixels (Newell et
-  al., ECCV 2016).
-- ``lsp-height``: the picture's middle and 1.25 times its height; needs no label (Wei et al.,
-  CVPR 2016).
-- ``lsp-limbs``: a scale from the labelled limbs' lengths, 200 * scale * 368 / 256 pixels (Yang et
-  al., ICCV 2017): it looks at the truth, so it is offered and never a default.
+- ``box``: the tight box, its longer side times 1.25 (LSP extended; own data).
+- ``mpii``: the annotated centre, 15 * scale pixels lower (Newell et al., ECCV 2016).
+- ``lsp-height``: the picture's middle and 1.25 times its height (Wei et al., CVPR 2016).
+- ``lsp-limbs``: a scale from the labelled limbs' lengths (Yang et al., ICCV 2017): it looks at the
+  truth, so it is offered and never a default.
 - ``flic``: the torso box's middle, the frame's in height, and 440 pixels.
 """
 

@@ -1,9 +1,7 @@
 """Whole pictures and the persons' boxes in them, ready for training a finder.
 
-A `Scenes` is made once from data sets (`pack_scenes`): every picture reduced to `LONGEST` pixels,
-as raw uint8 in one memory-mapped file, beside the boxes. `make_scene_batch` places pictures at
-random sizes on a canvas, one or four of them, and gives the boxes that are left. Every draw is a
-function of (seed, epoch, picture).
+Packed once, they are placed at random sizes on canvases, one or four of them, with the boxes that
+are left. Every draw is a function of (seed, epoch, picture).
 """
 
 import json

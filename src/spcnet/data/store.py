@@ -1,8 +1,7 @@
 """The packed store: persons cut out of their pictures once, ready for training.
 
-*Compact* form, which travels: a folder with ``store.json``, ``persons.npz`` and shards of JPEG
-regions, each the surroundings of one person. *Expanded* form, made once from the compact one:
-the same regions as raw uint8 in one memory-mapped file. Reading needs numpy and Pillow only.
+The *compact* form travels: ``store.json``, ``persons.npz`` and shards of JPEG regions. *Expanded*
+from it once, the regions are raw uint8 in one memory-mapped file. Needs numpy and Pillow only.
 """
 
 import io
