@@ -9,7 +9,9 @@ from PIL import Image
 from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.augmentation import Augmentation
+from spcnet.data.datasets import epoch_order
 from spcnet.data.scenes import LONGEST, Scenes, make_scene_batch, pack_scenes
+from spcnet.data.store import draws_in_shares
 from spcnet.errors import UserError
 from spcnet.skeletons import COCO17
 
@@ -122,3 +124,20 @@ def test_folders_that_are_no_packed_pictures_are_refused(scenes: Scenes, tmp_pat
         Scenes(tmp_path)
     with pytest.raises(UserError, match="already exists"):
         pack_scenes([], scenes.folder)
+
+
+def test_an_epoch_draws_each_source_in_its_share(scenes: Scenes) -> None:
+    assert scenes.of_sources == scenes.draws == [2, 1, 1]
+    plain = epoch_order(scenes, seed=0, epoch=1)
+    assert sorted(plain) == [0, 1, 2, 3]
+
+    shared = Scenes(scenes.folder)
+    shared.draws = draws_in_shares(shared.of_sources, [0.25, 0, 0.75])
+    order = epoch_order(shared, seed=0, epoch=1)
+    assert len(order) == 4
+    assert sorted(order % 4)[1:] == [3, 3, 3]  # and one of the first source's two
+    assert len(set(order)) == 4  # each draw has a number, and so a canvas, of its own
+    batch = make_scene_batch(
+        shared, order[order % 4 == 3], size=64, augmentation=AUGMENTATION, epoch=1
+    )
+    assert not torch.equal(batch.images[0], batch.images[1])

@@ -146,6 +146,16 @@ def test_a_finder_may_begin_with_the_body_of_a_network_of_poses(
     for name, tensor in network.named_parameters():
         if "head" not in name:
             torch.testing.assert_close(tensor, body[name], msg=name)
+    # A finder goes on where another stopped, its maps with it.
+    first = str(tmp_path / "one" / "model.safetensors")
+    again = begun(
+        "again",
+        variant="spcnet_s1_w64",
+        arguments={"channels": 16, "fusion": "none"},
+        weights=first,
+    )
+    for name, tensor in again.named_parameters():
+        torch.testing.assert_close(tensor, dict(network.named_parameters())[name], msg=name)
     with pytest.raises(UserError, match=r"nothing of .* fits a spcnet_s1_w64"):
         begun("two", variant="spcnet_s1_w64", arguments={"channels": 32})
 

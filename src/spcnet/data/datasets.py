@@ -23,7 +23,7 @@ from spcnet.data.annotations import (
 from spcnet.data.leeds import parse_numbers
 from spcnet.data.opinions import with_opinions
 from spcnet.data.regions import CropRule
-from spcnet.data.store import VERSION, JoinedStores, PackedStore, Store
+from spcnet.data.store import VERSION, PackedStore, Store
 from spcnet.data.unlabelled import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.geometry import Array
@@ -430,14 +430,14 @@ def shuffled(count: int, *, seed: int, epoch: int) -> Array:
     return _of_epoch(seed, epoch).permutation(count)
 
 
-def epoch_order(store: Store, *, seed: int, epoch: int) -> Array:
-    """The persons of an epoch, in order: a function of seed and epoch alone.
+def epoch_order(store: "Store | Scenes", *, seed: int, epoch: int) -> Array:
+    """The persons or pictures of an epoch, in order: a function of seed and epoch alone.
 
     See `JoinedStores.drawn` for persons that are drawn more than once.
     """
-    if isinstance(store, JoinedStores):
-        return store.drawn(_of_epoch(seed, epoch))
-    return shuffled(len(store), seed=seed, epoch=epoch)
+    if isinstance(store, PackedStore):
+        return shuffled(len(store), seed=seed, epoch=epoch)
+    return store.drawn(_of_epoch(seed, epoch))
 
 
 def _of_epoch(seed: int, epoch: int) -> np.random.Generator:

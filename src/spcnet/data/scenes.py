@@ -18,12 +18,13 @@ from torch import Tensor
 
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.augmentation import Augmentation, colour_crops, draw_colour, generator
+from spcnet.data.store import drawn_rows
 from spcnet.errors import UserError
 from spcnet.files import whole_folder
 from spcnet.geometry import Array, apply_affine, compose_affines, invert_affine
 
 FORMAT = "spcnet-scenes"
-VERSION = 1
+VERSION = 2
 LONGEST = 320  # pixels of a packed picture's longer side
 SIZES = (0.6, 1.3)  # a picture's longer side on the canvas, of the canvas's
 MOSAIC = 0.4  # share of canvases of four pictures
@@ -60,7 +61,7 @@ def pack_scenes(
     rows: list[dict[str, Any]] = []
     with whole_folder(Path(folder)) as partial:
         with (partial / "pictures.u8").open("wb") as stream:
-            for labels, complete in sources:
+            for number, (labels, complete) in enumerate(sources):
                 for path, persons, crowds in labels.by_picture():
                     image, affine = read_image(path), np.eye(2, 3)
                     times = max(image.shape[:2]) / LONGEST
@@ -68,12 +69,13 @@ def pack_scenes(
                         image, affine = reduce_by_area(image, times)
                     stream.write(np.ascontiguousarray(image).tobytes())
                     row: dict[str, Any] = {"size": image.shape[:2], "complete": complete}
+                    row["source"] = number
                     for kind, people in (("boxes", persons), ("crowds", crowds)):
                         moved = _moved_boxes(affine, np.array([p.box for p in people]))
                         row[kind] = moved.round(2).tolist()
                     rows.append(row)
                     report(len(rows))
-        header = {"format": FORMAT, "version": VERSION, "pictures": rows}
+        header = {"format": FORMAT, "version": VERSION, "sources": len(sources), "pictures": rows}
         (partial / "scenes.json").write_text(json.dumps(header))
 
 
@@ -94,6 +96,10 @@ class Scenes:
             raise UserError(f"{self.folder}: packed by another version; pack it again")
         rows = header["pictures"]
         self.sizes = np.array([row["size"] for row in rows])
+        sources = [row["source"] for row in rows]
+        # How many pictures each source has, and how many of an epoch are drawn from it.
+        self.of_sources = np.bincount(sources, minlength=header["sources"]).tolist()
+        self.draws = self.of_sources
         self._pictures = [
             Picture(_boxes(row["boxes"]), _boxes(row["crowds"]), row["complete"]) for row in rows
         ]
@@ -105,6 +111,10 @@ class Scenes:
 
     def __len__(self) -> int:
         return len(self._pictures)
+
+    def drawn(self, random: np.random.Generator) -> Array:
+        """The pictures of an epoch, as `spcnet.data.store.JoinedStores.drawn` gives persons."""
+        return drawn_rows(random, self.of_sources, self.draws)
 
     def pixels(self, index: int) -> Array:
         """RGB uint8 (H, W, 3)."""
@@ -149,7 +159,7 @@ def make_scene_batch(
         sure = np.ones((size, size), dtype=bool)
         there: list[Array] = []
         gone: list[Array] = []
-        for number, window in _windows(random, scenes, int(index), size, strays):
+        for number, window in _windows(random, scenes, int(index) % len(scenes), size, strays):
             affine = _draw_placing(random, scenes.sizes[number], window, strays)
             x0, y0, x1, y1 = window
             canvas[:, y0:y1, x0:x1] = _placed(scenes.pixels(number), affine, window)

@@ -181,7 +181,7 @@ class JoinedStores:
         sizes, none = [len(store) for store in stores], [None] * len(stores)
         self.doubts = np.repeat(doubts or [0.0] * len(stores), sizes)
         self.taught = np.repeat(np.array(taught or none, dtype=np.float64), sizes)
-        self._draws = _draws(sizes, shares or none)
+        self.draws = draws_in_shares(sizes, shares or none)
         self._begins = np.cumsum([0, *sizes])
         rows = itertools.pairwise(self._begins.tolist())
         # Which persons are whose.
@@ -212,14 +212,7 @@ class JoinedStores:
 
         A person that is drawn again is counted on by N, so that each draw has its own number.
         """
-        if self._draws == np.diff(self._begins).tolist():
-            return random.permutation(len(self))
-        parts = []
-        for begin, store, draws in zip(self._begins, self.stores, self._draws, strict=False):
-            rounds = -(-draws // len(store))
-            order = [begin + random.permutation(len(store)) + n * len(self) for n in range(rounds)]
-            parts.append(np.concatenate(order)[:draws] if rounds else np.empty(0, dtype=int))
-        return random.permutation(np.concatenate(parts))
+        return drawn_rows(random, np.diff(self._begins).tolist(), self.draws)
 
 
 Store: TypeAlias = PackedStore | JoinedStores
@@ -249,7 +242,23 @@ def distinct(titles: Sequence[str]) -> list[str]:
     return distinct
 
 
-def _draws(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:
+def drawn_rows(random: np.random.Generator, sizes: Sequence[int], draws: Sequence[int]) -> Array:
+    """Rows of sources that lie one after the other, so many of each, in random order.
+
+    A row that is drawn again is counted on by the number of all rows.
+    """
+    total = sum(sizes)
+    if list(sizes) == list(draws):
+        return random.permutation(total)
+    parts = []
+    for begin, size, count in zip(np.cumsum([0, *sizes]), sizes, draws, strict=False):
+        rounds = -(-count // size) if size else 0
+        order = [begin + random.permutation(size) + n * total for n in range(rounds)]
+        parts.append(np.concatenate(order)[:count] if rounds else np.empty(0, dtype=int))
+    return random.permutation(np.concatenate(parts))
+
+
+def draws_in_shares(sizes: Sequence[int], shares: Sequence[float | None]) -> list[int]:
     """How many persons of each store an epoch has; in all as many as there are."""
     total = sum(sizes)
     fixed = sum(share for share in shares if share is not None)

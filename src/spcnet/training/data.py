@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from spcnet.data import datasets
 from spcnet.data.opinions import with_opinions
 from spcnet.data.scenes import Scenes
-from spcnet.data.store import JoinedStores, PackedStore, Store
+from spcnet.data.store import JoinedStores, PackedStore, Store, draws_in_shares
 from spcnet.geometry import SHARPEST
 from spcnet.skeletons import SKELETONS
 from spcnet.training.checks import check_disjoint, steps_per_epoch
@@ -81,6 +81,7 @@ def open_scenes(
     for _ in processes.in_turns():
         scenes = pack(recipe.data.parts)
         holdout = pack(held) if held else None
+    scenes.draws = draws_in_shares(scenes.of_sources, [part.share for part in recipe.data.parts])
     return scenes, holdout
 
 

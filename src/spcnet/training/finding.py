@@ -105,10 +105,16 @@ class FinderTask(Task):
             maps = network(batch.images.contiguous(memory_format=torch.channels_last))
             pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
             for of_picture, boxes, passed, row in pictures:
-                seen = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
-                arrays = [tensor.numpy() for tensor in (*seen, boxes, passed)]
-                height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
-                found.append(FoundPersons(*arrays, scenes.picture(int(row)).complete, height))
+                seen, scores = find_peaks(
+                    of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST
+                )
+                found.append(
+                    FoundPersons(
+                        seen.numpy(), scores.numpy(), boxes.numpy(), passed.numpy(),
+                        complete=scenes.picture(int(row)).complete,
+                        height=float(size * scenes.sizes[row][0] / scenes.sizes[row].max()),
+                    )
+                )  # fmt: skip
         network.train(was_training)
         return score_boxes(found), {}
 

@@ -12,7 +12,7 @@ from spcnet.checkpoints import FinderCard, ModelCard
 from spcnet.data.annotations import has_place
 from spcnet.data.augmentation import Batch, make_batch
 from spcnet.data.datasets import default_protocol, epoch_order
-from spcnet.data.store import JoinedStores, Store
+from spcnet.data.store import JoinedStores, PackedStore, Store
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
@@ -81,10 +81,10 @@ class Task:
     def random_images(self, number: int, size: int) -> Tensor:
         """Images (B, 3, S, S) of a batch that is none of the run's, the same at any time."""
         random = np.random.default_rng([self.recipe.seed, number])
-        if isinstance(self.store, JoinedStores):  # in the shares that the network learned from
-            rows = self.store.drawn(random)[:size]
-        else:
+        if isinstance(self.store, PackedStore):
             rows = random.choice(len(self.store), size, replace=False)
+        else:  # in the shares that the network learned from
+            rows = self.store.drawn(random)[:size]
         # Pictures are made in full precision, also within what the network runs in.
         with torch.autocast(self.processes.device.type, enabled=False):
             return self.images(self.batch(number, rows))

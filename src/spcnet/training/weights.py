@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spcnet.checkpoints import find_weights, load_checkpoint
+from spcnet.checkpoints import FinderCard, find_weights, load_checkpoint, load_finder
 from spcnet.errors import UserError
 from spcnet.models.network import channels_last
 from spcnet.skeletons import Skeleton
+from spcnet.tensor_files import read_metadata
 from spcnet.training.recipe import Recipe
 
 
@@ -58,7 +59,9 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
 def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
     """The same of what fits by name and shape, whatever it predicts; the rest begins afresh."""
     name = str(recipe.model.weights)
-    trained, card = load_checkpoint(weights_of("model.weights", name))
+    path = weights_of("model.weights", name)
+    finds = path.suffix == ".safetensors" and FinderCard.key in read_metadata(path)
+    trained, card = load_finder(path) if finds else load_checkpoint(path)
     fresh, own = network.state_dict(), trained.state_dict()
     fitting = {key: own[key] for key in own if key in fresh and fresh[key].shape == own[key].shape}
     if not any(key.startswith("stacks.") and fitting[key].ndim > 1 for key in fitting):
