@@ -58,6 +58,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "spcnet/py.typed",
         "spcnet/metrics/paper.yaml",
         "spcnet/metrics/peers.yaml",
+        "spcnet/viz/contact_page.html",
+        "spcnet/viz/figures.mplstyle",
         "spcnet/weights/default.safetensors",
         "spcnet/weights/finder/finder.safetensors",
         f"{info}METADATA",
