@@ -27,16 +27,10 @@ def centres(size: tuple[int, int], *, stride: int, like: Tensor) -> Tensor:
 
 
 def target_maps(boxes: Tensor, size: tuple[int, int], *, stride: int) -> tuple[Tensor, Tensor]:
-    """What a finder should say of one picture.
+    """What a finder should say of one picture with boxes (N, 4), x0, y0, x1, y1 in pixels.
 
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1 in pixels.
-        size: height and width of the maps in cells.
-        stride: pixels of a cell.
-
-    Returns:
-        (H, W) Gaussians about the middles, 1 in the cell of each, and (H, W) the number of the box
-        that a cell is asked for, -1 where it is asked for none.
+    Gives (H, W) Gaussians about the middles, 1 in the cell of each, and (H, W) the number of the
+    box that a cell is asked for, -1 where it is asked for none; size and stride are the maps'.
     """
     height, width = size
     if not len(boxes):
@@ -69,17 +63,10 @@ def boxes_of(distances: Tensor, *, stride: int) -> Tensor:
 
 
 def find_peaks(maps: Tensor, *, stride: int, most: int, least: float) -> tuple[Tensor, Tensor]:
-    """The persons of one picture.
+    """The persons of one picture, at most `most` of scores from `least` on.
 
-    Args:
-        maps: (5, H, W) a finder's raw output.
-        stride: pixels of a cell.
-        most: persons at most.
-        least: score of a person at least.
-
-    Returns:
-        Boxes (N, 4) x0, y0, x1, y1 in pixels, surest first, and scores (N,) in [0, 1]; one for
-        each cell that is as high as all around it.
+    Takes a finder's raw output (5, H, W) and gives boxes (N, 4) x0, y0, x1, y1 in pixels, surest
+    first, and scores (N,) in [0, 1]; one for each cell that is as high as all around it.
     """
     heat = maps[0].sigmoid()
     highest = F.max_pool2d(heat[None, None], 3, stride=1, padding=1)[0, 0]

@@ -17,20 +17,11 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """A rising, piecewise linear curve.
+    """A rising, piecewise linear curve; a `ValueError` where its values are none."""
 
-    Attributes:
-        peaks: (M,) peak values, ascending.
-        shares: (M,) how often such a joint is right, in [0, 1], not descending.
-        fitted_on: on what it was fitted, and by which rule a joint is right.
-
-    Raises:
-        ValueError: the two are not such values, or not as many.
-    """
-
-    peaks: tuple[float, ...]
-    shares: tuple[float, ...]
-    fitted_on: str = ""
+    peaks: tuple[float, ...]  # (M,) peak values, ascending
+    shares: tuple[float, ...]  # (M,) how often such a joint is right, in [0, 1], not descending
+    fitted_on: str = ""  # on what, and by which rule a joint is right
 
     def __post_init__(self) -> None:
         peaks, shares = np.asarray(self.peaks, float), np.asarray(self.shares, float)
@@ -58,15 +49,7 @@ def fit_calibration(peaks: Array, right: Array, *, fitted_on: str = "") -> Calib
     Where the best one is flat a single knot stays, so that a higher peak is a higher score; the
     last rise goes on to the highest peak. Below the lowest knot it falls to 0 at a peak of 0:
     joints that are not in the picture, which nobody labels, have lower peaks than any that it is
-    fitted on.
-
-    Args:
-        peaks: (N,) peak values.
-        right: (N,) bool.
-        fitted_on: kept with it.
-
-    Raises:
-        ValueError: there are none.
+    fitted on. Takes peak values (N,) and whether each joint was right (N,).
     """
     from scipy.optimize import isotonic_regression  # half a second, for fitting alone
 
@@ -93,16 +76,10 @@ def fit_calibration(peaks: Array, right: Array, *, fitted_on: str = "") -> Calib
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often joints of some score were right; arrays of the bins that hold any.
+    """How often joints of some score were right; arrays (B,) of the bins that hold any."""
 
-    Attributes:
-        scores: (B,) mean score of the bin's joints.
-        right: (B,) share of them that was right.
-        counts: (B,) how many.
-    """
-
-    scores: Array
-    right: Array
+    scores: Array  # mean score of the bin's joints
+    right: Array  # share of them that was right
     counts: Array
 
     @property
@@ -112,13 +89,7 @@ class Reliability:
 
 
 def reliability(scores: Array, right: Array, *, bins: int = BINS) -> Reliability:
-    """Joints in bins of equal width over [0, 1].
-
-    Args:
-        scores: (N,) in [0, 1].
-        right: (N,) bool.
-        bins: how many.
-    """
+    """Joints of some scores (N,) in bins of equal width over [0, 1]; right is (N,) bool."""
     which = np.minimum((np.asarray(scores) * bins).astype(int), bins - 1)
     there = np.unique(which)
     members = [which == n for n in there]
@@ -132,12 +103,7 @@ def reliability(scores: Array, right: Array, *, bins: int = BINS) -> Reliability
 def auroc(scores: Array, positive: Array) -> float:
     """Area under the ROC curve: how often a positive one scores higher than a negative one.
 
-    Args:
-        scores: (N,).
-        positive: (N,) bool.
-
-    Returns:
-        In [0, 1]; ties count half; NaN where all are alike.
+    Takes scores (N,) and bools (N,); ties count half, and it is NaN where all are alike.
     """
     from scipy.stats import rankdata
 

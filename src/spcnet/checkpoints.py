@@ -36,27 +36,16 @@ FIXED = {"box_padding": PADDING, "mean": list(MEAN), "std": list(STD)}
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """All that is needed to rebuild, use and judge a trained network.
+    """All that is needed to rebuild, use and judge a trained network."""
 
-    Attributes:
-        variant: registered architecture.
-        arguments: overrides of the variant's arguments.
-        skeleton: the joints of the heatmaps, in order.
-        codec: what it takes and says.
-        training: data, images, recipe, seed, duration and machine.
-        scores: results, each with protocol, data and the command that gave it.
-        version: of the package that wrote the file.
-        licence: terms of the weights.
-    """
-
-    variant: str
-    arguments: dict[str, Any]
-    skeleton: Skeleton
-    codec: Codec
-    training: dict[str, Any] = field(default_factory=dict)
-    scores: list[dict[str, Any]] = field(default_factory=list)
-    version: str = ""
-    licence: str = ""
+    variant: str  # registered architecture
+    arguments: dict[str, Any]  # in place of the variant's own
+    skeleton: Skeleton  # the joints of the heatmaps, in order
+    codec: Codec  # what it takes and says
+    training: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, duration, machine
+    scores: list[dict[str, Any]] = field(default_factory=list)  # each with protocol and command
+    version: str = ""  # of the package that wrote the file
+    licence: str = ""  # terms of the weights
 
     key = METADATA_KEY
 
@@ -88,24 +77,16 @@ class ModelCard:
 
 @dataclass(frozen=True, kw_only=True)
 class FinderCard:
-    """All that is needed to rebuild, use and judge a network that finds persons.
-
-    Attributes:
-        variant: registered architecture, of the maps of `spcnet.boxmaps`.
-        arguments: overrides of the variant's arguments.
-        input_size: longer side of a picture as the network takes it, pixels.
-        threshold: least score of a person.
-        present: least product of that score and the mean of a pose's joint scores from which
-            somebody is there; 0 where it was not fitted.
-        presence: from the score of the surest box to the probability that somebody is there.
-        training, scores, version, licence: as of `ModelCard`.
-    """
+    """The same of a network of `spcnet.boxmaps`, which finds persons."""
 
     variant: str
     arguments: dict[str, Any]
-    input_size: int
-    threshold: float
+    input_size: int  # longer side of a picture as the network takes it, pixels
+    threshold: float  # least score of a person
+    # Least product of that score and the mean of a pose's joint scores from which somebody is
+    # there; 0 where it was not fitted.
     present: float = 0.0
+    # From the score of the surest box to the probability that somebody is there.
     presence: Calibration | None = None
     training: dict[str, Any] = field(default_factory=dict)
     scores: list[dict[str, Any]] = field(default_factory=list)
@@ -136,11 +117,7 @@ class FinderCard:
 
 
 def _check_types(card: ModelCard | FinderCard) -> None:
-    """Check what both cards have.
-
-    Raises:
-        ValueError: a value is of another type.
-    """
+    """Check the types of what both cards have."""
     kinds = {"variant": str, "arguments": dict, "training": dict, "scores": list, "version": str}
     for name, kind in {**kinds, "licence": str}.items():
         if not isinstance(value := getattr(card, name), kind):
@@ -170,11 +147,6 @@ def save_checkpoint(
     """Write a network's state with its card.
 
     Kernels are written in fp16; norms and biases, whose values have no such bound, in fp32.
-
-    Args:
-        path: the ``.safetensors`` file.
-        network: a `PoseNetwork.state_dict()`.
-        card: what the file says of itself.
 
     Raises:
         UserError: a value is not finite, or a kernel's is too large for fp16.
@@ -278,11 +250,9 @@ def find_weights(name: str) -> Path:
 
 
 def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
-    """Names of the models.
+    """Names of the models that match a shell pattern, such as ``"spcnet*"``.
 
-    Args:
-        pattern: shell pattern, such as ``"spcnet*"``.
-        pretrained: only what comes with trained weights, under the name `PoseEstimator` takes.
+    With `pretrained` those that come with weights, under the names that `PoseEstimator` takes.
     """
     if not pretrained:
         return variant_names(pattern)

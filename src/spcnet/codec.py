@@ -57,22 +57,14 @@ def denormalise(images: "Tensor") -> "Tensor":
 
 
 def check_size(side: object) -> None:
-    """Check the side of a network's input.
-
-    Raises:
-        ValueError: it is no whole number within `SIZES`.
-    """
+    """Raise a `ValueError` where a network's input has no whole number of `SIZES` as its side."""
     low, high = SIZES
     if type(side) is not int or not low <= side <= high:
         raise ValueError(f"input_size must be whole pixels from {low} to {high}, got {side!r}")
 
 
 def check_refinement(name: str) -> None:
-    """Check that a way of refining peaks is one.
-
-    Raises:
-        UserError: it is none.
-    """
+    """Raise a `UserError` where a way of refining peaks is none."""
     known = get_args(Refinement)
     if name not in known:
         raise UserError(f"refinement must be one of {', '.join(known)}, got {name!r}")
@@ -82,22 +74,15 @@ def check_refinement(name: str) -> None:
 class Codec:
     """How crops of one model are cut and its raw outputs are read.
 
-    Attributes:
-        input_size: side of the square input in pixels.
-        heatmap: what the raw outputs are (see `spcnet.heatmaps.activate`).
-        sigma: of the training target in heatmap cells.
-        refinement: how peaks are refined below one cell (see `spcnet.heatmaps.decode`).
-        calibration: from peak values to scores, where it was fitted.
-
     Raises:
         ValueError: a value is of another type, or out of its range.
     """
 
-    input_size: int
-    heatmap: HeatmapKind
-    sigma: float
-    refinement: Refinement = "dark"
-    calibration: Calibration | None = None
+    input_size: int  # side of the square input in pixels
+    heatmap: HeatmapKind  # what the raw outputs are (see `spcnet.heatmaps.activate`)
+    sigma: float  # of the training target in heatmap cells
+    refinement: Refinement = "dark"  # of peaks below one cell (see `spcnet.heatmaps.decode`)
+    calibration: Calibration | None = None  # from peak values to scores
 
     def __post_init__(self) -> None:
         check_size(self.input_size)
@@ -115,9 +100,7 @@ class Codec:
     def affine(self, square: Square, rotation: float = 0.0) -> Array:
         """The affine (2, 3) from points of a picture to those of a square's crop.
 
-        Args:
-            square: as `square_of_box` gives it.
-            rotation: degrees that the content turns clockwise.
+        The content turns clockwise by `rotation` degrees.
         """
         return crop_affine(*square, self.input_size, rotation=rotation)
 
@@ -133,11 +116,7 @@ class Codec:
         return activate(raw, kind=self.heatmap, sigma=self.sigma)
 
     def decode(self, heatmaps: "Tensor") -> "tuple[Tensor, Tensor]":
-        """Refined peaks of heatmaps (..., K, h, w).
-
-        Returns:
-            (..., K, 2) points in pixels of the crop, and (..., K) peak values.
-        """
+        """Points (..., K, 2) in pixels of the crop and peak values (..., K) of heatmaps."""
         from spcnet.heatmaps import cells_to_pixels, decode
 
         cells, peaks = decode(heatmaps, refinement=self.refinement, sigma=self.sigma)

@@ -51,14 +51,7 @@ def give_back_memory() -> None:
 
 @contextmanager
 def memory_suffices(remedy: str) -> Iterator[None]:
-    """What does not fit into a device's memory is the user's to mend.
-
-    Args:
-        remedy: what to do, for the message.
-
-    Raises:
-        UserError: torch could not get the memory it asked for.
-    """
+    """What does not fit into a device's memory is a `UserError`, which names the remedy."""
     try:
         yield
     except torch.OutOfMemoryError as error:

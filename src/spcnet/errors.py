@@ -13,14 +13,9 @@ class UserError(Exception):
 
 @contextmanager
 def needs_extra(extra: str, doing: str) -> Iterator[None]:
-    """Around imports that an extra of the package brings.
+    """Around imports that an extra of the package, such as ``"serve"``, brings.
 
-    Args:
-        extra: its name, such as ``"serve"``.
-        doing: what cannot be done without it, for the message.
-
-    Raises:
-        UserError: a module is not installed.
+    A module that is not installed is a `UserError`, which names what cannot be done without it.
     """
     try:
         yield

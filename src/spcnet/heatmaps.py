@@ -31,13 +31,8 @@ def cells_to_pixels(points: Tensor, stride: int) -> Tensor:
 def gaussian_heatmaps(cells: Tensor, size: tuple[int, int], *, sigma: float) -> Tensor:
     """Gaussians of peak 1 about exact sub-cell points, not cut off (eq. 5).
 
-    Args:
-        cells: (..., K, 2) points (x, y) in heatmap cells; they may lie outside the map.
-        size: height and width of the heatmaps in cells.
-        sigma: standard deviation in cells.
-
-    Returns:
-        (..., K, H, W) heatmaps in the dtype and on the device of `cells`.
+    Points (..., K, 2) in heatmap cells, which may lie outside the map, give (..., K, H, W) in
+    their dtype and on their device; `sigma` is the standard deviation in cells.
     """
     height, width = size
     xs = torch.arange(width, dtype=cells.dtype, device=cells.device)

@@ -25,23 +25,14 @@ T = TypeVar("T")
 
 
 class Registry(dict[str, T]):
-    """Things of one kind by their names.
-
-    Args:
-        kind: what they are, in words.
-        things: that are there from the start.
-    """
+    """Things of one kind, in words, by their names."""
 
     def __init__(self, kind: str, things: Mapping[str, T]) -> None:
         super().__init__(things)
         self.kind = kind
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that makes a thing known.
-
-        Raises:
-            ValueError: another thing has the name.
-        """
+        """A decorator that makes a thing known; a name that is taken is a `ValueError`."""
 
         def decorate(thing: T) -> T:
             if self.setdefault(name, thing) is not thing:
@@ -57,12 +48,7 @@ class Registry(dict[str, T]):
         return name in self
 
     def unknown(self, name: str, *others: str) -> str:
-        """The message for a name that is not known.
-
-        Args:
-            name: that was given.
-            others: that are known beside these.
-        """
+        """The message for a name that is neither here nor among others that are known."""
         known = [*self, *others]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

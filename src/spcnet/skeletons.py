@@ -15,22 +15,15 @@ from typing import Any
 class Skeleton:
     """Names, limbs and reference joints of one annotation scheme.
 
-    Args:
-        name: what the scheme is called, for example ``"lsp14"``.
-        joints: joint names in channel order; ``left_*`` and ``right_*`` are the person's own.
-        limbs: pairs of joint names that a drawing joins.
-        head: the two joints whose distance is the head's reference length, if the scheme has one.
-        torso: the two joints whose distance is the torso's reference length, if it has one.
-
     Raises:
         ValueError: a joint is named twice, has no mirror partner, or is unknown to the skeleton.
     """
 
     name: str
-    joints: tuple[str, ...]
-    limbs: tuple[tuple[str, str], ...]
-    head: tuple[str, str] | None = None
-    torso: tuple[str, str] | None = None
+    joints: tuple[str, ...]  # in channel order; left_* and right_* are the person's own
+    limbs: tuple[tuple[str, str], ...]  # pairs that a drawing joins
+    head: tuple[str, str] | None = None  # their distance is the head's reference length
+    torso: tuple[str, str] | None = None  # and the torso's
 
     def __post_init__(self) -> None:
         duplicates = sorted({joint for joint in self.joints if self.joints.count(joint) > 1})
@@ -51,11 +44,7 @@ class Skeleton:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Channel of a joint, by its name.
-
-        Raises:
-            ValueError: the skeleton has no such joint.
-        """
+        """Channel of a joint by its name; of another joint a `ValueError`."""
         if joint not in self.joints:
             raise ValueError(
                 f"skeleton {self.name!r} has no joint {joint!r}; it has {', '.join(self.joints)}"
@@ -145,17 +134,13 @@ class Skeleton:
     def from_dict(cls, values: Mapping[str, Any]) -> "Skeleton":
         """Rebuild a skeleton that `to_dict` wrote, or one described by a user."""
 
-        def pair(names: Sequence[str]) -> tuple[str, str]:
-            first, second = names
-            return first, second
+        def pair(names: Sequence[str] | None) -> tuple[str, str] | None:
+            first, second = names or (None, None)
+            return (first, second) if first and second else None
 
-        return cls(
-            name=values["name"],
-            joints=tuple(values["joints"]),
-            limbs=tuple(pair(limb) for limb in values["limbs"]),
-            head=pair(values["head"]) if values.get("head") else None,
-            torso=pair(values["torso"]) if values.get("torso") else None,
-        )
+        limbs = tuple((first, second) for first, second in values["limbs"])
+        head, torso = pair(values.get("head")), pair(values.get("torso"))
+        return cls(values["name"], tuple(values["joints"]), limbs, head, torso)
 
 
 def mirror_name(joint: str) -> str:

@@ -19,12 +19,7 @@ from spcnet.files import whole_file
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors so that they appear under their name only when they are whole.
-
-    Args:
-        path: the ``.safetensors`` file.
-        tensors: by name.
-        metadata: kept with them.
+    """Write a ``.safetensors`` file, which appears under its name only when it is whole.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
@@ -43,8 +38,6 @@ def write_tensors(
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             partial.chmod(0o644)  # safetensors makes files that only their owner can read
-            with partial.open("rb") as stream:
-                os.fsync(stream.fileno())
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error)) from None
 
@@ -64,11 +57,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """What is kept with the tensors of a safetensors file, which are not read.
-
-    Raises:
-        UserError: it is no whole safetensors file.
-    """
+    """What is kept with the tensors of a safetensors file, which are not read."""
     with _opened(Path(path)) as file:
         metadata: dict[str, str] = file.metadata() or {}
         return metadata

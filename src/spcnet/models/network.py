@@ -38,9 +38,7 @@ class MakeModule(Protocol):
 class MakeFusion(Protocol):
     """Builds a fusion: levels, each (B, C, H, W) -> (B, C, H, W), and (B, L, H, W) or None."""
 
-    def __call__(self, channels: int, *, levels: int) -> nn.Module:
-        """A module that mixes levels."""
-        ...
+    def __call__(self, channels: int, *, levels: int) -> nn.Module: ...
 
 
 def _hourglass(channels: int, *, depth: int, dilation: int) -> Hourglass:
@@ -57,16 +55,12 @@ FUSIONS: Registry[MakeFusion] = Registry(
 
 @dataclass(frozen=True)
 class Outputs:
-    """Everything one forward pass predicts.
+    """Everything one forward pass predicts."""
 
-    Attributes:
-        heatmaps: raw outputs (B, K, H/4, W/4), one a stack and, with a fusion, one of the fused
-            features; the last is the network's answer.
-        attention: the weights of the levels (B, L, H/4, W/4), coarsest level first, or None when
-            the fusion has none.
-    """
-
+    # Raw outputs (B, K, H/4, W/4), one per stack and, with a fusion, one of the fused features;
+    # the last is the network's answer.
     heatmaps: list[Tensor]
+    # The weights of the levels (B, L, H/4, W/4), coarsest first; None where the fusion has none.
     attention: Tensor | None
 
 
@@ -221,24 +215,21 @@ class PoseNetwork(nn.Module):
 
     def _run(self, stack: nn.Module, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """A stack's levels, features and heatmaps, with what its gradient needs kept or not."""
+        outputs: tuple[list[Tensor], Tensor, Tensor]
         if self.checkpointing and self.training:
-            outputs: tuple[list[Tensor], Tensor, Tensor] = checkpoint(
+            outputs = checkpoint(
                 stack,
                 x,
                 use_reentrant=False,
                 context_fn=lambda: (nullcontext(), statistics_kept(stack)),
             )
             return outputs
-        levels, features, predicted = stack(x)
-        return levels, features, predicted
+        outputs = stack(x)
+        return outputs
 
 
 def check_size(images: Tensor, divisor: int) -> None:
-    """Check that a network's poolings fit images (B, 3, H, W).
-
-    Raises:
-        ValueError: H or W is not a multiple of the divisor.
-    """
+    """Raise a `ValueError` where H or W of images (B, 3, H, W) is no multiple of the divisor."""
     height, width = images.shape[-2:]
     if height % divisor or width % divisor or not height or not width:
         nearest = " x ".join(

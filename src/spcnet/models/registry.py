@@ -8,12 +8,7 @@ from spcnet.models.variants import VARIANTS
 
 
 def create_model(name: str, *, num_joints: int = 16, **overrides: Any) -> PoseNetwork:
-    """Build a variant with fresh weights.
-
-    Args:
-        name: one of `spcnet.models.variants.variant_names`.
-        num_joints: K, the number of heatmaps.
-        overrides: any argument of `PoseNetwork`, in place of the variant's own.
+    """Build a variant with fresh weights, K heatmaps, and any argument in place of its own.
 
     Raises:
         ValueError: no variant has this name; the message names the nearest.

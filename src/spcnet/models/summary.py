@@ -14,19 +14,12 @@ NARROW = 2  # channels of a copy that is looked at
 
 @dataclass(frozen=True)
 class Summary:
-    """Costs and sizes of a network at one input size.
-
-    Attributes:
-        parameters: number of weights.
-        gmac: multiply-adds of the convolutions for one image, in 10^9.
-        levels: side of each level's features, innermost first.
-        receptive_field: side, in cells of the module's input (a quarter of the image), of what
-            one output cell of one module can see.
-    """
+    """Costs and sizes of a network at one input size."""
 
     parameters: int
-    gmac: float
-    levels: tuple[int, ...]
+    gmac: float  # 10^9 multiply-adds of the convolutions for one image
+    levels: tuple[int, ...]  # side of each level's features in cells, innermost first
+    # Side, in cells of the module's input (a quarter of the image), of what one output cell sees.
     receptive_field: int
 
 
@@ -67,9 +60,6 @@ def receptive_field(make_module: Callable[[int], nn.Module]) -> int:
     A narrow copy with the same blocks, positive weights and idle norms is looked at, so that no
     path cancels; a max-pool passes the gradient of one of its four inputs, so several random
     inputs are laid over each other.
-
-    Args:
-        make_module: builds it, of a number of channels.
     """
     size = 256
     with torch.random.fork_rng(devices=[]):

@@ -11,12 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Variant:
-    """A network under a name.
-
-    Attributes:
-        text: what it is.
-        arguments: of `PoseNetwork`.
-    """
+    """A network under a name: what it is, and its arguments of `PoseNetwork`."""
 
     text: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -26,15 +21,10 @@ VARIANTS: dict[str, Variant] = {}
 
 
 def register_variant(name: str, text: str, **arguments: Any) -> None:
-    """Make a variant known.
+    """Make a variant known by a name that `create_model`, recipes and commands take.
 
-    Args:
-        name: that `create_model`, recipes and commands take.
-        text: what it is.
-        arguments: of `PoseNetwork`, such as ``module="dilated"`` and ``fusion="selective"``.
-
-    Raises:
-        ValueError: another variant has the name.
+    The arguments are of `PoseNetwork`, such as ``module="dilated"`` and ``fusion="selective"``; a
+    name that is taken is a `ValueError`.
     """
     variant = Variant(text, arguments)
     if VARIANTS.setdefault(name, variant) != variant:
