@@ -14,9 +14,9 @@ from conftest import EXAMPLES
 from PIL import Image
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
-from spcnet.cli.figures import read_run, short_names
 from spcnet.cli.main import main
 from spcnet.codec import Codec
+from spcnet.experiments.curves import read_run, short_names
 from spcnet.models.registry import create_model
 from spcnet.skeletons import LSP14
 
@@ -233,9 +233,8 @@ def test_a_log_is_read_while_it_is_written(tmp_path: Path) -> None:
     with (run / "log.jsonl").open("a") as stream:
         stream.write('{"epoch": 6, "score": {"mea')
     log = read_run(run)
-    epochs, scores = log.curve("mean_limbs")
-    assert epochs.tolist() == [2, 4]
-    assert np.array_equal(scores, [30, np.nan], equal_nan=True)
+    assert log.epochs.tolist() == [2, 4]
+    assert np.array_equal(log.limbs, [30, np.nan], equal_nan=True)
     assert log.held_out == "synthetic 9-12 (4 persons)"
     (run / "recipe.yaml").unlink()
     assert read_run(run / "log.jsonl").held_out == "4 persons"
