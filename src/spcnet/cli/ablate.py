@@ -11,6 +11,7 @@ import typer
 
 from spcnet.cli.console import check_style, say, table
 from spcnet.cli.estimator_options import DEVICE
+from spcnet.cli.scoring import AS_JSON, PERSONS
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, train_by, training_processes
 from spcnet.errors import UserError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 STUDY = typer.Argument(
     help="dhm, sim or modules (Table 1, 2 or 3 of the paper), all, or a YAML of your arms."
 )
-SPLIT = typer.Option(help="Which persons are scored; by default the data set's val or test.")
+OUT = typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
 DRY_RUN = typer.Option("--dry-run", help="Print what the runs would take, by a few steps.")
 REPORT = typer.Option("--report", help="Train nothing; print what is done so far.")
 STYLE = typer.Option("--format", help="text, markdown or latex; by default text.")
@@ -29,18 +30,16 @@ STYLE = typer.Option("--format", help="text, markdown or latex; by default text.
 def ablate(
     study: Annotated[str, STUDY],
     recipe: Annotated[Path, typer.Argument(help="A YAML file; it says all but the modules.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
-    ] = None,
+    out: Annotated[Path | None, OUT] = None,
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2.")] = "0,1,2",
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
-    split: Annotated[str | None, SPLIT] = None,
+    split: Annotated[str | None, PERSONS] = None,
     max_minutes: Annotated[float | None, MAX_MINUTES] = None,
     device: Annotated[str, DEVICE] = "auto",
     dry_run: Annotated[bool, DRY_RUN] = False,
     report: Annotated[bool, REPORT] = False,
     style: Annotated[str | None, STYLE] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one object for scripts.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Train the arms of a comparison, such as the paper's, and print tables with error bars.
 

@@ -12,6 +12,7 @@ from spcnet.cli.console import progress, say, table
 from spcnet.cli.estimator_options import DEVICE, PRECISION
 from spcnet.cli.figures import prepare_figure, save_figure
 from spcnet.cli.options import FORCE
+from spcnet.cli.scoring import AS_JSON
 from spcnet.runtime.precision import Precision
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ SIZE = typer.Option(min=64, help="Side of the images; by default a model's own, 
 THREADS = typer.Option(min=1, help="Of torch; by default one per core.")
 TURNS = typer.Option(min=1, help="Turns that count; one warms up.")
 OUTPUT = typer.Option("--output", "-o", help="Draw it too: a .png, .pdf or .svg.")
-AS_JSON = typer.Option("--json", help="Print one object for scripts.")
 
 app = typer.Typer(
     name="bench",

@@ -67,7 +67,9 @@ def write_page(
         auroc: of scores on pictures that end at the hips, joints in them against joints out.
         images: figures by kind, as seen from the page.
     """
-    calibration = estimator.codec.calibration
+    meaning = "Scores are peak values of heatmaps, not fitted to anything."
+    if calibration := estimator.codec.calibration:
+        meaning = f"Scores were fitted on {calibration.fitted_on}."
     parts = [
         f"# Model card: `{name}`",
         "Written by `spcnet card`, which tested the model for it.",
@@ -75,12 +77,7 @@ def write_page(
         *_sources(sources),
         *_accuracy(estimator.skeleton.joints, tests, known),
         "## What its scores mean",
-        (
-            f"Scores were fitted on {calibration.fitted_on}."
-            if calibration
-            else "Scores are peak values of heatmaps, not fitted to anything."
-        )
-        + " On the persons above, scores and the shares of right joints are "
+        f"{meaning} On the persons above, scores and the shares of right joints are "
         f"{100 * reliability_error:.1f} points apart.",
         f"![Reliability]({images['reliability']})",
         "On the same persons with their pictures cut at the hips, a joint in the picture has a "
@@ -160,11 +157,9 @@ def _accuracy(joints: tuple[str, ...], tests: Mapping[str, Evaluation], known: b
         for joint in score.joints
     ]
     by_angle = {testing: by_torso(found, joints) for testing, found in tests.items()}
-    unseen = (
-        "The model learned from none of these pictures."
-        if known
-        else "The checkpoint does not tell whether the model learned from these pictures."
-    )
+    unseen = "The checkpoint does not tell whether the model learned from these pictures."
+    if known:
+        unseen = "The model learned from none of these pictures."
     parts = [
         f"## How good it is on {labels.name}",
         f"`{score.protocol}` on {labels.name} {labels.split}, {score.persons} persons "

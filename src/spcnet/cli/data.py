@@ -12,7 +12,7 @@ import typer
 from spcnet.cli.completion import dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON, CROP
+from spcnet.cli.scoring import AS_JSON, CROP, PERSONS
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes, whole_folder
 
@@ -44,7 +44,6 @@ ANY_SET = typer.Argument(
 )
 ROOT = typer.Option(help="Folder of the data set; for coco also a JSON file.", show_default=False)
 SPLITS = typer.Option(help="A split; may be repeated. By default all whose labels are there.")
-SCORED = typer.Option(help="A split; by default the one that is scored, val or test, or all.")
 PACKED = typer.Option(
     help="A split: train, val, test, trainval, val2017 ... as the data set names them; "
     "of lsp, lspet and synthetic also numbers such as 1-500."
@@ -104,10 +103,9 @@ def _report(found: "Inspection") -> str:
         texts = [_finding_text(each) for each in found.findings if each.problem is problem]
         if texts:
             blocks.append("\n".join([heading, *texts]))
-    sources = [("Terms", found.terms), ("Cite", found.citation)]
+    sources = {"Terms  ": found.terms, "Cite   ": found.citation}
     indented = [
-        fill(text, WIDTH, initial_indent=name.ljust(7), subsequent_indent=" " * 7)
-        for name, text in sources
+        fill(name + text, WIDTH, subsequent_indent=" " * 7) for name, text in sources.items()
     ]
     blocks.append("\n".join(indented))
     read = "every picture that is there was decoded"
@@ -123,25 +121,13 @@ def _finding_text(finding: "Finding") -> str:
     """What, how many, and examples below."""
     many = f"{finding.count:,} of {finding.of:,}"
     if finding.count < finding.of >= 100:
-        many += f" ({_percent(finding.count / finding.of)})"
+        many += f" ({100 * finding.count / finding.of:.2f} %)"
     line = "; ".join(filter(None, [f"{finding.text}: {many}", finding.note]))
     wrapped = fill(
-        line, WIDTH, initial_indent="- ", subsequent_indent="  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        "- " + line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
     rest = finding.count - len(finding.examples)
-    more = [f"and {rest:,} more"] if rest > 0 else []
-    return "\n    ".join([wrapped, *finding.examples, *more])
-
-
-def _percent(share: float) -> str:
-    """A share that is neither none nor all, and is not rounded to look so."""
-    percent = 100 * share
-    if 0 < percent < 0.01:
-        return "under 0.01 %"
-    if 99.9 < percent < 100:
-        return "over 99.9 %"
-    return f"{percent:.2f} %" if percent < 1 else f"{percent:.1f} %"
+    return "\n    ".join([wrapped, *finding.examples, *[f"and {rest:,} more"] * (rest > 0)])
 
 
 @app.command("browse")
@@ -149,7 +135,7 @@ def browse(
     dataset: Annotated[str, ANY_SET],
     output: Annotated[Path, PAGE],
     root: Annotated[Path | None, ROOT] = None,
-    split: Annotated[str | None, SCORED] = None,
+    split: Annotated[str | None, PERSONS] = None,
     count: Annotated[int, COUNT] = 24,
     first: Annotated[int | None, FIRST] = None,
     random: Annotated[int | None, RANDOM] = None,
@@ -235,11 +221,7 @@ def _sample(dataset: "Dataset", n: int) -> "tuple[Array, Annotation]":
 def _tile(
     picture: "Array", person: "Annotation", skeleton: "Skeleton", region: "Region"
 ) -> "tuple[Array, Entry]":
-    """A person's crop with the labels over it, and what a page says of it.
-
-    Raises:
-        UserError: the person lacks what the crop rule needs.
-    """
+    """A person's crop with the labels over it, and what a page says of it."""
     from PIL import Image
 
     from spcnet.data.annotations import JointState

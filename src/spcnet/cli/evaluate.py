@@ -29,15 +29,11 @@ if TYPE_CHECKING:
     from spcnet.evaluation.evaluate import Evaluation
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.metrics.breakdown import Group
-    from spcnet.metrics.protocols import Score
 
 PROTOCOL = typer.Option(
     help="By default the data set's own; docs/protocols.md has all.", autocompletion=protocol_names
 )
 NO_BOXES = typer.Option("--no-boxes", help="Let the finder look for persons, as predict does.")
-GROUND_TRUTH = typer.Option(
-    help="Score against the labels of this file, such as observer-centric ones."
-)
 PREDICTIONS = typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
 SUBMISSION = typer.Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
 BY_TORSO = typer.Option("--by-torso", help="Score persons by how far they are from upright too.")
@@ -54,7 +50,6 @@ def evaluate(
     crop: Annotated[str | None, scoring.CROP] = None,
     no_boxes: Annotated[bool, NO_BOXES] = False,
     threshold: Annotated[float | None, scoring.THRESHOLD] = None,
-    ground_truth: Annotated[Path | None, GROUND_TRUTH] = None,
     predictions: Annotated[Path | None, PREDICTIONS] = None,
     submission: Annotated[Path | None, SUBMISSION] = None,
     by_torso: Annotated[bool, BY_TORSO] = False,
@@ -71,7 +66,7 @@ def evaluate(
     """
     if options.finder and not no_boxes:
         raise typer.BadParameter("--finder goes with --no-boxes")
-    if source and any((root, split, ground_truth, predictions, submission, compare, by_torso)):
+    if source and any((root, split, predictions, submission, compare, by_torso)):
         raise typer.BadParameter("--source goes without options of a single data set")
     style = check_style(style, compare=compare, as_json=as_json)
     if source:
@@ -93,89 +88,51 @@ def evaluate(
     if submission is not None:
         _submit(submission, root, options.model, estimator)
         return
-    split = split or default_split(dataset, root)
-    opened = open_dataset(dataset, root, split)
-    wanted = {
-        "protocol": protocol or default_protocol(dataset),
-        "crop": None if no_boxes else check_rule(crop or default_crop(dataset)),
-        "threshold": threshold,
-    }
-    found = _evaluate(estimator, opened, dataset, root, wanted)
-    score = found.score
-    if ground_truth is not None:
-        score = _score_against(ground_truth, split, found, estimator, wanted)
+    opened = open_dataset(dataset, root, split or default_split(dataset, root))
+    rule = None if no_boxes else check_rule(crop or default_crop(dataset))
+    protocol = protocol or default_protocol(dataset)
+    say_foreign(protocol, opened.name)
+    _warn_of_learned(estimator, opened, root, "these pictures")
+    found = _evaluate(estimator, opened, protocol=protocol, crop=rule, threshold=threshold)
     if predictions is not None:
         write_predictions(
             predictions, found.points, found.scores, found.labels, skeleton=estimator.skeleton
         )
         say(f"joints -> {predictions}")
     how = {
-        "model": options.model,
-        "dataset": dataset,
-        "split": opened.split,
-        "crop": wanted["crop"],
-        "refinement": estimator.codec.refinement,
-        **asdict(estimator.testing),
-    }
-    groups = score_groups(found, estimator.skeleton.joints) if by_torso else []
-    groups = [group for group in groups if group.persons]
+        "model": options.model, "dataset": dataset, "split": opened.split, "crop": rule,
+        "refinement": estimator.codec.refinement, **asdict(estimator.testing),
+    }  # fmt: skip
+    groups = []
     if by_torso:
+        groups = [g for g in score_groups(found, estimator.skeleton.joints) if g.persons]
         how["by_torso"] = [asdict(group) for group in groups]
     compared = None
     if compare:
         part, testing = (opened.name, opened.split), str(estimator.testing or "single scale")
-        compared = comparison(score, method=f"SPCNet ({options.model})", part=part, testing=testing)
-    print_score(score, compared, style=style, how=how)
+        method = f"SPCNet ({options.model})"
+        compared = comparison(found.score, method=method, part=part, testing=testing)
+    print_score(found.score, compared, style=style, how=how)
     if groups and style != "json":
-        mean = "Mean" if score.mean_limbs is None else "Limbs"
+        mean = "Mean" if found.score.mean_limbs is None else "Limbs"
         rows = [_row("Torso, degrees", mean, group) for group in groups]
         print("\n" + table(rows, right=list(rows[0])[1:], style=style))
 
 
-def _evaluate(
-    estimator: "PoseEstimator",
-    opened: "Dataset",
-    dataset: str,
-    root: Path | None,
-    wanted: dict[str, Any],
-) -> "Evaluation":
-    """Predict and score, and say what by, on what and how fast."""
+def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Evaluation":
+    """Predict and score, and say what, how and in which time."""
     from spcnet.evaluation.evaluate import evaluate as score_model
 
-    crop, protocol = wanted["crop"], wanted["protocol"]
+    boxes = f"crop {how['crop']}" if how["crop"] else "no boxes"
     say(
-        f"model {estimator.describe()}; {dataset} {opened.split}, {len(opened)} persons, "
-        f"{f'crop {crop}' if crop else 'no boxes'}, protocol {protocol}"
+        f"model {estimator.describe()}; {opened.name} {opened.split}, {len(opened)} persons, "
+        f"{boxes}, protocol {how['protocol']}"
     )
-    say_foreign(protocol, opened.name)
-    _warn_of_learned(estimator, opened, root, "these pictures")
     began = time.monotonic()
     with progress("persons", len(opened)) as report:
-        found = score_model(estimator, opened, report=report, **wanted)
+        found = score_model(estimator, opened, report=report, **how)
     say(f"{len(opened)} persons in {time.monotonic() - began:.1f} s")
     return found
-
-
-def _score_against(
-    ground_truth: Path,
-    split: str,
-    found: "Evaluation",
-    estimator: "PoseEstimator",
-    wanted: dict[str, Any],
-) -> "Score":
-    """The score against the labels of another file."""
-    from spcnet.data.labels import read_labels
-    from spcnet.evaluation.predictions import Predictions
-    from spcnet.evaluation.scoring import score_predictions
-
-    mine = Predictions(
-        found.points,
-        index_base=found.labels.counts_from,
-        joints=estimator.skeleton.joints,
-        images=[person.image for person in found.labels.annotations],
-    )
-    how = {name: wanted[name] for name in ("protocol", "threshold")}
-    return score_predictions(mine, read_labels(ground_truth, split), **how)
 
 
 def _score_sources(

@@ -23,10 +23,9 @@ MOST_MODELS = 2
 MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be drawn
 
 Images = Annotated[list[str], typer.Argument(help="Picture files.", show_default=False)]
-Runs = Annotated[
-    list[Path],
-    typer.Argument(help="Folders that spcnet train wrote, or their log.jsonl.", show_default=False),
-]
+RUNS = typer.Argument(
+    help="Folders that spcnet train wrote, or their log.jsonl.", show_default=False
+)
 Output = Annotated[
     Path,
     typer.Option(
@@ -34,13 +33,10 @@ Output = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A model with weights, or a .safetensors; twice to compare two. By default: default.",
-        autocompletion=model_names,
-    ),
-]
+MODELS = typer.Option(
+    help="A model with weights, or a .safetensors; twice to compare two. By default: default.",
+    autocompletion=model_names,
+)
 Box = Annotated[list[str] | None, BOX]
 Boxes = Annotated[Path | None, BOXES]
 Device = Annotated[str, DEVICE]
@@ -60,7 +56,7 @@ def panels(
     output: Output,
     box: Box = None,
     boxes: Boxes = None,
-    model: Models = None,
+    model: Annotated[list[str] | None, MODELS] = None,
     flip: Annotated[bool, FLIP] = False,
     device: Device = "auto",
     force: Force = False,
@@ -201,7 +197,7 @@ def reliability(
 
 
 @app.command("epochs")
-def epochs(runs: Runs, output: Output, force: Force = False) -> None:
+def epochs(runs: Annotated[list[Path], RUNS], output: Output, force: Force = False) -> None:
     """Draw the held-out scores of training runs over the epochs (Figure 7a).
 
     Example: spcnet figure epochs runs/a runs/b -o epochs.pdf

@@ -57,11 +57,7 @@ AS_JSON = typer.Option("--json", help="Print one JSON object.")
 
 
 def evaluate_persons(estimator: "PoseEstimator", opened: "Dataset", dataset: str) -> "Evaluation":
-    """Predict and score all persons of a data set, by its own protocol and crops.
-
-    Raises:
-        UserError: as `spcnet.evaluation.evaluate.evaluate`.
-    """
+    """Predict and score all persons of a data set, by its own protocol and crops."""
     from spcnet.data.datasets import default_crop, default_protocol
     from spcnet.evaluation.evaluate import evaluate
 
@@ -71,11 +67,7 @@ def evaluate_persons(estimator: "PoseEstimator", opened: "Dataset", dataset: str
 
 
 def refuse_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, name: str) -> bool:
-    """Refuse persons whose pictures a model learned from; whether all that it did is known.
-
-    Raises:
-        UserError: it learned from some.
-    """
+    """Refuse persons whose pictures a model learned from; whether all that it did is known."""
     from spcnet.evaluation.overlap import learned_from
 
     seen = learned_from(estimator.card.training, opened, root)
@@ -98,9 +90,6 @@ def read_both(
         split: which of the labels.
         joints: names of the predicted ones, or of their skeleton.
         how: other arguments of `spcnet.evaluation.predictions.read_predictions`.
-
-    Raises:
-        UserError: a file cannot be read, or the two do not belong together.
     """
     from spcnet.data.labels import read_labels
     from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spcnet.cli.console import StopWish, progress, say, stop_wish
+from spcnet.cli.console import Advance, StopWish, progress, say, stop_wish
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,26 +58,22 @@ def train_by(
     """
     from spcnet.training import train_recipe
 
-    hear: list[Callable[[Progress], None]] = []
-
     def say_packing(done: int, total: int | None = None) -> None:
         if done % 1000 == 0 or done == total:
             say(f"packed {done}{'' if total is None else f' of {total}'}")
         if stop.asked:
             raise UserError("stopped while the data were packed; nothing has begun, start again")
 
-    with ExitStack() as reporter:
+    def begin(learned: int, steps: int) -> None:
+        several = f" x {processes.count} processes" if processes.count > 1 else ""
+        what = "pictures" if recipe.task == "finder" else "persons"
+        say(
+            f"{recipe.name}: {recipe.model.variant} at {recipe.model.input_size} px, {learned} "
+            f"{what} of {describe_data(recipe.data)}, on {processes.device}{several}, into "
+            f"{directory}"
+        )
 
-        def begin(learned: int, steps: int) -> None:
-            several = f" x {processes.count} processes" if processes.count > 1 else ""
-            what = "pictures" if recipe.task == "finder" else "persons"
-            say(
-                f"{recipe.name}: {recipe.model.variant} at {recipe.model.input_size} px, {learned} "
-                f"{what} of {describe_data(recipe.data)}, on {processes.device}{several}, into "
-                f"{directory}"
-            )
-            hear.append(reporter.enter_context(_reporter(steps)))
-
+    with _reporter() as hear:
         return train_recipe(
             recipe,
             directory,
@@ -86,7 +82,7 @@ def train_by(
             stop=stop,
             packing=say_packing,
             begin=begin,
-            report=lambda now: hear[0](now),
+            report=hear,
             finish=finish,
         )
 
@@ -97,15 +93,16 @@ def describe_data(data: "DataSection") -> str:
 
 
 @contextmanager
-def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
+def _reporter() -> Iterator[Callable[["Progress"], None]]:
     """A bar on a terminal, otherwise a line every few steps; and every score on a line."""
     latest = ""
+    bar: Advance | None = None
     with ExitStack() as stack:
-        on_terminal = sys.stderr.isatty()
-        bar = stack.enter_context(progress("training steps", steps)) if on_terminal else None
 
         def hear(now: "Progress") -> None:
-            nonlocal latest
+            nonlocal latest, bar
+            if bar is None and sys.stderr.isatty():
+                bar = stack.enter_context(progress("training steps", now.steps))
             if (score := now.score) is not None:
                 latest = f" score {score.headline:.2f}"
                 limbs = score.mean_limbs
@@ -118,7 +115,7 @@ def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
                     say(f"  {title}: {part.headline:.2f} %, {part.persons} persons")
             rate = f"lr {now.lr:.2e} {now.images_per_second:.1f} images/s"
             note = f"loss {now.loss:.4f} {rate}{latest}"
-            if bar:
+            if bar is not None:
                 bar(now.step, note)
             elif score is None:
                 left = timedelta(seconds=round(now.seconds_left))

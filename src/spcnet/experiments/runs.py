@@ -99,11 +99,7 @@ class AblationRuns:
         return Score(**content["score"])
 
     def scores(self) -> dict[Run, Score]:
-        """The scores of the runs that are done.
-
-        Raises:
-            UserError: as `score`.
-        """
+        """The scores of the runs that are done; raises as `score`."""
         return {run: score for run in self.plans if (score := self.score(run))}
 
     def _write_score(self, run: Run, device: torch.device) -> Score:
