@@ -25,7 +25,6 @@ Models = Annotated[
     typer.Argument(
         help="Models with weights, .safetensors or variants; by default: default and "
         "spcnet_s8_w256.",
-        show_default=False,
     ),
 ]
 BATCH = typer.Option(min=1, help="Images at a time; may be repeated; by default 1 and 8.")
@@ -135,27 +134,22 @@ def pose(
     import torch
 
     from spcnet.bench import inference
-    from spcnet.bench.interleaved import further
     from spcnet.checkpoints import list_models
     from spcnet.inference.estimator import PoseEstimator
 
     if threads is not None:
         torch.set_num_threads(threads)
     batches = batch or [1, 8]
-    total = len(batches) * (turns + 1)
-    with tempfile.TemporaryDirectory() as folder, progress("turns", total + FIRST_POSES) as advance:
+    with tempfile.TemporaryDirectory() as folder:
         if model in list_models() and model not in list_models(pretrained=True):
             model = str(inference.save_untrained(model, Path(folder)))
         estimator = PoseEstimator(model, device=device, precision=precision)
         chosen = cast(Precision, estimator.backend.precision)
         spent = {}
-        for n, size in enumerate(batches):
-            ahead = further(advance, n * (turns + 1))
-            spent[size] = inference.steps(estimator, batch=size, turns=turns, report=ahead)
-        first = inference.first_pose(
-            model, device=device, precision=chosen, times=FIRST_POSES,
-            report=further(advance, total),
-        )  # fmt: skip
+        for size in batches:
+            with progress(f"turns, batch {size}", turns + 1) as report:
+                spent[size] = inference.steps(estimator, batch=size, turns=turns, report=report)
+        first = inference.first_pose(model, device=device, precision=chosen, times=FIRST_POSES)
         held = inference.memory(model, precision=chosen)
     setting = {
         "model": estimator.describe(), "threads": torch.get_num_threads(), "turns": turns,

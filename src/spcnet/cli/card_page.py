@@ -141,21 +141,13 @@ def _accuracy(joints: tuple[str, ...], tests: Mapping[str, Evaluation], known: b
     first = next(iter(tests.values()))
     labels, score = first.labels, first.score
     scores = {testing: found.score for testing, found in tests.items()}
-    summary = [
-        {
-            "Testing": testing,
-            **({"Limbs": f"**{one.mean_limbs:.2f}**"} if one.mean_limbs else {}),
-            "All joints": f"{one.mean:.2f}",
-        }
-        for testing, one in scores.items()
-    ]
-    by_joint = [
-        {
-            "Joint": joint.replace("_", " "),
-            **{testing: f"{one.joints[joint]:.1f}" for testing, one in scores.items()},
-        }
-        for joint in score.joints
-    ]
+    summary, by_joint = [], []
+    for testing, one in scores.items():
+        limbs = {} if one.mean_limbs is None else {"Limbs": f"**{one.mean_limbs:.2f}**"}
+        summary.append({"Testing": testing, **limbs, "All joints": f"{one.mean:.2f}"})
+    for joint in score.joints:
+        values = {testing: f"{one.joints[joint]:.1f}" for testing, one in scores.items()}
+        by_joint.append({"Joint": joint.replace("_", " "), **values})
     by_angle = {testing: by_torso(found, joints) for testing, found in tests.items()}
     unseen = "The checkpoint does not tell whether the model learned from these pictures."
     if known:
@@ -178,18 +170,12 @@ def _accuracy(joints: tuple[str, ...], tests: Mapping[str, Evaluation], known: b
 
 def _groups(heading: str, found: Mapping[str, Sequence[Group]]) -> str:
     """Scores of the same groups of persons by several ways of testing."""
-    rows = [
-        {
-            heading: groups[0].name,
-            "Persons": groups[0].persons,
-            **{
-                testing: "{:.1f} ({:.1f} to {:.1f})".format(group.score, *group.interval)
-                for testing, group in zip(found, groups, strict=True)
-            },
-        }
-        for groups in zip(*found.values(), strict=True)
-        if groups[0].persons
-    ]
+    rows = []
+    for groups in zip(*found.values(), strict=True):
+        texts = ["{:.1f} ({:.1f} to {:.1f})".format(each.score, *each.interval) for each in groups]
+        if groups[0].persons:
+            first = {heading: groups[0].name, "Persons": groups[0].persons}
+            rows.append(first | dict(zip(found, texts, strict=True)))
     return _table(rows)
 
 

@@ -34,15 +34,11 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-PHOTOGRAPHS = typer.Argument(
-    help="mpii, lsp, lspet, flic or coco.", show_default=False, autocompletion=photograph_sets
-)
+PHOTOGRAPHS = typer.Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
 ANY_SET = typer.Argument(
-    help="mpii, lsp, lspet, flic, coco or synthetic.",
-    show_default=False,
-    autocompletion=dataset_names,
+    help="mpii, lsp, lspet, flic, coco or synthetic.", autocompletion=dataset_names
 )
-ROOT = typer.Option(help="Folder of the data set; for coco also a JSON file.", show_default=False)
+ROOT = typer.Option(help="Folder of the data set; for coco also a JSON file.")
 SPLITS = typer.Option(help="A split; may be repeated. By default all whose labels are there.")
 PACKED = typer.Option(
     help="A split: train, val, test, trainval, val2017 ... as the data set names them; "

@@ -22,26 +22,13 @@ if TYPE_CHECKING:
 MOST_MODELS = 2
 MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be drawn
 
-Images = Annotated[list[str], typer.Argument(help="Picture files.", show_default=False)]
-RUNS = typer.Argument(
-    help="Folders that spcnet train wrote, or their log.jsonl.", show_default=False
-)
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", help="The figure; .png, .pdf or .svg decides the format.",
-        show_default=False,
-    ),
-]  # fmt: skip
+IMAGES = typer.Argument(help="Picture files.")
+RUNS = typer.Argument(help="Folders that spcnet train wrote, or their log.jsonl.")
+OUTPUT = typer.Option("--output", "-o", help="The figure; .png, .pdf or .svg is its format.")
 MODELS = typer.Option(
     help="A model with weights, or a .safetensors; twice to compare two. By default: default.",
     autocompletion=model_names,
 )
-Box = Annotated[list[str] | None, BOX]
-Boxes = Annotated[Path | None, BOXES]
-Device = Annotated[str, DEVICE]
-Force = Annotated[bool, FORCE]
-LIMIT = typer.Option(help="Largest threshold; by default the protocol's own.")
 
 app = typer.Typer(
     help="Draw the paper's figures of your own pictures and runs.",
@@ -52,14 +39,14 @@ app = typer.Typer(
 
 @app.command("panels")
 def panels(
-    images: Images,
-    output: Output,
-    box: Box = None,
-    boxes: Boxes = None,
+    images: Annotated[list[str], IMAGES],
+    output: Annotated[Path, OUTPUT],
+    box: Annotated[list[str] | None, BOX] = None,
+    boxes: Annotated[Path | None, BOXES] = None,
     model: Annotated[list[str] | None, MODELS] = None,
     flip: Annotated[bool, FLIP] = False,
-    device: Device = "auto",
-    force: Force = False,
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw heatmaps and skeletons: one row per person, two columns per model (Figures 1, 5, 6).
 
@@ -88,13 +75,13 @@ def panels(
 
 @app.command("levels")
 def levels(
-    images: Images,
-    output: Output,
-    box: Box = None,
-    boxes: Boxes = None,
+    images: Annotated[list[str], IMAGES],
+    output: Annotated[Path, OUTPUT],
+    box: Annotated[list[str] | None, BOX] = None,
+    boxes: Annotated[Path | None, BOXES] = None,
     model: Annotated[str, TRAINED] = "default",
-    device: Device = "auto",
-    force: Force = False,
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw which level a network with a Selective Information Module takes where, person by person.
 
@@ -125,16 +112,15 @@ def curves(
     predictions: Annotated[Path, scoring.PREDICTIONS],
     protocol: Annotated[str, scoring.PROTOCOL],
     ground_truth: Annotated[Path, scoring.GROUND_TRUTH],
-    output: Output,
+    output: Annotated[Path, OUTPUT],
     split: Annotated[str | None, scoring.SPLIT] = None,
-    limit: Annotated[float | None, LIMIT] = None,
     joints: Annotated[str | None, scoring.JOINTS] = None,
     index_base: Annotated[int | None, scoring.INDEX_BASE] = None,
     axes: Annotated[str | None, scoring.AXES] = None,
     key: Annotated[str | None, scoring.KEY] = None,
-    force: Force = False,
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
-    """Draw the share of correct joints over the threshold (Figure 7b).
+    """Draw the share of correct joints over thresholds up to the protocol's (Figure 7b).
 
     Example: spcnet figure curves p.npz --protocol lspet-pck --ground-truth joints.mat -o c.png
     """
@@ -145,15 +131,12 @@ def curves(
     from spcnet.viz.curves import draw_threshold_curves
 
     prepare_figure(output, force=force)
-    highest = find_rule(protocol).threshold if limit is None else limit
-    if not 0 < highest <= 100:
-        raise UserError(f"--limit {highest}: wanted a number of reference lengths above 0")
+    steps = np.linspace(0, find_rule(protocol).threshold, 51).tolist()
     found, labels = scoring.read_both(
         predictions, ground_truth,
         split=split, index_base=index_base, axes=axes, key=key, joints=joints,
     )  # fmt: skip
-    steps = np.linspace(0, highest, 51)
-    result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps.tolist())
+    result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps)
     lines = {**(result.parts or result.joints), "Mean": result.mean}
     title = f"{protocol}, {labels.name} {labels.split}, {result.persons} persons"
     figure = draw_threshold_curves(
@@ -164,13 +147,13 @@ def curves(
 
 @app.command("reliability")
 def reliability(
-    output: Output,
+    output: Annotated[Path, OUTPUT],
     model: Annotated[str, MODEL] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
     split: Annotated[str | None, scoring.PERSONS] = None,
-    device: Device = "auto",
-    force: Force = False,
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw how often joints of some score are right, by the data set's protocol.
 
@@ -197,7 +180,11 @@ def reliability(
 
 
 @app.command("epochs")
-def epochs(runs: Annotated[list[Path], RUNS], output: Output, force: Force = False) -> None:
+def epochs(
+    runs: Annotated[list[Path], RUNS],
+    output: Annotated[Path, OUTPUT],
+    force: Annotated[bool, FORCE] = False,
+) -> None:
     """Draw the held-out scores of training runs over the epochs (Figure 7a).
 
     Example: spcnet figure epochs runs/a runs/b -o epochs.pdf

@@ -28,16 +28,12 @@ CROP = typer.Option(
     autocompletion=crop_rules,
 )
 # Of files of predictions and labels.
-PREDICTIONS = typer.Argument(
-    help="Predicted joints: a .mat, .h5, .npz or COCO .json.", show_default=False
-)
+PREDICTIONS = typer.Argument(help="Predicted joints: a .mat, .h5, .npz or COCO .json.")
 PROTOCOL = typer.Option(
-    help="The scoring rule; `spcnet score --list` names all.",
-    show_default=False,
-    autocompletion=protocol_names,
+    help="The scoring rule; `spcnet score --list` names all.", autocompletion=protocol_names
 )
 GROUND_TRUTH = typer.Option(
-    help="The labels: a data set's own file, an hourglass .h5, or COCO .json.", show_default=False
+    help="The labels: a data set's own file, an hourglass .h5, or COCO .json."
 )
 SPLIT = typer.Option(help="Part of the labels; by default the one that the field scores.")
 INDEX_BASE = typer.Option(
