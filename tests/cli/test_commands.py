@@ -289,7 +289,7 @@ def test_progress_tells_loss_rate_speed_time_left_and_the_latest_score(
 
     now = Progress(20, 100, 1, 2.5, (2.5,), 1e-3, 31.25, 75.4)
     score = Score("lspet-pck", 41.0, {}, {}, 5, mean_limbs=40.5)
-    with _reporter(100) as report:
+    with _reporter() as report:
         report(now)
         report(replace(now, score=score))
         report(replace(now, step=40))

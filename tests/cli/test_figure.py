@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 from conftest import EXAMPLES
 from PIL import Image
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
-from spcnet.cli.figures import read_run, short_names
 from spcnet.cli.main import main
 from spcnet.codec import Codec
+from spcnet.experiments.curves import read_run, short_names
 from spcnet.models.registry import create_model
 from spcnet.skeletons import LSP14
 
@@ -67,7 +68,7 @@ def run_folder(
 
 
 def test_every_command_shows_an_example(figure: Call) -> None:
-    for command in ("panels", "levels", "epochs"):
+    for command in ("panels", "levels", "curves", "epochs"):
         code, out, _ = figure(command, "--help")
         assert code == 0
         assert f"Example: spcnet figure {command}" in out
@@ -233,9 +234,8 @@ def test_a_log_is_read_while_it_is_written(tmp_path: Path) -> None:
     with (run / "log.jsonl").open("a") as stream:
         stream.write('{"epoch": 6, "score": {"mea')
     log = read_run(run)
-    epochs, scores = log.curve("mean_limbs")
-    assert epochs.tolist() == [2, 4]
-    assert np.array_equal(scores, [30, np.nan], equal_nan=True)
+    assert log.epochs.tolist() == [2, 4]
+    assert np.array_equal(log.limbs, [30, np.nan], equal_nan=True)
     assert log.held_out == "synthetic 9-12 (4 persons)"
     (run / "recipe.yaml").unlink()
     assert read_run(run / "log.jsonl").held_out == "4 persons"
@@ -251,6 +251,23 @@ def test_a_log_without_an_evaluation_is_told(fails: Callable[..., None], tmp_pat
     fails("epochs", run, "-o", output, told="line 1 is not one")
     fails("epochs", tmp_path, "-o", output, told="name a folder that spcnet train wrote")
     fails("epochs", PHOTO, "-o", output, told="not a text file")
+
+
+def test_curves_of_predictions_end_at_the_protocols_threshold(
+    figure: Call, fails: Callable[..., None], tmp_path: Path
+) -> None:
+    joints = np.ones((14, 3, 5))
+    joints[:, :2] = np.random.default_rng(0).uniform(0, 300, (14, 2, 5))
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
+    np.savez(tmp_path / "p.npz", preds=joints[:, :2].transpose(2, 0, 1))
+    command = ["curves", tmp_path / "p.npz", "--ground-truth", tmp_path / "joints.mat"]
+    output = tmp_path / "x.svg"
+    code, _, err = figure(*command, "--protocol", "lspet-pck", "-o", output)
+    assert code == 0, err
+    drawn = output.read_text()
+    for text in ("lspet-pck, lspet all, 5 persons", "largest error, in reference lengths", "0.200"):
+        assert f"<!-- {text} -->" in drawn
+    fails(*command, "--protocol", "pck", "-o", tmp_path / "y.svg", told="unknown protocol 'pck'")
 
 
 def test_runs_of_two_protocols_are_not_drawn_together(

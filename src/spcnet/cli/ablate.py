@@ -1,60 +1,45 @@
 """``spcnet ablate``: the paper's ablations with one recipe, one budget and several seeds."""
 
 import json
-import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.console import StopWish, check_style, replacing, say, stop_wish, table
+from spcnet.cli.console import check_style, say, table
 from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, STOPPING, train_by
+from spcnet.cli.scoring import AS_JSON, PERSONS
+from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, train_by, training_processes
 from spcnet.errors import UserError
-from spcnet.evaluation.overlap import shared_pictures
 
 if TYPE_CHECKING:
-    from spcnet.codec import Refinement
-    from spcnet.metrics.protocols import Score
-    from spcnet.training.ablation import Scores, Spread, Study
-    from spcnet.training.distributed import ProcessGroup
-    from spcnet.training.recipe import Recipe
+    from spcnet.experiments.ablation import Scores, Spread, Study
 
-SCORE = "score.json"
-REFINEMENT: "Refinement" = "dark"  # of every arm, whatever its loss
+STUDY = typer.Argument(
+    help="dhm, sim or modules (Table 1, 2 or 3 of the paper), all, or a YAML of your arms."
+)
+OUT = typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
+DRY_RUN = typer.Option("--dry-run", help="Print what the runs would take, by a few steps.")
+REPORT = typer.Option("--report", help="Train nothing; print what is done so far.")
+STYLE = typer.Option("--format", help="text, markdown or latex; by default text.")
 
 
 def ablate(
-    study: Annotated[
-        str,
-        typer.Argument(
-            help="dhm, sim or modules (Table 1, 2 or 3 of the paper), all, or a YAML of your arms."
-        ),
-    ],
+    study: Annotated[str, STUDY],
     recipe: Annotated[Path, typer.Argument(help="A YAML file; it says all but the modules.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
-    ] = None,
+    out: Annotated[Path | None, OUT] = None,
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2.")] = "0,1,2",
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Which persons are scored; by default the data set's val or test."),
-    ] = None,
+    split: Annotated[str | None, PERSONS] = None,
     max_minutes: Annotated[float | None, MAX_MINUTES] = None,
     device: Annotated[str, DEVICE] = "auto",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what the runs would take, by a few steps.")
-    ] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Train nothing; print what is done so far.")
-    ] = False,
-    style: Annotated[
-        str | None, typer.Option("--format", help="text, markdown or latex; by default text.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one object for scripts.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    report: Annotated[bool, REPORT] = False,
+    style: Annotated[str | None, STYLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Train the arms of a comparison, such as the paper's, and print tables with error bars.
 
@@ -68,73 +53,57 @@ def ablate(
     style = check_style(style, compare=True, as_json=as_json)
 
     from spcnet.devices import find_device
-    from spcnet.training.ablation import arm_recipe, runs_of
+    from spcnet.experiments.ablation import arm_recipe, runs_of
+    from spcnet.experiments.runs import AblationRuns, cost_of_runs
     from spcnet.training.checks import check_recipe
-    from spcnet.training.distributed import join_processes
     from spcnet.training.recipe import load_recipe
 
     studies = _studies(study)
     base = load_recipe(recipe, overrides or [])
     numbers = _parse_seeds(seeds)
-    runs = {
+    plans = {
         (arm, seed): arm_recipe(base, arm, arguments, seed)
         for (arm, seed), arguments in runs_of(list(studies.values()), numbers).items()
     }
-    for plan in runs.values():
+    for plan in plans.values():
         check_recipe(plan)
-    folder = out or Path("runs") / base.name
     found = find_device(device)
     if dry_run:
-        plan_of_all = _plan_runs(list(runs.values()), base, found)
-        print(json.dumps(plan_of_all) if as_json else _describe_runs(plan_of_all, found))
+        costs = cost_of_runs(plans, base, found)
+        print(json.dumps(costs) if as_json else _describe_costs(costs, str(found)))
         return
-    scored = _ScoredPersons(base, split)
+    runs = AblationRuns(plans, out or Path("runs") / base.name, split)
     failed: list[str] = []
     if not report:
-        scored.check_unseen()
-        with (
-            join_processes(found) as processes,
-            stop_wish(STOPPING if processes.first else None, max_minutes=max_minutes) as stop,
-        ):
-            level = logging.INFO if processes.first else logging.WARNING
-            logging.basicConfig(level=level, format="%(message)s")
-            failed = _train_runs(runs, folder, scored, processes, stop)
+        runs.check_unseen()
+        with training_processes(found, max_minutes) as (processes, stop):
+            by = partial(train_by, processes=processes, resume=None, stop=stop)
+            failed = runs.train(by, processes, stop=stop, say=say)
             if not processes.first:
                 return
-    scores = {
-        run: score
-        for run, plan in runs.items()
-        if (score := scored.read(_run_dir(folder, *run), plan))
-    }
-    if not scores:
-        raise UserError(
-            f"{folder}: no run is done yet; the same command {'without --report ' * report}goes on"
-        )
+    if not (scores := runs.scores()):
+        goes_on = f"the same command {'without --report ' * report}goes on"
+        raise UserError(f"{runs.folder}: no run is done yet; {goes_on}")
     if as_json:
         print(json.dumps({name: _as_dict(of, scores, numbers) for name, of in studies.items()}))
     else:
-        head = f"{base.name}: {scored.title}"
-        tables = [_describe(of, scores, numbers, head, style) for of in studies.values()]
-        print("\n\n".join(tables))
-    if missing := len(runs) - len(scores):
-        say(f"{missing} of {len(runs)} runs are not done yet; the same command goes on")
+        head = f"{base.name}: {runs.title}"
+        print("\n\n".join(_describe(of, scores, numbers, head, style) for of in studies.values()))
+    if missing := len(plans) - len(scores):
+        say(f"{missing} of {len(plans)} runs are not done yet; the same command goes on")
     if failed:
         raise UserError(f"{len(failed)} runs failed: {'; '.join(failed)}")
 
 
 def _studies(wanted: str) -> "dict[str, Study]":
     """The comparisons of a name or a file."""
-    from spcnet.training.ablation import STUDIES, read_study
+    from spcnet.experiments.ablation import STUDIES, read_study
 
     if wanted.endswith((".yaml", ".yml")):
         return {Path(wanted).stem: read_study(Path(wanted))}
     if wanted not in (*STUDIES, "all"):
         raise typer.BadParameter(f"{wanted!r} is none of {', '.join(STUDIES)}, all, or a .yaml")
     return dict(STUDIES) if wanted == "all" else {wanted: STUDIES[wanted]}
-
-
-def _run_dir(folder: Path, arm: str, seed: int) -> Path:
-    return folder / f"{arm}-seed{seed}"
 
 
 def _parse_seeds(text: str) -> list[int]:
@@ -145,183 +114,7 @@ def _parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-class _ScoredPersons:
-    """The persons that every run is scored on, and the scores' files.
-
-    Raises:
-        UserError: the recipe learns from a packed store, which has no pictures to score.
-    """
-
-    def __init__(self, recipe: "Recipe", split: str | None) -> None:
-        from spcnet.data.datasets import default_crop, default_protocol, default_split
-
-        self.data = recipe.data
-        if self.data.dataset == "store":
-            raise UserError(
-                "data.dataset: an ablation is scored on the data set's own pictures; name the data "
-                "set and its folder in place of a store"
-            )
-        self.split = split or default_split(self.data.dataset, self.data.root)
-        self.protocol = default_protocol(self.data.dataset)
-        self.crop = self.data.crop or default_crop(self.data.dataset)
-
-    @property
-    def title(self) -> str:
-        return f"{self.data.dataset} {self.split} by {self.protocol}"
-
-    def check_unseen(self) -> None:
-        """Check that no scored picture is learned from.
-
-        Raises:
-            UserError: some are.
-        """
-        from spcnet.data.datasets import open_dataset
-
-        scored = open_dataset(self.data.dataset, self.data.root, self.split)
-        if shared := shared_pictures(self.data, scored):
-            raise UserError(
-                f"--split {self.split}: the recipe learns from {len(shared)} of its pictures, such "
-                f"as {shared[0]}; name another split, or another data.train"
-            )
-
-    def _how(self, plan: "Recipe") -> dict[str, Any]:
-        """What a score is of: these persons, and a network trained so."""
-        return {
-            "dataset": self.data.dataset,
-            "split": self.split,
-            "protocol": self.protocol,
-            "crop": self.crop,
-            "recipe": plan.identity(),
-        }
-
-    def read(self, run_dir: Path, plan: "Recipe") -> "Score | None":
-        """The score of a run that is done.
-
-        Raises:
-            UserError: it is of other persons, or of another recipe.
-        """
-        from spcnet.metrics.protocols import Score
-        from spcnet.training.recipe import differences, parse_recipe
-        from spcnet.training.run_dir import RECIPE
-
-        path = run_dir / SCORE
-        if not path.is_file():
-            return None
-        content = json.loads(path.read_text())
-        there, wanted = content["how"], self._how(plan)
-        there["recipe"] = parse_recipe(there["recipe"], source=str(path)).identity()
-        differing = [name for name in wanted if there[name] != wanted[name]]
-        if differing == ["recipe"]:
-            how = differences(there["recipe"], wanted["recipe"])
-            raise UserError(
-                f"{path}: this run was trained by another recipe: {how}; go on with "
-                f"{run_dir / RECIPE}, or name another --out"
-            )
-        if differing:
-            raise UserError(
-                f"{path}: this run was scored on {there['dataset']} {there['split']} by "
-                f"{there['protocol']} with crop {there['crop']}, not on {self.title}; name the "
-                "same persons, or another --out"
-            )
-        return Score(**content["score"])
-
-    def write(self, run_dir: Path, plan: "Recipe", device: str) -> "Score":
-        """Score a trained run."""
-        from spcnet.data.datasets import open_dataset
-        from spcnet.evaluation.evaluate import evaluate
-        from spcnet.inference.estimator import PoseEstimator
-        from spcnet.training.run_dir import MODEL
-
-        score = evaluate(
-            PoseEstimator(str(run_dir / MODEL), device=device, refinement=REFINEMENT),
-            open_dataset(self.data.dataset, self.data.root, self.split),
-            protocol=self.protocol,
-            crop=self.crop,
-        ).score
-        with replacing(run_dir / SCORE) as partial:
-            partial.write_text(json.dumps({"how": self._how(plan), "score": score.to_dict()}))
-        return score
-
-
-def _train_runs(
-    runs: "dict[tuple[str, int], Recipe]",
-    folder: Path,
-    scored: _ScoredPersons,
-    processes: "ProcessGroup",
-    stop: StopWish,
-) -> list[str]:
-    """Train and score every run that is neither done nor held by another process.
-
-    Returns:
-        What went wrong, a line a run.
-    """
-    from spcnet.training.run_dir import RunInUseError
-
-    def is_done(run: tuple[str, int]) -> bool:
-        done = scored.read(_run_dir(folder, *run), runs[run]) is not None
-        answer: bool = processes.of_first(done)
-        return answer
-
-    left = [run for run in runs if not is_done(run)]
-    if processes.first:
-        say(f"{len(left)} of {len(runs)} runs to do, in {folder}")
-    failed = []
-    for run in left:
-        if processes.any(stop()):
-            break
-        if is_done(run):
-            continue  # another process was quicker
-        path, plan = _run_dir(folder, *run), runs[run]
-
-        def finish(checkpoint: Path, path: Path = path, plan: "Recipe" = plan) -> None:
-            score = scored.write(path, plan, str(processes.device))
-            say(f"{path.name}: {score.headline:.2f} %")
-
-        try:
-            train_by(plan, path, processes, resume=None, stop=stop, finish=finish)
-        except RunInUseError as error:
-            if processes.first:
-                say(str(error))
-        except UserError as error:
-            # Where a process is gone, the others cannot go on with the next run.
-            if processes.count > 1:
-                raise
-            failed.append(f"{path.name}: {error}")
-            say(failed[-1])
-    return failed
-
-
-def _plan_runs(runs: "Sequence[Recipe]", base: "Recipe", device: Any) -> dict[str, Any]:
-    """What all the runs would take: of every arm, and the sums."""
-    from spcnet.training.checks import steps_per_epoch
-    from spcnet.training.data import count_persons
-    from spcnet.training.plan import make_plan
-
-    persons, joints = count_persons(base)
-    steps = base.training.epochs * steps_per_epoch(base, persons)
-    arms: list[dict[str, Any]] = []
-    for plan in {json.dumps(plan.model.arguments): plan for plan in runs}.values():
-        costs = make_plan(plan, joints=joints, steps=steps, processes=1, device=device)
-        arms.append(
-            {
-                "arm": plan.name.removeprefix(f"{base.name}-").rpartition("-")[0],
-                "runs": sum(other.model.arguments == plan.model.arguments for other in runs),
-                "parameters": costs.parameters,
-                "gmac": costs.gmac,
-                "seconds_a_run": costs.seconds,
-            }
-        )
-    return {
-        "arms": arms,
-        "runs": len(runs),
-        "epochs": base.training.epochs,
-        "steps_a_run": steps,
-        "steps": steps * len(runs),
-        "seconds": sum(arm["runs"] * arm["seconds_a_run"] for arm in arms),
-    }
-
-
-def _describe_runs(plan: dict[str, Any], device: Any) -> str:
+def _describe_costs(costs: dict[str, Any], device: str) -> str:
     """One line an arm, and the sums."""
     rows = [
         {
@@ -331,37 +124,36 @@ def _describe_runs(plan: dict[str, Any], device: Any) -> str:
             "GMAC": f"{arm['gmac']:.2f}",
             "Time a run": timedelta(seconds=round(arm["seconds_a_run"])),
         }
-        for arm in plan["arms"]
+        for arm in costs["arms"]
     ]
     return (
-        f"{table(rows, right=list(rows[0])[1:])}\n\n{plan['runs']} runs of {plan['epochs']} "
-        f"epochs, {plan['steps_a_run']} steps each, {plan['steps']} in all; about "
-        f"{timedelta(seconds=round(plan['seconds']))} in one process on {device}, data and "
+        f"{table(rows, right=list(rows[0])[1:])}\n\n{costs['runs']} runs of {costs['epochs']} "
+        f"epochs, {costs['steps_a_run']} steps each, {costs['steps']} in all; about "
+        f"{timedelta(seconds=round(costs['seconds']))} in one process on {device}, data and "
         "scoring not counted"
     )
 
 
 def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str, style: str) -> str:
     """The paper's table with ours beside it, and what the seeds say of its claims."""
+    from spcnet.experiments.ablation import differences, spread_of
     from spcnet.metrics.paper import TABLES
-    from spcnet.training.ablation import differences, spread_of
 
-    paper = None if study.table is None else TABLES[study.table]
+    paper = TABLES[study.table] if study.table else None
     ours = {arm: spread_of(scores, arm, seeds) for arm in study.arms}
-    columns = next(spreads for spreads in ours.values() if spreads) if any(ours.values()) else {}
-    rows: list[dict[str, str]] = []
+    columns = next(filter(None, ours.values()), None) or (paper.columns if paper else ())
     called = {arm: study.rows[arm].method if paper else arm for arm in study.arms}
-    for arm in study.arms:
-        published = dict(zip(paper.columns, study.rows[arm].values, strict=True)) if paper else {}
-        names = list(columns) or list(published)
-        mine = {name: _cell(ours[arm].get(name)) for name in names}
-        done = len(next(iter(ours[arm].values())).values) if ours[arm] else 0
-        rows.append({"Method": called[arm], "Of": f"here, {done} seed{'s'[: done != 1]}", **mine})
+    rows: list[dict[str, str]] = []
+    for arm, spreads in ours.items():
+        done = max((len(spread.values) for spread in spreads.values()), default=0)
+        values = {name: _cell(spreads[name]) if name in spreads else "" for name in columns}
+        rows.append({"Method": called[arm], "Of": f"here, {done} seed{'s'[: done != 1]}", **values})
         if paper:
-            rows.append(
-                {"Method": "", "Of": "the paper"}
-                | {name: f"{published[name]:.1f}" if name in published else "" for name in names}
-            )
+            published = dict(zip(paper.columns, study.rows[arm].values, strict=True))
+            values = {
+                name: f"{published[name]:.1f}" if name in published else "" for name in columns
+            }
+            rows.append({"Method": "", "Of": "the paper", **values})
     claims = [
         {
             "Claim": f"{called[d.arm]} over {called[d.other]}",
@@ -375,33 +167,26 @@ def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str,
         }
         for d in differences(study, scores, seeds)
     ]
-    titles = [
-        f"Table {paper.number} of the paper, {paper.title}; here {head}; there {paper.data}"
-        if paper
-        else head,
-        f"Differences, {'limbs' if 'Limbs' in columns else 'total'}, seed by seed",
-    ]
-    if style == "latex":
-        titles = [f"% {title}" for title in titles]
-    figures = ["By seed", "Mean", "95 % interval", *["The paper"] * (paper is not None)]
+    if paper:
+        head = f"Table {paper.number} of the paper, {paper.title}; here {head}; there {paper.data}"
+    titles = [head, f"Differences, {'limbs' if 'Limbs' in columns else 'total'}, seed by seed"]
     tables = [
         table(rows, right=list(rows[0])[2:], style=style),
-        table(claims, right=figures, style=style),
+        table(claims, right=list(claims[0])[1:-1], style=style),
     ]
-    return "\n\n".join(part for pair in zip(titles, tables, strict=True) for part in pair)
+    mark = "% " if style == "latex" else ""
+    return "\n\n".join(f"{mark}{title}\n\n{of}" for title, of in zip(titles, tables, strict=True))
 
 
-def _cell(spread: "Spread | None", sign: str = "") -> str:
+def _cell(spread: "Spread", sign: str = "") -> str:
     """Mean and standard deviation."""
-    if spread is None or not spread.values:
-        return ""
-    if len(spread.values) == 1:
-        return f"{spread.mean:{sign}.2f}"
+    if len(spread.values) < 2:
+        return "".join(f"{value:{sign}.2f}" for value in spread.values)
     return f"{spread.mean:{sign}.2f} ± {spread.sd:.2f}"
 
 
 def _as_dict(study: "Study", scores: "Scores", seeds: Sequence[int]) -> dict[str, Any]:
-    from spcnet.training.ablation import differences
+    from spcnet.experiments.ablation import differences
 
     return {
         "table": study.table,

@@ -12,10 +12,26 @@ from spcnet.cli.console import progress, say, table
 from spcnet.cli.estimator_options import DEVICE, PRECISION
 from spcnet.cli.figures import prepare_figure, save_figure
 from spcnet.cli.options import FORCE
+from spcnet.cli.scoring import AS_JSON
 from spcnet.runtime.contract import Precision
 
 if TYPE_CHECKING:
     from spcnet.models.network import PoseNetwork
+
+FIRST_POSES = 3  # of fresh processes
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Models with weights, .safetensors or variants; by default: default and "
+        "spcnet_s8_w256.",
+    ),
+]
+BATCH = typer.Option(min=1, help="Images at a time; may be repeated; by default 1 and 8.")
+SIZE = typer.Option(min=64, help="Side of the images; by default a model's own, or 256 pixels.")
+THREADS = typer.Option(min=1, help="Of torch; by default one per core.")
+TURNS = typer.Option(min=1, help="Turns that count; one warms up.")
+OUTPUT = typer.Option("--output", "-o", help="Draw it too: a .png, .pdf or .svg.")
 
 app = typer.Typer(
     name="bench",
@@ -23,34 +39,16 @@ app = typer.Typer(
     epilog="Example: spcnet bench infer default",
     no_args_is_help=True,
 )
-AS_JSON = typer.Option("--json", help="Print one object for scripts.")
 
 
 @app.command()
 def infer(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Models with weights, .safetensors or variants; by default: default and "
-            "spcnet_s8_w256.",
-            show_default=False,
-        ),
-    ] = None,
-    batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Images at a time; by default 1 and 8.")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(min=64, help="Side of the images; by default a model's own, or 256 pixels."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of torch; by default one per core.")
-    ] = None,
-    turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 7,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Draw it too: a .png, .pdf or .svg."),
-    ] = None,
+    models: Models = None,
+    batch: Annotated[list[int] | None, BATCH] = None,
+    size: Annotated[int | None, SIZE] = None,
+    threads: Annotated[int | None, THREADS] = None,
+    turns: Annotated[int, TURNS] = 7,
+    output: Annotated[Path | None, OUTPUT] = None,
     force: Annotated[bool, FORCE] = False,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
@@ -71,7 +69,7 @@ def infer(
     if threads is not None:
         torch.set_num_threads(threads)
     batches = batch or [1, 8]
-    chosen = dict(_chosen(name, size) for name in models or ("default", "spcnet_s8_w256"))
+    chosen = {name: _network(name, size) for name in models or ("default", "spcnet_s8_w256")}
     with progress("turns", len(batches) * (turns + 1)) as advance:
         paces = compare_networks(chosen, batches=batches, turns=turns, report=advance)
     setting = {"threads": torch.get_num_threads(), "turns": turns, "torch": torch.__version__}
@@ -103,15 +101,15 @@ def infer(
     say(f"{text}; ratio: times as fast as the {REFERENCE} at the same batch")
 
 
-def _chosen(name: str, size: int | None) -> "tuple[str, tuple[PoseNetwork, int]]":
+def _network(name: str, size: int | None) -> "tuple[PoseNetwork, int]":
     """A network to be timed and the side of its images: trained, or fresh of a variant's name."""
     from spcnet.checkpoints import find_weights, list_models, load_checkpoint
     from spcnet.models.registry import create_model
 
     if name in list_models():
-        return name, (create_model(name).eval(), size or 256)
+        return create_model(name).eval(), size or 256
     network, card = load_checkpoint(find_weights(name))
-    return name, (network, size or card.codec.input_size)
+    return network, size or card.codec.input_size
 
 
 @app.command()
@@ -119,15 +117,11 @@ def pose(
     model: Annotated[
         str, typer.Argument(help="With weights, a .safetensors, or a variant.")
     ] = "default",
-    batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Pictures at a time; by default 1 and 8.")
-    ] = None,
+    batch: Annotated[list[int] | None, BATCH] = None,
     precision: Annotated[Precision, PRECISION] = "fp32",
     device: Annotated[str, DEVICE] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of torch; by default one per core.")
-    ] = None,
-    turns: Annotated[int, typer.Option(min=1, help="Turns that count; one warms up.")] = 20,
+    threads: Annotated[int | None, THREADS] = None,
+    turns: Annotated[int, TURNS] = 20,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Time each step from a picture's file to its keypoints, and the first pose of a command.
@@ -139,57 +133,44 @@ def pose(
     """
     import torch
 
-    from spcnet.bench.inference import (
-        NETWORK,
-        READ,
-        WHOLE,
-        first_pose,
-        memory,
-        save_untrained,
-        steps,
-    )
-    from spcnet.bench.interleaved import further
+    from spcnet.bench import inference
     from spcnet.checkpoints import list_models
     from spcnet.inference.estimator import PoseEstimator
 
     if threads is not None:
         torch.set_num_threads(threads)
-    batches, times = batch or [1, 8], 3
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        progress("turns", len(batches) * (turns + 1) + times) as advance,
-    ):
+    batches = batch or [1, 8]
+    with tempfile.TemporaryDirectory() as folder:
         if model in list_models() and model not in list_models(pretrained=True):
-            model = str(save_untrained(model, Path(folder)))
+            model = str(inference.save_untrained(model, Path(folder)))
         estimator = PoseEstimator(model, device=device, precision=precision)
         chosen = cast(Precision, estimator.backend.precision)
-        found = {}
-        for n, size in enumerate(batches):
-            ahead = further(advance, n * (turns + 1))
-            found[size] = steps(estimator, batch=size, turns=turns, report=ahead)
-        ahead = further(advance, len(batches) * (turns + 1))
-        first = first_pose(model, device=device, precision=chosen, times=times, report=ahead)
-        held = memory(model, precision=chosen)
+        spent = {}
+        for size in batches:
+            with progress(f"turns, batch {size}", turns + 1) as report:
+                spent[size] = inference.steps(estimator, batch=size, turns=turns, report=report)
+        first = inference.first_pose(model, device=device, precision=chosen, times=FIRST_POSES)
+        held = inference.memory(model, precision=chosen)
     setting = {
         "model": estimator.describe(), "threads": torch.get_num_threads(), "turns": turns,
         "torch": torch.__version__,
     }  # fmt: skip
     if as_json:
-        content = {"setting": setting, "milliseconds": found, "first_pose": first, "memory": held}
+        content = {"setting": setting, "milliseconds": spent, "first_pose": first, "memory": held}
         print(json.dumps(content))
         return
-    rows = []
-    for step in next(iter(found.values())):
-        row = {"Step": step}
-        for size, spent in found.items():
-            row[f"batch {size}, ms/picture"] = f"{spent[step]:.2f}"
-        rows.append(row)
+    rows = [
+        {
+            "Step": step,
+            **{f"batch {size}, ms/picture": f"{times[step]:.2f}" for size, times in spent.items()},
+        }
+        for step in spent[batches[0]]
+    ]
     print(table(rows, right=list(rows[0])[1:]))
-    for size, spent in found.items():
-        inside = spent[NETWORK]
-        all_in_all = sum(time for step, time in spent.items() if step not in (READ, WHOLE))
-        outside = 1 - inside / all_in_all
+    for size, times in spent.items():
+        crops = sum(times.values()) - times[inference.READ] - times[inference.WHOLE]
+        outside = 1 - times[inference.NETWORK] / crops
         say(f"batch {size}: {outside:.1%} of the time from crop to keypoints is not the network's")
-    say(f"first pose {first:.2f} s after the command (median of {times})")
+    say(f"first pose {first:.2f} s after the command (median of {FIRST_POSES})")
     say(f"{held / 1e6:.0f} MB at most in a process that predicts one picture")
     say(", ".join(f"{name} {value}" for name, value in setting.items()))

@@ -1,31 +1,25 @@
 """``spcnet calibrate``: scores that say how often a joint is right."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spcnet.cli.console import prepare_output, say, table
+from spcnet.cli import scoring
+from spcnet.cli.console import prepare_output, say, table, writing
 from spcnet.cli.estimator_options import DEVICE
 from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError
-from spcnet.evaluation.overlap import learned_from
+
+OUTPUT = typer.Option("--output", "-o", help="The calibrated model, a .safetensors.")
+SPLIT = typer.Option(help="Persons that the model did not learn from, such as 7761-8060.")
 
 
 def calibrate(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The calibrated model, a .safetensors.")
-    ],
-    split: Annotated[
-        str | None,
-        typer.Option(help="Persons that the model did not learn from, such as 7761-8060."),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Fit on several data sets, by torso-pck: DATASET:ROOT:SPLIT; may be repeated."
-        ),
-    ] = None,
+    output: Annotated[Path, OUTPUT],
+    split: Annotated[str | None, SPLIT] = None,
+    source: Annotated[list[str] | None, scoring.SOURCE] = None,
     model: Annotated[str, TRAINED] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
@@ -42,7 +36,6 @@ def calibrate(
     """
     if bool(source) == bool(split):
         raise typer.BadParameter("name the persons by --split, or by --source")
-    from dataclasses import replace
 
     from spcnet.calibration import reliability
     from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
@@ -56,37 +49,27 @@ def calibrate(
         raise UserError(f"{output}: a model's name ends in .safetensors")
     prepare_output([output], force=force)
     network, card = load_checkpoint(find_weights(model))
-    parts: dict[str, tuple[Dataset, str, object]]  # persons, their data set's name, its folder
-    if split is not None:
-        parts = {f"{dataset} {split}": (open_dataset(dataset, root, split), dataset, root)}
-        protocol = default_protocol(dataset)
-    else:
-        named = [parse_source(text) for text in source or []]
-        parts = {part.title: (part.open(), part.dataset, part.root) for part in named}
-        protocol = PROTOCOL
     estimator = PoseEstimator(model, device=device)
-    for title, (opened, _, folder) in parts.items():
-        if shared := learned_from(estimator.card.training, opened, folder).shared:
-            raise UserError(
-                f"{title}: the model learned from {len(shared)} of its "
-                f"pictures, such as {shared[0]}, and is surer of those than of others; name "
-                "pictures that are new to it"
-            )
-    persons = {title: (opened, default_crop(name)) for title, (opened, name, _) in parts.items()}
+    parts: list[tuple[str, Dataset, str, object]]
+    if source:
+        named, protocol = [parse_source(text) for text in source], PROTOCOL
+        parts = [(part.title, part.open(), part.dataset, part.root) for part in named]
+    else:
+        opened, protocol = open_dataset(dataset, root, split or ""), default_protocol(dataset)
+        parts = [(f"{dataset} {split}", opened, dataset, root)]
+    persons = {}
+    for title, opened, name, folder in parts:
+        scoring.refuse_learned(estimator, opened, folder, title)
+        persons[title] = (opened, default_crop(name))
     found, peaks, right = fit(estimator, persons, protocol=protocol)
-    try:
-        save_checkpoint(
-            output,
-            network.state_dict(),
-            replace(card, codec=replace(card.codec, calibration=found)),
-        )
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror or error}") from None
+    with writing(output):
+        codec = replace(card.codec, calibration=found)
+        save_checkpoint(output, network.state_dict(), replace(card, codec=codec))
     bins = reliability(found(peaks), right)
     rows = [
         {"Score": f"{score:.2f}", "Right": f"{share:.0%}", "Joints": count}
         for score, share, count in zip(bins.scores, bins.right, bins.counts, strict=True)
     ]
-    print(table(rows, right=["Score", "Right", "Joints"]))
+    print(table(rows, right=list(rows[0])))
     say(f"fitted on {found.fitted_on}; error on these {100 * bins.error:.1f} points")
     say(f"model -> {output}")

@@ -2,22 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.completion import crop_rules, dataset_names, photograph_sets
+from spcnet.cli.completion import dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.cli.options import FORCE
+from spcnet.cli.scoring import AS_JSON, CROP, PERSONS
 from spcnet.errors import UserError
-from spcnet.files import picture_bytes
+from spcnet.files import picture_bytes, whole_folder
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import Annotation, Dataset
     from spcnet.data.inspection import Finding, Inspection
-    from spcnet.data.regions import CropRule, Region
+    from spcnet.data.regions import Region
     from spcnet.geometry import Array
     from spcnet.skeletons import Skeleton
     from spcnet.viz.contact_page import Entry
@@ -32,38 +34,33 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Photographs = Annotated[
-    str,
-    typer.Argument(
-        help="mpii, lsp, lspet, flic or coco.", show_default=False, autocompletion=photograph_sets
-    ),
-]
-AnySet = Annotated[
-    str,
-    typer.Argument(
-        help="mpii, lsp, lspet, flic, coco or synthetic.",
-        show_default=False,
-        autocompletion=dataset_names,
-    ),
-]
-Root = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the data set; for coco also a JSON file.", show_default=False),
-]
+PHOTOGRAPHS = typer.Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
+ANY_SET = typer.Argument(
+    help="mpii, lsp, lspet, flic, coco or synthetic.", autocompletion=dataset_names
+)
+ROOT = typer.Option(help="Folder of the data set; for coco also a JSON file.")
+SPLITS = typer.Option(help="A split; may be repeated. By default all whose labels are there.")
+PACKED = typer.Option(
+    help="A split: train, val, test, trainval, val2017 ... as the data set names them; "
+    "of lsp, lspet and synthetic also numbers such as 1-500."
+)
+FAST = typer.Option("--fast", help="Read the pictures' headers only, not their pixels.")
+PAGE = typer.Option("--output", "-o", help="Folder for sheet.png and index.html.")
+COUNT = typer.Option(min=1, max=MOST_TILES, help="How many persons.")
+FIRST = typer.Option(min=1, help="Begin with this person of the split.")
+RANDOM = typer.Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
+STORE = typer.Option("--output", "-o", help="New folder for the store.")
+SIDE = typer.Option(min=32, help="Largest side of a person's crop.")
+FIGURES = typer.Option("--output", "-o", help="New folder for the pictures.")
 
 
 @app.command("check")
 def check(
-    dataset: Photographs,
-    root: Root = None,
-    split: Annotated[
-        list[str] | None,
-        typer.Option(help="A split; may be repeated. By default all whose labels are there."),
-    ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Read the pictures' headers only, not their pixels.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    dataset: Annotated[str, PHOTOGRAPHS],
+    root: Annotated[Path | None, ROOT] = None,
+    split: Annotated[list[str] | None, SPLITS] = None,
+    fast: Annotated[bool, FAST] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Tell what a data set's folder holds, and what is missing, broken or odd.
 
@@ -77,15 +74,13 @@ def check(
     labels = read_folder(dataset, root, split or ())
     with progress("opening pictures", len(labels.pictures)) as report:
         found = inspect_folder(labels, fast=fast, report=report)
-    print(json.dumps(found.to_dict()) if as_json else report_text(found))
+    print(json.dumps(found.to_dict()) if as_json else _report(found))
     if not found.usable:
         raise typer.Exit(1)
 
 
-def report_text(found: "Inspection") -> str:
+def _report(found: "Inspection") -> str:
     """What came of a check, as plain text."""
-    from textwrap import fill
-
     rows = [
         {
             "split": row.split,
@@ -97,79 +92,49 @@ def report_text(found: "Inspection") -> str:
         }
         for row in found.splits
     ]
-    blocks = [
-        f"{found.title} in {found.root}",
-        table(rows, right=[column for column in rows[0] if column != "split"]),
-    ]
+    blocks = [f"{found.title} in {found.root}", table(rows, right=list(rows[0])[1:])]
     if found.absent:
         blocks.append("\n".join(f"no {split}: {why}" for split, why in found.absent.items()))
-    problems = [finding for finding in found.findings if finding.problem]
-    others = [finding for finding in found.findings if not finding.problem]
-    for heading, findings in (("Problems", problems), ("Worth knowing", others)):
-        if findings:
-            blocks.append("\n".join([heading, *(_finding_text(finding) for finding in findings)]))
-    blocks.append(
-        "\n".join(
-            fill(text, WIDTH, initial_indent=name.ljust(7), subsequent_indent=" " * 7)
-            for name, text in (("Terms", found.terms), ("Cite", found.citation))
-        )
-    )
+    for heading, problem in (("Problems", True), ("Worth knowing", False)):
+        texts = [_finding_text(each) for each in found.findings if each.problem is problem]
+        if texts:
+            blocks.append("\n".join([heading, *texts]))
+    sources = {"Terms  ": found.terms, "Cite   ": found.citation}
+    indented = [
+        fill(name + text, WIDTH, subsequent_indent=" " * 7) for name, text in sources.items()
+    ]
+    blocks.append("\n".join(indented))
+    read = "every picture that is there was decoded"
     if not any(row.pictures - row.missing for row in found.splits):
         read = "no picture was there to be read"
     elif found.fast:
         read = "of the pictures, only the headers were read"
-    else:
-        read = "every picture that is there was decoded"
     verdict = "Can be used" if found.usable else "Cannot be used as it is"
-    blocks.append(f"{verdict}; {read}.")
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, f"{verdict}; {read}."])
 
 
 def _finding_text(finding: "Finding") -> str:
     """What, how many, and examples below."""
-    from textwrap import fill
-
     many = f"{finding.count:,} of {finding.of:,}"
     if finding.count < finding.of >= 100:
-        many += f" ({_percent(finding.count / finding.of)})"
+        many += f" ({100 * finding.count / finding.of:.2f} %)"
     line = "; ".join(filter(None, [f"{finding.text}: {many}", finding.note]))
     wrapped = fill(
-        line, WIDTH, initial_indent="- ", subsequent_indent="  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        "- " + line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
     rest = finding.count - len(finding.examples)
-    more = [f"and {rest:,} more"] if rest > 0 else []
-    return "\n    ".join([wrapped, *finding.examples, *more])
-
-
-def _percent(share: float) -> str:
-    """A share that is neither none nor all, and is not rounded to look so."""
-    percent = 100 * share
-    if 0 < percent < 0.01:
-        return "under 0.01 %"
-    if 99.9 < percent < 100:
-        return "over 99.9 %"
-    return f"{percent:.2f} %" if percent < 1 else f"{percent:.1f} %"
+    return "\n    ".join([wrapped, *finding.examples, *[f"and {rest:,} more"] * (rest > 0)])
 
 
 @app.command("browse")
 def browse(
-    dataset: AnySet,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for sheet.png and index.html.")
-    ],
-    root: Root = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="A split; by default the one that is scored, val or test, or all."),
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, max=MOST_TILES, help="How many persons.")] = 24,
-    first: Annotated[
-        int | None, typer.Option(min=1, help="Begin with this person of the split.")
-    ] = None,
-    random: Annotated[
-        int | None, typer.Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
-    ] = None,
+    dataset: Annotated[str, ANY_SET],
+    output: Annotated[Path, PAGE],
+    root: Annotated[Path | None, ROOT] = None,
+    split: Annotated[str | None, PERSONS] = None,
+    count: Annotated[int, COUNT] = 24,
+    first: Annotated[int | None, FIRST] = None,
+    random: Annotated[int | None, RANDOM] = None,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Show labelled persons: a contact sheet, and a page that opens in any browser.
@@ -184,32 +149,39 @@ def browse(
         raise typer.BadParameter("use either --first or --random, not both")
     from PIL import Image
 
-    from spcnet.data.datasets import default_crop, default_split, open_dataset
+    from spcnet.data.datasets import default_crop, default_split, open_dataset, shuffled
     from spcnet.data.regions import region_rule
     from spcnet.viz.contact_page import contact_page
     from spcnet.viz.contact_sheet import contact_sheet
 
     opened = open_dataset(dataset, root, split := split or default_split(dataset, root))
     region = region_rule(default_crop(dataset), opened)
-    order = _order(len(opened), first, random)
+    total = len(opened)
+    if first is not None and first > total:
+        raise UserError(f"--first {first}: this split has {total:,} persons")
+    order: Sequence[int] = range((first or 1) - 1, total)
+    if random is not None:
+        order = shuffled(total, seed=random, epoch=0).tolist()
     sheet, page = output / "sheet.png", output / "index.html"
     prepare_output([sheet, page], force=force)
     passed: Counter[str] = Counter()
     shown: list[tuple[Array, Entry]] = []
-    for picture, person in _samples(opened, order, passed):
+    for n in order:
         try:
-            shown.append(_tile(picture, person, opened.skeleton, region))
+            shown.append(_tile(*_sample(opened, n), opened.skeleton, region))
+        except FileNotFoundError:
+            passed["without a picture file"] += 1
         except UserError as error:
             say(f"passed over: {error}")
-            passed["that cannot be cropped"] += 1
+            passed["with a picture that cannot be read or cropped"] += 1
         if len(shown) == count:
             break
     over = ", ".join(f"{n:,} {why}" for why, n in passed.items())
     if not shown:
         raise UserError(f"{dataset} {split}: nobody to show; passed over: {over or 'nobody'}")
-    tiles, entries = [tile for tile, _ in shown], [entry for _, entry in shown]
+    tiles, entries = zip(*shown, strict=True)
     title = f"{dataset} {split}"
-    note = f"{len(shown)} of {len(opened):,} persons" + (f"; passed over: {over}" if over else "")
+    note = f"{len(shown)} of {total:,} persons" + (f"; passed over: {over}" if over else "")
     captions = [(entry.picture, _caption(entry)) for entry in entries]
     columns = round((1.5 * len(tiles)) ** 0.5)  # wider than high, as screens are
     drawn = contact_sheet(tiles, captions, columns=columns, title=f"{title}: {note}")
@@ -221,27 +193,77 @@ def browse(
     print(f"{sheet}\n{page}")
 
 
+def _sample(dataset: "Dataset", n: int) -> "tuple[Array, Annotation]":
+    """The picture of one person, counted from 0, and the person.
+
+    Raises:
+        FileNotFoundError: the picture is not there.
+        UserError: it cannot be read.
+    """
+    from dataclasses import replace
+
+    from spcnet.data.annotations import AnnotatedPictures
+    from spcnet.data.datasets import SyntheticFigures
+
+    if isinstance(dataset, SyntheticFigures):
+        return next(SyntheticFigures(str(dataset.numbers[n])).samples())
+    assert isinstance(dataset, AnnotatedPictures)
+    person = dataset.annotations[n]
+    if not dataset.picture(person).is_file():
+        raise FileNotFoundError
+    return next(replace(dataset, annotations=[person]).samples())
+
+
+def _tile(
+    picture: "Array", person: "Annotation", skeleton: "Skeleton", region: "Region"
+) -> "tuple[Array, Entry]":
+    """A person's crop with the labels over it, and what a page says of it."""
+    from PIL import Image
+
+    from spcnet.data.annotations import JointState
+    from spcnet.geometry import apply_affine, crop_affine
+    from spcnet.media.crops import extract_crop
+    from spcnet.viz.contact_page import Entry
+    from spcnet.viz.contact_sheet import draw_labels
+
+    centre, side = region(person, (picture.shape[0], picture.shape[1]))
+    affine = crop_affine(centre, side, TILE)
+    crop, points = extract_crop(picture, affine, TILE), apply_affine(affine, person.points)
+    visible = person.states == JointState.VISIBLE
+    tile = draw_labels(crop, points, person.annotated, visible, skeleton)
+    missing, occluded = (
+        tuple(
+            joint for joint, of in zip(skeleton.joints, person.states, strict=True) if of == state
+        )
+        for state in (JointState.MISSING, JointState.OCCLUDED)
+    )
+    return tile, Entry(
+        thumbnail=picture_bytes(Image.fromarray(tile), "jpeg", quality=88),
+        picture=person.image,
+        number="" if person.number is None else str(person.number),
+        joints=skeleton.joints,
+        missing=missing,
+        occluded=occluded,
+        crop_side=side,
+    )
+
+
+def _caption(entry: "Entry") -> str:
+    """A short line on a person's joints."""
+    counts = {"missing": len(entry.missing), "occluded": len(entry.occluded)}
+    text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    text = text or f"all {len(entry.joints)} joints"
+    return f"#{entry.number}  {text}" if entry.number else text
+
+
 @app.command("pack")
 def pack(
-    dataset: AnySet,
-    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the store.")],
-    root: Root = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="A split: train, val, test, trainval, val2017 ... as the data set names them; "
-            "of lsp, lspet and synthetic also numbers such as 1-500."
-        ),
-    ] = "train",
-    side: Annotated[int, typer.Option(min=32, help="Largest side of a person's crop.")] = 256,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            help="Rule of the crops: box, mpii, lsp-height, lsp-limbs or flic. By default the "
-            "data set's own.",
-            autocompletion=crop_rules,
-        ),
-    ] = None,
+    dataset: Annotated[str, ANY_SET],
+    output: Annotated[Path, STORE],
+    root: Annotated[Path | None, ROOT] = None,
+    split: Annotated[str, PACKED] = "train",
+    side: Annotated[int, SIDE] = 256,
+    crop: Annotated[str | None, CROP] = None,
 ) -> None:
     """Cut every person out with a margin and write a store that travels.
 
@@ -252,27 +274,25 @@ def pack(
     """
     from spcnet.data.datasets import default_crop, open_dataset
     from spcnet.data.packing import pack as write_store
-    from spcnet.data.regions import CropRule
+    from spcnet.data.regions import check_rule
     from spcnet.data.store import PackedStore
 
-    rule = default_crop(dataset) if crop is None else cast("CropRule", crop)
-    if rule not in get_args(CropRule):
-        raise UserError(f"unknown crop rule {crop!r}; there are {', '.join(get_args(CropRule))}")
+    rule = check_rule(crop or default_crop(dataset))
     opened = open_dataset(dataset, root, split)
     with progress(f"packing {dataset} {split}", len(opened)) as report:
         write_store(opened, output, side=side, crop=rule, report=report)
     store = PackedStore(output)
-    size = sum(shard["bytes"] for shard in store.header["shards"])
-    shards = len(store.header["shards"])
+    shards = store.header["shards"]
+    size = sum(shard["bytes"] for shard in shards) / 1e6
     print(
-        f"{output}: {len(store)} persons cropped by the rule {rule!r}, {size / 1e6:.1f} MB in "
-        f"{shards} shards"
+        f"{output}: {len(store)} persons cropped by the rule {rule!r}, {size:.1f} MB in "
+        f"{len(shards)} shards"
     )
 
 
 @app.command("synth")
 def synth(
-    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the pictures.")],
+    output: Annotated[Path, FIGURES],
     count: Annotated[int, typer.Option(min=1, help="How many figures.")] = 16,
     first: Annotated[int, typer.Option(min=1, help="Number of the first figure.")] = 1,
     size: Annotated[int, typer.Option(min=32, help="Side of the pictures.")] = 160,
@@ -286,138 +306,28 @@ def synth(
     from spcnet.skeletons import LSP14
     from spcnet.synthetic.figure import render_figure
 
-    if output.exists():
-        raise UserError(f"{output}: already exists; name a new folder")
     images, annotations = [], []
-    try:
-        output.mkdir(parents=True)
+    with whole_folder(output) as folder:
         for number in range(first, first + count):
             figure = render_figure(number, size=size)
             name = f"figure{number:06d}.png"
-            (output / name).write_bytes(picture_bytes(Image.fromarray(figure.image), "png"))
+            (folder / name).write_bytes(picture_bytes(Image.fromarray(figure.image), "png"))
             images.append({"id": number, "file_name": name, "width": size, "height": size})
             low, high = figure.points.min(axis=0), figure.points.max(axis=0)
+            joints = zip(figure.points.round(2).tolist(), figure.states.tolist(), strict=True)
             annotations.append(
                 {
-                    "id": number,
-                    "image_id": number,
-                    "category_id": 1,
-                    "keypoints": [
-                        value
-                        for (x, y), state in zip(figure.points, figure.states, strict=True)
-                        for value in (round(float(x), 2), round(float(y), 2), int(state))
-                    ],
+                    "id": number, "image_id": number, "category_id": 1, "iscrowd": 0,
+                    "keypoints": [value for (x, y), state in joints for value in (x, y, state)],
                     "num_keypoints": len(LSP14),
                     "bbox": [round(float(value), 2) for value in (*low, *(high - low))],
                     "area": round(float((high - low).prod()), 2),
-                    "iscrowd": 0,
                 }
-            )
+            )  # fmt: skip
         document = {
             "images": images,
             "annotations": annotations,
             "categories": [LSP14.to_coco_category()],
         }
-        (output / "annotations.json").write_text(json.dumps(document, indent=1) + "\n")
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written: {error.strerror}") from None
+        (folder / "annotations.json").write_text(json.dumps(document, indent=1) + "\n")
     print(f"{output}: {count} figures and annotations.json")
-
-
-def _caption(entry: "Entry") -> str:
-    """A short line on a person's joints."""
-    parts = [
-        f"{len(joints)} {state}"
-        for state, joints in (("missing", entry.missing), ("occluded", entry.occluded))
-        if joints
-    ]
-    text = ", ".join(parts) or f"all {len(entry.joints)} joints"
-    return f"#{entry.number}  {text}" if entry.number else text
-
-
-def _order(total: int, first: int | None, seed: int | None) -> list[int]:
-    """Which persons to show before which, counted from 0.
-
-    Raises:
-        UserError: there is no such first person.
-    """
-    from spcnet.data.datasets import shuffled
-
-    if seed is not None:
-        return [int(n) for n in shuffled(total, seed=seed, epoch=0)]
-    if first is not None and first > total:
-        raise UserError(f"--first {first}: this split has {total:,} persons")
-    return list(range((first or 1) - 1, total))
-
-
-def _samples(
-    dataset: "Dataset", order: list[int], passed: Counter[str]
-) -> "Iterator[tuple[Array, Annotation]]":
-    """Persons in some order, with their pictures; counts those that have to be passed over."""
-    from spcnet.data.annotations import AnnotatedPictures
-    from spcnet.data.datasets import SyntheticFigures
-    from spcnet.media.images import read_image
-
-    for n in order:
-        if isinstance(dataset, SyntheticFigures):
-            yield from SyntheticFigures(str(dataset.numbers[n])).samples()
-            continue
-        assert isinstance(dataset, AnnotatedPictures)
-        person = dataset.annotations[n]
-        path = dataset.picture(person)
-        if not path.is_file():
-            passed["without a picture file"] += 1
-            continue
-        try:
-            picture = read_image(path)
-        except UserError as error:
-            say(f"passed over: {error}")
-            passed["with a picture that cannot be read"] += 1
-            continue
-        yield picture, person
-
-
-def _tile(
-    picture: "Array", person: "Annotation", skeleton: "Skeleton", region: "Region"
-) -> "tuple[Array, Entry]":
-    """A person's crop with the labels over it, and what a page says of it.
-
-    Raises:
-        UserError: the person lacks what the crop rule needs.
-    """
-    import io
-
-    from PIL import Image
-
-    from spcnet.data.annotations import JointState
-    from spcnet.geometry import apply_affine, crop_affine
-    from spcnet.media.crops import extract_crop
-    from spcnet.viz.contact_page import Entry
-    from spcnet.viz.contact_sheet import draw_labels
-
-    centre, side = region(person, (picture.shape[0], picture.shape[1]))
-    affine = crop_affine(centre, side, TILE)
-    tile = draw_labels(
-        extract_crop(picture, affine, TILE),
-        apply_affine(affine, person.points),
-        person.annotated,
-        person.states == JointState.VISIBLE,
-        skeleton,
-    )
-    buffer = io.BytesIO()
-    Image.fromarray(tile).save(buffer, format="JPEG", quality=88)
-
-    def named(state: JointState) -> tuple[str, ...]:
-        return tuple(
-            joint for joint, of in zip(skeleton.joints, person.states, strict=True) if of == state
-        )
-
-    return tile, Entry(
-        thumbnail=buffer.getvalue(),
-        picture=person.image,
-        number="" if person.number is None else str(person.number),
-        joints=skeleton.joints,
-        missing=named(JointState.MISSING),
-        occluded=named(JointState.OCCLUDED),
-        crop_side=side,
-    )

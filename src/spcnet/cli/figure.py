@@ -1,50 +1,34 @@
 """``spcnet figure``: the paper's figures of your own pictures and runs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spcnet.cli import scoring
 from spcnet.cli.completion import model_names
 from spcnet.cli.console import progress, say
 from spcnet.cli.estimator_options import DEVICE, FLIP, MODEL
-from spcnet.cli.figures import draw_runs, prepare_figure, save_figure, short_names
-from spcnet.cli.options import BOX, BOXES, DATASET, FORCE, ROOT, parse_box
-from spcnet.cli.prediction_options import (
-    AXES,
-    GROUND_TRUTH,
-    INDEX_BASE,
-    JOINTS,
-    KEY,
-    PREDICTIONS,
-    PROTOCOL,
-    SPLIT,
-    read_both,
-)
+from spcnet.cli.figures import prepare_figure, save_figure
+from spcnet.cli.options import BOX, BOXES, DATASET, FORCE, ROOT, TRAINED, parse_box
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.estimator import PoseEstimator
-    from spcnet.viz.panels import View
+    from spcnet.inference.pose import Pose
 
 MOST_MODELS = 2
 MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be drawn
 
-Images = Annotated[list[str], typer.Argument(help="Picture files.", show_default=False)]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", help="The figure; .png, .pdf or .svg decides the format.",
-        show_default=False,
-    ),
-]  # fmt: skip
-Box = Annotated[list[str] | None, BOX]
-Boxes = Annotated[Path | None, BOXES]
-Device = Annotated[str, DEVICE]
-Force = Annotated[bool, FORCE]
+IMAGES = typer.Argument(help="Picture files.")
+RUNS = typer.Argument(help="Folders that spcnet train wrote, or their log.jsonl.")
+OUTPUT = typer.Option("--output", "-o", help="The figure; .png, .pdf or .svg is its format.")
+MODELS = typer.Option(
+    help="A model with weights, or a .safetensors; twice to compare two. By default: default.",
+    autocompletion=model_names,
+)
 
 app = typer.Typer(
     help="Draw the paper's figures of your own pictures and runs.",
@@ -55,21 +39,14 @@ app = typer.Typer(
 
 @app.command("panels")
 def panels(
-    images: Images,
-    output: Output,
-    box: Box = None,
-    boxes: Boxes = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A model with weights, or a .safetensors; twice to compare two. "
-            "By default: default.",
-            autocompletion=model_names,
-        ),
-    ] = None,
+    images: Annotated[list[str], IMAGES],
+    output: Annotated[Path, OUTPUT],
+    box: Annotated[list[str] | None, BOX] = None,
+    boxes: Annotated[Path | None, BOXES] = None,
+    model: Annotated[list[str] | None, MODELS] = None,
     flip: Annotated[bool, FLIP] = False,
-    device: Device = "auto",
-    force: Force = False,
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw heatmaps and skeletons: one row per person, two columns per model (Figures 1, 5, 6).
 
@@ -83,36 +60,30 @@ def panels(
     given = _read_given(box, boxes)
     prepare_figure(output, force=force)
 
+    from spcnet.experiments.curves import short_names
     from spcnet.inference.estimator import PoseEstimator
+    from spcnet.inference.views import view
     from spcnet.viz.panels import draw_panels
 
     estimators = [PoseEstimator(name, device=device, flip=flip) for name in models]
-    for estimator in estimators:
-        say(f"model {estimator.describe()}")
     rows = [
-        [_view(estimator, person) for estimator in estimators]
-        for person in _persons(images, given, estimators[0])
+        [view(by, picture, pose) for by, pose in zip(estimators, poses, strict=True)]
+        for picture, poses in _persons(images, given, estimators)
     ]
     save_figure(draw_panels(rows, short_names(models)), output)
 
 
 @app.command("levels")
 def levels(
-    images: Images,
-    output: Output,
-    box: Box = None,
-    boxes: Boxes = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A model with weights and a Selective Information Module.",
-            autocompletion=model_names,
-        ),
-    ] = "default",
-    device: Device = "auto",
-    force: Force = False,
+    images: Annotated[list[str], IMAGES],
+    output: Annotated[Path, OUTPUT],
+    box: Annotated[list[str] | None, BOX] = None,
+    boxes: Annotated[Path | None, BOXES] = None,
+    model: Annotated[str, TRAINED] = "default",
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
-    """Draw which level the network takes where: one row per person.
+    """Draw which level a network with a Selective Information Module takes where, person by person.
 
     The second column names the level of the largest weight by its colour, and by its opacity how
     far it leads; then follow the weights of every level. Sizes are in cells.
@@ -122,21 +93,15 @@ def levels(
     given = _read_given(box, boxes)
     prepare_figure(output, force=force)
 
-    import numpy as np
-
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.views import level_view
     from spcnet.models.summary import level_sizes
     from spcnet.viz.panels import draw_levels
 
     estimator = PoseEstimator(model, device=device)
-    say(f"model {estimator.describe()}")
-    # A network without levels is refused before anybody is looked for.
-    estimator.attention(np.zeros((8, 8, 3), np.uint8), [0, 0, 7, 7])
     rows = [
-        level_view(estimator, person.picture, pose)
-        for person in _persons(images, given, estimator)
-        for pose in estimator.predict(person.picture, [person.box], maps=True)
+        level_view(estimator, picture, pose)
+        for picture, (pose,) in _persons(images, given, [estimator])
     ]
     sizes = level_sizes(estimator.network, input_size=estimator.codec.input_size)
     save_figure(draw_levels(rows, sizes), output)
@@ -144,21 +109,18 @@ def levels(
 
 @app.command("curves")
 def curves(
-    predictions: Annotated[Path, PREDICTIONS],
-    protocol: Annotated[str, PROTOCOL],
-    ground_truth: Annotated[Path, GROUND_TRUTH],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .pdf or .svg.")],
-    split: Annotated[str | None, SPLIT] = None,
-    limit: Annotated[
-        float | None, typer.Option(help="Largest threshold; by default the protocol's own.")
-    ] = None,
-    joints: Annotated[str | None, JOINTS] = None,
-    index_base: Annotated[int | None, INDEX_BASE] = None,
-    axes: Annotated[str | None, AXES] = None,
-    key: Annotated[str | None, KEY] = None,
+    predictions: Annotated[Path, scoring.PREDICTIONS],
+    protocol: Annotated[str, scoring.PROTOCOL],
+    ground_truth: Annotated[Path, scoring.GROUND_TRUTH],
+    output: Annotated[Path, OUTPUT],
+    split: Annotated[str | None, scoring.SPLIT] = None,
+    joints: Annotated[str | None, scoring.JOINTS] = None,
+    index_base: Annotated[int | None, scoring.INDEX_BASE] = None,
+    axes: Annotated[str | None, scoring.AXES] = None,
+    key: Annotated[str | None, scoring.KEY] = None,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
-    """Draw the share of correct joints over the threshold (Figure 7b).
+    """Draw the share of correct joints over thresholds up to the protocol's (Figure 7b).
 
     Example: spcnet figure curves p.npz --protocol lspet-pck --ground-truth joints.mat -o c.png
     """
@@ -169,15 +131,12 @@ def curves(
     from spcnet.viz.curves import draw_threshold_curves
 
     prepare_figure(output, force=force)
-    highest = find_rule(protocol).threshold if limit is None else limit
-    if not 0 < highest <= 100:
-        raise UserError(f"--limit {highest}: wanted a number of reference lengths above 0")
-    found, labels = read_both(
+    steps = np.linspace(0, find_rule(protocol).threshold, 51).tolist()
+    found, labels = scoring.read_both(
         predictions, ground_truth,
         split=split, index_base=index_base, axes=axes, key=key, joints=joints,
     )  # fmt: skip
-    steps = np.linspace(0, highest, 51)
-    result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps.tolist())
+    result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps)
     lines = {**(result.parts or result.joints), "Mean": result.mean}
     title = f"{protocol}, {labels.name} {labels.split}, {result.persons} persons"
     figure = draw_threshold_curves(
@@ -188,13 +147,13 @@ def curves(
 
 @app.command("reliability")
 def reliability(
-    output: Output,
+    output: Annotated[Path, OUTPUT],
     model: Annotated[str, MODEL] = "default",
     dataset: Annotated[str, DATASET] = "lspet",
     root: Annotated[Path | None, ROOT] = None,
-    split: Annotated[str | None, typer.Option(help="By default val or test.")] = None,
-    device: Device = "auto",
-    force: Force = False,
+    split: Annotated[str | None, scoring.PERSONS] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw how often joints of some score are right, by the data set's protocol.
 
@@ -203,20 +162,15 @@ def reliability(
     Example: spcnet figure reliability --root PATH/lspet -o reliability.png
     """
     from spcnet.calibration import reliability as count
-    from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
+    from spcnet.data.datasets import default_split, open_dataset
     from spcnet.evaluation.calibrate import joint_outcomes
-    from spcnet.evaluation.evaluate import evaluate
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.curves import draw_reliability
 
     prepare_figure(output, force=force)
     opened = open_dataset(dataset, root, split or default_split(dataset, root))
     estimator = PoseEstimator(model, device=device)
-    with progress("persons", len(opened)) as report:
-        found = evaluate(
-            estimator, opened, protocol=default_protocol(dataset), crop=default_crop(dataset),
-            report=report,
-        )  # fmt: skip
+    found = scoring.evaluate_persons(estimator, opened, dataset)
     bins = count(*joint_outcomes(found))
     text = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
     name = estimator.path.stem
@@ -227,29 +181,18 @@ def reliability(
 
 @app.command("epochs")
 def epochs(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Folders that spcnet train wrote, or their log.jsonl.", show_default=False
-        ),
-    ],
-    output: Output,
-    force: Force = False,
+    runs: Annotated[list[Path], RUNS],
+    output: Annotated[Path, OUTPUT],
+    force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Draw the held-out scores of training runs over the epochs (Figure 7a).
 
     Example: spcnet figure epochs runs/a runs/b -o epochs.pdf
     """
+    from spcnet.experiments.curves import draw_runs
+
     prepare_figure(output, force=force)
     save_figure(draw_runs(runs), output)
-
-
-@dataclass(frozen=True)
-class _Person:
-    """RGB uint8 picture (H, W, 3), and the box (4,) of one person in it."""
-
-    picture: "Array"
-    box: "Array"
 
 
 Given = Callable[[str], list[list[float]] | None]
@@ -267,35 +210,29 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
     return lambda path: of_every_picture
 
 
-def _persons(images: Sequence[str], given: Given, locator: "PoseEstimator") -> Iterator[_Person]:
-    """Every person of every picture; where no boxes were given, the main one."""
-    from spcnet.inference.people import check_boxes
+def _persons(
+    images: Sequence[str], given: Given, estimators: "Sequence[PoseEstimator]"
+) -> "Iterator[tuple[Array, tuple[Pose, ...]]]":
+    """Every person's picture, and pose by each model; where no boxes were given, the main one's."""
     from spcnet.media.images import read_image
 
+    for estimator in estimators:
+        say(f"model {estimator.describe()}")
     count = 0
     with progress("pictures", len(images)) as report:
         for done, path in enumerate(images, start=1):
             picture = read_image(path)
             try:
-                of_picture = given(path)
-                if of_picture is None:
-                    found = [pose.box for pose in locator.predict(picture)]
-                else:
-                    found = list(check_boxes(of_picture, picture.shape))
+                boxes = given(path)
+                if boxes is None:
+                    boxes = [pose.box.tolist() for pose in estimators[0].predict(picture)]
+                count += len(boxes)
+                if count > MOST_PERSONS:
+                    raise UserError(f"more than {MOST_PERSONS} persons are too many for a figure")
+                found = [each.predict(picture, boxes, maps=True) for each in estimators]
             except UserError as error:
                 raise UserError(f"{path}: {error}") from None
-            count += len(found)
-            if count > MOST_PERSONS:
-                raise UserError(f"more than {MOST_PERSONS} persons are too many for one figure")
-            yield from (_Person(picture, one) for one in found)
+            yield from ((picture, poses) for poses in zip(*found, strict=True))
             report(done)
     if not count:
         raise UserError("no person to draw: nobody was found in these pictures; --box gives one")
-
-
-def _view(estimator: "PoseEstimator", person: _Person) -> "View":
-    """What a model says of a person, in the pixels of a panel."""
-    from spcnet.inference.views import view
-
-    (pose,) = estimator.predict(person.picture, [person.box], maps=True)
-    return view(estimator, person.picture, pose)

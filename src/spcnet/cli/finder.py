@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,43 +10,34 @@ from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.estimator_options import DEVICE
 from spcnet.cli.figures import save_figure
 from spcnet.cli.options import FORCE
+from spcnet.cli.scoring import AS_JSON
 from spcnet.errors import UserError
 
-if TYPE_CHECKING:
-    from spcnet.metrics.boxes import FoundPersons
-
+SOURCE = typer.Option(
+    help="Pictures: DATASET:ROOT:SPLIT, such as coco:PATH/boxes:val or nobody:PATH:val; may be "
+    "repeated. A + in front says that every person in them has a box."
+)
+OUTPUT = typer.Option("--output", "-o", help="Write the finder with threshold and presence curve.")
+FIGURE = typer.Option(help="Draw false alarms over missed persons, a .png or .pdf.")
 ALARMS = typer.Option(
     min=0, max=1, help="Share of the pictures without anybody that may get a box; sets -o's "
     "threshold.",
 )  # fmt: skip
+POSES = typer.Option(
+    help="Score by the product with this model's mean joint score, by which predict says who is "
+    "there; -o then sets that threshold."
+)
 
 
 def finder(
     model: Annotated[Path, typer.Argument(help="A .safetensors of a recipe of task: finder.")],
-    source: Annotated[
-        list[str],
-        typer.Option(
-            help="Pictures: DATASET:ROOT:SPLIT, such as coco:PATH/boxes:val or nobody:PATH:val; "
-            "may be repeated. A + in front says that every person in them has a box.",
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write the finder with threshold and presence curve."),
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option(help="Draw false alarms over missed persons, a .png or .pdf.")
-    ] = None,
+    source: Annotated[list[str], SOURCE],
+    output: Annotated[Path | None, OUTPUT] = None,
+    figure: Annotated[Path | None, FIGURE] = None,
     alarms: Annotated[float, ALARMS] = 0.01,
-    poses: Annotated[
-        str | None,
-        typer.Option(
-            help="Score by the product with this model's mean joint score, by which predict says "
-            "who is there; -o then sets that threshold."
-        ),
-    ] = None,
+    poses: Annotated[str | None, POSES] = None,
     device: Annotated[str, DEVICE] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Score a finder of persons, and fit the score from which somebody is there.
@@ -62,44 +53,39 @@ def finder(
     from spcnet.data.datasets import open_pictures
     from spcnet.evaluation.finders import find_in, fit_presence
     from spcnet.evaluation.sources import parse_source
+    from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.finder import Finder
     from spcnet.metrics.boxes import recall_by_height, tradeoff
+    from spcnet.viz.curves import draw_tradeoff
 
     if output is not None and output.suffix != ".safetensors":
         raise UserError(f"{output}: a finder's name ends in .safetensors")
     prepare_output([path for path in (output, figure) if path], force=force)
-    named = [(parse_source(text.removeprefix("+")), text.startswith("+")) for text in source]
-    opened = [
-        (open_pictures(part.dataset, part.root, part.split), whole or part.dataset == "nobody")
-        for part, whole in named
-    ]
+    opened = []
+    for text in source:
+        part = parse_source(text.removeprefix("+"))
+        whole = text.startswith("+") or part.dataset == "nobody"
+        opened.append((open_pictures(part.dataset, part.root, part.split), whole))
     found_by = Finder(model, device=device)
-    estimator = None
-    if poses is not None:
-        from spcnet.inference.estimator import PoseEstimator
-
-        estimator = PoseEstimator(poses, device=device)
-    say(f"finder {found_by.describe()}; {', '.join(part.title for part, _ in named)}")
+    estimator = PoseEstimator(poses, device=device) if poses else None
+    say(f"finder {found_by.describe()}; {', '.join(source)}")
     with progress("pictures", None) as report:
         found = find_in(found_by, opened, poses=estimator, report=report)
-    threshold = found_by.threshold if poses is None else found_by.present
+    threshold = found_by.present if poses else found_by.threshold
     if output is not None:
         network, card = load_finder(model)
-        card = fit_presence(card, found, alarms=alarms, with_poses=poses is not None)
+        card = fit_presence(card, found, alarms=alarms, with_poses=bool(poses))
         save_checkpoint(output, network.state_dict(), card)
-        threshold = card.threshold if poses is None else card.present
+        threshold = card.present if poses else card.threshold
         say(f"finder with threshold {threshold:.3f} -> {output}")
     recall = recall_by_height(found, threshold)
     curve = tradeoff(found)
     if figure is not None:
-        from spcnet.viz.curves import draw_tradeoff
-
+        title = f"{model.stem}, {len(found)} pictures"
         drawn = draw_tradeoff(
-            curve.thresholds, curve.alarms, curve.misses, at=threshold,
-            title=f"{model.stem}, {len(found)} pictures",
-        )  # fmt: skip
-        save_figure(drawn, figure)
-        say(f"figure -> {figure}")
+            curve.thresholds, curve.alarms, curve.misses, at=threshold, title=title
+        )
+        save_figure(drawn, figure, say=say)
     if as_json:
         print(json.dumps({"threshold": threshold, "recall": recall, "curve": curve.to_dict()}))
         return
@@ -108,11 +94,5 @@ def finder(
         for name, (count, share) in recall.items()
     ]
     print(table(rows, right=["Persons", "Found"]))
-    print(_alarms(found, threshold))
-
-
-def _alarms(found: "list[FoundPersons]", threshold: float) -> str:
     empty = [picture.best > threshold for picture in found if picture.empty]
-    if not empty:
-        return "no picture without anybody"
-    return f"{sum(empty)} of {len(empty)} pictures without anybody get a box"
+    print(f"{sum(empty)} of {len(empty)} pictures without anybody get a box")

@@ -5,65 +5,53 @@ from typing import Annotated
 
 import typer
 
-from spcnet.cli.console import check_style, print_score, say, say_foreign
-from spcnet.cli.prediction_options import (
-    AS_JSON,
-    AXES,
-    COMPARE,
-    GROUND_TRUTH,
-    INDEX_BASE,
-    JOINTS,
-    KEY,
-    PREDICTIONS,
-    PROTOCOL,
-    SPLIT,
-    STYLE,
-    THRESHOLD,
-    read_both,
+from spcnet.cli import scoring
+from spcnet.cli.console import check_style, print_score, say, say_foreign, table
+
+STORED_REFERENCE = typer.Option(
+    "--stored-reference", help="Normalise by the lengths that the labels' file holds."
 )
+LIST = typer.Option("--list", help="Name all protocols and stop.")
 
 
 def score(
-    predictions: Annotated[Path | None, PREDICTIONS] = None,
-    protocol: Annotated[str | None, PROTOCOL] = None,
-    ground_truth: Annotated[Path | None, GROUND_TRUTH] = None,
-    split: Annotated[str | None, SPLIT] = None,
-    threshold: Annotated[float | None, THRESHOLD] = None,
-    stored_reference: Annotated[
-        bool,
-        typer.Option(
-            "--stored-reference", help="Normalise by the lengths that the labels' file holds."
-        ),
-    ] = False,
-    index_base: Annotated[int | None, INDEX_BASE] = None,
-    axes: Annotated[str | None, AXES] = None,
-    key: Annotated[str | None, KEY] = None,
-    joints: Annotated[str | None, JOINTS] = None,
-    compare: Annotated[bool, COMPARE] = False,
-    style: Annotated[str | None, STYLE] = None,
-    as_json: Annotated[bool, AS_JSON] = False,
-    list_protocols: Annotated[
-        bool, typer.Option("--list", help="Name all protocols and stop.")
-    ] = False,
+    predictions: Annotated[Path | None, scoring.PREDICTIONS] = None,
+    protocol: Annotated[str | None, scoring.PROTOCOL] = None,
+    ground_truth: Annotated[Path | None, scoring.GROUND_TRUTH] = None,
+    split: Annotated[str | None, scoring.SPLIT] = None,
+    threshold: Annotated[float | None, scoring.THRESHOLD] = None,
+    stored_reference: Annotated[bool, STORED_REFERENCE] = False,
+    index_base: Annotated[int | None, scoring.INDEX_BASE] = None,
+    axes: Annotated[str | None, scoring.AXES] = None,
+    key: Annotated[str | None, scoring.KEY] = None,
+    joints: Annotated[str | None, scoring.JOINTS] = None,
+    compare: Annotated[bool, scoring.COMPARE] = False,
+    style: Annotated[str | None, scoring.STYLE] = None,
+    as_json: Annotated[bool, scoring.AS_JSON] = False,
+    list_protocols: Annotated[bool, LIST] = False,
 ) -> None:
     """Score predicted joints against labels, whoever's they are.
 
     Example: spcnet score preds.h5 --protocol mpii-tompson --ground-truth mpii/valid.h5
     """
+    from spcnet.metrics.protocols import PCK_RULES
+
     if list_protocols:
-        print(_protocols())
+        rows = [{"Protocol": rule.name, "Rule": rule.title} for rule in PCK_RULES.values()]
+        oks = "AP over OKS 0.50:0.95 with COCO's constants, 17 joints"
+        print(table([*rows, {"Protocol": "coco-oks", "Rule": oks}]))
         return
     if predictions is None or protocol is None or ground_truth is None:
         raise typer.BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
     style = check_style(style, compare=compare, as_json=as_json)
-    found, labels = read_both(
-        predictions, ground_truth,
-        split=split, index_base=index_base, axes=axes, key=key, joints=joints,
-    )  # fmt: skip
 
     from spcnet.evaluation.scoring import score_predictions
     from spcnet.metrics.paper import comparison
 
+    found, labels = scoring.read_both(
+        predictions, ground_truth,
+        split=split, index_base=index_base, axes=axes, key=key, joints=joints,
+    )  # fmt: skip
     result = score_predictions(
         found, labels, protocol=protocol, threshold=threshold, stored_reference=stored_reference
     )
@@ -77,12 +65,3 @@ def score(
         part = (labels.name, labels.split)
         compared = comparison(result, method=predictions.name, part=part, testing="")
     print_score(result, compared, style=style)
-
-
-def _protocols() -> str:
-    from spcnet.cli.console import table
-    from spcnet.metrics.protocols import PCK_RULES
-
-    rows = [{"Protocol": rule.name, "Rule": rule.title} for rule in PCK_RULES.values()]
-    oks = "AP over OKS 0.50:0.95 with COCO's constants, 17 joints"
-    return table([*rows, {"Protocol": "coco-oks", "Rule": oks}])

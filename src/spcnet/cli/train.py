@@ -1,6 +1,5 @@
 """``spcnet train``: a recipe in, a checkpoint out."""
 
-import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -8,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spcnet.cli.console import say, stop_wish
+from spcnet.cli.console import say
 from spcnet.cli.estimator_options import DEVICE
 from spcnet.cli.training_runs import (
     MAX_MINUTES,
     OVERRIDES,
-    STOPPING,
     describe_data,
     train_by,
+    training_processes,
 )
 
 if TYPE_CHECKING:
@@ -23,22 +22,19 @@ if TYPE_CHECKING:
 
     from spcnet.training.recipe import Recipe
 
+RUN_DIR = typer.Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
+RESUME = typer.Option("--resume", help="Go on from the run directory's last checkpoint.")
+DRY_RUN = typer.Option("--dry-run", help="Print what the run would take, by a few steps; no data.")
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A YAML file; recipes/ has some.")],
-    run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
-    ] = None,
+    run_dir: Annotated[Path | None, RUN_DIR] = None,
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run directory's last checkpoint.")
-    ] = False,
+    resume: Annotated[bool, RESUME] = False,
     max_minutes: Annotated[float | None, MAX_MINUTES] = None,
     device: Annotated[str, DEVICE] = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Print what the run would take, by a few steps; no data."),
-    ] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Train a network by a recipe.
 
@@ -51,7 +47,6 @@ def train(
     """
     from spcnet.devices import find_device
     from spcnet.training.checks import check_recipe
-    from spcnet.training.distributed import join_processes
     from spcnet.training.recipe import load_recipe
     from spcnet.training.run_dir import BEST
 
@@ -63,13 +58,10 @@ def train(
         if os.environ.get("RANK", "0") == "0":
             print(_describe_plan(plan, found))
         return
-    with join_processes(found) as processes:
-        level = logging.INFO if processes.first else logging.WARNING
-        logging.basicConfig(level=level, format="%(message)s")
+    with training_processes(found, max_minutes) as (processes, stop):
         if processes.first:
             say(_describe_recipe(plan))
-        with stop_wish(STOPPING if processes.first else None, max_minutes=max_minutes) as stop:
-            checkpoint = train_by(plan, directory, processes, resume=resume, stop=stop)
+        checkpoint = train_by(plan, directory, processes=processes, resume=resume, stop=stop)
         if processes.first:
             best = checkpoint.with_name(BEST)
             if best.exists():
@@ -84,7 +76,7 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     from spcnet.training.distributed import ProcessGroup, process_count
     from spcnet.training.plan import make_plan
 
-    plan, data = recipe.training, recipe.data
+    plan, model = recipe.training, recipe.model
     persons, joints = count_persons(recipe)
     processes = process_count()
     check_processes(recipe, ProcessGroup(count=processes, device=device))
@@ -93,27 +85,21 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     costs = make_plan(recipe, joints=joints, steps=steps, processes=processes, device=device)
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
     checkpointing = ", with checkpointing" if plan.checkpointing else ""
-    lines = [
-        ("recipe", recipe.name),
-        ("network", f"{recipe.model.variant} {recipe.model.arguments or ''}".strip()),
-        ("parameters", f"{costs.parameters / 1e6:.2f} M"),
-        ("multiply-adds", f"{costs.gmac:.3g} G an image of {recipe.model.input_size} px"),
-        ("data", f"{describe_data(data)}, {persons} persons, {joints} joints"),
-        ("steps", f"{plan.epochs} epochs x {batches} = {steps}"),
-        ("persons a step", f"{plan.batch_size} over {processes} process(es){parts}"),
-        (
-            "memory",
-            f"about {costs.memory / 1e9:.3g} GB a process: {costs.weight_bytes / 1e9:.3g} GB of "
-            f"weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
-            f"activations{checkpointing}",
-        ),
-        (
-            "time",
-            f"about {timedelta(seconds=round(costs.seconds))} on {device} at "
-            f"{costs.step_seconds:.2f} s a step ({plan.precision}), scoring and data not counted",
-        ),
-    ]
-    return "\n".join(f"{name:16}{value}" for name, value in lines)
+    lines = {
+        "recipe": recipe.name,
+        "network": f"{model.variant} {model.arguments or ''}".strip(),
+        "parameters": f"{costs.parameters / 1e6:.2f} M",
+        "multiply-adds": f"{costs.gmac:.3g} G an image of {model.input_size} px",
+        "data": f"{describe_data(recipe.data)}, {persons} persons, {joints} joints",
+        "steps": f"{plan.epochs} epochs x {batches} = {steps}",
+        "persons a step": f"{plan.batch_size} over {processes} process(es){parts}",
+        "memory": f"about {costs.memory / 1e9:.3g} GB a process: {costs.weight_bytes / 1e9:.3g} GB "
+        f"of weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
+        f"activations{checkpointing}",
+        "time": f"about {timedelta(seconds=round(costs.seconds))} on {device} at "
+        f"{costs.step_seconds:.2f} s a step ({plan.precision}), scoring and data not counted",
+    }
+    return "\n".join(f"{name:16}{value}" for name, value in lines.items())
 
 
 def _describe_recipe(recipe: "Recipe") -> str:

@@ -1,5 +1,6 @@
 """A training run as commands show it: its options, what they say while it goes on."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,28 +10,45 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spcnet.cli.console import StopWish, progress, say
+from spcnet.cli.console import Advance, StopWish, progress, say, stop_wish
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
-    from spcnet.metrics.protocols import Score
+    import torch
+
     from spcnet.training.distributed import ProcessGroup
     from spcnet.training.log import Progress
     from spcnet.training.recipe import DataSection, Recipe
 
 OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
-STOPPING = "stopping; a run that has begun is saved first, and --resume goes on from there"
 MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
+STOPPING = "stopping; a run that has begun is saved first, and --resume goes on from there"
+
+
+@contextmanager
+def training_processes(
+    device: "torch.device", max_minutes: float | None
+) -> Iterator["tuple[ProcessGroup, StopWish]"]:
+    """The processes of a training, of which the first one speaks, and the wish to stop it."""
+    from spcnet.training.distributed import join_processes
+
+    with (
+        join_processes(device) as processes,
+        stop_wish(STOPPING if processes.first else None, max_minutes=max_minutes) as stop,
+    ):
+        level = logging.INFO if processes.first else logging.WARNING
+        logging.basicConfig(level=level, format="%(message)s")
+        yield processes, stop
 
 
 def train_by(
     recipe: "Recipe",
     directory: Path,
-    processes: "ProcessGroup",
+    finish: Callable[[Path], None] = lambda checkpoint: None,
     *,
+    processes: "ProcessGroup",
     resume: bool | None,
     stop: StopWish,
-    finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
     """Train by a recipe, with reports to the person who looks on.
 
@@ -39,9 +57,6 @@ def train_by(
             step.
     """
     from spcnet.training import train_recipe
-
-    reporter = ExitStack()
-    hear: list[Callable[[Progress], None]] = []
 
     def say_packing(done: int, total: int | None = None) -> None:
         if done % 1000 == 0 or done == total:
@@ -57,9 +72,8 @@ def train_by(
             f"{what} of {describe_data(recipe.data)}, on {processes.device}{several}, into "
             f"{directory}"
         )
-        hear.append(reporter.enter_context(_reporter(steps)))
 
-    with reporter:
+    with _reporter() as hear:
         return train_recipe(
             recipe,
             directory,
@@ -68,7 +82,7 @@ def train_by(
             stop=stop,
             packing=say_packing,
             begin=begin,
-            report=lambda now: hear[0](now),
+            report=hear,
             finish=finish,
         )
 
@@ -79,43 +93,32 @@ def describe_data(data: "DataSection") -> str:
 
 
 @contextmanager
-def _reporter(steps: int) -> Iterator[Callable[["Progress"], None]]:
+def _reporter() -> Iterator[Callable[["Progress"], None]]:
     """A bar on a terminal, otherwise a line every few steps; and every score on a line."""
     latest = ""
+    bar: Advance | None = None
+    with ExitStack() as stack:
 
-    def hear(now: "Progress") -> bool:
-        nonlocal latest
-        if now.score is not None:
-            latest = f" score {now.score.headline:.2f}"
-            _say_score(now.epoch, now.score)
-            for title, score in now.sources.items():
-                say(f"  {title}: {score.headline:.2f} %, {score.persons} persons")
-        return now.score is None
-
-    def note(now: "Progress") -> str:
-        return f"loss {now.loss:.4f} lr {now.lr:.2e} {now.images_per_second:.1f} images/s{latest}"
-
-    if not sys.stderr.isatty():
-
-        def line(now: "Progress") -> None:
-            if hear(now):
+        def hear(now: "Progress") -> None:
+            nonlocal latest, bar
+            if bar is None and sys.stderr.isatty():
+                bar = stack.enter_context(progress("training steps", now.steps))
+            if (score := now.score) is not None:
+                latest = f" score {score.headline:.2f}"
+                limbs = score.mean_limbs
+                of_limbs = "" if limbs is None else f"{limbs:.2f} % over the limbs, "
+                say(
+                    f"epoch {now.epoch}: {score.protocol} {of_limbs}{score.mean:.2f} % over all, "
+                    f"{score.persons} held-out persons"
+                )
+                for title, part in now.sources.items():
+                    say(f"  {title}: {part.headline:.2f} %, {part.persons} persons")
+            rate = f"lr {now.lr:.2e} {now.images_per_second:.1f} images/s"
+            note = f"loss {now.loss:.4f} {rate}{latest}"
+            if bar is not None:
+                bar(now.step, note)
+            elif score is None:
                 left = timedelta(seconds=round(now.seconds_left))
-                say(f"epoch {now.epoch} step {now.step}/{now.steps} {note(now)} left {left}")
+                say(f"epoch {now.epoch} step {now.step}/{now.steps} {note} left {left}")
 
-        yield line
-        return
-    with progress("training steps", steps) as advance:
-
-        def move(now: "Progress") -> None:
-            hear(now)
-            advance(now.step, note(now))
-
-        yield move
-
-
-def _say_score(epoch: int, score: "Score") -> None:
-    limbs = "" if score.mean_limbs is None else f"{score.mean_limbs:.2f} % over the limbs, "
-    say(
-        f"epoch {epoch}: {score.protocol} {limbs}{score.mean:.2f} % over all, "
-        f"{score.persons} held-out persons"
-    )
+        yield hear

@@ -67,14 +67,13 @@ class Study:
         ]
 
 
-def _of_paper(table: int, arms: Sequence[str], proposed: str) -> Study:
-    return Study({arm: ARMS[arm] for arm in arms}, proposed, table)
-
-
 STUDIES: Mapping[str, Study] = {
-    "dhm": _of_paper(1, ("baseline", "dhm-r1", "dhm-r2", "dhm-r3"), "dhm-r2"),
-    "sim": _of_paper(2, ("baseline", "sum", "concat", "sim"), "sim"),
-    "modules": _of_paper(3, ("baseline", "dhm-r2", "sim", "dhm-sim"), "dhm-sim"),
+    name: Study({arm: ARMS[arm] for arm in arms}, proposed, table)
+    for name, table, proposed, arms in (
+        ("dhm", 1, "dhm-r2", ("baseline", "dhm-r1", "dhm-r2", "dhm-r3")),
+        ("sim", 2, "sim", ("baseline", "sum", "concat", "sim")),
+        ("modules", 3, "dhm-sim", ("baseline", "dhm-r2", "sim", "dhm-sim")),
+    )
 }
 
 Scores = Mapping[tuple[str, int], Score]  # of an arm and a seed
@@ -139,22 +138,18 @@ def arm_recipe(recipe: Recipe, arm: str, arguments: Mapping[str, Any], seed: int
 
 @dataclass(frozen=True)
 class Spread:
-    """Values over seeds.
-
-    Attributes:
-        values: one a seed.
-        mean: of them; NaN where there are none.
-        sd: their standard deviation (n - 1); NaN of fewer than two.
-    """
+    """Values, one for each seed."""
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float:
+        """NaN where there are no values."""
         return mean(self.values) if self.values else math.nan
 
     @property
     def sd(self) -> float:
+        """Standard deviation (n - 1); NaN of fewer than two values."""
         return stdev(self.values) if len(self.values) > 1 else math.nan
 
     @property
@@ -169,14 +164,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """One arm's score less another's, seed by seed.
-
-    Attributes:
-        arm: whose score.
-        other: what is taken off.
-        spread: of the headline scores' differences.
-        paper: the difference of the paper's totals, where it has one.
-    """
+    """The headline scores of `arm` less those of `other`, and what the paper's totals differ by."""
 
     arm: str
     other: str

@@ -7,11 +7,7 @@ import pytest
 from conftest import RECIPES
 
 from spcnet.errors import UserError
-from spcnet.metrics.protocols import Score
-from spcnet.models.hourglass import DilatedHourglass, Hourglass
-from spcnet.models.registry import create_model
-from spcnet.models.selective import ConcatFusion, InformationDistribution, SumFusion
-from spcnet.training.ablation import (
+from spcnet.experiments.ablation import (
     ARMS,
     STUDIES,
     Spread,
@@ -22,6 +18,10 @@ from spcnet.training.ablation import (
     runs_of,
     spread_of,
 )
+from spcnet.metrics.protocols import Score
+from spcnet.models.hourglass import DilatedHourglass, Hourglass
+from spcnet.models.registry import create_model
+from spcnet.models.selective import ConcatFusion, InformationDistribution, SumFusion
 from spcnet.training.recipe import load_recipe
 
 

@@ -1,0 +1,1 @@
+"""Experiments of many trainings: the paper's ablations, and comparisons of a user's own."""

@@ -1,0 +1,124 @@
+"""The held-out scores of training runs over their epochs, from the logs that they wrote."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from matplotlib.figure import Figure
+
+from spcnet.errors import UserError
+from spcnet.geometry import Array
+from spcnet.viz.curves import draw_epoch_curves
+
+WANTED = "name a folder that spcnet train wrote, or its log.jsonl"
+
+
+def draw_runs(runs: Sequence[Path]) -> Figure:
+    """The held-out scores of training runs over the epochs.
+
+    Raises:
+        UserError: one of them holds no evaluation, or they follow different protocols.
+    """
+    logs = [read_run(path) for path in runs]
+    protocols = sorted(set().union(*(log.protocols for log in logs)))
+    if len(protocols) > 1:
+        raise UserError(
+            f"the runs were scored by different protocols ({', '.join(protocols)}); "
+            "draw one figure for each"
+        )
+    names = short_names([str(path) for path in runs])
+    title = f"{protocols[0]}, held out: {logs[0].held_out}"
+    if len({log.held_out for log in logs}) > 1:
+        title = f"{protocols[0]}, each run's own held-out data"
+        names = [f"{name}, {log.held_out}" for name, log in zip(names, logs, strict=True)]
+    # The limb joints' mean is a protocol's headline where it has one, as lspet-pck does.
+    have_limbs = all(np.isfinite(log.limbs).any() for log in logs)
+    curves = {
+        name: (log.epochs, log.limbs if have_limbs else log.means)
+        for name, log in zip(names, logs, strict=True)
+    }
+    joints = "limb joints" if have_limbs else "all joints"
+    return draw_epoch_curves(curves, ylabel=f"mean of {joints} (%)", title=title)
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The evaluations of one run.
+
+    Attributes:
+        protocols: by which it was scored.
+        epochs: (E,) after which it was.
+        means: (E,) over all joints, percent; NaN where nothing counted.
+        limbs: (E,) over the limb joints; NaN, too, where the protocol has no such mean.
+        held_out: what was scored, in words.
+    """
+
+    protocols: set[str]
+    epochs: Array
+    means: Array
+    limbs: Array
+    held_out: str
+
+
+def read_run(path: Path) -> RunLog:
+    """Read the evaluations of a run folder, or of its ``log.jsonl``.
+
+    Raises:
+        UserError: there is no log, it is of another form, or it holds no evaluation.
+    """
+    log = path / "log.jsonl" if path.is_dir() else path
+    try:
+        lines = log.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"{log}: cannot read the log ({reason}); {WANTED}") from None
+    protocols, persons, rows = set(), 0, []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            if (score := entry.get("score")) is not None:
+                rows.append((entry["epoch"], score["mean"], score.get("mean_limbs")))
+                protocols.add(score["protocol"])
+                persons = score["persons"]
+        except (ValueError, AttributeError, KeyError) as error:
+            if number == len(lines) and isinstance(error, ValueError):
+                break  # a running training is writing it
+            raise UserError(
+                f"{log}: line {number} is not one of a training log; {WANTED}"
+            ) from None
+    epochs, means, limbs = np.array(rows, dtype=float).reshape(-1, 3).T  # None becomes NaN
+    if not np.isfinite(means).any():
+        raise UserError(
+            f"{log}: holds no evaluation; a run is scored where its recipe names data.holdout, "
+            "every training.evaluate_every epochs"
+        )
+    return RunLog(protocols, epochs, means, limbs, _held_out(log.with_name("recipe.yaml"), persons))
+
+
+def _held_out(recipe: Path, persons: int) -> str:
+    """What a run was scored on, as far as the recipe beside its log tells."""
+    try:
+        data = yaml.safe_load(recipe.read_text())["data"]
+        dataset, part = data["dataset"], str(data["holdout"])
+        others = [more for more in data.get("more") or [] if more.get("holdout")]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return f"{persons} persons"
+    also = f" and parts of {len(others)} others" if others else ""
+    return f"{dataset} {Path(part).name if dataset == 'store' else part}{also} ({persons} persons)"
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """What models or runs are called in a figure: by their folder, where the file's name is usual.
+
+    Where two would be called the same, their paths as they were given.
+    """
+    names = []
+    for path in paths:
+        whole = Path(path).resolve()
+        usual = whole.name in ("model.safetensors", "log.jsonl")
+        name = whole.parent.name if usual else whole.name
+        names.append(name.removesuffix(".safetensors").removesuffix(".jsonl"))
+    return names if len(set(names)) == len(names) else list(paths)
