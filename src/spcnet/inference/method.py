@@ -28,9 +28,9 @@ class PersonSource:
 class Method:
     """What keypoints were predicted by: results of equal methods differ by rounding alone.
 
-    What ran the network is told apart as far as results depend on it: torch and an ``.onnx`` of the
-    same model, or one in int8, by `weights`; runtimes of one ``.onnx`` by `precision`, as they
-    multiply int8 each in its own way. Batch sizes and devices are not.
+    Runtimes differ in it as far as their results do by more: torch and an ``.onnx`` of the same
+    model, or one in int8, in `weights`; those of one ``.onnx`` in `precision`, as each multiplies
+    int8 in its own way. Batch sizes and devices are no part of it.
 
     Attributes:
         model: name of the weights, for people; no part of what makes two methods equal.
