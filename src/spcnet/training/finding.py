@@ -93,7 +93,6 @@ class FinderTask(Task):
 
     @torch.no_grad()
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
-        """Of whole pictures, each placed plainly on a canvas."""
         scenes, size = self.holdout, self.recipe.model.input_size
         assert scenes is not None
         was_training = network.training
@@ -106,9 +105,10 @@ class FinderTask(Task):
             pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
             for of_picture, boxes, passed, row in pictures:
                 seen = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
-                arrays = [tensor.numpy() for tensor in (*seen, boxes, passed)]
+                at, scores, truth, hidden = (t.numpy() for t in (*seen, boxes, passed))
                 height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
-                found.append(FoundPersons(*arrays, scenes.picture(int(row)).complete, height))
+                complete = scenes.picture(int(row)).complete
+                found.append(FoundPersons(at, scores, truth, hidden, complete, height))
         network.train(was_training)
         return score_boxes(found), {}
 

@@ -219,8 +219,8 @@ class Run:
                 with optimisation.autocast(recipe, self.device):
                     recentre(self.network, self.task.images(batch), processes)
             # Gradients travel between the processes with the last part only.
-            at_once = self.parallel is None or n == len(mine)
-            syncing = nullcontext() if at_once else self.parallel.no_sync()
+            parallel = self.parallel
+            syncing = nullcontext() if parallel is None or n == len(mine) else parallel.no_sync()
             with syncing, reporting_lost():
                 losses = self.task.losses(self.forward, batch) / len(mine)
                 self.scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]
@@ -286,6 +286,6 @@ class Run:
                 save_checkpoint(self.directory.path / BEST, kept.state_dict(), state.card_of(self))
         if self.board is not None:
             self.board.add_score(self.step, score)
-            if isinstance(self.task, PoseTask):
+            if isinstance(self.task, PoseTask) and self.task.holdout is not None:
                 self.board.add_pictures(self.step, kept, self.task.holdout, self.recipe)
         report(replace(progress, score=score, sources=sources))
