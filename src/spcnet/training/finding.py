@@ -93,7 +93,6 @@ class FinderTask(Task):
 
     @torch.no_grad()
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
-        """Of whole pictures, each placed plainly on a canvas."""
         scenes, size = self.holdout, self.recipe.model.input_size
         assert scenes is not None
         was_training = network.training
@@ -105,16 +104,11 @@ class FinderTask(Task):
             maps = network(batch.images.contiguous(memory_format=torch.channels_last))
             pictures = zip(maps, batch.boxes, batch.passed, rows, strict=True)
             for of_picture, boxes, passed, row in pictures:
-                seen, scores = find_peaks(
-                    of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST
-                )
-                found.append(
-                    FoundPersons(
-                        seen.numpy(), scores.numpy(), boxes.numpy(), passed.numpy(),
-                        complete=scenes.picture(int(row)).complete,
-                        height=float(size * scenes.sizes[row][0] / scenes.sizes[row].max()),
-                    )
-                )  # fmt: skip
+                seen = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
+                at, scores, truth, hidden = (t.numpy() for t in (*seen, boxes, passed))
+                height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
+                complete = scenes.picture(int(row)).complete
+                found.append(FoundPersons(at, scores, truth, hidden, complete, height))
         network.train(was_training)
         return score_boxes(found), {}
 

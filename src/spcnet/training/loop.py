@@ -219,8 +219,8 @@ class Run:
                 with optimisation.autocast(recipe, self.device):
                     recentre(self.network, self.task.images(batch), processes)
             # Gradients travel between the processes with the last part only.
-            waits = self.parallel is not None and n < len(mine)
-            syncing = self.parallel.no_sync() if self.parallel and waits else nullcontext()
+            parallel = self.parallel
+            syncing = nullcontext() if parallel is None or n == len(mine) else parallel.no_sync()
             with syncing, reporting_lost():
                 losses = self.task.losses(self.forward, batch) / len(mine)
                 self.scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]

@@ -31,8 +31,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    nearest: Tensor = x.mT if tall else x
-    return nearest.float()
+    return (x.transpose(-2, -1) if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):
