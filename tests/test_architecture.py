@@ -156,3 +156,15 @@ def test_sources_are_in_plain_words(words: str) -> None:
         if re.search(words, line, re.IGNORECASE) and 'found.get("told"' not in line
     ]
     assert found == []
+
+
+def test_functions_and_modules_can_be_read_in_one_sitting() -> None:
+    lines = 0
+    for module in MODULES:
+        source = (ROOT / module).read_text()
+        lines += source.count("\n")
+        assert source.count("\n") <= 500, module
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 80, f"{module}: {node.name}"
+    assert lines <= 21_500  # what is added is paid for by what goes
