@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spcnet.cli.console import check_style, say, table
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.scoring import AS_JSON, PERSONS
+from spcnet.cli.options import AS_JSON, DEVICE
+from spcnet.cli.scoring import PERSONS
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, train_by, training_processes
 from spcnet.errors import UserError
 

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from spcnet.cli.console import progress, say, table
-from spcnet.cli.estimator_options import DEVICE, PRECISION
-from spcnet.cli.figures import prepare_figure, save_figure
-from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON
+from spcnet.cli.console import prepare_figure, progress, save_figure, say, table
+from spcnet.cli.options import AS_JSON, DEVICE, FORCE, PRECISION
 from spcnet.runtime.contract import Precision
 
 if TYPE_CHECKING:

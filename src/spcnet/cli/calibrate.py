@@ -8,8 +8,7 @@ import typer
 
 from spcnet.cli import scoring
 from spcnet.cli.console import prepare_output, say, table, writing
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
+from spcnet.cli.options import DATASET, DEVICE, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError
 
 OUTPUT = typer.Option("--output", "-o", help="The calibrated model, a .safetensors.")

@@ -6,10 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from spcnet.cli import scoring
-from spcnet.cli.console import prepare_output, progress, replacing, say
-from spcnet.cli.estimator_options import DEVICE, MODEL
-from spcnet.cli.figures import save_figure
-from spcnet.cli.options import DATASET, FORCE, ROOT
+from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say
+from spcnet.cli.options import DATASET, DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError
 
 OUTPUT = typer.Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside.")

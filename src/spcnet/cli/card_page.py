@@ -52,18 +52,9 @@ def write_page(
     auroc: float,
     images: Mapping[str, str],
 ) -> str:
-    """The card as Markdown.
+    """The card as Markdown; `tests` and `sources` are by their test-time augmentation.
 
-    Args:
-        name: of the model.
-        estimator: without test-time augmentation.
-        tests: evaluations by their test-time augmentation, the one without it first.
-        sources: by the same, the scores on several data sets and their mean.
-        known: whether all that the model learned from is known, and is none of these pictures.
-        milliseconds: an image, by what was timed.
-        reliability_error: how far scores and shares of right joints are apart, in [0, 1].
-        auroc: of scores on pictures that end at the hips, joints in them against joints out.
-        images: figures by kind, as seen from the page.
+    It is `known` whether all that the model learned from is known, and is none of these pictures.
     """
     meaning = "Scores are peak values of heatmaps, not fitted to anything."
     if calibration := estimator.codec.calibration:

@@ -11,8 +11,8 @@ import typer
 
 from spcnet.cli.completion import dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
-from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON, CROP, PERSONS
+from spcnet.cli.options import AS_JSON, FORCE
+from spcnet.cli.scoring import CROP, PERSONS
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes, whole_folder
 
@@ -194,12 +194,7 @@ def browse(
 
 
 def _sample(dataset: "Dataset", n: int) -> "tuple[Array, Annotation]":
-    """The picture of one person, counted from 0, and the person.
-
-    Raises:
-        FileNotFoundError: the picture is not there.
-        UserError: it cannot be read.
-    """
+    """The picture of one person, counted from 0, and the person."""
     from dataclasses import replace
 
     from spcnet.data.annotations import AnnotatedPictures

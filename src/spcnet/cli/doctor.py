@@ -11,6 +11,7 @@ import typer
 
 from spcnet import __version__
 from spcnet.bundled import weights_names
+from spcnet.cli.options import AS_JSON
 
 PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pyyaml",
@@ -26,9 +27,7 @@ EXTRAS = {
 }
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def doctor(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Print versions, extras, devices and weights, and try the default model.
 
     Example: spcnet doctor

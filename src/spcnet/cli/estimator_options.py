@@ -2,33 +2,21 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spcnet.cli.completion import model_names
+from spcnet.cli.options import DEVICE, MODEL, PRECISION
 from spcnet.errors import UserError
 from spcnet.runtime.contract import Precision, Runtime
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
 
-
-MODEL = typer.Option(
-    help="A model with weights, a .safetensors, or an .onnx of spcnet export.",
-    autocompletion=model_names,
-)
-DEVICE = typer.Option(
-    help="auto, cpu, cuda, cuda:1, ...", autocompletion=lambda: ["auto", "cpu", "cuda", "mps"]
-)
 RUNTIME = typer.Option(help="What runs the network; auto: torch, or onnxruntime for an .onnx.")
-PRECISION = typer.Option(
-    help="Precision of the network; auto: bf16 where it is faster and finds the same; int8 "
-    "is that of files of spcnet export --int8."
-)
 FLIP = typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
 SCALES = typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
 ROTATIONS = typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
@@ -72,9 +60,8 @@ class EstimatorOptions:
         """The estimator."""
         from spcnet.inference.estimator import PoseEstimator
 
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values["finder"] = self.finder and self.finder.expanduser()
-        return PoseEstimator(**values, **others)
+        finder = self.finder and self.finder.expanduser()
+        return PoseEstimator(**vars(self) | {"finder": finder}, **others)
 
 
 BY_DEFAULT = EstimatorOptions()
@@ -82,15 +69,10 @@ BY_DEFAULT = EstimatorOptions()
 
 def with_estimator(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose parameter `options` is made of the options above, where it stands."""
-    hints = get_type_hints(command, include_extras=True)
     shared = inspect.signature(EstimatorOptions).parameters
-    types = get_type_hints(EstimatorOptions, include_extras=True)
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        if name == "options":
-            parameters += [each.replace(annotation=types[key]) for key, each in shared.items()]
-        else:
-            parameters.append(parameter.replace(annotation=hints[name]))
+        parameters += shared.values() if name == "options" else [parameter]
 
     @wraps(command)
     def called(*first: Any, **values: Any) -> None:

@@ -21,7 +21,7 @@ from spcnet.cli.console import (
     table,
 )
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import DATASET, FORCE, ROOT
+from spcnet.cli.options import AS_JSON, DATASET, FORCE, ROOT
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def evaluate(
     by_torso: Annotated[bool, BY_TORSO] = False,
     compare: Annotated[bool, scoring.COMPARE] = False,
     style: Annotated[str | None, scoring.STYLE] = None,
-    as_json: Annotated[bool, scoring.AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Score a model by a named protocol.

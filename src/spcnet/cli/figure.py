@@ -8,10 +8,9 @@ import typer
 
 from spcnet.cli import scoring
 from spcnet.cli.completion import model_names
-from spcnet.cli.console import progress, say
-from spcnet.cli.estimator_options import DEVICE, FLIP, MODEL
-from spcnet.cli.figures import prepare_figure, save_figure
-from spcnet.cli.options import BOX, BOXES, DATASET, FORCE, ROOT, TRAINED, parse_box
+from spcnet.cli.console import prepare_figure, progress, save_figure, say
+from spcnet.cli.estimator_options import FLIP
+from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED, parse_box
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:

@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
-from spcnet.cli.console import prepare_output, progress, say, table
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.figures import save_figure
-from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON
+from spcnet.cli.console import prepare_output, progress, save_figure, say, table
+from spcnet.cli.options import AS_JSON, DEVICE, FORCE
 from spcnet.errors import UserError
 
 SOURCE = typer.Option(

@@ -7,6 +7,7 @@ import typer
 
 from spcnet.cli.completion import listed_models
 from spcnet.cli.console import table
+from spcnet.cli.options import AS_JSON
 from spcnet.errors import UserError
 
 PATTERN = typer.Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models)
@@ -14,7 +15,6 @@ PRETRAINED = typer.Option("--pretrained", help="Only those with trained weights.
 VERBOSE = typer.Option(
     "--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields."
 )
-AS_JSON = typer.Option("--json", help="Print JSON.")
 
 
 def models(

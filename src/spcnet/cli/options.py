@@ -23,14 +23,22 @@ SKELETON = typer.Option(
 )
 BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
 FORCE = typer.Option("--force", help="Overwrite earlier results.")
+AS_JSON = typer.Option("--json", help="Print one JSON object.")
+MODEL = typer.Option(
+    help="A model with weights, a .safetensors, or an .onnx of spcnet export.",
+    autocompletion=model_names,
+)
+DEVICE = typer.Option(
+    help="auto, cpu, cuda, cuda:1, ...", autocompletion=lambda: ["auto", "cpu", "cuda", "mps"]
+)
+PRECISION = typer.Option(
+    help="Precision of the network; auto: bf16 where it is faster and finds the same; int8 "
+    "is that of files of spcnet export --int8."
+)
 
 
 def parse_box(text: str) -> list[float]:
-    """Four numbers of ``x0,y0,x1,y1``.
-
-    Raises:
-        BadParameter: they are not four numbers.
-    """
+    """Four numbers of ``x0,y0,x1,y1``."""
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:

@@ -7,6 +7,7 @@ import typer
 
 from spcnet.cli import scoring
 from spcnet.cli.console import check_style, print_score, say, say_foreign, table
+from spcnet.cli.options import AS_JSON
 
 STORED_REFERENCE = typer.Option(
     "--stored-reference", help="Normalise by the lengths that the labels' file holds."
@@ -27,7 +28,7 @@ def score(
     joints: Annotated[str | None, scoring.JOINTS] = None,
     compare: Annotated[bool, scoring.COMPARE] = False,
     style: Annotated[str | None, scoring.STYLE] = None,
-    as_json: Annotated[bool, scoring.AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
     list_protocols: Annotated[bool, LIST] = False,
 ) -> None:
     """Score predicted joints against labels, whoever's they are.

@@ -49,7 +49,6 @@ JOINTS = typer.Option(
 THRESHOLD = typer.Option(help="Override the protocol's threshold.")
 COMPARE = typer.Option("--compare", help="Print the score under the paper's table.")
 STYLE = typer.Option("--format", help="Of that table: text (default), markdown or latex.")
-AS_JSON = typer.Option("--json", help="Print one JSON object.")
 
 
 def evaluate_persons(estimator: "PoseEstimator", opened: "Dataset", dataset: str) -> "Evaluation":
@@ -78,15 +77,7 @@ def refuse_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, 
 def read_both(
     predictions: Path, ground_truth: Path, *, split: str | None, joints: str | None, **how: Any
 ) -> "tuple[Predictions, AnnotatedPictures]":
-    """Predictions and the labels they are for.
-
-    Args:
-        predictions: a file of joints.
-        ground_truth: a file of labels.
-        split: which of the labels.
-        joints: names of the predicted ones, or of their skeleton.
-        how: other arguments of `spcnet.evaluation.predictions.read_predictions`.
-    """
+    """Predictions, read as `how` says, and the labels they are for."""
     from spcnet.data.datasets import DATASETS
     from spcnet.data.labels import read_labels
     from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions

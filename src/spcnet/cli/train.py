@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spcnet.cli.console import say
-from spcnet.cli.estimator_options import DEVICE
+from spcnet.cli.options import DEVICE
 from spcnet.cli.training_runs import (
     MAX_MINUTES,
     OVERRIDES,

@@ -50,12 +50,7 @@ def train_by(
     resume: bool | None,
     stop: StopWish,
 ) -> Path:
-    """Train by a recipe, with reports to the person who looks on.
-
-    Raises:
-        UserError: as `spcnet.training.train_recipe`, or the wish to stop came before the first
-            step.
-    """
+    """Train by a recipe, with reports to the person who looks on."""
     from spcnet.training import train_recipe
 
     def say_packing(done: int, total: int | None = None) -> None:
