@@ -3,19 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from spcnet.cli import scoring
 from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say
 from spcnet.cli.options import DATASET, DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError
 
-OUTPUT = typer.Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside.")
-ROTATIONS = typer.Option(help="The turned crops of the strongest test (degrees).")
-RUNS = typer.Option("--run", help="A training run, for its curve; may be repeated.")
-PICTURES = typer.Option(
-    help="Labels (COCO JSON) of pictures that may be shown: the worst of them are."
-)
+OUTPUT = Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside.")
+ROTATIONS = Option(help="The turned crops of the strongest test (degrees).")
+RUNS = Option("--run", help="A training run, for its curve; may be repeated.")
+PICTURES = Option(help="Labels (COCO JSON) of pictures that may be shown: the worst of them are.")
 
 
 def card(
@@ -28,7 +26,7 @@ def card(
     rotations: Annotated[str, ROTATIONS] = "-15,15",
     runs: Annotated[list[Path] | None, RUNS] = None,
     pictures: Annotated[Path | None, PICTURES] = None,
-    turns: Annotated[int, typer.Option(min=1, help="Turns of the timing.")] = 50,
+    turns: Annotated[int, Option(min=1, help="Turns of the timing.")] = 50,
     device: Annotated[str, DEVICE] = "auto",
     force: Annotated[bool, FORCE] = False,
 ) -> None:

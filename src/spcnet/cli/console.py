@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import typer
+from typer import BadParameter
 
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes
@@ -25,8 +25,6 @@ from spcnet.files import writing as writing
 if TYPE_CHECKING:
     from spcnet.metrics.paper import Row, Table
     from spcnet.metrics.protocols import Score
-
-SUFFIXES = (".png", ".pdf", ".svg")  # of figures
 
 
 def say(text: str) -> None:
@@ -149,10 +147,10 @@ def _make_writable(folder: Path) -> None:
 
 def prepare_figure(output: Path, *, force: bool) -> None:
     """Check that a figure can be written before anything is computed for it."""
-    if output.suffix.lower() not in SUFFIXES:
+    if output.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UserError(
-            f"{output}: {output.suffix or 'no suffix'} is no format for a figure; "
-            f"let the name end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+            f"{output}: {output.suffix or 'no suffix'} is no format for a figure; let the name end "
+            "in .png, .pdf or .svg"
         )
     prepare_output([output], force=force)
 
@@ -221,9 +219,9 @@ def _score_table(score: "Score") -> str:
 def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
     """The style of the comparison with the paper's table, or wrong usage."""
     if style not in (None, "text", "markdown", "latex"):
-        raise typer.BadParameter(f"--format {style}: a table is text, markdown or latex")
+        raise BadParameter(f"--format {style}: a table is text, markdown or latex")
     if style is not None and (as_json or not compare):
-        raise typer.BadParameter(
+        raise BadParameter(
             f"--format {style} is how --compare prints its table; use it with --compare and "
             "without --json"
         )

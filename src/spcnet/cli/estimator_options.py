@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli.options import DEVICE, MODEL, PRECISION
 from spcnet.errors import UserError
@@ -16,14 +16,14 @@ from spcnet.runtime.contract import Precision, Runtime
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
 
-RUNTIME = typer.Option(help="What runs the network; auto: torch, or onnxruntime for an .onnx.")
-FLIP = typer.Option("--flip", help="Average with the mirror image: better, half as fast.")
-SCALES = typer.Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
-ROTATIONS = typer.Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
-REFINEMENT = typer.Option(
+RUNTIME = Option(help="What runs the network; auto: torch, or onnxruntime for an .onnx.")
+FLIP = Option("--flip", help="Average with the mirror image: better, half as fast.")
+SCALES = Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
+ROTATIONS = Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
+REFINEMENT = Option(
     help="Where in a heatmap a joint is: none, quarter, dark or mass; by default the model's own."
 )
-FINDER = typer.Option(
+FINDER = Option(
     help="Look for persons with this .safetensors (of a recipe of task: finder), not the bundled "
     "finder."
 )
@@ -54,7 +54,7 @@ class EstimatorOptions:
                 parse_rotations(self.rotations)
                 check_refinement(self.refinement or "none")
             except UserError as error:
-                raise typer.BadParameter(str(error)) from None
+                raise BadParameter(str(error)) from None
 
     def open(self, **others: Any) -> "PoseEstimator":
         """The estimator."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli import scoring
 from spcnet.cli.completion import protocol_names
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.metrics.breakdown import Group
 
-PROTOCOL = typer.Option(
+PROTOCOL = Option(
     help="By default the data set's own; docs/protocols.md has all.", autocompletion=protocol_names
 )
-NO_BOXES = typer.Option("--no-boxes", help="Let the finder look for persons, as predict does.")
-PREDICTIONS = typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
-SUBMISSION = typer.Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
-BY_TORSO = typer.Option("--by-torso", help="Score persons by how far they are from upright too.")
+NO_BOXES = Option("--no-boxes", help="Let the finder look for persons, as predict does.")
+PREDICTIONS = Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
+SUBMISSION = Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
+BY_TORSO = Option("--by-torso", help="Score persons by how far they are from upright too.")
 
 
 @with_estimator
@@ -65,15 +65,15 @@ def evaluate(
     Example: spcnet evaluate --source lspet:PATH/lspet:val --source coco:PATH/mpii:val
     """
     if options.finder and not no_boxes:
-        raise typer.BadParameter("--finder goes with --no-boxes")
+        raise BadParameter("--finder goes with --no-boxes")
     if source and any((root, split, predictions, submission, compare, by_torso)):
-        raise typer.BadParameter("--source goes without options of a single data set")
+        raise BadParameter("--source goes without options of a single data set")
     style = check_style(style, compare=compare, as_json=as_json)
     if source:
         _score_sources(source, options, protocol=protocol, boxes=not no_boxes, as_json=as_json)
         return
     if no_boxes and (crop or submission):
-        raise typer.BadParameter("--no-boxes goes without --crop and --submission")
+        raise BadParameter("--no-boxes goes without --crop and --submission")
     prepare_output([path for path in (predictions, submission) if path], force=force)
 
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
@@ -137,12 +137,7 @@ def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Eva
 
 
 def _score_sources(
-    texts: list[str],
-    options: EstimatorOptions,
-    *,
-    protocol: str | None,
-    boxes: bool,
-    as_json: bool,
+    texts: list[str], options: EstimatorOptions, *, protocol: str | None, boxes: bool, as_json: bool
 ) -> None:
     """Print a line for each data set, and their mean."""
     from spcnet.evaluation.sources import PROTOCOL, evaluate_sources, parse_source
@@ -178,13 +173,11 @@ def _row(heading: str, mean: str, group: "Group") -> dict[str, Any]:
     }
 
 
-def _warn_of_learned(
-    estimator: "PoseEstimator", opened: "Dataset", root: object, pictures: str
-) -> None:
+def _warn_of_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, of: str) -> None:
     from spcnet.evaluation.overlap import learned_from
 
     if shared := learned_from(estimator.card.training, opened, root).shared:
-        say(f"warning: the model learned from {len(shared)} of {pictures}, such as {shared[0]}")
+        say(f"warning: the model learned from {len(shared)} of {of}, such as {shared[0]}")
 
 
 def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator") -> None:

@@ -6,11 +6,10 @@ command imports what it needs when it runs, so that ``--help`` answers at once.
 
 import os
 import sys
-from collections.abc import Iterable
-from itertools import islice
+from itertools import pairwise
 from typing import Annotated
 
-import typer
+from typer import Exit, Option, Typer
 
 from spcnet import __version__
 from spcnet.cli import (
@@ -36,7 +35,7 @@ from spcnet.errors import UserError
 
 IMPORT = "--import"
 
-app = typer.Typer(
+app = Typer(
     name="spcnet",
     help="Single-person human pose estimation with SPCNet.",
     epilog="Example: spcnet predict photo.jpg",
@@ -59,7 +58,7 @@ app.command()(doctor.doctor)
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"spcnet {__version__}")
-        raise typer.Exit
+        raise Exit
 
 
 def _import_extensions(names: list[str] | None) -> None:
@@ -69,10 +68,8 @@ def _import_extensions(names: list[str] | None) -> None:
         import_extension(name)
 
 
-VERSION = typer.Option(
-    "--version", callback=_print_version, is_eager=True, help="Print the version."
-)
-EXTENSIONS = typer.Option(
+VERSION = Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+EXTENSIONS = Option(
     IMPORT,
     callback=_import_extensions,
     is_eager=True,
@@ -89,17 +86,13 @@ def _root(
     pass
 
 
-def _extensions_first(arguments: Iterable[str]) -> list[str]:
+def _extensions_first(arguments: list[str]) -> list[str]:
     """The arguments with every ``--import NAME`` in front, wherever it stood."""
-    first, rest = [], []
-    waiting = iter(arguments)
-    for argument in waiting:
-        if argument == IMPORT:
-            first += [argument, *islice(waiting, 1)]
-        elif argument.startswith(f"{IMPORT}="):
-            first.append(argument)
-        else:
-            rest.append(argument)
+    first: list[str] = []
+    rest: list[str] = []
+    for before, argument in pairwise(["", *arguments]):
+        extension = IMPORT in (before, argument) or argument.startswith(f"{IMPORT}=")
+        (first if extension else rest).append(argument)
     return first + rest
 
 

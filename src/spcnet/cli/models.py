@@ -3,18 +3,16 @@
 import json
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from spcnet.cli.completion import listed_models
 from spcnet.cli.console import table
 from spcnet.cli.options import AS_JSON
 from spcnet.errors import UserError
 
-PATTERN = typer.Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models)
-PRETRAINED = typer.Option("--pretrained", help="Only those with trained weights.")
-VERBOSE = typer.Option(
-    "--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields."
-)
+PATTERN = Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models)
+PRETRAINED = Option("--pretrained", help="Only those with trained weights.")
+VERBOSE = Option("--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields.")
 
 
 def models(

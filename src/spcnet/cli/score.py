@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli import scoring
 from spcnet.cli.console import check_style, print_score, say, say_foreign, table
 from spcnet.cli.options import AS_JSON
 
-STORED_REFERENCE = typer.Option(
+STORED_REFERENCE = Option(
     "--stored-reference", help="Normalise by the lengths that the labels' file holds."
 )
-LIST = typer.Option("--list", help="Name all protocols and stop.")
 
 
 def score(
@@ -29,7 +28,7 @@ def score(
     compare: Annotated[bool, scoring.COMPARE] = False,
     style: Annotated[str | None, scoring.STYLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
-    list_protocols: Annotated[bool, LIST] = False,
+    list_protocols: Annotated[bool, Option("--list", help="Name all protocols and stop.")] = False,
 ) -> None:
     """Score predicted joints against labels, whoever's they are.
 
@@ -43,7 +42,7 @@ def score(
         print(table([*rows, {"Protocol": "coco-oks", "Rule": oks}]))
         return
     if predictions is None or protocol is None or ground_truth is None:
-        raise typer.BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
+        raise BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
     style = check_style(style, compare=compare, as_json=as_json)
 
     from spcnet.evaluation.scoring import score_predictions

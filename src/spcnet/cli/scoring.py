@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Argument, Option
 
 from spcnet.cli.completion import crop_rules, protocol_names, skeleton_names
 from spcnet.cli.console import progress
@@ -18,37 +18,35 @@ if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
 
 # Of persons who are predicted and scored.
-PERSONS = typer.Option(help="A split, or numbers such as 1-500; by default val or test.")
-SOURCE = typer.Option(
+PERSONS = Option(help="A split, or numbers such as 1-500; by default val or test.")
+SOURCE = Option(
     help="Several data sets, scored by torso-pck: DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; "
     "may be repeated."
 )
-CROP = typer.Option(
+CROP = Option(
     help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",
     autocompletion=crop_rules,
 )
 # Of files of predictions and labels.
-PREDICTIONS = typer.Argument(help="Predicted joints: a .mat, .h5, .npz or COCO .json.")
-PROTOCOL = typer.Option(
+PREDICTIONS = Argument(help="Predicted joints: a .mat, .h5, .npz or COCO .json.")
+PROTOCOL = Option(
     help="The scoring rule; `spcnet score --list` names all.", autocompletion=protocol_names
 )
-GROUND_TRUTH = typer.Option(
-    help="The labels: a data set's own file, an hourglass .h5, or COCO .json."
-)
-SPLIT = typer.Option(help="Part of the labels; by default the one that the field scores.")
-INDEX_BASE = typer.Option(
+GROUND_TRUTH = Option(help="The labels: a data set's own file, an hourglass .h5, or COCO .json.")
+SPLIT = Option(help="Part of the labels; by default the one that the field scores.")
+INDEX_BASE = Option(
     min=0, max=1, help="What the predictions count pixels from; by default 1 for .mat and .h5."
 )
-AXES = typer.Option(help="Order of the axes: n persons, k joints, c coordinates, such as kcn.")
-KEY = typer.Option(help="Name of the array of joints in the file.")
-JOINTS = typer.Option(
+AXES = Option(help="Order of the axes: n persons, k joints, c coordinates, such as kcn.")
+KEY = Option(help="Name of the array of joints in the file.")
+JOINTS = Option(
     help="Of the predictions: a skeleton such as lsp14, or names with commas.",
     autocompletion=skeleton_names,
 )
 # Of scores.
-THRESHOLD = typer.Option(help="Override the protocol's threshold.")
-COMPARE = typer.Option("--compare", help="Print the score under the paper's table.")
-STYLE = typer.Option("--format", help="Of that table: text (default), markdown or latex.")
+THRESHOLD = Option(help="Override the protocol's threshold.")
+COMPARE = Option("--compare", help="Print the score under the paper's table.")
+STYLE = Option("--format", help="Of that table: text (default), markdown or latex.")
 
 
 def evaluate_persons(estimator: "PoseEstimator", opened: "Dataset", dataset: str) -> "Evaluation":

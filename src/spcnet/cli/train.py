@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from spcnet.cli.console import say
 from spcnet.cli.options import DEVICE
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from spcnet.training.recipe import Recipe
 
-RUN_DIR = typer.Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
-RESUME = typer.Option("--resume", help="Go on from the run directory's last checkpoint.")
-DRY_RUN = typer.Option("--dry-run", help="Print what the run would take, by a few steps; no data.")
+RUN_DIR = Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
+RESUME = Option("--resume", help="Go on from the run directory's last checkpoint.")
+DRY_RUN = Option("--dry-run", help="Print what the run would take, by a few steps; no data.")
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A YAML file; recipes/ has some.")],
+    recipe: Annotated[Path, Argument(help="A YAML file; recipes/ has some.")],
     run_dir: Annotated[Path | None, RUN_DIR] = None,
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
     resume: Annotated[bool, RESUME] = False,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from typer import Option
 
 from spcnet.cli.console import Advance, StopWish, progress, say, stop_wish
 from spcnet.errors import UserError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spcnet.training.log import Progress
     from spcnet.training.recipe import DataSection, Recipe
 
-OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
-MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
+OVERRIDES = Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
+MAX_MINUTES = Option(min=0, help="Stop cleanly after this time; go on later.")
 STOPPING = "stopping; a run that has begun is saved first, and --resume goes on from there"
 
 
