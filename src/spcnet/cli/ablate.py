@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import check_style, say, table
+from spcnet.cli.console import say, table
 from spcnet.cli.options import AS_JSON, DEVICE
-from spcnet.cli.scoring import PERSONS
+from spcnet.cli.scoring import PERSONS, STYLE, check_style
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, train_by, training_processes
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     from spcnet.experiments.ablation import Scores, Spread, Study
 
-STUDY = Argument(
-    help="dhm, sim or modules (Table 1, 2 or 3 of the paper), all, or a YAML of your arms."
-)
+STUDY = Argument(help="dhm, sim or modules (Tables 1 to 3 of the paper), all, or a YAML of arms.")
 OUT = Option("--out", "-o", help="By default runs/NAME of the recipe.")
 DRY_RUN = Option("--dry-run", help="Print what the runs would take, by a few steps.")
 REPORT = Option("--report", help="Train nothing; print what is done so far.")
-STYLE = Option("--format", help="text, markdown or latex; by default text.")
 
 
 def ablate(
@@ -173,7 +170,6 @@ def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str,
 
 
 def _cell(spread: "Spread", sign: str = "") -> str:
-    """Mean and standard deviation."""
     if len(spread.values) < 2:
         return "".join(f"{value:{sign}.2f}" for value in spread.values)
     return f"{spread.mean:{sign}.2f} ± {spread.sd:.2f}"

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_POSES = 3  # of fresh processes
 
-MODELS = Argument(
-    help="Models with weights, .safetensors or variants; by default: default and spcnet_s8_w256."
-)
+MODELS = Argument(help="Trained, .safetensors or variants; by default default and spcnet_s8_w256.")
 BATCH = Option(min=1, help="Images at a time; may be repeated; by default 1 and 8.")
 SIZE = Option(min=64, help="Side of the images; by default a model's own, or 256 pixels.")
 THREADS = Option(min=1, help="Of torch; by default one per core.")

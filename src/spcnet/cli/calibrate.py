@@ -7,9 +7,10 @@ from typing import Annotated
 from typer import BadParameter, Option
 
 from spcnet.cli import scoring
-from spcnet.cli.console import prepare_output, say, table, writing
+from spcnet.cli.console import prepare_output, say, table
 from spcnet.cli.options import DATASET, DEVICE, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError
+from spcnet.files import writing
 
 SPLIT = Option(help="Persons that the model did not learn from, such as 7761-8060.")
 

@@ -48,12 +48,11 @@ def card(
     if output.suffix != ".md":
         raise UserError(f"{output}: the page is Markdown; let its name end in .md")
     name = Path(model).name.removesuffix(".safetensors")
-    drawn: dict[str, Any] = dict.fromkeys(
-        ["reliability", *(["epochs"] if runs else []), *(["failures"] if pictures else [])]
-    )
-    images = {kind: f"images/{name}-{kind}.png" for kind in drawn}
+    wanted = {"reliability": True, "epochs": runs, "failures": pictures}
+    images = {kind: f"images/{name}-{kind}.png" for kind, given in wanted.items() if given}
     files = {kind: output.parent / image for kind, image in images.items()}
     prepare_output([output, *files.values()], force=force)
+    drawn: dict[str, Any] = {}
     # What may be wrong with the arguments is found before minutes of measuring.
     if runs:
         drawn["epochs"] = draw_runs(runs)

@@ -1,6 +1,5 @@
 """What the commands share: where they write, progress, tables, devices."""
 
-import json
 import math
 import os
 import re
@@ -10,21 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from typer import BadParameter
+from typing import Any, Protocol
 
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes
-from spcnet.files import replacing as replacing  # commands have both from here
-from spcnet.files import writing as writing
-
-if TYPE_CHECKING:
-    from spcnet.metrics.paper import Row, Table
-    from spcnet.metrics.protocols import Score
+from spcnet.files import replacing as replacing  # commands have it from here
 
 
 def say(text: str) -> None:
@@ -140,9 +132,8 @@ def _make_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot write here ({error.strerror}); -o names another place"
-        ) from None
+        text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
+        raise UserError(text) from None
 
 
 def prepare_figure(output: Path, *, force: bool) -> None:
@@ -199,79 +190,3 @@ def table(
     if style == "markdown":
         return "\n".join(f"| {' | '.join(line)} |" for line in made)
     return "\n".join("  ".join(line).rstrip() for line in made)
-
-
-def _score_table(score: "Score") -> str:
-    """A score as the field prints it: the columns of its tables in one row, then each joint."""
-    means = {"Mean": score.mean, "Limbs": score.mean_limbs}
-    means |= {f"@{threshold}": mean for threshold, mean in score.at.items()} | {"AUC": score.auc}
-    summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
-    summary |= {name: f"{value:.2f}" for name, value in means.items() if value is not None}
-    at = "" if score.threshold is None else f"@{score.threshold:g}"
-    blocks = [f"{score.protocol}{at} over {score.persons} persons, %"]
-    blocks.append(table([summary], right=list(summary)))
-    if score.joints:
-        joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
-        blocks.append(table(joints, right=["PCK"]))
-    return "\n\n".join(blocks)
-
-
-def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
-    """The style of the comparison with the paper's table, or wrong usage."""
-    if style not in (None, "text", "markdown", "latex"):
-        raise BadParameter(f"--format {style}: a table is text, markdown or latex")
-    if style is not None and (as_json or not compare):
-        raise BadParameter(
-            f"--format {style} is how --compare prints its table; use it with --compare and "
-            "without --json"
-        )
-    return "json" if as_json else style or "text"
-
-
-def say_foreign(protocol: str, data: str) -> None:
-    """Warn of a protocol that is applied to another data set than the one it is for."""
-    from spcnet.metrics.protocols import PCK_RULES
-
-    rule = PCK_RULES.get(protocol)
-    if rule is not None and rule.data not in (None, data, {"synthetic": "lspet"}.get(data)):
-        say(f"warning: {protocol} is the rule of {rule.data}, and these labels are {data}'s")
-
-
-def print_score(
-    score: "Score",
-    compared: "tuple[Table, Row] | None",
-    *,
-    style: str,
-    how: Mapping[str, Any] | None = None,
-) -> None:
-    """Print a score, and the paper's table with our row where it is compared.
-
-    In a style for documents the table comes alone; JSON says also how the score came about.
-    """
-    if style == "json":
-        values = score.to_dict() | dict(how or {})
-        if compared is not None:
-            paper, ours = compared
-            values["comparison"] = {**asdict(paper), "ours": asdict(ours)}
-        print(json.dumps(values))
-        return
-    blocks = [_score_table(score)] if compared is None or style == "text" else []
-    if compared is not None:
-        blocks.append(_comparison_table(*compared, score, style=style))
-    print("\n\n".join(blocks))
-
-
-def _comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str) -> str:
-    """A score under the paper's table that it stands beside, with the table's notes."""
-    rows = []
-    for row in (*paper.rows, ours):
-        values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
-        testing = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
-        rows.append({"Method": row.method, **values, **testing, "Protocol": row.protocol})
-    head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
-    words = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
-    notes = [f"Last row: {', '.join(words)}", *paper.notes]
-    if style == "latex":
-        head, notes = f"% {head}", [f"% {note}" for note in notes]
-    text = table(rows, right=paper.columns, style=style)
-    return "\n".join([head, "", text, "", *notes])

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
@@ -16,14 +15,14 @@ from spcnet.cli.options import AS_JSON, FORCE
 from spcnet.cli.scoring import CROP, PERSONS
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes, whole_folder
+from spcnet.skeletons import LSP14, Skeleton
+from spcnet.viz.contact_page import Entry, contact_page
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import Annotation, Dataset
     from spcnet.data.inspection import Finding, Inspection
     from spcnet.data.regions import Region
     from spcnet.geometry import Array
-    from spcnet.skeletons import Skeleton
-    from spcnet.viz.contact_page import Entry
 
 TILE = 256  # side of a thumbnail
 MOST_TILES = 600  # more make a sheet that few programs open
@@ -40,8 +39,7 @@ ANY_SET = Argument(help="mpii, lsp, lspet, flic, coco or synthetic.", autocomple
 ROOT = Option(help="Folder of the data set; for coco also a JSON file.")
 SPLITS = Option(help="A split; may be repeated. By default all whose labels are there.")
 PACKED = Option(
-    help="A split: train, val, test, trainval, val2017 ... as the data set names them; "
-    "of lsp, lspet and synthetic also numbers such as 1-500."
+    help="The data set's own, such as train or val2017; of lsp, lspet and synthetic also 1-500."
 )
 FAST = Option("--fast", help="Read the pictures' headers only, not their pixels.")
 RANDOM = Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
@@ -73,29 +71,20 @@ def check(
 
 
 def _report(found: "Inspection") -> str:
-    """What came of a check, as plain text."""
-    rows = [
-        {
-            "split": row.split,
-            "persons": f"{row.persons:,}",
-            "release has": "-" if row.expected is None else f"{row.expected:,}",
-            "pictures": f"{row.pictures:,}",
-            "missing": f"{row.missing:,}",
-            "unreadable": f"{row.unreadable:,}",
-        }
-        for row in found.splits
-    ]
+    rows = []
+    for row in found.splits:
+        counts = {"persons": row.persons, "release has": row.expected, "pictures": row.pictures}
+        counts |= {"missing": row.missing, "unreadable": row.unreadable}
+        shown = {name: "-" if n is None else f"{n:,}" for name, n in counts.items()}
+        rows.append({"split": row.split, **shown})
     blocks = [f"{found.title} in {found.root}", table(rows, right=list(rows[0])[1:])]
     if found.absent:
         blocks.append("\n".join(f"no {split}: {why}" for split, why in found.absent.items()))
     for heading, problem in (("Problems", True), ("Worth knowing", False)):
         if texts := [_finding_text(each) for each in found.findings if each.problem is problem]:
             blocks.append("\n".join([heading, *texts]))
-    sources = {"Terms  ": found.terms, "Cite   ": found.citation}
-    indented = [
-        fill(name + text, WIDTH, subsequent_indent=" " * 7) for name, text in sources.items()
-    ]
-    blocks.append("\n".join(indented))
+    sources = (f"Terms  {found.terms}", f"Cite   {found.citation}")
+    blocks.append("\n".join(fill(text, WIDTH, subsequent_indent=" " * 7) for text in sources))
     read = "every picture that is there was decoded"
     if not any(row.pictures - row.missing for row in found.splits):
         read = "no picture was there to be read"
@@ -106,7 +95,6 @@ def _report(found: "Inspection") -> str:
 
 
 def _finding_text(finding: "Finding") -> str:
-    """What, how many, and examples below."""
     many = f"{finding.count:,} of {finding.of:,}"
     if finding.count < finding.of >= 100:
         many += f" ({100 * finding.count / finding.of:.2f} %)"
@@ -143,7 +131,6 @@ def browse(
 
     from spcnet.data.datasets import default_crop, default_split, open_dataset, shuffled
     from spcnet.data.regions import region_rule
-    from spcnet.viz.contact_page import contact_page
     from spcnet.viz.contact_sheet import contact_sheet
 
     opened = open_dataset(dataset, root, split := split or default_split(dataset, root))
@@ -151,7 +138,7 @@ def browse(
     total = len(opened)
     if first is not None and first > total:
         raise UserError(f"--first {first}: this split has {total:,} persons")
-    order: Sequence[int] = range((first or 1) - 1, total)
+    order = list(range((first or 1) - 1, total))
     if random is not None:
         order = shuffled(total, seed=random, epoch=0).tolist()
     sheet, page = output / "sheet.png", output / "index.html"
@@ -199,7 +186,7 @@ def _sample(dataset: "Dataset", n: int) -> "tuple[Array, Annotation]":
 
 
 def _tile(
-    picture: "Array", person: "Annotation", skeleton: "Skeleton", region: "Region"
+    picture: "Array", person: "Annotation", skeleton: Skeleton, region: "Region"
 ) -> "tuple[Array, Entry]":
     """A person's crop with the labels over it, and what a page says of it."""
     from PIL import Image
@@ -207,7 +194,6 @@ def _tile(
     from spcnet.data.annotations import JointState
     from spcnet.geometry import apply_affine, crop_affine
     from spcnet.media.crops import extract_crop
-    from spcnet.viz.contact_page import Entry
     from spcnet.viz.contact_sheet import draw_labels
 
     centre, side = region(person, (picture.shape[0], picture.shape[1]))
@@ -227,8 +213,7 @@ def _tile(
     )
 
 
-def _caption(entry: "Entry") -> str:
-    """A short line on a person's joints."""
+def _caption(entry: Entry) -> str:
     counts = {"missing": len(entry.missing), "occluded": len(entry.occluded)}
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     text = text or f"all {len(entry.joints)} joints"
@@ -279,7 +264,6 @@ def synth(
     """
     from PIL import Image
 
-    from spcnet.skeletons import LSP14
     from spcnet.synthetic.figure import render_figure
 
     images, annotations = [], []

@@ -20,12 +20,9 @@ RUNTIME = Option(help="What runs the network; auto: torch, or onnxruntime for an
 FLIP = Option("--flip", help="Average with the mirror image: better, half as fast.")
 SCALES = Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
 ROTATIONS = Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
-REFINEMENT = Option(
-    help="Where in a heatmap a joint is: none, quarter, dark or mass; by default the model's own."
-)
+REFINEMENT = Option(help="Of heatmaps' peaks: none, quarter, dark or mass; else the model's own.")
 FINDER = Option(
-    help="Look for persons with this .safetensors (of a recipe of task: finder), not the bundled "
-    "finder."
+    help="Find persons by this .safetensors (of a recipe of task: finder), not the bundled one."
 )
 
 
@@ -43,7 +40,7 @@ class EstimatorOptions:
     refinement: Annotated[str | None, REFINEMENT] = None
     finder: Annotated[Path | None, FINDER] = None
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Refuse values that are wrong usage, before anything is done."""
         if self.scales or self.rotations or self.refinement:
             from spcnet.codec import check_refinement
@@ -77,9 +74,7 @@ def with_estimator(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def called(*first: Any, **values: Any) -> None:
         asked = {name: values.pop(name) for name in shared if name in values}
-        options = EstimatorOptions(**asked)
-        options.check()
-        command(*first, **values, options=options)
+        command(*first, **values, options=EstimatorOptions(**asked))
 
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}

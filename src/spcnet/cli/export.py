@@ -99,8 +99,7 @@ def _int8_crops(
     opened = open_dataset(name, root, split)
     if len(opened) < 2:
         raise UserError(f"{name} {split}: --int8 wants at least 2 persons, better 300")
-    count = INT8_CROPS + INT8_CHECK_CROPS
-    crops = dataset_crops(opened, codec, count, crop=default_crop(name))
+    crops = dataset_crops(opened, codec, INT8_CROPS + INT8_CHECK_CROPS, crop=default_crop(name))
     every = max(2, len(crops) // INT8_CHECK_CROPS)
     seen = np.arange(len(crops)) % every == every - 1
     text = f"{(~seen).sum()} persons of {name} {split}"

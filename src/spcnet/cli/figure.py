@@ -12,6 +12,7 @@ from spcnet.cli.console import prepare_figure, progress, save_figure, say
 from spcnet.cli.estimator_options import FLIP
 from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED, parse_box
 from spcnet.errors import UserError
+from spcnet.inference.box_files import read_boxes
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -23,10 +24,7 @@ MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be dr
 IMAGES = Argument(help="Picture files.")
 RUNS = Argument(help="Folders that spcnet train wrote, or their log.jsonl.")
 OUTPUT = Option("--output", "-o", help="The figure; .png, .pdf or .svg is its format.")
-MODELS = Option(
-    help="A model with weights, or a .safetensors; twice to compare two. By default: default.",
-    autocompletion=model_names,
-)
+MODELS = Option(help="With weights, or .safetensors; two are compared.", autocompletion=model_names)
 
 app = Typer(
     help="Draw the paper's figures of your own pictures and runs.",
@@ -201,8 +199,6 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
     if box and boxes:
         raise BadParameter("use either --box or --boxes, not both")
     if boxes:
-        from spcnet.inference.box_files import read_boxes
-
         return read_boxes(boxes).of
     of_every_picture = [parse_box(text) for text in box or []] or None
     return lambda path: of_every_picture

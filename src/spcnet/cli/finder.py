@@ -16,13 +16,9 @@ SOURCE = Option(
 )
 OUTPUT = Option("--output", "-o", help="Write the finder with threshold and presence curve.")
 FIGURE = Option(help="Draw false alarms over missed persons, a .png or .pdf.")
-ALARMS = Option(
-    min=0, max=1, help="Share of the pictures without anybody that may get a box; sets -o's "
-    "threshold.",
-)  # fmt: skip
+ALARMS = Option(min=0, max=1, help="Share of empty pictures that -o's threshold gives a box.")
 POSES = Option(
-    help="Score by the product with this model's mean joint score, by which predict says who is "
-    "there; -o then sets that threshold."
+    help="Multiply by this model's mean joint score, as predict does; -o then sets that threshold."
 )
 
 

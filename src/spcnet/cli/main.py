@@ -32,6 +32,7 @@ from spcnet.cli import (
     webcam,
 )
 from spcnet.errors import UserError
+from spcnet.registries import import_extension
 
 IMPORT = "--import"
 
@@ -63,8 +64,6 @@ def _print_version(wanted: bool) -> None:
 
 def _import_extensions(names: list[str] | None) -> None:
     for name in names or []:
-        from spcnet.registries import import_extension
-
         import_extension(name)
 
 
@@ -73,8 +72,7 @@ EXTENSIONS = Option(
     IMPORT,
     callback=_import_extensions,
     is_eager=True,
-    help="A module, or mine.py, that adds networks, fusions, data sets or rules; may stand "
-    "anywhere, and be repeated.",
+    help="A module, or mine.py, with networks, fusions, data sets or rules; anywhere, repeatable.",
 )
 
 
@@ -99,9 +97,8 @@ def _extensions_first(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command line; errors of the user or the disk become one line on stderr."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        # Read when torch is imported: its threads fall asleep soon where they wait for each other.
-        # By default they wait in a loop for milliseconds, so that beside another busy process each
-        # of the network's hundreds of operations takes as long.
+        # Read when torch is imported: its threads that wait fall asleep soon. By default they loop
+        # for milliseconds, so that beside a busy process each operation of a network takes as long.
         os.environ["GOMP_SPINCOUNT"] = "1000"  # some microseconds
     try:
         app(_extensions_first(sys.argv[1:]), prog_name="spcnet")

@@ -55,8 +55,7 @@ def models(
             "MB": f"{path.stat().st_size / 1e6:.1f}",
         })  # fmt: skip
     if not rows and not trained:
-        kind = "model with trained weights" if pretrained else "model"
-        raise UserError(f"no {kind} matches {pattern!r}; `spcnet models` lists all")
+        raise UserError(f"no model matches {pattern!r}; `spcnet models` lists all")
     if as_json:
         print(json.dumps({"models": rows, "trained": trained}))
         return

@@ -16,23 +16,18 @@ BOX = Option(
 )
 PEOPLE = Option(help="Without boxes: one, the main person, or all.")
 SKELETON = Option(
-    help="Joints of the results: lsp14, coco17, mpii16, ... as far as the model predicts them; by "
-    "default all that it does.",
+    help="Joints of the results: lsp14, coco17, mpii16, ...; by default all that the model has.",
     autocompletion=skeleton_names,
 )
 BOXES = Option(help="Person boxes by picture: a COCO-style JSON file.")
 FORCE = Option("--force", help="Overwrite earlier results.")
 AS_JSON = Option("--json", help="Print one JSON object.")
-MODEL = Option(
-    help="A model with weights, a .safetensors, or an .onnx of spcnet export.",
-    autocompletion=model_names,
-)
+MODEL = Option(help="A model, .safetensors, or .onnx of spcnet export.", autocompletion=model_names)
 DEVICE = Option(
     help="auto, cpu, cuda, cuda:1, ...", autocompletion=lambda: ["auto", "cpu", "cuda", "mps"]
 )
 PRECISION = Option(
-    help="Precision of the network; auto: bf16 where it is faster and finds the same; int8 "
-    "is that of files of spcnet export --int8."
+    help="Of the network; auto: bf16 where faster with the same results; int8: of export --int8."
 )
 
 
@@ -41,7 +36,5 @@ def parse_box(text: str) -> list[float]:
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise BadParameter(
-            f"--box {text}: write it as x0,y0,x1,y1, such as 40,20,180,300"
-        ) from None
+        raise BadParameter(f"--box {text}: write it as x0,y0,x1,y1: 40,20,180,300") from None
     return [x0, y0, x1, y1]

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,15 +15,16 @@ from spcnet.cli.console import Advance, output_folder, progress, refuse_existing
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, parse_box
 from spcnet.errors import UserError
+from spcnet.inference.box_files import read_boxes
+from spcnet.inference.method import Method, PersonSource, digest_of
+from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from spcnet.inference.files import Failed, Predicted
     from spcnet.inference.finder import Finder
     from spcnet.inference.jobs import Job
-    from spcnet.inference.method import Method, PersonSource
     from spcnet.inference.pose import CocoCollection
     from spcnet.inference.results import Results
-    from spcnet.skeletons import Skeleton
 
 COLLECTION = "poses.json"
 NAMES = {"version": "spcnet", "weights": "model", "skeleton": "joints of"}  # of facts
@@ -95,25 +96,14 @@ def predict(
 
     estimator = options.open()
     folder = Path(os.path.expanduser(output or "poses"))
+    style = Style(least=joint_score, line_width=line_width, labels=labels)
+    record, kinds = RunRecord(folder), () if output is None and as_json else kinds
     results = Results(
-        folder=folder,
-        kinds=() if output is None and as_json else kinds,
-        estimator=estimator,
-        style=Style(least=joint_score, line_width=line_width, labels=labels),
-        record=RunRecord(folder),
-        force=force,
+        folder=folder, kinds=kinds, estimator=estimator, style=style, record=record, force=force
     )
     persons = persons or cast("Finder", estimator.finder).source(people)
-    run = _Run(
-        results=results,
-        method=estimator.method(persons, skeleton),
-        view=estimator.view(skeleton),
-        how={**found_by, "people": people},
-        source=source,
-        target=folder / COLLECTION if source is not None and "json" in results.kinds else None,
-        as_json=as_json,
-        words=f"{estimator.describe()}; {persons_in_words(persons)}",
-    )
+    method, view = estimator.method(persons, skeleton), estimator.view(skeleton)
+    run = _Run(results, method, view, {**found_by, "people": people}, source, as_json)
     failures = run.all(jobs)
     for line in unreadable:
         say(f"spcnet: error: {line}")
@@ -129,9 +119,7 @@ def _parse_kinds(text: str) -> tuple[str, ...]:
 
     named = [part.strip() for part in text.split(",") if part.strip()]
     if not named or not ENDS.keys() >= set(named):
-        raise BadParameter(
-            f"--save {text}: wanted some of {', '.join(ENDS)}, with commas between them"
-        )
+        raise BadParameter(f"--save {text}: wanted some of {', '.join(ENDS)}, with commas")
     return tuple(kind for kind in ENDS if kind in named)
 
 
@@ -156,17 +144,13 @@ def _persons(
     kind: str,
     score: float | None,
     device: str,
-) -> "tuple[PersonSource | None, dict[str, Any]]":
+) -> tuple[PersonSource | None, dict[str, Any]]:
     """Where persons are, if not by our finder, as a fact and as `predict_files` takes it."""
-    from spcnet.inference.method import PersonSource, digest_of
-
     if given:
         text = " ".join(",".join(f"{side:g}" for side in box) for box in given)
         source = PersonSource(kind="boxes", name=text, digest=digest_of(text))
         return source, {"boxes_of": lambda path: given}
     if boxes:
-        from spcnet.inference.box_files import read_boxes
-
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
         of = read_boxes(path, threshold=least).of
         source = PersonSource(kind="file", name=path.name, digest=digest_of(path), threshold=least)
@@ -183,20 +167,25 @@ def _persons(
     return None, {}
 
 
-@dataclass(kw_only=True)
+@dataclass
 class _Run:
     """How pictures are predicted, and what becomes of the poses."""
 
     results: "Results"
-    method: "Method"
-    view: "Skeleton"
+    method: Method
+    view: Skeleton
     how: dict[str, Any]  # further arguments of `predict_files`
     source: Path | None  # the folder of the pictures; None where they were named one by one
-    target: Path | None  # where the documents of all go
     as_json: bool
-    words: str  # on the model and the persons
     empty: int = 0  # pictures in which nobody was found
     collection: "CocoCollection | None" = None  # of the documents of all pictures
+
+    def __post_init__(self) -> None:
+        results, persons = self.results, persons_in_words(self.method.persons)
+        self.words = f"{results.estimator.describe()}; {persons}"
+        self.tell: Callable[[str], None] = say if self.as_json else print
+        collected = self.source is not None and "json" in results.kinds
+        self.target = results.folder / COLLECTION if collected else None  # documents of all
 
     def all(self, jobs: "Sequence[Job]") -> int:
         """Predict every picture that is not done yet; give the number that failed."""
@@ -221,11 +210,8 @@ class _Run:
             before = f", {len(done)} were there already" if done else ""
             nobody = f", no person found in {self.empty}" if self.empty else ""
             predicted = len(jobs) - len(done) - failures
-            self._tell(f"{predicted} pictures predicted{where}{before}{nobody}")
+            self.tell(f"{predicted} pictures predicted{where}{before}{nobody}")
         return failures
-
-    def _tell(self, line: str) -> None:
-        say(line) if self.as_json else print(line)
 
     def _goes_on(self) -> bool:
         """Whether an earlier run on the same folder, by the same method, is gone on with."""
@@ -313,7 +299,7 @@ class _Run:
             there = f"{job.path} -> {target}" if target else job.path
             scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in poses)
             found = f" (mean joint score {scores})" if poses else ": no person found"
-            self._tell(there + found)
+            self.tell(there + found)
         return document
 
     @cached_property
@@ -329,19 +315,18 @@ class _Run:
         """Where the documents of all pictures are collected, if they are wanted as one."""
         from spcnet.inference.pose import CocoCollection
 
-        if (target := self.target) is not None:
-            if target.is_dir():
-                raise UserError(f"{target}: is a folder; -o names another place")
-            if target.exists() and not self.results.force:
-                with target.open(errors="replace") as file:
-                    ours = file.read(100).startswith('{"info": {"description": "spcnet ')
-                if not (known and ours):
-                    raise UserError(
-                        f"{target}: already exists and was not written by spcnet; --force "
-                        "overwrites it"
-                    )
-        elif not self.as_json:
-            return None
+        target = self.target
+        if target is None:
+            return CocoCollection({"info": self._info}, self.view) if self.as_json else None
+        if target.is_dir():
+            raise UserError(f"{target}: is a folder; -o names another place")
+        if target.exists() and not self.results.force:
+            with target.open(errors="replace") as file:
+                ours = file.read(100).startswith('{"info": {"description": "spcnet ')
+            if not (known and ours):
+                raise UserError(
+                    f"{target}: already exists and was not written by spcnet; --force overwrites it"
+                )
         return CocoCollection({"info": self._info}, self.view)
 
     def _save(self) -> None:
@@ -354,7 +339,7 @@ class _Run:
             self.collection.save(sys.stdout)
 
 
-def persons_in_words(source: "PersonSource") -> str:
+def persons_in_words(source: PersonSource) -> str:
     """Where the boxes of persons come from."""
     whom = "the main person" if source.people == "one" else "all people"
     kinds = {"boxes": "boxes", "file": "boxes of", "detector": "persons by", "finder": f"{whom} by"}
@@ -362,7 +347,7 @@ def persons_in_words(source: "PersonSource") -> str:
     return f"{kinds[source.kind]} {source.name}{least}"
 
 
-def difference_in_words(before: "Method", now: "Method") -> str:
+def difference_in_words(before: Method, now: Method) -> str:
     """In what two methods differ, such as ``precision fp32, now bf16``."""
     parts = []
     for name in before.differences(now):

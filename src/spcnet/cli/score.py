@@ -6,12 +6,10 @@ from typing import Annotated
 from typer import BadParameter, Option
 
 from spcnet.cli import scoring
-from spcnet.cli.console import check_style, print_score, say, say_foreign, table
+from spcnet.cli.console import say, table
 from spcnet.cli.options import AS_JSON
 
-STORED_REFERENCE = Option(
-    "--stored-reference", help="Normalise by the lengths that the labels' file holds."
-)
+STORED_REFERENCE = Option("--stored-reference", help="Normalise by lengths of the labels' file.")
 
 
 def score(
@@ -43,7 +41,7 @@ def score(
         return
     if predictions is None or protocol is None or ground_truth is None:
         raise BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
-    style = check_style(style, compare=compare, as_json=as_json)
+    style = scoring.check_style(style, compare=compare, as_json=as_json)
 
     from spcnet.evaluation.scoring import score_predictions
     from spcnet.metrics.paper import comparison
@@ -59,9 +57,9 @@ def score(
         f"{predictions.name}: {len(found)} predictions counted from {found.index_base}; "
         f"{ground_truth.name}: {labels.name} {labels.split}, {len(labels)} persons"
     )
-    say_foreign(protocol, labels.name)
+    scoring.say_foreign(protocol, labels.name)
     compared = None
     if compare:
         part = (labels.name, labels.split)
         compared = comparison(result, method=predictions.name, part=part, testing="")
-    print_score(result, compared, style=style)
+    scoring.print_score(result, compared, style=style)

@@ -17,8 +17,7 @@ DEFAULTS = Limits()
 HOST = Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
 PORT = Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
 NAME = Option(
-    help="On this machine alone: a further name that it may be asked by, such as a proxy's; may be "
-    "repeated."
+    help="A further name it may be asked by on this machine, such as a proxy's; may be repeated."
 )
 MAX_MEGABYTES = Option(min=0.001, max=1000, help="Largest file of a picture.")
 MAX_MEGAPIXELS = Option(min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header.")
@@ -51,19 +50,14 @@ def serve(
         from spcnet.serve.app import create_app
         from spcnet.serve.server import listen, run, url
 
-    # A container's stop is as good as Ctrl-C. While it serves, the server handles both itself,
-    # and raises them again when it has ended.
+    # A container's stop is as good as Ctrl-C. The server handles both, and then raises them again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     opened = listen(host, port)
     estimator = options.open(batch_size=batch)
     say(f"model {estimator.describe()}")
+    size, area = round(max_megabytes * 1e6), round(max_megapixels * 1e6)
     limits = Limits(
-        picture_bytes=round(max_megabytes * 1e6),
-        pixels=round(max_megapixels * 1e6),
-        boxes=max_boxes,
-        queue=queue,
-        timeout=timeout,
-        batch=batch,
+        picture_bytes=size, pixels=area, boxes=max_boxes, queue=queue, timeout=timeout, batch=batch
     )
     local = is_loopback(host)
     names = dict.fromkeys(each.lower() for each in (*LOOPBACK, host, *(name or [])))

@@ -64,25 +64,18 @@ def train_by(
         what = "pictures" if recipe.task == "finder" else "persons"
         say(
             f"{recipe.name}: {recipe.model.variant} at {recipe.model.input_size} px, {learned} "
-            f"{what} of {describe_data(recipe.data)}, on {processes.device}{several}, into "
+            f"{what} of {titles_of(recipe.data)}, on {processes.device}{several}, into "
             f"{directory}"
         )
 
     with _reporter() as hear:
         return train_recipe(
-            recipe,
-            directory,
-            resume=resume,
-            processes=processes,
-            stop=stop,
-            packing=say_packing,
-            begin=begin,
-            report=hear,
-            finish=finish,
-        )
+            recipe, directory, resume=resume, processes=processes, stop=stop,
+            packing=say_packing, begin=begin, report=hear, finish=finish,
+        )  # fmt: skip
 
 
-def describe_data(data: "DataSection") -> str:
+def titles_of(data: "DataSection") -> str:
     """The parts that are learned from."""
     return " + ".join(f"{part.title} {part.split}" for part in data.parts)
 

@@ -4,35 +4,25 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from typer import Argument, BadParameter, Option
 
 from spcnet import __version__
-from spcnet.cli.console import (
-    prepare_output,
-    progress,
-    refuse_same,
-    replacing,
-    say,
-    stop_wish,
-    writing,
-)
+from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, parse_box
 from spcnet.errors import UserError
+from spcnet.files import writing
 
 if TYPE_CHECKING:
     from spcnet.media.video_files import VideoReader, VideoWriter
 
 OUTPUT = Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
-JSON = Option(
-    "--json",
-    help="Where the joints go, - for the standard output; alone, no video is written.",
-    show_default=False,
-)
+JSON = Option("--json", help="Where joints go, - for stdout; alone no video.", show_default=False)
 STDOUT = Path("-")
 BOX = Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
@@ -118,13 +108,10 @@ def video(
 def _targets(
     source: Path, output: Path | None, json_path: Path | None
 ) -> tuple[Path | None, Path | None]:
-    """Where the video and the joints go."""
     from spcnet.media.video_files import check_suffix
 
     if json_path not in (None, STDOUT) and not json_path.suffix:
-        raise BadParameter(
-            f"--json {json_path}: wanted the file that the joints go to, such as joints.json"
-        )
+        raise BadParameter(f"--json {json_path}: wanted a file for the joints, as joints.json")
     if output is None and json_path is None:
         output = Path("poses") / f"{source.stem}.pose.mp4"
     if output is not None:
@@ -144,13 +131,11 @@ def _json_record(path: Path, head: dict[str, Any]) -> Iterator[Callable[[dict[st
             partial = stack.enter_context(replacing(path))
             file = stack.enter_context(partial.open("w", encoding="utf-8"))
         file.write(json.dumps(head)[:-1] + ', "frames": [')
-        between = "\n"
+        between = chain(["\n"], repeat(",\n"))
 
         def add(frame: dict[str, Any]) -> None:
-            nonlocal between
             with writing(path):  # or an error would name the video that is written meanwhile
-                file.write(between + json.dumps(frame))
-            between = ",\n"
+                file.write(next(between) + json.dumps(frame))
 
         yield add
         file.write("\n]}\n")
