@@ -426,7 +426,8 @@ def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...])
     [
         ("--save", "overlay,skeletons", "wanted some of overlay, json, crops, heatmaps, attention"),
         ("--box", "1,2,3", "--box 1,2,3: write it as x0,y0,x1,y1"),
-        ("--scales", "large", "pyranet, chu or factors such as 0.8,1.0,1.2, got 'large'"),
+        ("--scales", "large",
+         "pyranet, chu or factors from 0.1 to 10 such as 0.8,1.0,1.2, got 'large'"),
         ("--rotations", "999", "degrees from -360 to 360 such as -30,0,30, got '999'"),
         ("--precision", "int4", "'int4' is not one of 'fp32', 'bf16', 'int8', 'auto'"),
     ],

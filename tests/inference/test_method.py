@@ -7,7 +7,7 @@ from conftest import OnnxModels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcnet.cli.words import difference_in_words, persons_in_words
+from spcnet.cli.predict import difference_in_words, persons_in_words
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.method import Method, PersonSource, digest_of

@@ -7,31 +7,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import check_style, say, table
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.scoring import AS_JSON, PERSONS
+from spcnet.cli.console import say, table
+from spcnet.cli.options import AS_JSON, DEVICE
+from spcnet.cli.scoring import PERSONS, STYLE, check_style
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, train_by, training_processes
 from spcnet.errors import UserError
 
 if TYPE_CHECKING:
     from spcnet.experiments.ablation import Scores, Spread, Study
 
-STUDY = typer.Argument(
-    help="dhm, sim or modules (Table 1, 2 or 3 of the paper), all, or a YAML of your arms."
-)
-OUT = typer.Option("--out", "-o", help="By default runs/NAME of the recipe.")
-DRY_RUN = typer.Option("--dry-run", help="Print what the runs would take, by a few steps.")
-REPORT = typer.Option("--report", help="Train nothing; print what is done so far.")
-STYLE = typer.Option("--format", help="text, markdown or latex; by default text.")
+STUDY = Argument(help="dhm, sim or modules (Tables 1 to 3 of the paper), all, or a YAML of arms.")
+OUT = Option("--out", "-o", help="By default runs/NAME of the recipe.")
+DRY_RUN = Option("--dry-run", help="Print what the runs would take, by a few steps.")
+REPORT = Option("--report", help="Train nothing; print what is done so far.")
 
 
 def ablate(
     study: Annotated[str, STUDY],
-    recipe: Annotated[Path, typer.Argument(help="A YAML file; it says all but the modules.")],
+    recipe: Annotated[Path, Argument(help="A YAML file; it says all but the modules.")],
     out: Annotated[Path | None, OUT] = None,
-    seeds: Annotated[str, typer.Option(help="Such as 0,1,2.")] = "0,1,2",
+    seeds: Annotated[str, Option(help="Such as 0,1,2.")] = "0,1,2",
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
     split: Annotated[str | None, PERSONS] = None,
     max_minutes: Annotated[float | None, MAX_MINUTES] = None,
@@ -96,13 +93,12 @@ def ablate(
 
 
 def _studies(wanted: str) -> "dict[str, Study]":
-    """The comparisons of a name or a file."""
     from spcnet.experiments.ablation import STUDIES, read_study
 
     if wanted.endswith((".yaml", ".yml")):
         return {Path(wanted).stem: read_study(Path(wanted))}
     if wanted not in (*STUDIES, "all"):
-        raise typer.BadParameter(f"{wanted!r} is none of {', '.join(STUDIES)}, all, or a .yaml")
+        raise BadParameter(f"{wanted!r} is none of {', '.join(STUDIES)}, all, or a .yaml")
     return dict(STUDIES) if wanted == "all" else {wanted: STUDIES[wanted]}
 
 
@@ -110,12 +106,11 @@ def _parse_seeds(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     seeds = [int(part) for part in parts if part.isdecimal()]
     if len(set(seeds)) < len(parts):
-        raise typer.BadParameter(f"{text}: write different whole numbers, such as 0,1,2")
+        raise BadParameter(f"{text}: write different whole numbers, such as 0,1,2")
     return seeds
 
 
 def _describe_costs(costs: dict[str, Any], device: str) -> str:
-    """One line an arm, and the sums."""
     rows = [
         {
             "Arm": arm["arm"],
@@ -150,10 +145,8 @@ def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str,
         rows.append({"Method": called[arm], "Of": f"here, {done} seed{'s'[: done != 1]}", **values})
         if paper:
             published = dict(zip(paper.columns, study.rows[arm].values, strict=True))
-            values = {
-                name: f"{published[name]:.1f}" if name in published else "" for name in columns
-            }
-            rows.append({"Method": "", "Of": "the paper", **values})
+            texts = {name: f"{published[name]:.1f}" for name in columns if name in published}
+            rows.append({"Method": "", "Of": "the paper", **dict.fromkeys(columns, ""), **texts})
     claims = [
         {
             "Claim": f"{called[d.arm]} over {called[d.other]}",
@@ -169,17 +162,14 @@ def _describe(study: "Study", scores: "Scores", seeds: Sequence[int], head: str,
     ]
     if paper:
         head = f"Table {paper.number} of the paper, {paper.title}; here {head}; there {paper.data}"
-    titles = [head, f"Differences, {'limbs' if 'Limbs' in columns else 'total'}, seed by seed"]
-    tables = [
-        table(rows, right=list(rows[0])[2:], style=style),
-        table(claims, right=list(claims[0])[1:-1], style=style),
-    ]
+    second = f"Differences, {'limbs' if 'Limbs' in columns else 'total'}, seed by seed"
     mark = "% " if style == "latex" else ""
-    return "\n\n".join(f"{mark}{title}\n\n{of}" for title, of in zip(titles, tables, strict=True))
+    scored = table(rows, right=list(rows[0])[2:], style=style)
+    compared = table(claims, right=list(claims[0])[1:-1], style=style)
+    return f"{mark}{head}\n\n{scored}\n\n{mark}{second}\n\n{compared}"
 
 
 def _cell(spread: "Spread", sign: str = "") -> str:
-    """Mean and standard deviation."""
     if len(spread.values) < 2:
         return "".join(f"{value:{sign}.2f}" for value in spread.values)
     return f"{spread.mean:{sign}.2f} ± {spread.sd:.2f}"

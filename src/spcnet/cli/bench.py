@@ -6,13 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-import typer
+from typer import Argument, Option, Typer
 
-from spcnet.cli.console import progress, say, table
-from spcnet.cli.estimator_options import DEVICE, PRECISION
-from spcnet.cli.figures import prepare_figure, save_figure
-from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON
+from spcnet.cli.console import prepare_figure, progress, save_figure, say, table
+from spcnet.cli.options import AS_JSON, DEVICE, FORCE, PRECISION
 from spcnet.runtime.contract import Precision
 
 if TYPE_CHECKING:
@@ -20,21 +17,14 @@ if TYPE_CHECKING:
 
 FIRST_POSES = 3  # of fresh processes
 
-Models = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Models with weights, .safetensors or variants; by default: default and "
-        "spcnet_s8_w256.",
-    ),
-]
-BATCH = typer.Option(min=1, help="Images at a time; may be repeated; by default 1 and 8.")
-SIZE = typer.Option(min=64, help="Side of the images; by default a model's own, or 256 pixels.")
-THREADS = typer.Option(min=1, help="Of torch; by default one per core.")
-TURNS = typer.Option(min=1, help="Turns that count; one warms up.")
-OUTPUT = typer.Option("--output", "-o", help="Draw it too: a .png, .pdf or .svg.")
+MODELS = Argument(help="Trained, .safetensors or variants; by default default and spcnet_s8_w256.")
+BATCH = Option(min=1, help="Images at a time; may be repeated; by default 1 and 8.")
+SIZE = Option(min=64, help="Side of the images; by default a model's own, or 256 pixels.")
+THREADS = Option(min=1, help="Of torch; by default one per core.")
+TURNS = Option(min=1, help="Turns that count; one warms up.")
+OUTPUT = Option("--output", "-o", help="Draw it too: a .png, .pdf or .svg.")
 
-app = typer.Typer(
-    name="bench",
+app = Typer(
     help="Measure speed and memory on this machine, beside the usual way of doing it.",
     epilog="Example: spcnet bench infer default",
     no_args_is_help=True,
@@ -43,7 +33,7 @@ app = typer.Typer(
 
 @app.command()
 def infer(
-    models: Models = None,
+    models: Annotated[list[str] | None, MODELS] = None,
     batch: Annotated[list[int] | None, BATCH] = None,
     size: Annotated[int | None, SIZE] = None,
     threads: Annotated[int | None, THREADS] = None,
@@ -114,9 +104,7 @@ def _network(name: str, size: int | None) -> "tuple[PoseNetwork, int]":
 
 @app.command()
 def pose(
-    model: Annotated[
-        str, typer.Argument(help="With weights, a .safetensors, or a variant.")
-    ] = "default",
+    model: Annotated[str, Argument(help="With weights, a .safetensors, or a variant.")] = "default",
     batch: Annotated[list[int] | None, BATCH] = None,
     precision: Annotated[Precision, PRECISION] = "fp32",
     device: Annotated[str, DEVICE] = "auto",
@@ -159,17 +147,14 @@ def pose(
         content = {"setting": setting, "milliseconds": spent, "first_pose": first, "memory": held}
         print(json.dumps(content))
         return
-    rows = [
-        {
-            "Step": step,
-            **{f"batch {size}, ms/picture": f"{times[step]:.2f}" for size, times in spent.items()},
-        }
-        for step in spent[batches[0]]
-    ]
+    rows = []
+    for step in spent[batches[0]]:
+        times = {f"batch {size}, ms/picture": f"{of[step]:.2f}" for size, of in spent.items()}
+        rows.append({"Step": step, **times})
     print(table(rows, right=list(rows[0])[1:]))
-    for size, times in spent.items():
-        crops = sum(times.values()) - times[inference.READ] - times[inference.WHOLE]
-        outside = 1 - times[inference.NETWORK] / crops
+    for size, of in spent.items():
+        crops = sum(of.values()) - of[inference.READ] - of[inference.WHOLE]
+        outside = 1 - of[inference.NETWORK] / crops
         say(f"batch {size}: {outside:.1%} of the time from crop to keypoints is not the network's")
     say(f"first pose {first:.2f} s after the command (median of {FIRST_POSES})")
     say(f"{held / 1e6:.0f} MB at most in a process that predicts one picture")

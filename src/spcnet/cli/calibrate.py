@@ -4,20 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli import scoring
-from spcnet.cli.console import prepare_output, say, table, writing
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
+from spcnet.cli.console import prepare_output, say, table
+from spcnet.cli.options import DATASET, DEVICE, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError
+from spcnet.files import writing
 
-OUTPUT = typer.Option("--output", "-o", help="The calibrated model, a .safetensors.")
-SPLIT = typer.Option(help="Persons that the model did not learn from, such as 7761-8060.")
+SPLIT = Option(help="Persons that the model did not learn from, such as 7761-8060.")
 
 
 def calibrate(
-    output: Annotated[Path, OUTPUT],
+    output: Annotated[Path, Option("--output", "-o", help="The calibrated model, a .safetensors.")],
     split: Annotated[str | None, SPLIT] = None,
     source: Annotated[list[str] | None, scoring.SOURCE] = None,
     model: Annotated[str, TRAINED] = "default",
@@ -35,7 +34,7 @@ def calibrate(
     -o mine.safetensors
     """
     if bool(source) == bool(split):
-        raise typer.BadParameter("name the persons by --split, or by --source")
+        raise BadParameter("name the persons by --split, or by --source")
 
     from spcnet.calibration import reliability
     from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint

@@ -3,21 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from spcnet.cli import scoring
-from spcnet.cli.console import prepare_output, progress, replacing, say
-from spcnet.cli.estimator_options import DEVICE, MODEL
-from spcnet.cli.figures import save_figure
-from spcnet.cli.options import DATASET, FORCE, ROOT
+from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say
+from spcnet.cli.options import DATASET, DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError
 
-OUTPUT = typer.Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside.")
-ROTATIONS = typer.Option(help="The turned crops of the strongest test (degrees).")
-RUNS = typer.Option("--run", help="A training run, for its curve; may be repeated.")
-PICTURES = typer.Option(
-    help="Labels (COCO JSON) of pictures that may be shown: the worst of them are."
-)
+OUTPUT = Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside.")
+ROTATIONS = Option(help="The turned crops of the strongest test (degrees).")
+RUNS = Option("--run", help="A training run, for its curve; may be repeated.")
+PICTURES = Option(help="Labels (COCO JSON) of pictures that may be shown: the worst of them are.")
 
 
 def card(
@@ -30,7 +26,7 @@ def card(
     rotations: Annotated[str, ROTATIONS] = "-15,15",
     runs: Annotated[list[Path] | None, RUNS] = None,
     pictures: Annotated[Path | None, PICTURES] = None,
-    turns: Annotated[int, typer.Option(min=1, help="Turns of the timing.")] = 50,
+    turns: Annotated[int, Option(min=1, help="Turns of the timing.")] = 50,
     device: Annotated[str, DEVICE] = "auto",
     force: Annotated[bool, FORCE] = False,
 ) -> None:
@@ -52,12 +48,11 @@ def card(
     if output.suffix != ".md":
         raise UserError(f"{output}: the page is Markdown; let its name end in .md")
     name = Path(model).name.removesuffix(".safetensors")
-    drawn: dict[str, Any] = dict.fromkeys(
-        ["reliability", *(["epochs"] if runs else []), *(["failures"] if pictures else [])]
-    )
-    images = {kind: f"images/{name}-{kind}.png" for kind in drawn}
+    wanted = {"reliability": True, "epochs": runs, "failures": pictures}
+    images = {kind: f"images/{name}-{kind}.png" for kind, given in wanted.items() if given}
     files = {kind: output.parent / image for kind, image in images.items()}
     prepare_output([output, *files.values()], force=force)
+    drawn: dict[str, Any] = {}
     # What may be wrong with the arguments is found before minutes of measuring.
     if runs:
         drawn["epochs"] = draw_runs(runs)

@@ -26,18 +26,17 @@ children, on people with other bodies or aids, or in clothes that hide the limbs
 PERSONS = {
     "lspet": "LSP extended shows people in parkour, gymnastics and athletics, in photographs from "
     "Flickr of the years before 2011; crowd workers labelled them, and about one person in four "
-    "has a clearly wrong joint.",
+    "has a clearly wrong joint."
 }
-# Of a run's record: column, where it is, how it reads.
-RUN_COLUMNS = (
-    ("Pictures", (), "{dataset} {images}, {persons} persons"),
-    ("Input", ("recipe", "model"), "{input_size} px"),
-    ("Optimiser", ("recipe", "optimizer"), "{name}, {lr:g}, {schedule}"),
-    ("Epochs", (), "{epochs:g}"),
-    ("Minutes", (), "{minutes:.0f}"),
-    ("Seed", (), "{seed}"),
-    ("Machine", (), "{machine}"),
-)
+RUN_COLUMNS = {  # of a run's record, and first its optimizer
+    "Pictures": "{dataset} {images}, {persons} persons",
+    "Input": "{recipe[model][input_size]} px",
+    "Optimiser": "{0[name]}, {0[lr]:g}, {0[schedule]}",
+    "Epochs": "{epochs:g}",
+    "Minutes": "{minutes:.0f}",
+    "Seed": "{seed}",
+    "Machine": "{machine}",
+}
 
 
 def write_page(
@@ -52,18 +51,9 @@ def write_page(
     auroc: float,
     images: Mapping[str, str],
 ) -> str:
-    """The card as Markdown.
+    """The card as Markdown; `tests` and `sources` are by their test-time augmentation.
 
-    Args:
-        name: of the model.
-        estimator: without test-time augmentation.
-        tests: evaluations by their test-time augmentation, the one without it first.
-        sources: by the same, the scores on several data sets and their mean.
-        known: whether all that the model learned from is known, and is none of these pictures.
-        milliseconds: an image, by what was timed.
-        reliability_error: how far scores and shares of right joints are apart, in [0, 1].
-        auroc: of scores on pictures that end at the hips, joints in them against joints out.
-        images: figures by kind, as seen from the page.
+    It is `known` whether all that the model learned from is known, and is none of these pictures.
     """
     meaning = "Scores are peak values of heatmaps, not fitted to anything."
     if calibration := estimator.codec.calibration:
@@ -197,13 +187,11 @@ def _training(card: ModelCard) -> list[str]:
 
 def _run(run: Mapping[str, Any], number: int) -> dict[str, str]:
     """A run in words; a checkpoint of elsewhere may lack some."""
-    row = {"Run": f"{number}. {run.get('recipe', {}).get('name', '')}".rstrip()}
-    for column, where, words in RUN_COLUMNS:
+    recipe = run.get("recipe", {})
+    row = {"Run": f"{number}. {recipe.get('name', '')}".rstrip()}
+    for column, words in RUN_COLUMNS.items():
         try:
-            values = run
-            for section in where:
-                values = values[section]
-            row[column] = words.format_map(values)
+            row[column] = words.format(recipe.get("optimizer"), **run)
         except (KeyError, ValueError, TypeError):
             row[column] = "not stated"
     return row

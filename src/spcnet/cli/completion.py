@@ -1,50 +1,34 @@
 """Names that are offered after TAB; somebody waits for them, so nothing here imports torch."""
 
+from collections.abc import Callable
+from importlib import import_module
+from inspect import isfunction
 from typing import get_args
 
 
-def model_names() -> list[str]:
-    """Of the models that come with weights."""
-    from spcnet.bundled import weights_names
+def _names(module: str, attribute: str) -> Callable[[], list[str]]:
+    """What gives the names that a function returns, a `Literal` allows or a mapping has."""
 
-    return weights_names()
+    def names() -> list[str]:
+        found = getattr(import_module(f"spcnet.{module}"), attribute)
+        return list(found() if isfunction(found) else get_args(found) or found)
+
+    return names
+
+
+model_names = _names("bundled", "weights_names")  # that come with weights
+variant_names = _names("models.variants", "variant_names")
+photograph_sets = _names("data.datasets", "DATASETS")
+protocol_names = _names("metrics.protocols", "protocol_names")
+crop_rules = _names("data.regions", "CropRule")
+skeleton_names = _names("skeletons", "SKELETONS")
 
 
 def listed_models() -> list[str]:
     """Of all models: the registered variants, and those with weights."""
-    from spcnet.models.variants import variant_names
-
     return [*variant_names(), *model_names()]
-
-
-def photograph_sets() -> list[str]:
-    """Of the data sets of photographs."""
-    from spcnet.data.datasets import DATASETS
-
-    return list(DATASETS)
 
 
 def dataset_names() -> list[str]:
     """Of all data sets."""
     return [*photograph_sets(), "synthetic"]
-
-
-def protocol_names() -> list[str]:
-    """Of all scoring rules."""
-    from spcnet.metrics import protocols
-
-    return protocols.protocol_names()
-
-
-def crop_rules() -> list[str]:
-    """Of the crops of persons."""
-    from spcnet.data.regions import CropRule
-
-    return list(get_args(CropRule))
-
-
-def skeleton_names() -> list[str]:
-    """Of the skeletons that the data sets have."""
-    from spcnet.skeletons import SKELETONS
-
-    return list(SKELETONS)

@@ -1,6 +1,5 @@
 """What the commands share: where they write, progress, tables, devices."""
 
-import json
 import math
 import os
 import re
@@ -8,22 +7,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import typer
+from typing import Any, Protocol
 
 from spcnet.errors import UserError
-from spcnet.files import replacing as replacing  # commands have both from here
-from spcnet.files import writing as writing
-
-if TYPE_CHECKING:
-    from spcnet.metrics.paper import Row, Table
-    from spcnet.metrics.protocols import Score
+from spcnet.files import picture_bytes
+from spcnet.files import replacing as replacing  # commands have it from here
 
 
 def say(text: str) -> None:
@@ -87,11 +80,7 @@ class StopWish:
 def stop_wish(text: str | None, *, max_minutes: float | None = None) -> Iterator[StopWish]:
     """Whether to stop: the time is up, or Ctrl-C or SIGTERM came, so that results are kept first.
 
-    Ctrl-C for the second time stops at once.
-
-    Args:
-        text: said when somebody wishes to stop; None for a process that keeps silent.
-        max_minutes: after which the time is up.
+    Then the text is printed. Ctrl-C for the second time stops at once.
     """
     wish = StopWish(math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes)
 
@@ -113,11 +102,7 @@ def stop_wish(text: str | None, *, max_minutes: float | None = None) -> Iterator
 
 
 def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
-    """Make the folders of files to be written, and check that nothing is overwritten.
-
-    Raises:
-        UserError: a file exists and `force` is off, or a folder cannot be made or written to.
-    """
+    """Make the folders of files to be written, and check that nothing is overwritten."""
     if not force:
         refuse_existing(paths)
     for folder in {path.parent for path in paths}:
@@ -147,18 +132,30 @@ def _make_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
+        raise UserError(text) from None
+
+
+def prepare_figure(output: Path, *, force: bool) -> None:
+    """Check that a figure can be written before anything is computed for it."""
+    if output.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UserError(
-            f"{folder}: cannot write here ({error.strerror}); -o names another place"
-        ) from None
+            f"{output}: {output.suffix or 'no suffix'} is no format for a figure; let the name end "
+            "in .png, .pdf or .svg"
+        )
+    prepare_output([output], force=force)
+
+
+def save_figure(figure: Any, output: Path, *, say: Callable[[str], None] = print) -> None:
+    """Write a Matplotlib figure or a Pillow image in its suffix's format, and say where it is."""
+    with replacing(output) as partial:
+        partial.write_bytes(picture_bytes(figure, output.suffix[1:].lower()))
+    say(str(output))
 
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[None]:
-    """A folder to write results to; where none came, it is left as it was found.
-
-    Raises:
-        UserError: it cannot be made or written to.
-    """
+    """A folder to write results to; where none came, it is left as it was found."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     _make_writable(folder)
     try:
@@ -172,115 +169,24 @@ def output_folder(folder: Path) -> Iterator[None]:
 def table(
     rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = (), style: str = "text"
 ) -> str:
-    """A table of rows that share their keys, as text, markdown or latex (booktabs).
-
-    Args:
-        rows: what each column holds, by its name.
-        right: columns that are flushed right.
-        style: of the three.
-    """
-    columns = list(rows[0])
-    flushed = [column in right for column in columns]
-    lines = [columns, *([str(row[column]) for column in columns] for row in rows)]
+    """A table of rows that share their keys, as text, markdown or latex (booktabs)."""
+    lines = [list(rows[0]), *([str(row[column]) for column in rows[0]] for row in rows)]
+    sides = [">" if column in right else "<" for column in rows[0]]  # flushed to
     if style == "latex":
         escaped = [[re.sub("([&%#_])", r"\\\1", cell) for cell in line] for line in lines]
         head, *body = ("  " + " & ".join(line) + r" \\" for line in escaped)
-        layout = "".join("r" if flush else "l" for flush in flushed)
+        layout = "".join(sides).translate({ord("<"): "l", ord(">"): "r"})
         return "\n".join(
             [rf"\begin{{tabular}}{{{layout}}}", r"  \toprule", head, r"  \midrule", *body]
             + [r"  \bottomrule", r"\end{tabular}"]
         )
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    ends = [":" if flush and style == "markdown" else "-" for flush in flushed]
-    lines.insert(1, [(width - 1) * "-" + end for width, end in zip(widths, ends, strict=True)])
-    made = [
-        [
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(line, widths, flushed, strict=True)
-        ]
-        for line in lines
+    forms = [
+        f"{side}{max(map(len, cells))}"
+        for side, cells in zip(sides, zip(*lines, strict=True), strict=True)
     ]
+    ends = [":" if side == ">" and style == "markdown" else "-" for side in sides]
+    made = [[format(cell, form) for cell, form in zip(line, forms, strict=True)] for line in lines]
+    made.insert(1, [end.rjust(len(cell), "-") for end, cell in zip(ends, made[0], strict=True)])
     if style == "markdown":
         return "\n".join(f"| {' | '.join(line)} |" for line in made)
     return "\n".join("  ".join(line).rstrip() for line in made)
-
-
-def _score_table(score: "Score") -> str:
-    """A score as the field prints it: the columns of its tables in one row, then each joint."""
-    means = {"Mean": score.mean, "Limbs": score.mean_limbs}
-    means |= {f"@{threshold}": mean for threshold, mean in score.at.items()} | {"AUC": score.auc}
-    summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
-    summary |= {name: f"{value:.2f}" for name, value in means.items() if value is not None}
-    at = "" if score.threshold is None else f"@{score.threshold:g}"
-    blocks = [f"{score.protocol}{at} over {score.persons} persons, %"]
-    blocks.append(table([summary], right=list(summary)))
-    if score.joints:
-        joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
-        blocks.append(table(joints, right=["PCK"]))
-    return "\n\n".join(blocks)
-
-
-def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
-    """The style of the comparison with the paper's table, or wrong usage."""
-    if style not in (None, "text", "markdown", "latex"):
-        raise typer.BadParameter(f"--format {style}: a table is text, markdown or latex")
-    if style is not None and (as_json or not compare):
-        raise typer.BadParameter(
-            f"--format {style} is how --compare prints its table; use it with --compare and "
-            "without --json"
-        )
-    return "json" if as_json else style or "text"
-
-
-def say_foreign(protocol: str, data: str) -> None:
-    """Warn of a protocol that is applied to another data set than the one it is for."""
-    from spcnet.metrics.protocols import PCK_RULES
-
-    rule = PCK_RULES.get(protocol)
-    if rule is not None and rule.data not in (None, data, {"synthetic": "lspet"}.get(data)):
-        say(f"warning: {protocol} is the rule of {rule.data}, and these labels are {data}'s")
-
-
-def print_score(
-    score: "Score",
-    compared: "tuple[Table, Row] | None",
-    *,
-    style: str,
-    how: Mapping[str, Any] | None = None,
-) -> None:
-    """Print a score, and the paper's table over it where it is compared.
-
-    Args:
-        score: the score.
-        compared: the table and our row of it.
-        style: ``"text"``; one for documents, in which the table comes alone; or ``"json"``.
-        how: what else the JSON says of how the score came about.
-    """
-    if style == "json":
-        values = score.to_dict() | dict(how or {})
-        if compared is not None:
-            paper, ours = compared
-            values["comparison"] = {**asdict(paper), "ours": asdict(ours)}
-        print(json.dumps(values))
-        return
-    if compared is None or style == "text":
-        print(_score_table(score))
-    if compared is not None:
-        text = _comparison_table(*compared, score, style=style)
-        print(f"\n{text}" if style == "text" else text)
-
-
-def _comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str) -> str:
-    """A score under the paper's table that it stands beside, with the table's notes."""
-    rows = []
-    for row in (*paper.rows, ours):
-        values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
-        testing = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
-        rows.append({"Method": row.method, **values, **testing, "Protocol": row.protocol})
-    head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
-    words = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
-    notes = [f"Last row: {', '.join(words)}", *paper.notes]
-    if style == "latex":
-        head, notes = f"% {head}", [f"% {note}" for note in notes]
-    text = table(rows, right=paper.columns, style=style)
-    return "\n".join([head, "", text, "", *notes])

@@ -2,56 +2,47 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, BadParameter, Exit, Option, Typer
 
 from spcnet.cli.completion import dataset_names, photograph_sets
-from spcnet.cli.console import prepare_output, progress, replacing, say, table
-from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON, CROP, PERSONS
+from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say, table
+from spcnet.cli.options import AS_JSON, FORCE
+from spcnet.cli.scoring import CROP, PERSONS
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes, whole_folder
+from spcnet.skeletons import LSP14, Skeleton
+from spcnet.viz.contact_page import Entry, contact_page
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import Annotation, Dataset
     from spcnet.data.inspection import Finding, Inspection
     from spcnet.data.regions import Region
     from spcnet.geometry import Array
-    from spcnet.skeletons import Skeleton
-    from spcnet.viz.contact_page import Entry
 
 TILE = 256  # side of a thumbnail
 MOST_TILES = 600  # more make a sheet that few programs open
 WIDTH = 100  # of a report
 
-app = typer.Typer(
+app = Typer(
     help="Check, browse and pack data sets.",
     epilog="Example: spcnet data check lspet --root PATH/lspet",
     no_args_is_help=True,
 )
 
-PHOTOGRAPHS = typer.Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
-ANY_SET = typer.Argument(
-    help="mpii, lsp, lspet, flic, coco or synthetic.", autocompletion=dataset_names
+PHOTOGRAPHS = Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
+ANY_SET = Argument(help="mpii, lsp, lspet, flic, coco or synthetic.", autocompletion=dataset_names)
+ROOT = Option(help="Folder of the data set; for coco also a JSON file.")
+SPLITS = Option(help="A split; may be repeated. By default all whose labels are there.")
+PACKED = Option(
+    help="The data set's own, such as train or val2017; of lsp, lspet and synthetic also 1-500."
 )
-ROOT = typer.Option(help="Folder of the data set; for coco also a JSON file.")
-SPLITS = typer.Option(help="A split; may be repeated. By default all whose labels are there.")
-PACKED = typer.Option(
-    help="A split: train, val, test, trainval, val2017 ... as the data set names them; "
-    "of lsp, lspet and synthetic also numbers such as 1-500."
-)
-FAST = typer.Option("--fast", help="Read the pictures' headers only, not their pixels.")
-PAGE = typer.Option("--output", "-o", help="Folder for sheet.png and index.html.")
-COUNT = typer.Option(min=1, max=MOST_TILES, help="How many persons.")
-FIRST = typer.Option(min=1, help="Begin with this person of the split.")
-RANDOM = typer.Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
-STORE = typer.Option("--output", "-o", help="New folder for the store.")
-SIDE = typer.Option(min=32, help="Largest side of a person's crop.")
-FIGURES = typer.Option("--output", "-o", help="New folder for the pictures.")
+FAST = Option("--fast", help="Read the pictures' headers only, not their pixels.")
+RANDOM = Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
 
 
 @app.command("check")
@@ -76,34 +67,24 @@ def check(
         found = inspect_folder(labels, fast=fast, report=report)
     print(json.dumps(found.to_dict()) if as_json else _report(found))
     if not found.usable:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _report(found: "Inspection") -> str:
-    """What came of a check, as plain text."""
-    rows = [
-        {
-            "split": row.split,
-            "persons": f"{row.persons:,}",
-            "release has": "-" if row.expected is None else f"{row.expected:,}",
-            "pictures": f"{row.pictures:,}",
-            "missing": f"{row.missing:,}",
-            "unreadable": f"{row.unreadable:,}",
-        }
-        for row in found.splits
-    ]
+    rows = []
+    for row in found.splits:
+        counts = {"persons": row.persons, "release has": row.expected, "pictures": row.pictures}
+        counts |= {"missing": row.missing, "unreadable": row.unreadable}
+        shown = {name: "-" if n is None else f"{n:,}" for name, n in counts.items()}
+        rows.append({"split": row.split, **shown})
     blocks = [f"{found.title} in {found.root}", table(rows, right=list(rows[0])[1:])]
     if found.absent:
         blocks.append("\n".join(f"no {split}: {why}" for split, why in found.absent.items()))
     for heading, problem in (("Problems", True), ("Worth knowing", False)):
-        texts = [_finding_text(each) for each in found.findings if each.problem is problem]
-        if texts:
+        if texts := [_finding_text(each) for each in found.findings if each.problem is problem]:
             blocks.append("\n".join([heading, *texts]))
-    sources = {"Terms  ": found.terms, "Cite   ": found.citation}
-    indented = [
-        fill(name + text, WIDTH, subsequent_indent=" " * 7) for name, text in sources.items()
-    ]
-    blocks.append("\n".join(indented))
+    sources = (f"Terms  {found.terms}", f"Cite   {found.citation}")
+    blocks.append("\n".join(fill(text, WIDTH, subsequent_indent=" " * 7) for text in sources))
     read = "every picture that is there was decoded"
     if not any(row.pictures - row.missing for row in found.splits):
         read = "no picture was there to be read"
@@ -114,7 +95,6 @@ def _report(found: "Inspection") -> str:
 
 
 def _finding_text(finding: "Finding") -> str:
-    """What, how many, and examples below."""
     many = f"{finding.count:,} of {finding.of:,}"
     if finding.count < finding.of >= 100:
         many += f" ({100 * finding.count / finding.of:.2f} %)"
@@ -129,11 +109,11 @@ def _finding_text(finding: "Finding") -> str:
 @app.command("browse")
 def browse(
     dataset: Annotated[str, ANY_SET],
-    output: Annotated[Path, PAGE],
+    output: Annotated[Path, Option("--output", "-o", help="Folder for sheet.png and index.html.")],
     root: Annotated[Path | None, ROOT] = None,
     split: Annotated[str | None, PERSONS] = None,
-    count: Annotated[int, COUNT] = 24,
-    first: Annotated[int | None, FIRST] = None,
+    count: Annotated[int, Option(min=1, max=MOST_TILES, help="How many persons.")] = 24,
+    first: Annotated[int | None, Option(min=1, help="Begin with this person of the split.")] = None,
     random: Annotated[int | None, RANDOM] = None,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
@@ -146,12 +126,11 @@ def browse(
     Example: spcnet data browse lspet --root PATH/lspet --split val -o lspet-val
     """
     if first is not None and random is not None:
-        raise typer.BadParameter("use either --first or --random, not both")
+        raise BadParameter("use either --first or --random, not both")
     from PIL import Image
 
     from spcnet.data.datasets import default_crop, default_split, open_dataset, shuffled
     from spcnet.data.regions import region_rule
-    from spcnet.viz.contact_page import contact_page
     from spcnet.viz.contact_sheet import contact_sheet
 
     opened = open_dataset(dataset, root, split := split or default_split(dataset, root))
@@ -159,7 +138,7 @@ def browse(
     total = len(opened)
     if first is not None and first > total:
         raise UserError(f"--first {first}: this split has {total:,} persons")
-    order: Sequence[int] = range((first or 1) - 1, total)
+    order = list(range((first or 1) - 1, total))
     if random is not None:
         order = shuffled(total, seed=random, epoch=0).tolist()
     sheet, page = output / "sheet.png", output / "index.html"
@@ -185,23 +164,15 @@ def browse(
     captions = [(entry.picture, _caption(entry)) for entry in entries]
     columns = round((1.5 * len(tiles)) ** 0.5)  # wider than high, as screens are
     drawn = contact_sheet(tiles, captions, columns=columns, title=f"{title}: {note}")
-    with replacing(sheet) as partial:
-        partial.write_bytes(picture_bytes(Image.fromarray(drawn), "png"))
+    save_figure(Image.fromarray(drawn), sheet)
     with replacing(page) as partial:
         partial.write_text(contact_page(entries, title=title, note=note), encoding="utf-8")
     say(note)
-    print(f"{sheet}\n{page}")
+    print(page)
 
 
 def _sample(dataset: "Dataset", n: int) -> "tuple[Array, Annotation]":
-    """The picture of one person, counted from 0, and the person.
-
-    Raises:
-        FileNotFoundError: the picture is not there.
-        UserError: it cannot be read.
-    """
-    from dataclasses import replace
-
+    """The picture of one person, counted from 0, and the person."""
     from spcnet.data.annotations import AnnotatedPictures
     from spcnet.data.datasets import SyntheticFigures
 
@@ -215,7 +186,7 @@ def _sample(dataset: "Dataset", n: int) -> "tuple[Array, Annotation]":
 
 
 def _tile(
-    picture: "Array", person: "Annotation", skeleton: "Skeleton", region: "Region"
+    picture: "Array", person: "Annotation", skeleton: Skeleton, region: "Region"
 ) -> "tuple[Array, Entry]":
     """A person's crop with the labels over it, and what a page says of it."""
     from PIL import Image
@@ -223,7 +194,6 @@ def _tile(
     from spcnet.data.annotations import JointState
     from spcnet.geometry import apply_affine, crop_affine
     from spcnet.media.crops import extract_crop
-    from spcnet.viz.contact_page import Entry
     from spcnet.viz.contact_sheet import draw_labels
 
     centre, side = region(person, (picture.shape[0], picture.shape[1]))
@@ -231,25 +201,19 @@ def _tile(
     crop, points = extract_crop(picture, affine, TILE), apply_affine(affine, person.points)
     visible = person.states == JointState.VISIBLE
     tile = draw_labels(crop, points, person.annotated, visible, skeleton)
-    missing, occluded = (
-        tuple(
-            joint for joint, of in zip(skeleton.joints, person.states, strict=True) if of == state
-        )
-        for state in (JointState.MISSING, JointState.OCCLUDED)
-    )
+    states = list(zip(skeleton.joints, person.states, strict=True))
     return tile, Entry(
         thumbnail=picture_bytes(Image.fromarray(tile), "jpeg", quality=88),
         picture=person.image,
         number="" if person.number is None else str(person.number),
         joints=skeleton.joints,
-        missing=missing,
-        occluded=occluded,
+        missing=tuple(joint for joint, state in states if state == JointState.MISSING),
+        occluded=tuple(joint for joint, state in states if state == JointState.OCCLUDED),
         crop_side=side,
     )
 
 
-def _caption(entry: "Entry") -> str:
-    """A short line on a person's joints."""
+def _caption(entry: Entry) -> str:
     counts = {"missing": len(entry.missing), "occluded": len(entry.occluded)}
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     text = text or f"all {len(entry.joints)} joints"
@@ -259,10 +223,10 @@ def _caption(entry: "Entry") -> str:
 @app.command("pack")
 def pack(
     dataset: Annotated[str, ANY_SET],
-    output: Annotated[Path, STORE],
+    output: Annotated[Path, Option("--output", "-o", help="New folder for the store.")],
     root: Annotated[Path | None, ROOT] = None,
     split: Annotated[str, PACKED] = "train",
-    side: Annotated[int, SIDE] = 256,
+    side: Annotated[int, Option(min=32, help="Largest side of a person's crop.")] = 256,
     crop: Annotated[str | None, CROP] = None,
 ) -> None:
     """Cut every person out with a margin and write a store that travels.
@@ -282,20 +246,17 @@ def pack(
     with progress(f"packing {dataset} {split}", len(opened)) as report:
         write_store(opened, output, side=side, crop=rule, report=report)
     store = PackedStore(output)
-    shards = store.header["shards"]
-    size = sum(shard["bytes"] for shard in shards) / 1e6
-    print(
-        f"{output}: {len(store)} persons cropped by the rule {rule!r}, {size:.1f} MB in "
-        f"{len(shards)} shards"
-    )
+    sizes = [shard["bytes"] / 1e6 for shard in store.header["shards"]]
+    content = f"{sum(sizes):.1f} MB in {len(sizes)} shards"
+    print(f"{output}: {len(store)} persons cropped by the rule {rule!r}, {content}")
 
 
 @app.command("synth")
 def synth(
-    output: Annotated[Path, FIGURES],
-    count: Annotated[int, typer.Option(min=1, help="How many figures.")] = 16,
-    first: Annotated[int, typer.Option(min=1, help="Number of the first figure.")] = 1,
-    size: Annotated[int, typer.Option(min=32, help="Side of the pictures.")] = 160,
+    output: Annotated[Path, Option("--output", "-o", help="New folder for the pictures.")],
+    count: Annotated[int, Option(min=1, help="How many figures.")] = 16,
+    first: Annotated[int, Option(min=1, help="Number of the first figure.")] = 1,
+    size: Annotated[int, Option(min=32, help="Side of the pictures.")] = 160,
 ) -> None:
     """Draw synthetic figures as PNG files with a COCO keypoint file.
 
@@ -303,7 +264,6 @@ def synth(
     """
     from PIL import Image
 
-    from spcnet.skeletons import LSP14
     from spcnet.synthetic.figure import render_figure
 
     images, annotations = [], []
@@ -324,10 +284,7 @@ def synth(
                     "area": round(float((high - low).prod()), 2),
                 }
             )  # fmt: skip
-        document = {
-            "images": images,
-            "annotations": annotations,
-            "categories": [LSP14.to_coco_category()],
-        }
+        categories = [LSP14.to_coco_category()]
+        document = {"images": images, "annotations": annotations, "categories": categories}
         (folder / "annotations.json").write_text(json.dumps(document, indent=1) + "\n")
     print(f"{output}: {count} figures and annotations.json")

@@ -1,16 +1,17 @@
 """``spcnet doctor``: what a bug report needs."""
 
-import importlib
 import json
 import platform
 import sys
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Exit
 
 from spcnet import __version__
 from spcnet.bundled import weights_names
+from spcnet.cli.options import AS_JSON
 
 PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pyyaml",
@@ -26,9 +27,7 @@ EXTRAS = {
 }
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def doctor(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Print versions, extras, devices and weights, and try the default model.
 
     Example: spcnet doctor
@@ -51,12 +50,10 @@ def doctor(
         width = max(map(len, report))
         print("\n".join(f"{name.ljust(width)}  {value}" for name, value in report.items()))
     if any(value.startswith("broken") for value in report.values()):
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _version(package: str) -> str | None:
-    from importlib import metadata
-
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -66,16 +63,15 @@ def _version(package: str) -> str | None:
 def _extra(name: str) -> str:
     """The versions that an extra brings, or what is missing and how to get it."""
     found = {package: _version(package) for package in EXTRAS[name]}
-    missing = [package for package, version in found.items() if version is None]
-    if missing:
+    if missing := [package for package, version in found.items() if version is None]:
         return f"no {', '.join(missing)}: pip install 'spcnet[{name}]'"
     return ", ".join(f"{package} {version}" for package, version in found.items())
 
 
 def _devices() -> str:
     try:
-        torch = importlib.import_module("torch")
-        importlib.import_module("cv2")
+        torch = import_module("torch")
+        import_module("cv2")
     except ImportError as error:
         return f"broken: {error}"
     cpu = f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"

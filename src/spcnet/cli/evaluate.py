@@ -6,23 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli import scoring
 from spcnet.cli.completion import protocol_names
-from spcnet.cli.console import (
-    check_style,
-    prepare_output,
-    print_score,
-    progress,
-    replacing,
-    say,
-    say_foreign,
-    table,
-)
+from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import DATASET, FORCE, ROOT
+from spcnet.cli.options import AS_JSON, DATASET, FORCE, ROOT
 from spcnet.errors import UserError
+from spcnet.evaluation.overlap import learned_from
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import Dataset
@@ -30,13 +22,11 @@ if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.metrics.breakdown import Group
 
-PROTOCOL = typer.Option(
-    help="By default the data set's own; docs/protocols.md has all.", autocompletion=protocol_names
-)
-NO_BOXES = typer.Option("--no-boxes", help="Let the finder look for persons, as predict does.")
-PREDICTIONS = typer.Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
-SUBMISSION = typer.Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
-BY_TORSO = typer.Option("--by-torso", help="Score persons by how far they are from upright too.")
+PROTOCOL = Option(help="By default the data set's own.", autocompletion=protocol_names)
+NO_BOXES = Option("--no-boxes", help="Let the finder look for persons, as predict does.")
+PREDICTIONS = Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
+SUBMISSION = Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
+BY_TORSO = Option("--by-torso", help="Score persons by how far they are from upright too.")
 
 
 @with_estimator
@@ -55,7 +45,7 @@ def evaluate(
     by_torso: Annotated[bool, BY_TORSO] = False,
     compare: Annotated[bool, scoring.COMPARE] = False,
     style: Annotated[str | None, scoring.STYLE] = None,
-    as_json: Annotated[bool, scoring.AS_JSON] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
     """Score a model by a named protocol.
@@ -65,15 +55,15 @@ def evaluate(
     Example: spcnet evaluate --source lspet:PATH/lspet:val --source coco:PATH/mpii:val
     """
     if options.finder and not no_boxes:
-        raise typer.BadParameter("--finder goes with --no-boxes")
+        raise BadParameter("--finder goes with --no-boxes")
     if source and any((root, split, predictions, submission, compare, by_torso)):
-        raise typer.BadParameter("--source goes without options of a single data set")
-    style = check_style(style, compare=compare, as_json=as_json)
+        raise BadParameter("--source goes without options of a single data set")
+    style = scoring.check_style(style, compare=compare, as_json=as_json)
     if source:
         _score_sources(source, options, protocol=protocol, boxes=not no_boxes, as_json=as_json)
         return
     if no_boxes and (crop or submission):
-        raise typer.BadParameter("--no-boxes goes without --crop and --submission")
+        raise BadParameter("--no-boxes goes without --crop and --submission")
     prepare_output([path for path in (predictions, submission) if path], force=force)
 
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
@@ -92,13 +82,12 @@ def evaluate(
     opened = open_dataset(dataset, root, split or default_split(dataset, root))
     rule = None if no_boxes else check_rule(crop or default_crop(dataset))
     protocol = protocol or default_protocol(dataset)
-    say_foreign(protocol, opened.name)
+    scoring.say_foreign(protocol, opened.name)
     _warn_of_learned(estimator, opened, root, "these pictures")
     found = _evaluate(estimator, opened, protocol=protocol, crop=rule, threshold=threshold)
     if predictions is not None:
-        write_predictions(
-            predictions, found.points, found.scores, found.labels, skeleton=estimator.skeleton
-        )
+        skeleton = estimator.skeleton
+        write_predictions(predictions, found.points, found.scores, found.labels, skeleton=skeleton)
         say(f"joints -> {predictions}")
     how = {
         "model": options.model, "dataset": dataset, "split": opened.split, "crop": rule,
@@ -113,7 +102,7 @@ def evaluate(
         part, testing = (opened.name, opened.split), str(estimator.testing or "single scale")
         method = f"SPCNet ({options.model})"
         compared = comparison(found.score, method=method, part=part, testing=testing)
-    print_score(found.score, compared, style=style, how=how)
+    scoring.print_score(found.score, compared, style=style, how=how)
     if groups and style != "json":
         mean = "Mean" if found.score.mean_limbs is None else "Limbs"
         rows = [_row("Torso, degrees", mean, group) for group in groups]
@@ -137,12 +126,7 @@ def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Eva
 
 
 def _score_sources(
-    texts: list[str],
-    options: EstimatorOptions,
-    *,
-    protocol: str | None,
-    boxes: bool,
-    as_json: bool,
+    texts: list[str], options: EstimatorOptions, *, protocol: str | None, boxes: bool, as_json: bool
 ) -> None:
     """Print a line for each data set, and their mean."""
     from spcnet.evaluation.sources import PROTOCOL, evaluate_sources, parse_source
@@ -178,13 +162,9 @@ def _row(heading: str, mean: str, group: "Group") -> dict[str, Any]:
     }
 
 
-def _warn_of_learned(
-    estimator: "PoseEstimator", opened: "Dataset", root: object, pictures: str
-) -> None:
-    from spcnet.evaluation.overlap import learned_from
-
+def _warn_of_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, of: str) -> None:
     if shared := learned_from(estimator.card.training, opened, root).shared:
-        say(f"warning: the model learned from {len(shared)} of {pictures}, such as {shared[0]}")
+        say(f"warning: the model learned from {len(shared)} of {of}, such as {shared[0]}")
 
 
 def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator") -> None:
@@ -199,10 +179,7 @@ def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator
 
     persons = open_pictures("mpii", root, "test")
     if estimator.skeleton != MPII16:
-        raise UserError(
-            f"model {model!r} predicts {estimator.skeleton.name!r}; MPII's server wants the 16 "
-            "joints of mpii16"
-        )
+        raise UserError(f"{model} predicts {estimator.skeleton.name}; MPII's server wants mpii16")
     with progress("persons", len(persons)) as report:
         points, _, annotations = predict_dataset(estimator, persons, crop="mpii", report=report)
     assert root is not None

@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli.console import prepare_output, replacing, say
 from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 INT8_CROPS = 256
 INT8_CHECK_CROPS = 16
 
-OUTPUT = typer.Option("--output", "-o", help="The .onnx file; by default MODEL.onnx.")
-HEATMAPS = typer.Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like.")
-INT8 = typer.Option("--int8", help="Quantise convolutions: half the size, faster.")
-SPLIT = typer.Option(help="Images that --int8 may look at; by default train.")
+OUTPUT = Option("--output", "-o", help="The .onnx file; by default MODEL.onnx.")
+HEATMAPS = Option("--heatmaps", help="Give heatmaps, not keypoints: for --flip and the like.")
+INT8 = Option("--int8", help="Quantise convolutions: half the size, faster.")
+SPLIT = Option(help="Images that --int8 may look at; by default train.")
 
 
 def export(
@@ -45,7 +45,7 @@ def export(
     Example: spcnet export --model default -o default.onnx
     """
     if not int8 and (dataset or root or split):
-        raise typer.BadParameter("--dataset, --root and --split go with --int8")
+        raise BadParameter("--dataset, --root and --split go with --int8")
     if output is not None and output.suffix != ".onnx":
         raise UserError(f"{output}: the file's name must end in .onnx")
     with needs_extra("onnx", "spcnet export"):
@@ -99,8 +99,7 @@ def _int8_crops(
     opened = open_dataset(name, root, split)
     if len(opened) < 2:
         raise UserError(f"{name} {split}: --int8 wants at least 2 persons, better 300")
-    count = INT8_CROPS + INT8_CHECK_CROPS
-    crops = dataset_crops(opened, codec, count, crop=default_crop(name))
+    crops = dataset_crops(opened, codec, INT8_CROPS + INT8_CHECK_CROPS, crop=default_crop(name))
     every = max(2, len(crops) // INT8_CHECK_CROPS)
     seen = np.arange(len(crops)) % every == every - 1
     text = f"{(~seen).sum()} persons of {name} {split}"

@@ -4,33 +4,29 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from spcnet.cli import scoring
 from spcnet.cli.completion import model_names
-from spcnet.cli.console import progress, say
-from spcnet.cli.estimator_options import DEVICE, FLIP, MODEL
-from spcnet.cli.figures import prepare_figure, save_figure
-from spcnet.cli.options import BOX, BOXES, DATASET, FORCE, ROOT, TRAINED, parse_box
+from spcnet.cli.console import prepare_figure, progress, save_figure, say
+from spcnet.cli.estimator_options import FLIP
+from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED, parse_box
 from spcnet.errors import UserError
+from spcnet.inference.box_files import read_boxes
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.pose import Pose
 
-MOST_MODELS = 2
 MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be drawn
 
-IMAGES = typer.Argument(help="Picture files.")
-RUNS = typer.Argument(help="Folders that spcnet train wrote, or their log.jsonl.")
-OUTPUT = typer.Option("--output", "-o", help="The figure; .png, .pdf or .svg is its format.")
-MODELS = typer.Option(
-    help="A model with weights, or a .safetensors; twice to compare two. By default: default.",
-    autocompletion=model_names,
-)
+IMAGES = Argument(help="Picture files.")
+RUNS = Argument(help="Folders that spcnet train wrote, or their log.jsonl.")
+OUTPUT = Option("--output", "-o", help="The figure; .png, .pdf or .svg is its format.")
+MODELS = Option(help="With weights, or .safetensors; two are compared.", autocompletion=model_names)
 
-app = typer.Typer(
+app = Typer(
     help="Draw the paper's figures of your own pictures and runs.",
     epilog="Example: spcnet figure panels photo.jpg -o panels.png",
     no_args_is_help=True,
@@ -55,8 +51,8 @@ def panels(
     Example: spcnet figure panels photo.jpg --box 40,20,180,300 -o panels.png
     """
     models = model or ["default"]
-    if len(models) > MOST_MODELS:
-        raise typer.BadParameter(f"at most {MOST_MODELS} models are compared, got {len(models)}")
+    if len(models) > 2:
+        raise BadParameter(f"at most 2 models are compared, got {len(models)}")
     given = _read_given(box, boxes)
     prepare_figure(output, force=force)
 
@@ -201,10 +197,8 @@ Given = Callable[[str], list[list[float]] | None]
 def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
     """The boxes that were given for a picture, by its path; None where there are none."""
     if box and boxes:
-        raise typer.BadParameter("use either --box or --boxes, not both")
+        raise BadParameter("use either --box or --boxes, not both")
     if boxes:
-        from spcnet.inference.box_files import read_boxes
-
         return read_boxes(boxes).of
     of_every_picture = [parse_box(text) for text in box or []] or None
     return lambda path: of_every_picture

@@ -4,33 +4,26 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from spcnet.cli.console import prepare_output, progress, say, table
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.figures import save_figure
-from spcnet.cli.options import FORCE
-from spcnet.cli.scoring import AS_JSON
+from spcnet.cli.console import prepare_output, progress, save_figure, say, table
+from spcnet.cli.options import AS_JSON, DEVICE, FORCE
 from spcnet.errors import UserError
 
-SOURCE = typer.Option(
+SOURCE = Option(
     help="Pictures: DATASET:ROOT:SPLIT, such as coco:PATH/boxes:val or nobody:PATH:val; may be "
     "repeated. A + in front says that every person in them has a box."
 )
-OUTPUT = typer.Option("--output", "-o", help="Write the finder with threshold and presence curve.")
-FIGURE = typer.Option(help="Draw false alarms over missed persons, a .png or .pdf.")
-ALARMS = typer.Option(
-    min=0, max=1, help="Share of the pictures without anybody that may get a box; sets -o's "
-    "threshold.",
-)  # fmt: skip
-POSES = typer.Option(
-    help="Score by the product with this model's mean joint score, by which predict says who is "
-    "there; -o then sets that threshold."
+OUTPUT = Option("--output", "-o", help="Write the finder with threshold and presence curve.")
+FIGURE = Option(help="Draw false alarms over missed persons, a .png or .pdf.")
+ALARMS = Option(min=0, max=1, help="Share of empty pictures that -o's threshold gives a box.")
+POSES = Option(
+    help="Multiply by this model's mean joint score, as predict does; -o then sets that threshold."
 )
 
 
 def finder(
-    model: Annotated[Path, typer.Argument(help="A .safetensors of a recipe of task: finder.")],
+    model: Annotated[Path, Argument(help="A .safetensors of a recipe of task: finder.")],
     source: Annotated[list[str], SOURCE],
     output: Annotated[Path | None, OUTPUT] = None,
     figure: Annotated[Path | None, FIGURE] = None,

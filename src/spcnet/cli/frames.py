@@ -15,9 +15,8 @@ def overlay(frame: "FramePoses") -> "Array":
     from spcnet.viz.skeletons import draw_skeleton
 
     picture = frame.image
-    for pose in frame.persons:
-        if pose is not None:
-            picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton)
+    for pose in filter(None, frame.persons):
+        picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton)
     return picture
 
 

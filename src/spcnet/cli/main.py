@@ -6,11 +6,10 @@ command imports what it needs when it runs, so that ``--help`` answers at once.
 
 import os
 import sys
-from collections.abc import Iterable
-from itertools import islice
+from itertools import pairwise
 from typing import Annotated
 
-import typer
+from typer import Exit, Option, Typer
 
 from spcnet import __version__
 from spcnet.cli import (
@@ -33,10 +32,11 @@ from spcnet.cli import (
     webcam,
 )
 from spcnet.errors import UserError
+from spcnet.registries import import_extension
 
 IMPORT = "--import"
 
-app = typer.Typer(
+app = Typer(
     name="spcnet",
     help="Single-person human pose estimation with SPCNet.",
     epilog="Example: spcnet predict photo.jpg",
@@ -59,25 +59,20 @@ app.command()(doctor.doctor)
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"spcnet {__version__}")
-        raise typer.Exit
+        raise Exit
 
 
 def _import_extensions(names: list[str] | None) -> None:
     for name in names or []:
-        from spcnet.registries import import_extension
-
         import_extension(name)
 
 
-VERSION = typer.Option(
-    "--version", callback=_print_version, is_eager=True, help="Print the version."
-)
-EXTENSIONS = typer.Option(
+VERSION = Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+EXTENSIONS = Option(
     IMPORT,
     callback=_import_extensions,
     is_eager=True,
-    help="A module, or mine.py, that adds networks, fusions, data sets or rules; may stand "
-    "anywhere, and be repeated.",
+    help="A module, or mine.py, with networks, fusions, data sets or rules; anywhere, repeatable.",
 )
 
 
@@ -89,26 +84,21 @@ def _root(
     pass
 
 
-def _extensions_first(arguments: Iterable[str]) -> list[str]:
+def _extensions_first(arguments: list[str]) -> list[str]:
     """The arguments with every ``--import NAME`` in front, wherever it stood."""
-    first, rest = [], []
-    waiting = iter(arguments)
-    for argument in waiting:
-        if argument == IMPORT:
-            first += [argument, *islice(waiting, 1)]
-        elif argument.startswith(f"{IMPORT}="):
-            first.append(argument)
-        else:
-            rest.append(argument)
+    first: list[str] = []
+    rest: list[str] = []
+    for before, argument in pairwise(["", *arguments]):
+        extension = IMPORT in (before, argument) or argument.startswith(f"{IMPORT}=")
+        (first if extension else rest).append(argument)
     return first + rest
 
 
 def main() -> None:
     """Run the command line; errors of the user or the disk become one line on stderr."""
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        # Read when torch is imported: its threads fall asleep soon where they wait for each other.
-        # By default they wait in a loop for milliseconds, so that beside another busy process each
-        # of the network's hundreds of operations takes as long.
+        # Read when torch is imported: its threads that wait fall asleep soon. By default they loop
+        # for milliseconds, so that beside a busy process each operation of a network takes as long.
         os.environ["GOMP_SPINCOUNT"] = "1000"  # some microseconds
     try:
         app(_extensions_first(sys.argv[1:]), prog_name="spcnet")

@@ -3,18 +3,16 @@
 import json
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from spcnet.cli.completion import listed_models
 from spcnet.cli.console import table
+from spcnet.cli.options import AS_JSON
 from spcnet.errors import UserError
 
-PATTERN = typer.Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models)
-PRETRAINED = typer.Option("--pretrained", help="Only those with trained weights.")
-VERBOSE = typer.Option(
-    "--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields."
-)
-AS_JSON = typer.Option("--json", help="Print JSON.")
+PATTERN = Argument(help="Shell pattern, such as 'spcnet*'.", autocompletion=listed_models)
+PRETRAINED = Option("--pretrained", help="Only those with trained weights.")
+VERBOSE = Option("--verbose", "-v", help="Measure parameters, GMAC, levels and receptive fields.")
 
 
 def models(
@@ -57,8 +55,7 @@ def models(
             "MB": f"{path.stat().st_size / 1e6:.1f}",
         })  # fmt: skip
     if not rows and not trained:
-        kind = "model with trained weights" if pretrained else "model"
-        raise UserError(f"no {kind} matches {pattern!r}; `spcnet models` lists all")
+        raise UserError(f"no model matches {pattern!r}; `spcnet models` lists all")
     if as_json:
         print(json.dumps({"models": rows, "trained": trained}))
         return

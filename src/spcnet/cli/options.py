@@ -1,40 +1,40 @@
 """Options that several commands have."""
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli.completion import dataset_names, model_names, skeleton_names
 
-TRAINED = typer.Option(help="A model with weights, or a .safetensors.", autocompletion=model_names)
-DATASET = typer.Option(
-    help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.",
-    autocompletion=dataset_names,
+TRAINED = Option(help="A model with weights, or a .safetensors.", autocompletion=model_names)
+DATASET = Option(
+    help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.", autocompletion=dataset_names
 )
-ROOT = typer.Option(help="Folder of the data set.")
-SMOOTH = typer.Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
-BOX = typer.Option(
+ROOT = Option(help="Folder of the data set.")
+SMOOTH = Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
+BOX = Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
     "Without boxes the bundled finder looks for persons."
 )
-PEOPLE = typer.Option(help="Without boxes: one, the main person, or all.")
-SKELETON = typer.Option(
-    help="Joints of the results: lsp14, coco17, mpii16, ... as far as the model predicts them; by "
-    "default all that it does.",
+PEOPLE = Option(help="Without boxes: one, the main person, or all.")
+SKELETON = Option(
+    help="Joints of the results: lsp14, coco17, mpii16, ...; by default all that the model has.",
     autocompletion=skeleton_names,
 )
-BOXES = typer.Option(help="Person boxes by picture: a COCO-style JSON file.")
-FORCE = typer.Option("--force", help="Overwrite earlier results.")
+BOXES = Option(help="Person boxes by picture: a COCO-style JSON file.")
+FORCE = Option("--force", help="Overwrite earlier results.")
+AS_JSON = Option("--json", help="Print one JSON object.")
+MODEL = Option(help="A model, .safetensors, or .onnx of spcnet export.", autocompletion=model_names)
+DEVICE = Option(
+    help="auto, cpu, cuda, cuda:1, ...", autocompletion=lambda: ["auto", "cpu", "cuda", "mps"]
+)
+PRECISION = Option(
+    help="Of the network; auto: bf16 where faster with the same results; int8: of export --int8."
+)
 
 
 def parse_box(text: str) -> list[float]:
-    """Four numbers of ``x0,y0,x1,y1``.
-
-    Raises:
-        BadParameter: they are not four numbers.
-    """
+    """Four numbers of ``x0,y0,x1,y1``."""
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(
-            f"--box {text}: write it as x0,y0,x1,y1, such as 40,20,180,300"
-        ) from None
+        raise BadParameter(f"--box {text}: write it as x0,y0,x1,y1: 40,20,180,300") from None
     return [x0, y0, x1, y1]

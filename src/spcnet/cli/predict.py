@@ -2,53 +2,49 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-import typer
+from typer import Argument, BadParameter, Exit, Option
 
 from spcnet.cli.console import Advance, output_folder, progress, refuse_existing, replacing, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, parse_box
-from spcnet.cli.words import difference_in_words, persons_in_words
 from spcnet.errors import UserError
+from spcnet.inference.box_files import read_boxes
+from spcnet.inference.method import Method, PersonSource, digest_of
+from spcnet.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from spcnet.inference.files import Failed, Predicted
     from spcnet.inference.finder import Finder
     from spcnet.inference.jobs import Job
-    from spcnet.inference.method import Method, PersonSource
     from spcnet.inference.pose import CocoCollection
     from spcnet.inference.results import Results
-    from spcnet.skeletons import Skeleton
 
 COLLECTION = "poses.json"
+NAMES = {"version": "spcnet", "weights": "model", "skeleton": "joints of"}  # of facts
 
-IMAGES = typer.Argument(help="Picture files, or one folder.", show_default=False)
-OUTPUT = typer.Option("--output", "-o", help="Folder for the results; by default poses/.")
-RECURSIVE = typer.Option("--recursive", "-r", help="Take the folder's sub-folders too.")
-SAVE = typer.Option(
+IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
+OUTPUT = Option("--output", "-o", help="Folder for the results; by default poses/.")
+RECURSIVE = Option("--recursive", "-r", help="Take the folder's sub-folders too.")
+SAVE = Option(
     help="What is written: some of overlay, json, and of each person crops (what the network looks "
     "at), heatmaps, attention (which level it takes where)."
 )
-DETECTOR = typer.Option(help="Find the persons with this ONNX model of the YOLO family.")
-DETECTOR_KIND = typer.Option(help="Of what kind the detector is.")
-STRICT = typer.Option("--strict", help="Exit with 1 where no person is found in a picture.")
-BOX_SCORE = typer.Option(
+DETECTOR = Option(help="Find the persons with this ONNX model of the YOLO family.")
+DETECTOR_KIND = Option(help="Of what kind the detector is.")
+STRICT = Option("--strict", help="Exit with 1 where no person is found in a picture.")
+BOX_SCORE = Option(
     min=0, max=1, help="Least score of a box from --boxes (by default any) or --detector (0.3)."
 )
-JOINT_SCORE = typer.Option(min=0, max=1, help="Draw no joints of a lower score.")
-LINE_WIDTH = typer.Option(
-    min=0.5, help="Of drawn limbs, in pixels; by default by the person's size."
-)
-LABELS = typer.Option("--labels", help="Draw the joints' names.")
-AS_JSON = typer.Option("--json", help="Print COCO JSON; write files only where -o says.")
-
-People = Literal["one", "all"]
+JOINT_SCORE = Option(min=0, max=1, help="Draw no joints of a lower score.")
+LINE_WIDTH = Option(min=0.5, help="Of drawn limbs, in pixels; by default by the person's size.")
+AS_JSON = Option("--json", help="Print COCO JSON; write files only where -o says.")
 
 
 @with_estimator
@@ -61,14 +57,14 @@ def predict(
     boxes: Annotated[Path | None, BOXES] = None,
     detector: Annotated[Path | None, DETECTOR] = None,
     detector_kind: Annotated[Literal["auto", "yolov8", "yolox"], DETECTOR_KIND] = "auto",
-    people: Annotated[People, PEOPLE] = "one",
+    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     strict: Annotated[bool, STRICT] = False,
     box_score: Annotated[float | None, BOX_SCORE] = None,
     options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
     joint_score: Annotated[float, JOINT_SCORE] = 0.0,
     line_width: Annotated[float | None, LINE_WIDTH] = None,
-    labels: Annotated[bool, LABELS] = False,
+    labels: Annotated[bool, Option("--labels", help="Draw the joints' names.")] = False,
     as_json: Annotated[bool, AS_JSON] = False,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
@@ -86,11 +82,11 @@ def predict(
     Example: spcnet predict photos --recursive --detector yolox_s.onnx -o poses
     """
     if sum(map(bool, (box, boxes, detector, options.finder))) > 1:
-        raise typer.BadParameter("use one of --box, --boxes, --detector and --finder")
+        raise BadParameter("use one of --box, --boxes, --detector and --finder")
     if people == "all" and (box or boxes or detector):
-        raise typer.BadParameter("--people all goes without --box, --boxes and --detector")
+        raise BadParameter("--people all goes without --box, --boxes and --detector")
     if box_score is not None and not (boxes or detector):
-        raise typer.BadParameter("--box-score goes with --boxes or --detector")
+        raise BadParameter("--box-score goes with --boxes or --detector")
     kinds, given = _parse_kinds(save), [parse_box(text) for text in box or []]
     source, jobs, unreadable = _jobs(images, recursive=recursive)
     persons, found_by = _persons(given, boxes, detector, detector_kind, box_score, options.device)
@@ -100,30 +96,21 @@ def predict(
 
     estimator = options.open()
     folder = Path(os.path.expanduser(output or "poses"))
+    style = Style(least=joint_score, line_width=line_width, labels=labels)
+    record, kinds = RunRecord(folder), () if output is None and as_json else kinds
     results = Results(
-        folder=folder,
-        kinds=() if output is None and as_json else kinds,
-        estimator=estimator,
-        style=Style(least=joint_score, line_width=line_width, labels=labels),
-        record=RunRecord(folder),
-        force=force,
+        folder=folder, kinds=kinds, estimator=estimator, style=style, record=record, force=force
     )
     persons = persons or cast("Finder", estimator.finder).source(people)
-    run = _Run(
-        results=results,
-        method=estimator.method(persons, skeleton),
-        view=estimator.view(skeleton),
-        how={**found_by, "people": people},
-        source=source,
-        as_json=as_json,
-    )
+    method, view = estimator.method(persons, skeleton), estimator.view(skeleton)
+    run = _Run(results, method, view, {**found_by, "people": people}, source, as_json)
     failures = run.all(jobs)
     for line in unreadable:
         say(f"spcnet: error: {line}")
     if failures:
         say(f"{failures} of {len(jobs)} pictures failed")
     if failures or unreadable or (strict and run.empty):
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _parse_kinds(text: str) -> tuple[str, ...]:
@@ -132,9 +119,7 @@ def _parse_kinds(text: str) -> tuple[str, ...]:
 
     named = [part.strip() for part in text.split(",") if part.strip()]
     if not named or not ENDS.keys() >= set(named):
-        raise typer.BadParameter(
-            f"--save {text}: wanted some of {', '.join(ENDS)}, with commas between them"
-        )
+        raise BadParameter(f"--save {text}: wanted some of {', '.join(ENDS)}, with commas")
     return tuple(kind for kind in ENDS if kind in named)
 
 
@@ -146,7 +131,7 @@ def _jobs(images: list[str], *, recursive: bool) -> "tuple[Path | None, list[Job
     if len(paths) == 1 and os.path.isdir(paths[0]):
         return Path(paths[0]), *jobs_of_folder(Path(paths[0]), recursive=recursive)
     if recursive:
-        raise typer.BadParameter("--recursive goes with one folder")
+        raise BadParameter("--recursive goes with one folder")
     if len(paths) == 1 and not os.path.lexists(paths[0]):
         raise UserError(f"{paths[0]}: no such file")
     return None, jobs_of_files(paths), []
@@ -159,17 +144,13 @@ def _persons(
     kind: str,
     score: float | None,
     device: str,
-) -> "tuple[PersonSource | None, dict[str, Any]]":
+) -> tuple[PersonSource | None, dict[str, Any]]:
     """Where persons are, if not by our finder, as a fact and as `predict_files` takes it."""
-    from spcnet.inference.method import PersonSource, digest_of
-
     if given:
         text = " ".join(",".join(f"{side:g}" for side in box) for box in given)
         source = PersonSource(kind="boxes", name=text, digest=digest_of(text))
         return source, {"boxes_of": lambda path: given}
     if boxes:
-        from spcnet.inference.box_files import read_boxes
-
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
         of = read_boxes(path, threshold=least).of
         source = PersonSource(kind="file", name=path.name, digest=digest_of(path), threshold=least)
@@ -186,20 +167,25 @@ def _persons(
     return None, {}
 
 
-@dataclass(kw_only=True)
+@dataclass
 class _Run:
-    """How pictures are predicted, and what becomes of the poses.
-
-    The source is the folder of the pictures; those that were named one by one have none.
-    """
+    """How pictures are predicted, and what becomes of the poses."""
 
     results: "Results"
-    method: "Method"
-    view: "Skeleton"
+    method: Method
+    view: Skeleton
     how: dict[str, Any]  # further arguments of `predict_files`
-    source: Path | None
+    source: Path | None  # the folder of the pictures; None where they were named one by one
     as_json: bool
     empty: int = 0  # pictures in which nobody was found
+    collection: "CocoCollection | None" = None  # of the documents of all pictures
+
+    def __post_init__(self) -> None:
+        results, persons = self.results, persons_in_words(self.method.persons)
+        self.words = f"{results.estimator.describe()}; {persons}"
+        self.tell: Callable[[str], None] = say if self.as_json else print
+        collected = self.source is not None and "json" in results.kinds
+        self.target = results.folder / COLLECTION if collected else None  # documents of all
 
     def all(self, jobs: "Sequence[Job]") -> int:
         """Predict every picture that is not done yet; give the number that failed."""
@@ -208,29 +194,24 @@ class _Run:
             there = [job for job in jobs if os.path.exists(job.path)]  # the others fail later
             refuse_existing(results.path(job, kind) for job in there for kind in results.kinds)
         with output_folder(results.folder) if results.kinds else nullcontext():
-            persons = persons_in_words(self.method.persons)
-            say(f"model {results.estimator.describe()}; {persons}")
-            collection = self._collection(known=self._goes_on())
+            say(f"model {self.words}")
+            self.collection = self._open_collection(known=self._goes_on())
             results.check_maps()
-            done = self._done(jobs, with_json=collection is not None)
+            done = self._done(jobs)
             try:
-                failures = self._predict(jobs, done, collection)
+                failures = self._predict(jobs, done)
             except KeyboardInterrupt:
                 if self.source is not None and results.kinds:
                     say("\nstopped; the same command goes on with the pictures that are left")
                 raise
-            if collection is not None:
-                self._save(collection)
+            self._save()
         if self.source is not None:
             where = f" -> {results.folder}" if results.kinds else ""
             before = f", {len(done)} were there already" if done else ""
             nobody = f", no person found in {self.empty}" if self.empty else ""
             predicted = len(jobs) - len(done) - failures
-            self._tell(f"{predicted} pictures predicted{where}{before}{nobody}")
+            self.tell(f"{predicted} pictures predicted{where}{before}{nobody}")
         return failures
-
-    def _tell(self, line: str) -> None:
-        say(line) if self.as_json else print(line)
 
     def _goes_on(self) -> bool:
         """Whether an earlier run on the same folder, by the same method, is gone on with."""
@@ -248,18 +229,16 @@ class _Run:
         record.start(*now, same=earlier == now)
         return earlier == now
 
-    def _done(self, jobs: "Sequence[Job]", *, with_json: bool) -> set[str]:
+    def _done(self, jobs: "Sequence[Job]") -> set[str]:
         """The names of a folder's results that are there from an earlier run."""
         if self.source is None:
             return set()
         for job in jobs:
             self.results.refuse_foreign(job)
-        kinds = {*self.results.kinds, "json"} if with_json else self.results.kinds
+        kinds = {*self.results.kinds, *(["json"] if self.collection is not None else [])}
         return {job.name for job in jobs if all(self.results.has(job, kind) for kind in kinds)}
 
-    def _predict(
-        self, jobs: "Sequence[Job]", done: set[str], collection: "CocoCollection | None"
-    ) -> int:
+    def _predict(self, jobs: "Sequence[Job]", done: set[str]) -> int:
         """Predict what is not done; collect the documents of all; give the number that failed."""
         from spcnet.inference.files import predict_files
         from spcnet.media.images import GreyRange
@@ -282,7 +261,7 @@ class _Run:
             for job in jobs:
                 outcome = None if job.name in done else next(outcomes)
                 try:
-                    self._take(job, outcome, collection)
+                    self._take(job, outcome)
                 except UserError as error:
                     say(f"spcnet: error: {error}")
                     failures += 1
@@ -294,22 +273,16 @@ class _Run:
                 say(f"greys of more than 8 bits: {low:g} is black and {high:g} white in all")
         return failures
 
-    def _take(
-        self,
-        job: "Job",
-        outcome: "Predicted | Failed | None",
-        collection: "CocoCollection | None",
-    ) -> None:
+    def _take(self, job: "Job", outcome: "Predicted | Failed | None") -> None:
         """Write the results of a picture, unless they are there, and collect its document."""
-        if outcome is None:
+        if outcome is not None:
+            document = self._keep(job, outcome)
+            self.empty += not document["annotations"]
+        else:
             self.empty += self.results.record.persons(job, self.results.kinds[0]) == 0
-            if collection is not None:
-                collection.add(self.results.earlier(job))
-            return
-        document = self._keep(job, outcome)
-        self.empty += not document["annotations"]
-        if collection is not None:
-            collection.add(document)
+            document = self.results.earlier(job) if self.collection is not None else {}
+        if self.collection is not None:
+            self.collection.add(document)
 
     def _keep(self, job: "Job", outcome: "Predicted | Failed") -> dict[str, Any]:
         """Write the results of one picture where they are wanted; give its document."""
@@ -326,31 +299,28 @@ class _Run:
             there = f"{job.path} -> {target}" if target else job.path
             scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in poses)
             found = f" (mean joint score {scores})" if poses else ": no person found"
-            self._tell(there + found)
+            self.tell(there + found)
         return document
 
     @cached_property
     def _info(self) -> dict[str, Any]:
         """What documents say of how they came about; the method is the same on any device."""
-        estimator, method = self.results.estimator, self.method
-        words = f"{estimator.describe()}; {persons_in_words(method.persons)}"
-        same = method.skeleton == estimator.skeleton.name
+        method = self.method
+        same = method.skeleton == self.results.estimator.skeleton.name
         joints = "" if same else f"; joints of {method.skeleton}"
-        return {
-            "description": f"spcnet {method.version}, model {words}{joints}",
-            "method": method.to_dict(),
-        }
+        text = f"spcnet {method.version}, model {self.words}{joints}"
+        return {"description": text, "method": method.to_dict()}
 
-    def _collection(self, *, known: bool) -> "CocoCollection | None":
+    def _open_collection(self, *, known: bool) -> "CocoCollection | None":
         """Where the documents of all pictures are collected, if they are wanted as one."""
         from spcnet.inference.pose import CocoCollection
 
-        target = self._collection_path()
-        if target is None and not self.as_json:
-            return None
-        if target is not None and target.is_dir():
+        target = self.target
+        if target is None:
+            return CocoCollection({"info": self._info}, self.view) if self.as_json else None
+        if target.is_dir():
             raise UserError(f"{target}: is a folder; -o names another place")
-        if target is not None and target.exists() and not self.results.force:
+        if target.exists() and not self.results.force:
             with target.open(errors="replace") as file:
                 ours = file.read(100).startswith('{"info": {"description": "spcnet ')
             if not (known and ours):
@@ -359,14 +329,36 @@ class _Run:
                 )
         return CocoCollection({"info": self._info}, self.view)
 
-    def _collection_path(self) -> Path | None:
-        wanted = self.source is not None and "json" in self.results.kinds
-        return self.results.folder / COLLECTION if wanted else None
-
-    def _save(self, collection: "CocoCollection") -> None:
-        target = self._collection_path()
-        if target is not None and collection.pictures:
-            with replacing(target) as partial, partial.open("w") as file:
-                collection.save(file)
+    def _save(self) -> None:
+        if self.collection is None:
+            return
+        if self.target is not None and self.collection.pictures:
+            with replacing(self.target) as partial, partial.open("w") as file:
+                self.collection.save(file)
         if self.as_json:
-            collection.save(sys.stdout)
+            self.collection.save(sys.stdout)
+
+
+def persons_in_words(source: PersonSource) -> str:
+    """Where the boxes of persons come from."""
+    whom = "the main person" if source.people == "one" else "all people"
+    kinds = {"boxes": "boxes", "file": "boxes of", "detector": "persons by", "finder": f"{whom} by"}
+    least = f" from score {source.threshold:g}" if source.threshold else ""
+    return f"{kinds[source.kind]} {source.name}{least}"
+
+
+def difference_in_words(before: Method, now: Method) -> str:
+    """In what two methods differ, such as ``precision fp32, now bf16``."""
+    parts = []
+    for name in before.differences(now):
+        if not name.startswith("persons."):
+            old, new = (getattr(method, name) for method in (before, now))
+            if name == "weights":
+                old, new = f"{before.model} {old}", f"{now.model} {new}"
+            parts.append(f"{NAMES.get(name, name)} {old}, now {new}")
+    if before.persons != now.persons:
+        old, new = (persons_in_words(method.persons) for method in (before, now))
+        if old == new:
+            old, new = (f"{old} {method.persons.digest}" for method in (before, now))
+        parts.append(f"{old}, now {new}")
+    return "; ".join(parts)

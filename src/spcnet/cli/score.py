@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import BadParameter, Option
 
 from spcnet.cli import scoring
-from spcnet.cli.console import check_style, print_score, say, say_foreign, table
+from spcnet.cli.console import say, table
+from spcnet.cli.options import AS_JSON
 
-STORED_REFERENCE = typer.Option(
-    "--stored-reference", help="Normalise by the lengths that the labels' file holds."
-)
-LIST = typer.Option("--list", help="Name all protocols and stop.")
+STORED_REFERENCE = Option("--stored-reference", help="Normalise by lengths of the labels' file.")
 
 
 def score(
@@ -27,8 +25,8 @@ def score(
     joints: Annotated[str | None, scoring.JOINTS] = None,
     compare: Annotated[bool, scoring.COMPARE] = False,
     style: Annotated[str | None, scoring.STYLE] = None,
-    as_json: Annotated[bool, scoring.AS_JSON] = False,
-    list_protocols: Annotated[bool, LIST] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
+    list_protocols: Annotated[bool, Option("--list", help="Name all protocols and stop.")] = False,
 ) -> None:
     """Score predicted joints against labels, whoever's they are.
 
@@ -42,8 +40,8 @@ def score(
         print(table([*rows, {"Protocol": "coco-oks", "Rule": oks}]))
         return
     if predictions is None or protocol is None or ground_truth is None:
-        raise typer.BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
-    style = check_style(style, compare=compare, as_json=as_json)
+        raise BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
+    style = scoring.check_style(style, compare=compare, as_json=as_json)
 
     from spcnet.evaluation.scoring import score_predictions
     from spcnet.metrics.paper import comparison
@@ -59,9 +57,9 @@ def score(
         f"{predictions.name}: {len(found)} predictions counted from {found.index_base}; "
         f"{ground_truth.name}: {labels.name} {labels.split}, {len(labels)} persons"
     )
-    say_foreign(protocol, labels.name)
+    scoring.say_foreign(protocol, labels.name)
     compared = None
     if compare:
         part = (labels.name, labels.split)
         compared = comparison(result, method=predictions.name, part=part, testing="")
-    print_score(result, compared, style=style)
+    scoring.print_score(result, compared, style=style)

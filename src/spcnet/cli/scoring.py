@@ -1,55 +1,47 @@
-"""What the commands that score share: options, persons that are scored, predictions to be read."""
+"""What the commands that score share: options, persons, predictions, printed scores."""
 
+import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Argument, BadParameter, Option
 
 from spcnet.cli.completion import crop_rules, protocol_names, skeleton_names
-from spcnet.cli.console import progress
+from spcnet.cli.console import progress, say, table
 from spcnet.errors import UserError
+from spcnet.evaluation.overlap import learned_from
+from spcnet.skeletons import FLIC11, SKELETONS
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures, Dataset
     from spcnet.evaluation.evaluate import Evaluation
     from spcnet.evaluation.predictions import Predictions
     from spcnet.inference.estimator import PoseEstimator
+    from spcnet.metrics.paper import Row, Table
+    from spcnet.metrics.protocols import Score
 
 # Of persons who are predicted and scored.
-PERSONS = typer.Option(help="A split, or numbers such as 1-500; by default val or test.")
-SOURCE = typer.Option(
-    help="Several data sets, scored by torso-pck: DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; "
-    "may be repeated."
+PERSONS = Option(help="A split, or numbers such as 1-500; by default val or test.")
+SOURCE = Option(
+    help="By torso-pck: DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated."
 )
-CROP = typer.Option(
-    help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",
-    autocompletion=crop_rules,
-)
+CROP = Option(help="Such as box or mpii; by default the data set's own.", autocompletion=crop_rules)
 # Of files of predictions and labels.
-PREDICTIONS = typer.Argument(help="Predicted joints: a .mat, .h5, .npz or COCO .json.")
-PROTOCOL = typer.Option(
-    help="The scoring rule; `spcnet score --list` names all.", autocompletion=protocol_names
-)
-GROUND_TRUTH = typer.Option(
-    help="The labels: a data set's own file, an hourglass .h5, or COCO .json."
-)
-SPLIT = typer.Option(help="Part of the labels; by default the one that the field scores.")
-INDEX_BASE = typer.Option(
-    min=0, max=1, help="What the predictions count pixels from; by default 1 for .mat and .h5."
-)
-AXES = typer.Option(help="Order of the axes: n persons, k joints, c coordinates, such as kcn.")
-KEY = typer.Option(help="Name of the array of joints in the file.")
-JOINTS = typer.Option(
-    help="Of the predictions: a skeleton such as lsp14, or names with commas.",
-    autocompletion=skeleton_names,
-)
+PREDICTIONS = Argument(help="Predicted joints: a .mat, .h5, .npz or COCO .json.")
+PROTOCOL = Option(help="A rule of `spcnet score --list`.", autocompletion=protocol_names)
+GROUND_TRUTH = Option(help="The labels: a data set's own file, an hourglass .h5, or COCO .json.")
+SPLIT = Option(help="Part of the labels; by default the one that the field scores.")
+INDEX_BASE = Option(min=0, max=1, help="What pixels are counted from; by default 1 for .mat, .h5.")
+AXES = Option(help="Order of the axes: n persons, k joints, c coordinates, such as kcn.")
+KEY = Option(help="Name of the array of joints in the file.")
+JOINTS = Option(help="Such as lsp14, or their names with commas.", autocompletion=skeleton_names)
 # Of scores.
-THRESHOLD = typer.Option(help="Override the protocol's threshold.")
-COMPARE = typer.Option("--compare", help="Print the score under the paper's table.")
-STYLE = typer.Option("--format", help="Of that table: text (default), markdown or latex.")
-AS_JSON = typer.Option("--json", help="Print one JSON object.")
+THRESHOLD = Option(help="Override the protocol's threshold.")
+COMPARE = Option("--compare", help="Print the score under the paper's table.")
+STYLE = Option("--format", help="Of tables: text (default), markdown or latex.")
 
 
 def evaluate_persons(estimator: "PoseEstimator", opened: "Dataset", dataset: str) -> "Evaluation":
@@ -64,8 +56,6 @@ def evaluate_persons(estimator: "PoseEstimator", opened: "Dataset", dataset: str
 
 def refuse_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, name: str) -> bool:
     """Refuse persons whose pictures a model learned from; whether all that it did is known."""
-    from spcnet.evaluation.overlap import learned_from
-
     seen = learned_from(estimator.card.training, opened, root)
     if seen.shared:
         raise UserError(
@@ -78,19 +68,10 @@ def refuse_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, 
 def read_both(
     predictions: Path, ground_truth: Path, *, split: str | None, joints: str | None, **how: Any
 ) -> "tuple[Predictions, AnnotatedPictures]":
-    """Predictions and the labels they are for.
-
-    Args:
-        predictions: a file of joints.
-        ground_truth: a file of labels.
-        split: which of the labels.
-        joints: names of the predicted ones, or of their skeleton.
-        how: other arguments of `spcnet.evaluation.predictions.read_predictions`.
-    """
+    """Predictions, read as `how` says, and the labels they are for."""
     from spcnet.data.datasets import DATASETS
     from spcnet.data.labels import read_labels
     from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions
-    from spcnet.skeletons import FLIC11
 
     labels = read_labels(ground_truth, split)
     names = None if joints is None else _joint_names(joints)
@@ -118,13 +99,82 @@ def read_both(
 
 
 def _joint_names(joints: str) -> tuple[str, ...]:
-    from spcnet.skeletons import SKELETONS
-
     if joints in SKELETONS:
         return SKELETONS[joints].joints
     names = tuple(name.strip() for name in joints.split(","))
     if len(names) < 2:
-        raise UserError(
-            f"--joints {joints}: wanted one of {', '.join(SKELETONS)}, or names with commas between"
-        )
+        raise UserError(f"--joints {joints}: wanted {', '.join(SKELETONS)}, or names with commas")
     return names
+
+
+def _score_table(score: "Score") -> str:
+    """A score as the field prints it: the columns of its tables in one row, then each joint."""
+    means = {"Mean": score.mean, "Limbs": score.mean_limbs}
+    means |= {f"@{threshold}": mean for threshold, mean in score.at.items()} | {"AUC": score.auc}
+    summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
+    summary |= {name: f"{value:.2f}" for name, value in means.items() if value is not None}
+    at = "" if score.threshold is None else f"@{score.threshold:g}"
+    blocks = [f"{score.protocol}{at} over {score.persons} persons, %"]
+    blocks.append(table([summary], right=list(summary)))
+    if score.joints:
+        joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
+        blocks.append(table(joints, right=["PCK"]))
+    return "\n\n".join(blocks)
+
+
+def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
+    """The style of the comparison with the paper's table, or wrong usage."""
+    if style not in (None, "text", "markdown", "latex"):
+        raise BadParameter(f"--format {style}: a table is text, markdown or latex")
+    if style is not None and (as_json or not compare):
+        raise BadParameter(f"--format {style} goes with --compare, and without --json")
+    return "json" if as_json else style or "text"
+
+
+def say_foreign(protocol: str, data: str) -> None:
+    """Warn of a protocol that is applied to another data set than the one it is for."""
+    from spcnet.metrics.protocols import PCK_RULES
+
+    rule = PCK_RULES.get(protocol)
+    if rule is not None and rule.data not in (None, data, {"synthetic": "lspet"}.get(data)):
+        say(f"warning: {protocol} is the rule of {rule.data}, and these labels are {data}'s")
+
+
+def print_score(
+    score: "Score",
+    compared: "tuple[Table, Row] | None",
+    *,
+    style: str,
+    how: Mapping[str, Any] | None = None,
+) -> None:
+    """Print a score, and the paper's table with our row where it is compared.
+
+    In a style for documents the table comes alone; JSON says also how the score came about.
+    """
+    if style == "json":
+        values = score.to_dict() | dict(how or {})
+        if compared is not None:
+            paper, ours = compared
+            values["comparison"] = {**asdict(paper), "ours": asdict(ours)}
+        print(json.dumps(values))
+        return
+    blocks = [_score_table(score)] if compared is None or style == "text" else []
+    if compared is not None:
+        blocks.append(_comparison_table(*compared, score, style=style))
+    print("\n\n".join(blocks))
+
+
+def _comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str) -> str:
+    """A score under the paper's table that it stands beside, with the table's notes."""
+    rows = []
+    for row in (*paper.rows, ours):
+        values = {c: f"{v:.1f}" for c, v in zip(paper.columns, row.values, strict=True)}
+        testing = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
+        rows.append({"Method": row.method, **values, **testing, "Protocol": row.protocol})
+    head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
+    words = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
+    notes = [f"Last row: {', '.join(words)}", *paper.notes]
+    if style == "latex":
+        head, notes = f"% {head}", [f"% {note}" for note in notes]
+    text = table(rows, right=paper.columns, style=style)
+    return "\n".join([head, "", text, "", *notes])

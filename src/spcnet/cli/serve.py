@@ -4,7 +4,7 @@ import signal
 from contextlib import suppress
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from spcnet.cli.console import say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
@@ -14,20 +14,16 @@ from spcnet.serve.limits import LOOPBACK, Limits, is_loopback
 
 DEFAULTS = Limits()
 
-HOST = typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
-PORT = typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-NAME = typer.Option(
-    help="On this machine alone: a further name that it may be asked by, such as a proxy's; may be "
-    "repeated."
+HOST = Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+PORT = Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+NAME = Option(
+    help="A further name it may be asked by on this machine, such as a proxy's; may be repeated."
 )
-MAX_MEGABYTES = typer.Option(min=0.001, max=1000, help="Largest file of a picture.")
-MAX_MEGAPIXELS = typer.Option(
-    min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header."
-)
-MAX_BOXES = typer.Option(min=1, help="Most persons in a request.")
-QUEUE = typer.Option(min=1, help="Most requests at once; further ones get 503.")
-TIMEOUT = typer.Option(min=0.1, help="Seconds a request may take in all; then 504.")
-BATCH = typer.Option(min=1, help="Most persons that go through the network at once.")
+MAX_MEGABYTES = Option(min=0.001, max=1000, help="Largest file of a picture.")
+MAX_MEGAPIXELS = Option(min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header.")
+QUEUE = Option(min=1, help="Most requests at once; further ones get 503.")
+TIMEOUT = Option(min=0.1, help="Seconds a request may take in all; then 504.")
+BATCH = Option(min=1, help="Most persons that go through the network at once.")
 
 
 @with_estimator
@@ -38,7 +34,7 @@ def serve(
     options: EstimatorOptions = BY_DEFAULT,
     max_megabytes: Annotated[float, MAX_MEGABYTES] = DEFAULTS.picture_bytes / 1e6,
     max_megapixels: Annotated[float, MAX_MEGAPIXELS] = DEFAULTS.pixels / 1e6,
-    max_boxes: Annotated[int, MAX_BOXES] = DEFAULTS.boxes,
+    max_boxes: Annotated[int, Option(min=1, help="Most persons in a request.")] = DEFAULTS.boxes,
     queue: Annotated[int, QUEUE] = DEFAULTS.queue,
     timeout: Annotated[float, TIMEOUT] = DEFAULTS.timeout,
     batch: Annotated[int, BATCH] = DEFAULTS.batch,
@@ -54,19 +50,14 @@ def serve(
         from spcnet.serve.app import create_app
         from spcnet.serve.server import listen, run, url
 
-    # A container's stop is as good as Ctrl-C. While it serves, the server handles both itself,
-    # and raises them again when it has ended.
+    # A container's stop is as good as Ctrl-C. The server handles both, and then raises them again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     opened = listen(host, port)
     estimator = options.open(batch_size=batch)
     say(f"model {estimator.describe()}")
+    size, area = round(max_megabytes * 1e6), round(max_megapixels * 1e6)
     limits = Limits(
-        picture_bytes=round(max_megabytes * 1e6),
-        pixels=round(max_megapixels * 1e6),
-        boxes=max_boxes,
-        queue=queue,
-        timeout=timeout,
-        batch=batch,
+        picture_bytes=size, pixels=area, boxes=max_boxes, queue=queue, timeout=timeout, batch=batch
     )
     local = is_loopback(host)
     names = dict.fromkeys(each.lower() for each in (*LOOPBACK, host, *(name or [])))

@@ -5,30 +5,24 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from spcnet.cli.console import say
-from spcnet.cli.estimator_options import DEVICE
-from spcnet.cli.training_runs import (
-    MAX_MINUTES,
-    OVERRIDES,
-    describe_data,
-    train_by,
-    training_processes,
-)
+from spcnet.cli.options import DEVICE
+from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, titles_of, train_by, training_processes
 
 if TYPE_CHECKING:
     import torch
 
     from spcnet.training.recipe import Recipe
 
-RUN_DIR = typer.Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
-RESUME = typer.Option("--resume", help="Go on from the run directory's last checkpoint.")
-DRY_RUN = typer.Option("--dry-run", help="Print what the run would take, by a few steps; no data.")
+RUN_DIR = Option("--run-dir", "-d", help="By default runs/NAME of the recipe.")
+RESUME = Option("--resume", help="Go on from the run directory's last checkpoint.")
+DRY_RUN = Option("--dry-run", help="Print what the run would take, by a few steps; no data.")
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A YAML file; recipes/ has some.")],
+    recipe: Annotated[Path, Argument(help="A YAML file; recipes/ has some.")],
     run_dir: Annotated[Path | None, RUN_DIR] = None,
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
     resume: Annotated[bool, RESUME] = False,
@@ -59,18 +53,14 @@ def train(
             print(_describe_plan(plan, found))
         return
     with training_processes(found, max_minutes) as (processes, stop):
-        if processes.first:
-            say(_describe_recipe(plan))
         checkpoint = train_by(plan, directory, processes=processes, resume=resume, stop=stop)
         if processes.first:
-            best = checkpoint.with_name(BEST)
-            if best.exists():
+            if (best := checkpoint.with_name(BEST)).exists():
                 say(f"{best}: the model as it was when it scored best on the held-out persons")
             print(checkpoint)
 
 
 def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
-    """What a run would take, in words."""
     from spcnet.training.checks import check_processes, steps_per_epoch
     from spcnet.training.data import count_persons
     from spcnet.training.distributed import ProcessGroup, process_count
@@ -90,7 +80,7 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         "network": f"{model.variant} {model.arguments or ''}".strip(),
         "parameters": f"{costs.parameters / 1e6:.2f} M",
         "multiply-adds": f"{costs.gmac:.3g} G an image of {model.input_size} px",
-        "data": f"{describe_data(recipe.data)}, {persons} persons, {joints} joints",
+        "data": f"{titles_of(recipe.data)}, {persons} persons, {joints} joints",
         "steps": f"{plan.epochs} epochs x {batches} = {steps}",
         "persons a step": f"{plan.batch_size} over {processes} process(es){parts}",
         "memory": f"about {costs.memory / 1e9:.3g} GB a process: {costs.weight_bytes / 1e9:.3g} GB "
@@ -100,14 +90,3 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         f"{costs.step_seconds:.2f} s a step ({plan.precision}), scoring and data not counted",
     }
     return "\n".join(f"{name:16}{value}" for name, value in lines.items())
-
-
-def _describe_recipe(recipe: "Recipe") -> str:
-    """Every field, a line a section."""
-    values = recipe.model_dump(mode="json", exclude={"description"})
-    sections = {name: fields for name, fields in values.items() if isinstance(fields, dict)}
-    first = {name: value for name, value in values.items() if name not in sections}
-    return "\n".join(
-        f"{section:13} {', '.join(f'{name} {value}' for name, value in fields.items())}"
-        for section, fields in {"recipe": first, **sections}.items()
-    )

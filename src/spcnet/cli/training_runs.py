@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from typer import Option
 
 from spcnet.cli.console import Advance, StopWish, progress, say, stop_wish
 from spcnet.errors import UserError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spcnet.training.log import Progress
     from spcnet.training.recipe import DataSection, Recipe
 
-OVERRIDES = typer.Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
-MAX_MINUTES = typer.Option(min=0, help="Stop cleanly after this time; go on later.")
+OVERRIDES = Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
+MAX_MINUTES = Option(min=0, help="Stop cleanly after this time; go on later.")
 STOPPING = "stopping; a run that has begun is saved first, and --resume goes on from there"
 
 
@@ -50,12 +50,7 @@ def train_by(
     resume: bool | None,
     stop: StopWish,
 ) -> Path:
-    """Train by a recipe, with reports to the person who looks on.
-
-    Raises:
-        UserError: as `spcnet.training.train_recipe`, or the wish to stop came before the first
-            step.
-    """
+    """Train by a recipe, with reports to the person who looks on."""
     from spcnet.training import train_recipe
 
     def say_packing(done: int, total: int | None = None) -> None:
@@ -69,25 +64,18 @@ def train_by(
         what = "pictures" if recipe.task == "finder" else "persons"
         say(
             f"{recipe.name}: {recipe.model.variant} at {recipe.model.input_size} px, {learned} "
-            f"{what} of {describe_data(recipe.data)}, on {processes.device}{several}, into "
+            f"{what} of {titles_of(recipe.data)}, on {processes.device}{several}, into "
             f"{directory}"
         )
 
     with _reporter() as hear:
         return train_recipe(
-            recipe,
-            directory,
-            resume=resume,
-            processes=processes,
-            stop=stop,
-            packing=say_packing,
-            begin=begin,
-            report=hear,
-            finish=finish,
-        )
+            recipe, directory, resume=resume, processes=processes, stop=stop,
+            packing=say_packing, begin=begin, report=hear, finish=finish,
+        )  # fmt: skip
 
 
-def describe_data(data: "DataSection") -> str:
+def titles_of(data: "DataSection") -> str:
     """The parts that are learned from."""
     return " + ".join(f"{part.title} {part.split}" for part in data.parts)
 

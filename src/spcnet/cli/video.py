@@ -4,39 +4,27 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
-import typer
+from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import (
-    prepare_output,
-    progress,
-    refuse_same,
-    replacing,
-    say,
-    stop_wish,
-    writing,
-)
+from spcnet import __version__
+from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, parse_box
 from spcnet.errors import UserError
+from spcnet.files import writing
 
 if TYPE_CHECKING:
-    from spcnet.inference.estimator import PoseEstimator
     from spcnet.media.video_files import VideoReader, VideoWriter
-    from spcnet.skeletons import Skeleton
 
-SOURCE = typer.Argument(help="A video file.", show_default=False)
-OUTPUT = typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
-JSON = typer.Option(
-    "--json",
-    help="Where the joints go, - for the standard output; alone, no video is written.",
-    show_default=False,
-)
+OUTPUT = Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
+JSON = Option("--json", help="Where joints go, - for stdout; alone no video.", show_default=False)
 STDOUT = Path("-")
-BOX = typer.Option(
+BOX = Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
     "picture; may be repeated. Without boxes the bundled finder looks for persons."
 )
@@ -44,7 +32,7 @@ BOX = typer.Option(
 
 @with_estimator
 def video(
-    source: Annotated[Path, SOURCE],
+    source: Annotated[Path, Argument(help="A video file.", show_default=False)],
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
@@ -67,7 +55,7 @@ def video(
     output, json_path = _targets(source, output, json_path)
     boxes = [parse_box(text) for text in box or []] or None
     if boxes and (options.finder or people == "all"):
-        raise typer.BadParameter("--box goes without --finder and --people all")
+        raise BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [path for path in (output, json_path) if path not in (None, STDOUT)]
         prepare_output(written, force=force)
@@ -80,15 +68,22 @@ def video(
         tally = Tally()
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
-            head = _document_head(reader, estimator, view, smooth=smooth)
-            record = stack.enter_context(_json_record(json_path, head))
-            writer = _open_writer(stack, output, reader)
+            height, width = reader.size
+            how = f"{estimator.describe()}, {'one-euro' if smooth else 'no'} smoothing"
+            head = {
+                "info": {"description": f"spcnet {__version__}, model {how}"},
+                "video": {"file_name": source.name, "width": width, "height": height},
+                "skeleton": view.to_dict(),
+            }
+            record = stack.enter_context(_json_record(json_path, head)) if json_path else None
+            writer = _open_writer(stack, output, reader) if output else None
             frames = reader.frames(writer.copy_sound if writer else None)
             poses = follow(
                 estimator, frames, boxes=boxes, people=people, smooth=smooth, skeleton=view
             )
             for frame in poses:
-                record(frame.to_record())
+                if record:
+                    record(frame.to_record())
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
@@ -113,13 +108,10 @@ def video(
 def _targets(
     source: Path, output: Path | None, json_path: Path | None
 ) -> tuple[Path | None, Path | None]:
-    """Where the video and the joints go."""
     from spcnet.media.video_files import check_suffix
 
     if json_path not in (None, STDOUT) and not json_path.suffix:
-        raise typer.BadParameter(
-            f"--json {json_path}: wanted the file that the joints go to, such as joints.json"
-        )
+        raise BadParameter(f"--json {json_path}: wanted a file for the joints, as joints.json")
     if output is None and json_path is None:
         output = Path("poses") / f"{source.stem}.pose.mp4"
     if output is not None:
@@ -130,55 +122,29 @@ def _targets(
     return output, json_path
 
 
-def _document_head(
-    reader: "VideoReader", estimator: "PoseEstimator", view: "Skeleton", *, smooth: bool
-) -> dict[str, Any]:
-    """What the JSON says before its frames."""
-    from spcnet import __version__
-
-    height, width = reader.size
-    smoothing = "one-euro smoothing" if smooth else "no smoothing"
-    return {
-        "info": {"description": f"spcnet {__version__}, model {estimator.describe()}, {smoothing}"},
-        "video": {"file_name": reader.path.name, "width": width, "height": height},
-        "skeleton": view.to_dict(),
-    }
-
-
 @contextmanager
-def _json_record(
-    path: Path | None, head: dict[str, Any]
-) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _json_record(path: Path, head: dict[str, Any]) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Takes one frame after the other into one JSON document, a line each."""
-    if path is None:
-        yield lambda frame: None
-        return
     with ExitStack() as stack:
         file: TextIO = sys.stdout
         if path != STDOUT:
             partial = stack.enter_context(replacing(path))
             file = stack.enter_context(partial.open("w", encoding="utf-8"))
         file.write(json.dumps(head)[:-1] + ', "frames": [')
-        between = "\n"
+        between = chain(["\n"], repeat(",\n"))
 
         def add(frame: dict[str, Any]) -> None:
-            nonlocal between
             with writing(path):  # or an error would name the video that is written meanwhile
-                file.write(between + json.dumps(frame))
-            between = ",\n"
+                file.write(next(between) + json.dumps(frame))
 
         yield add
         file.write("\n]}\n")
 
 
-def _open_writer(
-    stack: ExitStack, output: Path | None, reader: "VideoReader"
-) -> "VideoWriter | None":
+def _open_writer(stack: ExitStack, output: Path, reader: "VideoReader") -> "VideoWriter":
     """The video to write, with the sound of the one that is read where it can hold it."""
     from spcnet.media.video_files import VideoWriter
 
-    if output is None:
-        return None
     partial = stack.enter_context(replacing(output))
     writer = stack.enter_context(
         VideoWriter(

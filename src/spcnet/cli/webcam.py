@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Option
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
@@ -19,18 +19,16 @@ if TYPE_CHECKING:
     from spcnet.inference.video import FramePoses
 
 TICK = Fraction(1, 90_000)  # of a second
-CAMERA = typer.Option(min=0, help="Which camera: 0 is the first.")
-SOURCE = typer.Option(help="A video that plays the camera's part, over and over.")
-OUTPUT = typer.Option("--output", "-o", help="Record as well: .mp4, .m4v, .mov, .mkv or .webm.")
-PORT = typer.Option(min=0, max=65535, help="Of the page; 0 takes a free one.")
+SOURCE = Option(help="A video that plays the camera's part, over and over.")
+OUTPUT = Option("--output", "-o", help="Record as well: .mp4, .m4v, .mov, .mkv or .webm.")
 
 
 @with_estimator
 def webcam(
-    camera: Annotated[int, CAMERA] = 0,
+    camera: Annotated[int, Option(min=0, help="Which camera: 0 is the first.")] = 0,
     source: Annotated[Path | None, SOURCE] = None,
     output: Annotated[Path | None, OUTPUT] = None,
-    port: Annotated[int, PORT] = 8700,
+    port: Annotated[int, Option(min=0, max=65535, help="Of the page; 0 takes a free one.")] = 8700,
     people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
     options: EstimatorOptions = BY_DEFAULT,
