@@ -43,11 +43,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def can_fuse(network: nn.Module) -> bool:
-    """Whether a network can be brought into this form here.
-
-    It is made of modules that are known here, and of no other (a fusion of a user's own, say), and
-    lies on a CPU with oneDNN.
-    """
+    """Whether a network is made of known modules alone, and lies on a CPU with oneDNN."""
     return (
         isinstance(network, PoseNetwork)
         and all(type(module) in KNOWN for module in network.modules())
@@ -63,11 +59,9 @@ class FusedNetwork:
     Shape: (B, 3, H, W) float32, normalised -> the last raw heatmaps (B, K, H/4, W/4) and the
     fusion's weights (B, L, H/4, W/4) or None, float32, as of `PoseNetwork.forward_all`.
 
-    Args:
-        network: in evaluation mode, on the CPU.
-        dtype: of kernels and features: float32 or bfloat16.
-        consume: let go of each kernel of the network once it is held in its new form, so that
-            never two of all are held; the network is of no use afterwards.
+    The network is in evaluation mode, on the CPU; kernels and features are float32 or bfloat16. To
+    `consume` it lets go of each kernel once it is held in its new form, so that never two of all
+    are held; the network is of no use afterwards.
     """
 
     def __init__(
@@ -243,20 +237,16 @@ class _Maker:
 
     def convolution(self, module: Any, norm: Any = None, *, relu: bool = False) -> "_Convolution":
         """A convolution with the batch norm behind it, and a ReLU if one ends it."""
-        (whole,) = self._parts(module, norm, relu=relu, count=1)
+        (whole,) = self.slices(module, norm, relu=relu, width=module.in_channels)
         return whole
 
-    def slices(self, module: Any, norm: Any = None, *, relu: bool = False) -> "list[_Convolution]":
+    def slices(
+        self, module: Any, norm: Any = None, *, relu: bool = False, width: int | None = None
+    ) -> "list[_Convolution]":
         """A convolution of concatenated maps, each as wide as its output, as one for each.
 
         The last has the bias, and the ReLU after the sum.
         """
-        count = module.in_channels // module.out_channels
-        return self._parts(module, norm, relu=relu, count=count)
-
-    def _parts(
-        self, module: nn.Conv2d, norm: nn.BatchNorm2d | None, *, relu: bool, count: int
-    ) -> "list[_Convolution]":
         assert module.groups == 1 and not isinstance(module.padding, str)
         kernel, bias = module.weight.detach(), module.bias
         bias = None if bias is None else bias.detach()
@@ -268,7 +258,7 @@ class _Maker:
             kernel = kernel * scale.view(-1, 1, 1, 1)
             bias = ((0.0 if bias is None else bias) - known["running_mean"]) * scale + known["bias"]
         geometry = list(module.padding), list(module.stride), list(module.dilation)
-        *before, last = kernel.chunk(count, dim=1)
+        *before, last = kernel.split(width or module.out_channels, dim=1)
         return [
             *(_Convolution(part, None, geometry, self) for part in before),
             _Convolution(last, bias, geometry, self, relu=relu),
@@ -276,16 +266,13 @@ class _Maker:
 
 
 class _Convolution:
-    """A convolution by oneDNN, and the ReLU that may end it.
-
-    Geometry is padding, stride and dilation, of y and x each.
-    """
+    """A convolution by oneDNN, and the ReLU that may end it."""
 
     def __init__(
         self,
         weight: Tensor,
         bias: Tensor | None,
-        geometry: tuple[list[int], list[int], list[int]],
+        geometry: tuple[list[int], list[int], list[int]],  # padding, stride, dilation; y and x each
         maker: _Maker,
         *,
         relu: bool = False,
