@@ -28,10 +28,8 @@ BoxesOf: TypeAlias = Callable[[str], ArrayLike | None]
 class Predicted:
     """What was found in a picture file.
 
-    Attributes:
-        shape: (H, W) of the picture.
-        picture: RGB uint8 (H, W, 3), or None where it was not to be kept.
-        ahead: pictures after it that have come with it, so that theirs take no time any more.
+    `shape` is its (H, W), `picture` RGB uint8 (H, W, 3) or None where it was not to be kept, and
+    `ahead` counts the pictures after it that have come with it and take no more time.
     """
 
     path: str
@@ -88,7 +86,7 @@ def predict_files(
         paths: of the pictures; read only as far as the groups need.
         boxes_of: the boxes of a picture by its path, None where it has none; called in the reading
             thread. Without boxes the estimator's finder looks for persons.
-        detector: finds them in its pixels instead; called there too.
+        detector: finds them in its pixels instead; called there too. Both are a `ValueError`.
         keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
@@ -97,9 +95,6 @@ def predict_files(
         maps: likewise.
         greys: of the pictures whose greys have more than 8 bits, and that do not say what is
             white; by default the first of them decides.
-
-    Raises:
-        ValueError: both `boxes_of` and `detector` are given.
     """
     if boxes_of is not None and detector is not None:
         raise ValueError("boxes are known by the path or found in the pixels, not both")

@@ -28,10 +28,6 @@ class Finder:
     """A `PersonDetector`: a ``.safetensors`` that ``spcnet train`` wrote by a `task: finder`.
 
     By default it is the bundled one, and the threshold, the least score of a person, its own.
-
-    Raises:
-        UserError: the file holds no finder, the device is not there, or the threshold lies beyond
-            0 and 1.
     """
 
     def __init__(

@@ -29,19 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Persons of a picture: given, or seen by a finder, before poses say who is there.
+    """Persons of a picture: given, or seen by a finder, before poses say who is there."""
 
-    Attributes:
-        boxes: (N, 4) x0, y0, x1, y1 in pixels of the upright picture.
-        scores: (N,) in [0, 1], or None of those that are given.
-        people: whether the main person is wanted, or all.
-        present: least product of a score and the mean of the joints' scores of who is there.
-    """
-
-    boxes: Array
-    scores: Array | None = None
-    people: People = "all"
-    present: float = 0.0
+    boxes: Array  # (N, 4) x0, y0, x1, y1 in pixels of the upright picture
+    scores: Array | None = None  # (N,) in [0, 1]; None of those that are given
+    people: People = "all"  # who is wanted
+    present: float = 0.0  # least product of a score and the mean joint score of who is there
 
     def who(self, joints: Sequence[Array], shape: Sequence[int]) -> list[int]:
         """Numbers of those who are there: all given ones, the main person, or all, surest first.
@@ -52,10 +45,10 @@ class Sightings:
             return list(range(len(self.boxes)))
         presence = self.scores * np.array([scores.mean() for scores in joints])
         there = np.flatnonzero(presence >= self.present)
-        if self.people == "all" or len(there) < 2:
-            order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
-            return order
-        return [int(there[main_person(self.boxes[there], presence[there], shape)])]
+        if self.people == "one" and len(there):
+            return [int(there[main_person(self.boxes[there], presence[there], shape)])]
+        order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
+        return order
 
 
 Given: TypeAlias = ArrayLike | Sightings | None  # boxes, whom a finder saw, or nothing

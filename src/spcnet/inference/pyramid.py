@@ -27,17 +27,11 @@ FUSION_BYTES = 64 * 2**20  # of the largest piece of canvas that is held at once
 
 @dataclass(frozen=True, slots=True)
 class TestTimeAugmentation:
-    """What of a person is looked at beside the one upright crop; as text it is words.
+    """What of a person is looked at beside the one upright crop; as text it is words."""
 
-    Attributes:
-        flip: its mirror image.
-        scales: factors of its side in place of it, or None.
-        rotations: degrees of crops that are turned clockwise, in place of it.
-    """
-
-    flip: bool = False
-    scales: tuple[float, ...] | None = None
-    rotations: tuple[float, ...] = (0.0,)
+    flip: bool = False  # its mirror image
+    scales: tuple[float, ...] | None = None  # factors of its side, in place of it
+    rotations: tuple[float, ...] = (0.0,)  # degrees of crops turned clockwise, in place of it
 
     def __bool__(self) -> bool:
         return self != TestTimeAugmentation()
