@@ -33,7 +33,6 @@ class PersonDetector(Protocol):
 
     def detect(self, picture: Array) -> tuple[Array, Array]:
         """Boxes (N, 4) x0, y0, x1, y1 in image pixels, surest first, and scores (N,) in [0, 1]."""
-        ...
 
 
 def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
@@ -197,24 +196,17 @@ def _decode(output: Array, form: str, size: tuple[int, int]) -> tuple[Array, Arr
     """Boxes (N, 4) in pixels of the model's input, and scores (N,) of the person."""
     if form == "boxes":
         return output[:, :4], np.where(output[:, 5] == PERSON, output[:, 4], 0.0)
-    if form == "yolov8":
-        return _corners(output[:4].T), output[4 + PERSON]
-    centres, sides = output[:, :2], output[:, 2:4]
+    rows = output.T if form == "yolov8" else output
+    centres, sides = rows[:, :2], rows[:, 2:4]
     cells, strides = _grid(size)
-    if len(output) == len(cells):
+    if form == "yolox" and len(rows) == len(cells):
         # Whichever reading puts the centres nearer to their cells is the right one.
         middles = (cells + 0.5) * strides
         placed = (centres + cells) * strides
         if np.abs(placed - middles).mean() < np.abs(centres - middles).mean():
             centres, sides = placed, np.exp(sides.clip(max=20)) * strides
-    scores = output[:, 4] * output[:, 5 + PERSON]
-    return _corners(np.concatenate([centres, sides], axis=1)), scores
-
-
-def _corners(boxes: Array) -> Array:
-    """x0, y0, x1, y1 of centres and sides."""
-    centres, half = boxes[:, :2], boxes[:, 2:] / 2
-    return np.concatenate([centres - half, centres + half], axis=1)
+    scores = rows[:, 4 + PERSON] if form == "yolov8" else rows[:, 4] * rows[:, 5 + PERSON]
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), scores
 
 
 def _grid(size: tuple[int, int]) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import islice
 
@@ -138,11 +138,9 @@ class PoseEstimator:
             weights=digest_of(self.path),
             precision=self.backend.precision,
             refinement=self.codec.refinement,
-            flip=self.testing.flip,
-            scales=self.testing.scales,
-            rotations=self.testing.rotations,
             skeleton=self.view(skeleton).name,
             persons=persons,
+            **asdict(self.testing),
         )
 
     def view(self, skeleton: str | Skeleton | None) -> Skeleton:

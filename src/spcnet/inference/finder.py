@@ -52,12 +52,9 @@ class Finder:
 
     def source(self, people: str) -> PersonSource:
         """What its boxes come from: of the main person (``"one"``) or of ``"all"``."""
+        name, digest = self.path.stem, digest_of(self.path)
         return PersonSource(
-            kind="finder",
-            name=self.path.stem,
-            digest=digest_of(self.path),
-            threshold=self.threshold,
-            people=people,
+            kind="finder", name=name, digest=digest, threshold=self.threshold, people=people
         )
 
     def describe(self) -> str:

@@ -64,8 +64,7 @@ def result_names(images: Sequence[str]) -> list[str]:
 def mirrored_names(images: Sequence[PurePath]) -> list[str]:
     """What the results of a folder's pictures are called: their paths without the suffix.
 
-    Where two differ by nothing else they keep it, so that a picture's name does not hang on how
-    many others there are; where that is another's name, those keep theirs as well.
+    Where two differ by nothing else they keep it; where that is another's name, so does that one.
     """
     names = [image.with_suffix("").as_posix() for image in images]
     while True:

@@ -24,9 +24,8 @@ class PersonSource:
 class Method:
     """What keypoints were predicted by: results of equal methods differ by rounding alone.
 
-    What ran the network is told apart as far as results depend on it: torch and an ``.onnx`` of the
-    same model, or one in int8, by `weights`; runtimes of one ``.onnx`` by `precision`, as they
-    multiply int8 each in its own way. Batch sizes and devices are not.
+    An ``.onnx`` of a model, or one in int8, has other `weights`; runtimes of one ``.onnx`` differ
+    in `precision`, as they multiply int8 each in its own way. Batch sizes and devices are no part.
     """
 
     version: str

@@ -131,10 +131,10 @@ class PictureReader:
         return picture, Sightings(check_boxes(given, picture.shape))
 
     def read(self, image: ImageLike | Picture, boxes: ArrayLike | None = None) -> Picture:
-        """A picture as `predict` looks at it.
+        """A picture as `predict` sees it; what was read already stays as it is.
 
-        What was read already stays as it is. Where its boxes are given, the file of a JPEG is
-        decoded no larger than their crops need, which takes as little as a third of the time.
+        Where its boxes are given, the file of a JPEG is decoded no larger than their crops need,
+        which takes as little as a third of the time.
         """
         if isinstance(image, Picture):
             return image
@@ -159,8 +159,7 @@ class PictureReader:
             picture = self.read(image)
         calibrated = self.codec.calibration is not None
         seen = sight(self.finder(), picture, people, calibrated=calibrated)
-        fresh = not isinstance(image, Picture)
-        if fresh and picture.to_original[0, 0] > self._spare(seen.boxes):
+        if picture.to_original[0, 0] > self._spare(seen.boxes):
             picture = self.read(image, seen.boxes)
         return picture, seen
 

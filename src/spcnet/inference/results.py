@@ -34,9 +34,7 @@ class RunRecord:
 
     A file of JSON lines: first where the pictures lie and the method, then, before a picture's
     results are written and again when they are there, of what picture they are. So results that
-    no line names are not ours, and those of a run that was stopped halfway are.
-
-    Of results of pictures that were named one by one it is only noted that they were replaced.
+    no line names are not ours. Of pictures named one by one only their replacing is noted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -218,9 +216,9 @@ class Results:
         pose, size = poses[number], self.estimator.codec.input_size
         image: Image.Image | Figure
         if kind == "crops":
-            image = Image.fromarray(cut_out(self.estimator, picture, pose.box, size)[0])
+            image = Image.fromarray(cut_out(picture, pose.box, size)[0])
         elif kind == "heatmaps":
-            image = draw_heatmaps(view(self.estimator, picture, pose))
+            image = draw_heatmaps(view(picture, pose))
         else:
             sizes = level_sizes(self.estimator.network, input_size=size)
             image = draw_levels([level_view(self.estimator, picture, pose)], sizes)
