@@ -1,11 +1,9 @@
 """A trained network in the form that a CPU runs fastest; its answers differ by rounding alone.
 
-- A batch norm that follows a convolution is folded into it. The one that opens a pre-activation
-  block cannot be: the shortcut takes what comes before it.
+- A batch norm that follows a convolution is folded into it.
 - ReLUs and sums are done by the convolution before them while its output is still in the cache:
   oneDNN's fused operations, which `torch.compile` uses as well.
-- What SIM collects is added up stack by stack, so that neither the concatenation nor the levels of
-  earlier stacks are held: memory does not grow with the number of stacks.
+- What SIM collects is added up stack by stack: memory does not grow with the number of stacks.
 - Features are channels last, and kernels laid out for the size of what they are applied to.
 - Large batches go through a few images at a time, as many as leave the features in the cache.
 """
@@ -129,15 +127,13 @@ class FusedNetwork:
 class _Block:
     """A `Bottleneck`, dilated ones too."""
 
-    def __init__(self, block: nn.Module, make: "_Maker") -> None:
-        assert isinstance(block, Bottleneck)
+    def __init__(self, block: Any, make: "_Maker") -> None:
         self.opening = _statistics(block.norm1)
         self.conv1 = make.convolution(block.conv1, block.norm2, relu=True)
         self.conv2 = make.convolution(block.conv2, block.norm3, relu=True)
         self.conv3 = make.convolution(block.conv3)
-        self.shortcut: _Convolution | None = None
-        if isinstance(block.shortcut, nn.Conv2d):
-            self.shortcut = make.convolution(block.shortcut)
+        own = block.shortcut
+        self.shortcut = make.convolution(own) if isinstance(own, nn.Conv2d) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         inner = self._inner(x)
@@ -158,12 +154,10 @@ class _Block:
 class _Level:
     """A `Level`: gives the outputs of the levels inside it and its own, innermost first."""
 
-    def __init__(self, level: nn.Module, make: "_Maker") -> None:
-        assert isinstance(level, Level)
+    def __init__(self, level: Any, make: "_Maker") -> None:
         self.pools = level.pools
-        self.skip, self.encode, self.decode = (
-            _Block(block, make) for block in (level.skip, level.encode, level.decode)
-        )
+        blocks = level.skip, level.encode, level.decode
+        self.skip, self.encode, self.decode = (_Block(block, make) for block in blocks)
         inner = level.inner
         self.inner = _Level(inner, make) if isinstance(inner, Level) else _Block(inner, make)
 
@@ -179,8 +173,7 @@ class _Level:
 class _Stack:
     """A `Stack`."""
 
-    def __init__(self, stack: nn.Module, make: "_Maker") -> None:
-        assert isinstance(stack, Stack)
+    def __init__(self, stack: Any, make: "_Maker") -> None:
         block, convolution, norm, _ = stack.features
         self.module = _Level(stack.module, make)
         self.head = make.convolution(stack.head)

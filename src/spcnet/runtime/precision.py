@@ -58,11 +58,9 @@ def choose_precision(
 def _keypoints(backend: Backend) -> Array:
     """Keypoints (N, K, 2) of rendered figures in sides of the crop."""
     codec = backend.card.codec
-    crops = []
-    for number in range(FIGURES):
-        figure = render_figure(number).image
-        side = len(figure)
-        affine = crop_affine((side / 2, side / 2), side, codec.input_size)
-        crops.append(extract_crop(figure, affine, codec.input_size))
+    figures = [render_figure(number).image for number in range(FIGURES)]
+    side = len(figures[0])
+    affine = crop_affine((side / 2, side / 2), side, codec.input_size)
+    crops = [extract_crop(figure, affine, codec.input_size) for figure in figures]
     points: Array = backend(np.stack(crops)).decode(codec)[0]
     return points / codec.input_size
