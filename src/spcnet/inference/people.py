@@ -110,14 +110,11 @@ def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class PictureReader:
-    """Reads pictures for the sharp crops of a codec, and asks a finder where boxes are missing.
-
-    They are read `whole` where scales are fused at their resolution.
-    """
+    """Reads pictures for the sharp crops of a codec, and asks a finder where boxes are missing."""
 
     codec: Codec
     finder: Callable[[], PersonDetector]
-    whole: bool
+    whole: bool  # as where scales are fused at the pictures' resolution
 
     def who(
         self, image: ImageLike | Picture, given: Given, people: People
