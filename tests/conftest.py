@@ -97,7 +97,7 @@ def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> OnnxModels:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     from spcnet.export.graph import trace
-    from spcnet.export.onnx_file import finish, write
+    from spcnet.export.onnx_file import finish
 
     torch.manual_seed(0)
     arguments = {"stacks": 2, "channels": 8, "depth": 3}
@@ -121,8 +121,8 @@ def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> OnnxModels:
     save_checkpoint(paths[0], network.state_dict(), card)
     network, card = load_checkpoint(paths[0])
     traced = trace(network, card)
-    write(finish(traced, card, "keypoints"), paths[1])
-    write(finish(traced, card, "heatmaps"), paths[2])
+    paths[1].write_bytes(finish(traced, card, "keypoints").SerializeToString())
+    paths[2].write_bytes(finish(traced, card, "heatmaps").SerializeToString())
     return OnnxModels(paths[0], traced, *paths[1:])
 
 

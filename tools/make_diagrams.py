@@ -61,7 +61,7 @@ def draw_road() -> Figure:
     estimator = PoseEstimator(device="cpu")
     size = estimator.codec.input_size
     (pose,) = estimator.predict(picture, [box])
-    crop, _ = cut_out(estimator, picture, np.array(box), size)
+    crop, _ = cut_out(picture, np.array(box), size)
     heatmaps = estimator.heatmaps(picture, box)
     centre, side = square_of_box(box)
     in_crop = apply_affine(crop_affine(centre, side, size), pose.keypoints)

@@ -57,13 +57,14 @@ def test_runtimes_are_told_apart_where_their_results_are_more_than_rounding_apar
     onnx_models: OnnxModels, tmp_path: Path
 ) -> None:
     from spcnet.checkpoints import load_checkpoint
-    from spcnet.export.onnx_file import finish, write
+    from spcnet.export.onnx_file import finish
 
     def method(path: Path, **options: object) -> Method:
         return PoseEstimator(str(path), device="cpu", **options).method(PERSONS)  # type: ignore[arg-type]
 
     _, card = load_checkpoint(onnx_models.checkpoint)
-    write(finish(onnx_models.traced, card, "keypoints", int8="nobody"), tmp_path / "int8.onnx")
+    quantised = finish(onnx_models.traced, card, "keypoints", int8="nobody")
+    (tmp_path / "int8.onnx").write_bytes(quantised.SerializeToString())
     of_torch, of_onnx = method(onnx_models.checkpoint), method(onnx_models.keypoints)
     of_int8 = method(tmp_path / "int8.onnx")
     assert (of_torch.precision, of_onnx.precision, of_int8.precision) == (

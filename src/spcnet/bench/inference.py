@@ -42,13 +42,9 @@ def latency(
     turns: int = 50,
     report: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
-    """Milliseconds an image at batch 1, medians of interleaved turns.
-
-    Returns:
-        `OURS`; the network alone in its `PLAIN` form; the `REFERENCE` network alone.
-    """
+    """Milliseconds an image at batch 1: `OURS`, the `PLAIN` network, and the `REFERENCE`."""
     figure = render_figure(0).image
-    side = float(max(figure.shape[:2]))
+    side = float(len(figure))
     square = (np.array([side / 2, side / 2]), side)
     device, size = estimator.device, estimator.codec.input_size
     plain = estimator.card.build().eval().to(device)
@@ -71,12 +67,8 @@ def steps(
 ) -> dict[str, float]:
     """Where the time goes between a picture's file and its keypoints, one person a picture.
 
-    Returns:
-        Milliseconds a picture of each step by its name, medians of interleaved turns, and last of
-        `WHOLE`: the same by `PoseEstimator.predict_many`.
-
-    Raises:
-        UserError: onnxruntime runs the model, in one step.
+    Milliseconds a picture of each step by its name, and last of `WHOLE`, the same by
+    `PoseEstimator.predict_many`.
     """
     backend = estimator.backend
     if not isinstance(backend, TorchBackend):
@@ -91,25 +83,14 @@ def steps(
         crops = estimator.crops.cut(pictures, squares)
         images = backend.normalise(crops)
         raw, _ = backend.run(images)
-
-        def read() -> None:
-            for _ in range(batch):
-                estimator.reader.read(path, boxes)
-
-        def place() -> None:
-            estimator.codec.decode(estimator.codec.activate(raw))[0].cpu().numpy()
-
-        def whole() -> None:
-            for _ in estimator.predict_many([path] * batch, [boxes] * batch):
-                pass
-
+        codec, many = estimator.codec, ([path] * batch, [boxes] * batch)
         calls: dict[str, Callable[[], object]] = {
-            READ: read,
+            READ: lambda: list(map(estimator.reader.read, *many)),
             "cut the crop": partial(estimator.crops.cut, pictures, squares),
             "to normalised floats": partial(backend.normalise, crops),
             NETWORK: partial(backend.run, images),
-            "heatmaps to keypoints": place,
-            WHOLE: whole,
+            "heatmaps to keypoints": lambda: codec.decode(codec.activate(raw))[0].cpu().numpy(),
+            WHOLE: lambda: list(estimator.predict_many(*many)),
         }
         taken = milliseconds(calls, turns=turns, device=estimator.device, report=report)
     return {name: spent / batch for name, spent in taken.items()}

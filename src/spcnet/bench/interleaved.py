@@ -18,17 +18,10 @@ def interleave(
     device: torch.device | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> dict[K, list[float]]:
-    """Call every contender once a turn, one after the other, over and over.
+    """Seconds of each contender's turns: all are called once a turn, one after the other.
 
-    Args:
-        contenders: what to call, by name.
-        turns: that count.
-        warmups: turns before these, which do not.
-        device: if it is a GPU, a turn ends when it has finished.
-        report: called with the number of turns done, the first ones included.
-
-    Returns:
-        Seconds of each contender's turns.
+    The first turns are warmups and do not count, but are reported too. Where the device is a GPU, a
+    turn ends when it has finished.
     """
     taken: dict[K, list[float]] = {name: [] for name in contenders}
     for turn in range(warmups + turns):
@@ -53,8 +46,3 @@ def milliseconds(
     """Of inference: medians of interleaved turns."""
     taken = interleave(contenders, turns=turns, device=device, report=report)
     return {name: 1000 * median(seconds) for name, seconds in taken.items()}
-
-
-def further(report: Callable[[int], None], before: int) -> Callable[[int], None]:
-    """Reports of one run of turns as those after others: `before` is added to the number done."""
-    return lambda done: report(before + done)

@@ -1,7 +1,4 @@
-"""Networks beside each other: milliseconds an image, and how near that is to the machine's best.
-
-The best is the rate of a large matrix product in the same numbers, measured in the same turns.
-"""
+"""Networks beside each other: milliseconds an image, and the share of a matrix product's rate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from spcnet.bench.interleaved import further, milliseconds
+from spcnet.bench.interleaved import milliseconds
 from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.network import PoseNetwork
@@ -25,27 +22,16 @@ MATRIX = 2048  # rows and columns of the product that stands for the machine's b
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast a network is in one form.
-
-    Attributes:
-        network: its name.
-        form: numbers, and ``"plain"`` or ``"fused"``.
-        size: side of the images in pixels.
-        batch: images at a time.
-        milliseconds: an image, median of the turns.
-        gflops: 10^9 multiplications and additions a second, those of convolutions alone.
-        share: of what the matrix product reaches in the same numbers.
-        ratio: how many times as fast as the usual hourglass at this batch.
-    """
+    """How fast a network is in one form."""
 
     network: str
-    form: str
-    size: int
+    form: str  # precision, and "plain" or "fused"
+    size: int  # side of the images in pixels
     batch: int
-    milliseconds: float
-    gflops: float
-    share: float
-    ratio: float
+    milliseconds: float  # an image, median of the turns
+    gflops: float  # 10^9 multiplications and additions a second, those of convolutions alone
+    share: float  # of what the matrix product reaches in the same precision
+    ratio: float  # how many times as fast as the usual hourglass at this batch
 
 
 def compare_networks(
@@ -55,16 +41,11 @@ def compare_networks(
     turns: int = 5,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Pace]:
-    """Time networks on this CPU in every form that there is, in turns.
+    """Time networks on this CPU in every form that there is, in turns, each batch in its own run.
 
-    Args:
-        networks: by name, each with the side of its images; in evaluation mode, on the CPU.
-        batches: images at a time; each is a run of its own.
-        turns: that count.
-        report: called with the number of turns done, of all batches together.
-
-    Returns:
-        For each batch the usual hourglass, eager and NCHW in float32, and each network's forms.
+    Networks are given by name with the side of their images, in evaluation mode. For each batch the
+    usual hourglass, eager and NCHW in float32, comes first, then each network's forms. Reports are
+    of the turns of all batches together.
     """
     cpu = torch.device("cpu")
     numbers = ["fp32", "bf16"] if has_bfloat16(cpu) else ["fp32"]
@@ -86,7 +67,7 @@ def compare_networks(
             for key, (program, size) in forms.items()
         }
         calls |= {("product", name): partial(torch.mm, of, of) for name, of in squares.items()}
-        ahead = further(report, n * (turns + 1))
+        ahead = partial(lambda before, done: report(before + done), n * (turns + 1))
         taken = milliseconds(calls, turns=turns, device=cpu, report=ahead)
         for (name, form), (_, size) in forms.items():
             spent = taken[name, form]

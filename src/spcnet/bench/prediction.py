@@ -1,8 +1,6 @@
-"""One prediction in a process that does nothing else, to see how much memory that takes.
+"""The memory of one prediction: ``python -m spcnet.bench.prediction MODEL PRECISION``.
 
-    python -m spcnet.bench.prediction MODEL PRECISION
-
-prints the bytes that it held at most, on the CPU: Python, torch and this package included.
+It prints the bytes that were held at most, on the CPU: Python, torch and this package included.
 """
 
 import re
@@ -13,11 +11,9 @@ from pathlib import Path
 
 def peak_bytes() -> int:
     """The most that this process held so far."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage says may be the parent's
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        if found:
-            return 1024 * int(found[1])
+    status = Path("/proc/self/status")  # what getrusage says may be the parent's
+    if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return 1024 * int(found[1])
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -1,8 +1,6 @@
-"""The usual way: an eager NCHW float32 stacked hourglass.
+"""The usual way: an eager NCHW float32 stacked hourglass, which others are measured against.
 
-Written afresh after the design that the well-known repositories share (Newell et al., ECCV 2016):
-pre-activation residual blocks whose convolutions have biases, heatmaps of every stack. It is what
-others are measured against, so it is kept plain.
+It is plain, after the design that the well-known repositories share (Newell et al., ECCV 2016).
 """
 
 import torch

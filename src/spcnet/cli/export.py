@@ -55,7 +55,7 @@ def export(
     from spcnet.checkpoints import find_weights, load_checkpoint
     from spcnet.export.agreement import BATCHES, agreement
     from spcnet.export.graph import OPSET, trace
-    from spcnet.export.onnx_file import OUTPUTS, Form, finish, write
+    from spcnet.export.onnx_file import OUTPUTS, Form, finish
     from spcnet.export.samples import check_crops
 
     path = find_weights(model)
@@ -82,7 +82,7 @@ def export(
         finished = finish(quantise(traced, crops), card, form, int8=text)
         _tell_moves(agreement(finished, network, card.codec, seen, batches=BATCHES[:1]).moved)
     with replacing(target) as partial:
-        write(finished, partial)
+        partial.write_bytes(finished.SerializeToString())
     size = target.stat().st_size / 1e6
     print(f"{target}: {' and '.join(OUTPUTS[form])}, {size:.1f} MB, opset {OPSET}")
 

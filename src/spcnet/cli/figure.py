@@ -63,7 +63,7 @@ def panels(
 
     estimators = [PoseEstimator(name, device=device, flip=flip) for name in models]
     rows = [
-        [view(by, picture, pose) for by, pose in zip(estimators, poses, strict=True)]
+        [view(picture, pose) for pose in poses]
         for picture, poses in _persons(images, given, estimators)
     ]
     save_figure(draw_panels(rows, short_names(models)), output)

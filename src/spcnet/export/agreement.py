@@ -30,16 +30,12 @@ CLEAR_LEAD = 0.01  # of a peak over the second-best cell; below, rounding may ch
 class Agreement:
     """How far two programs' answers to the same crops are apart.
 
-    Attributes:
-        heatmaps: the largest difference, over the range of torch's heatmaps.
-        moved: (M,) how far each clear keypoint moved, crop pixels. Clear is one whose peak leads
-            the second-best cell by 1 %.
-        scores: the largest difference of a clear keypoint's score.
+    A keypoint is clear where its peak leads the second-best cell by 1 %.
     """
 
-    heatmaps: float
-    moved: Array
-    scores: float
+    heatmaps: float  # the largest difference, over the range of torch's heatmaps
+    moved: Array  # (M,) how far each clear keypoint moved, crop pixels
+    scores: float  # the largest difference of a clear keypoint's score
 
     def check(self) -> None:
         """Raise a `UserError` unless the differences are those of rounding."""
@@ -65,7 +61,7 @@ def agreement(
     *,
     batches: Sequence[int] = BATCHES,
 ) -> Agreement:
-    """Run a model of any outputs, and the network that it was made of, on crops (N, S, S, 3) uint8.
+    """Run a model of any outputs, and the network that it was made of, on uint8 (N, S, S, 3).
 
     The model takes them by these numbers at a time, torch one by one; its heatmaps are looked at
     in any case.

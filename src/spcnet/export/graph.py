@@ -125,8 +125,7 @@ def quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logging.disable(before)
@@ -135,18 +134,14 @@ def quiet() -> Iterator[None]:
 def _forget_the_tracing(model: "ModelProto") -> None:
     """Remove where in which source file each node comes from: of no use, and of this machine."""
     graph = model.graph
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+    values = *graph.value_info, *graph.input, *graph.output, *graph.initializer
+    for part in (graph, *graph.node, *values):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    for tensor in graph.initializer:
-        tensor.ClearField("metadata_props")
 
 
 def _split_kernels(model: "ModelProto") -> None:
-    """Store the slices of kernels that `InformationCollection` takes instead of their whole.
-
-    Then every convolution has constant weights, as quantisation and many runtimes want it.
-    """
+    """Store the kernels that `InformationCollection` slices, as many runtimes want constants."""
     from onnx import numpy_helper
 
     graph = model.graph

@@ -1,6 +1,5 @@
 """One ``.onnx`` file that stands alone: the graph, the weights and the model card."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spcnet import __version__
@@ -31,20 +30,12 @@ def finish(
 
     `int8` says of a quantised model on which persons its ranges were fitted.
     """
+    from onnx.helper import set_model_props
+
     finished = with_outputs(model, OUTPUTS[form])
-    finished.producer_name = "spcnet"
-    finished.producer_version = __version__
+    finished.producer_name, finished.producer_version = "spcnet", __version__
     finished.doc_string = ABOUT.format(outputs=OUTPUTS_TOLD[form])
     finished.graph.name = card.variant
-    del finished.metadata_props[:]
     metadata = {METADATA_KEY: card.to_json(), PRECISION_KEY: "int8" if int8 else "float32"}
-    if int8:
-        metadata["int8_ranges"] = int8
-    for key, value in metadata.items():
-        finished.metadata_props.add(key=key, value=value)
+    set_model_props(finished, metadata | ({"int8_ranges": int8} if int8 else {}))
     return finished
-
-
-def write(model: "ModelProto", path: Path) -> None:
-    """Write a finished model, weights and all."""
-    path.write_bytes(model.SerializeToString())

@@ -19,12 +19,10 @@ BATCH = 8
 def quantise(model: "ModelProto", crops: Array) -> "ModelProto":
     """A copy whose network's convolutions have int8 weights and take and give uint8.
 
-    Weights have a scale for each channel, activations one each, by their range on the crops. The
-    first and the last convolution stay float, which costs little and matters most, and so do those
-    whose output is added to other features, which may be a hundred times as large in one place as
-    in the next, and what follows the heatmaps.
-
-    The model is as `trace` gave it, the crops (N, S, S, 3) uint8 are like those that it will see.
+    Weights have a scale for each channel, activations one each, by their range on crops
+    (N, S, S, 3) uint8. The first and the last convolution stay float, which costs little and
+    matters most, and so do those whose output is added to other features, which may be a hundred
+    times as large in one place as in the next, and what follows the heatmaps.
     """
     with needs_extra("onnx", f"{PURPOSE} --int8"):
         import onnx

@@ -26,9 +26,6 @@ def dataset_crops(dataset: Dataset, codec: Codec, count: int, *, crop: CropRule 
     """At most `count` crops (N, S, S, 3) of annotated persons, as the network sees them.
 
     Of photographs they are taken at even distances from all persons, and cut by the rule `crop`.
-
-    Raises:
-        UserError: there are no persons, or a picture cannot be read.
     """
     rule = region_rule(crop, dataset)
     if isinstance(dataset, AnnotatedPictures) and len(dataset) > count:

@@ -22,32 +22,27 @@ class BoxFile:
         """The boxes of a picture, by its path, its name, or its name without suffix.
 
         Where the file names pictures with folders, as many of them count as both paths have.
-
-        Raises:
-            UserError: the file has no boxes for it, or those of several pictures that it may be.
         """
         path = PurePath(picture)
-        namesakes = self._by_name.get(path.name, [])
-        shared = {key: _shared_end(key, path) for key in namesakes}
-        longest = max(shared.values(), default=0)
-        ends = [key for key in namesakes if shared[key] == longest]
-        if not namesakes:  # by a number, as COCO's pictures are named
-            ends = [key for key in (path.stem, path.stem.lstrip("0")) if key in self.boxes][:1]
-        if picture in self.boxes:
-            ends = [picture]
-        elif namesakes and not longest:
+        for key in (picture, path.stem, path.stem.lstrip("0")):  # COCO's are named by numbers
+            if key in self.boxes and (key == picture or path.name not in self._by_name):
+                return self.boxes[key]
+        shared = {key: _shared_end(key, path) for key in self._by_name.get(path.name, [])}
+        if not shared:
+            raise UserError(f"{self.path} has no boxes for this picture")
+        longest = max(shared.values())
+        first, *others = [key for key in shared if shared[key] == longest]
+        if not longest:
             raise UserError(
-                f"{self.path} has no boxes for this picture, but for {namesakes[0]}; in other "
+                f"{self.path} has no boxes for this picture, but for {first}; in other "
                 "folders pictures are found by file names without one"
             )
-        if len(ends) > 1:
+        if others:
             raise UserError(
-                f"{self.path} has boxes for {ends[0]} and {ends[1]}; name the picture with its "
+                f"{self.path} has boxes for {first} and {others[0]}; name the picture with its "
                 "folder"
             )
-        if not ends:
-            raise UserError(f"{self.path} has no boxes for this picture")
-        return self.boxes[ends[0]]
+        return self.boxes[first]
 
 
 def _shared_end(key: str, path: PurePath) -> int:
@@ -65,14 +60,8 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
 
     Either an object with ``images`` (id, file_name) and ``annotations`` (image_id, bbox), or a
     list of detections with ``bbox`` and ``file_name`` or ``image_id``; ``bbox`` is x, y, width,
-    height. Where the file has a category of the name person, the others are passed over.
-
-    Args:
-        path: the file.
-        threshold: boxes of a lower ``score`` are passed over; those without one are kept.
-
-    Raises:
-        UserError: the file is missing, no JSON, or of another form.
+    height. Passed over are other categories, where one has the name person, and boxes whose
+    ``score`` is below the threshold; those without a score are kept.
     """
     try:
         content = json.loads(path.read_text())

@@ -77,18 +77,13 @@ class CropPredictor:
             assert answer.heatmaps is not None
             parts.append(answer.heatmaps)
         heatmaps = torch.split(torch.cat(parts), len(self.testing.scales))
-        found = [
-            fuse(maps, group, picture.shape)
-            for maps, group, picture in zip(heatmaps, scaled, pictures, strict=True)
-        ]
-        return np.stack([points for points, _ in found]), np.stack([peaks for _, peaks in found])
+        shapes = [picture.shape for picture in pictures]
+        points, peaks = zip(*map(fuse, heatmaps, scaled, shapes), strict=True)
+        return np.stack(points), np.stack(peaks)
 
     @torch.inference_mode()
     def _averaged(self, pictures: Sequence[Picture], squares: Sequence[Square]) -> Answer:
-        """The answer to upright crops, or the mean of those to mirrored and turned ones.
-
-        Maps of turned crops are turned back; a cell's mean is over those that see it.
-        """
+        """The answer to upright crops, or the mean of those to mirrored and turned ones."""
         if self.testing.rotations == (0.0,):
             return self._mirrored(self.cut(pictures, squares))
         total: list[Tensor] = []
@@ -120,13 +115,11 @@ class CropPredictor:
 def _kept(answer: Answer, squares: Sequence[Square]) -> list[Maps]:
     """The maps of each of some squares."""
     assert answer.heatmaps is not None
-    heatmaps = answer.heatmaps.cpu().numpy()
-    attention = None if answer.attention is None else answer.attention.cpu().numpy()
+    weights = answer.attention
+    attentions = [None] * len(squares) if weights is None else weights.cpu().numpy()
     return [
-        Maps(
-            heatmaps[n],
-            None if attention is None else attention[n],
-            np.concatenate([centre - side / 2, centre + side / 2]),
+        Maps(heatmaps, attention, np.concatenate([centre - side / 2, centre + side / 2]))
+        for heatmaps, attention, (centre, side) in zip(
+            answer.heatmaps.cpu().numpy(), attentions, squares, strict=True
         )
-        for n, (centre, side) in enumerate(squares)
     ]

@@ -33,7 +33,6 @@ class PersonDetector(Protocol):
 
     def detect(self, picture: Array) -> tuple[Array, Array]:
         """Boxes (N, 4) x0, y0, x1, y1 in image pixels, surest first, and scores (N,) in [0, 1]."""
-        ...
 
 
 def nms(boxes: Array, scores: Array, *, overlap: float = OVERLAP) -> Array:
@@ -74,17 +73,13 @@ def main_ranks(boxes: Array, scores: Array, shape: Sequence[int]) -> Array:
 class OnnxDetector:
     """A detector of the YOLO family as an ONNX file; class 0 is the person.
 
-    Three forms of output are distinguished by their shape: (1, 4 + classes, N) of the YOLOv8 kind
-    (v8 to v11), (1, N, 5 + classes) of the YOLOX kind, with or without its grid decoded, and
+    Three kinds are distinguished by the shape of their output: (1, 4 + classes, N) of ``"yolov8"``
+    (v8 to v11), (1, N, 5 + classes) of ``"yolox"``, with or without its grid decoded, and
     (1, N, 6), N up to 1000, of models that suppress doubles themselves. The first and the last
     take RGB in 0..1, YOLOX takes BGR in 0..255, as they were trained.
 
-    The kind is ``"yolov8"`` or ``"yolox"``, or by the shape of the output; persons have at least a
-    score of the threshold, and overlap is that of `nms`. Unless the device is ``"cpu"``, it runs on
-    a GPU where onnxruntime has one.
-
-    Raises:
-        UserError: onnxruntime is not installed, or the file is no such model.
+    Persons have at least a score of the threshold, and overlap is that of `nms`. Unless the device
+    is ``"cpu"``, it runs on a GPU where onnxruntime has one. A file of another sort is an error.
     """
 
     def __init__(
@@ -100,13 +95,11 @@ class OnnxDetector:
             raise UserError(f"a detector's kind is one of {', '.join(KINDS)}, got {kind!r}")
         if not 0 <= threshold <= 1:
             raise UserError(f"a detector's threshold must lie in 0..1, got {threshold:g}")
-        self.path = Path(path)
-        self.threshold = threshold
-        self.overlap = overlap
+        self.path, self.threshold, self.overlap = Path(path), threshold, overlap
         self._session = open_session(self.path, gpu=device.startswith(("auto", "cuda")))
         self._input, self._type, self.size = self._check_input()
         self._check_classes()
-        # One look at nothing tells the form of the output, and that the model runs.
+        # One run on nothing shows the form of the output, and that the model runs.
         blank = self._run(np.zeros((1, 3, *self.size), dtype=self._type))
         self.form = _tell_form(self.path, blank.shape, kind, self.size)
 
@@ -203,24 +196,17 @@ def _decode(output: Array, form: str, size: tuple[int, int]) -> tuple[Array, Arr
     """Boxes (N, 4) in pixels of the model's input, and scores (N,) of the person."""
     if form == "boxes":
         return output[:, :4], np.where(output[:, 5] == PERSON, output[:, 4], 0.0)
-    if form == "yolov8":
-        return _corners(output[:4].T), output[4 + PERSON]
-    centres, sides = output[:, :2], output[:, 2:4]
+    rows = output.T if form == "yolov8" else output
+    centres, sides = rows[:, :2], rows[:, 2:4]
     cells, strides = _grid(size)
-    if len(output) == len(cells):
+    if form == "yolox" and len(rows) == len(cells):
         # Whichever reading puts the centres nearer to their cells is the right one.
         middles = (cells + 0.5) * strides
         placed = (centres + cells) * strides
         if np.abs(placed - middles).mean() < np.abs(centres - middles).mean():
             centres, sides = placed, np.exp(sides.clip(max=20)) * strides
-    scores = output[:, 4] * output[:, 5 + PERSON]
-    return _corners(np.concatenate([centres, sides], axis=1)), scores
-
-
-def _corners(boxes: Array) -> Array:
-    """x0, y0, x1, y1 of centres and sides."""
-    centres, half = boxes[:, :2], boxes[:, 2:] / 2
-    return np.concatenate([centres - half, centres + half], axis=1)
+    scores = rows[:, 4 + PERSON] if form == "yolov8" else rows[:, 4] * rows[:, 5 + PERSON]
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), scores
 
 
 def _grid(size: tuple[int, int]) -> tuple[Array, Array]:

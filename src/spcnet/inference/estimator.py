@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import islice
 
@@ -51,8 +51,7 @@ class PoseEstimator:
             fast; or ``"auto"``: bf16 where that is so and the keypoints of rendered figures stay.
 
     Raises:
-        UserError: the model or the device is not there, an argument is not one of those above,
-            or the model cannot do what is asked for.
+        UserError: the model or the device is not there, or cannot do what is asked for.
     """
 
     def __init__(
@@ -139,18 +138,15 @@ class PoseEstimator:
             weights=digest_of(self.path),
             precision=self.backend.precision,
             refinement=self.codec.refinement,
-            flip=self.testing.flip,
-            scales=self.testing.scales,
-            rotations=self.testing.rotations,
             skeleton=self.view(skeleton).name,
             persons=persons,
+            **asdict(self.testing),
         )
 
     def view(self, skeleton: str | Skeleton | None) -> Skeleton:
         """The skeleton that poses are asked for in: by its name, itself, or the model's own.
 
-        Raises:
-            UserError: the name is unknown, or the model does not predict all of its joints.
+        An error unless the model predicts all of its joints.
         """
         try:
             return self.skeleton if skeleton is None else self.skeleton.find_view(skeleton)
@@ -204,11 +200,7 @@ class PoseEstimator:
 
         Arguments are those of `predict`, but that `images` are many, which are read only as far as
         the batches need, and `boxes`, of which there are as many, may be None where there are none,
-        or what `find` gave.
-
-        Raises:
-            UserError: as for `predict`, when the group of `batch_size` pictures that the faulty
-                one is in is reached; and if there are more or fewer boxes than pictures.
+        or what `find` gave. Errors are raised when the batch of the faulty picture is reached.
         """
         view = self.view(skeleton)
         check_people(people)
@@ -242,23 +234,19 @@ class PoseEstimator:
     def heatmaps(self, image: ImageLike, box: ArrayLike) -> Array:
         """Heatmaps (K, h, w) float32 of the crop about one box; an ideal peak is 1.
 
-        Raises:
-            UserError: the box is not one, or the model is a file of keypoints.
+        An error where the model is a file of keypoints.
         """
         return self._maps_of(image, box).heatmaps
 
     def attention(self, image: ImageLike, box: ArrayLike) -> Array:
         """How much each level is taken at each cell: (L, h, w) float32, coarsest level first.
 
-        Raises:
-            UserError: the network has no Selective Information Module, or is an ``.onnx`` file.
+        An error where the network has no Selective Information Module, or is an ``.onnx`` file.
         """
-        attention = None
-        if self.backend.gives_heatmaps:
-            attention = self._maps_of(image, box).attention
-        if attention is None:
+        maps = self._maps_of(image, box) if self.backend.gives_heatmaps else None
+        if maps is None or maps.attention is None:
             raise self.backend.without_attention()
-        return attention
+        return maps.attention
 
     def _maps_of(self, image: ImageLike, box: ArrayLike) -> Maps:
         if np.shape(box) != (4,):
@@ -270,9 +258,6 @@ class PoseEstimator:
     def look(self, pictures: Sequence[Array], squares: Sequence[Square]) -> tuple[Array, Array]:
         """Keypoints (N, K, 2) in image pixels and scores (N, K), float32, of N square crops.
 
-        Args:
-            pictures: N RGB uint8 pictures (H, W, 3), one a crop; they may be the same.
-            squares: N pairs of a crop's centre (2,) and side in image pixels, taken as they are.
+        Pictures are RGB uint8 (H, W, 3), one a crop; they may be the same.
         """
-        found = self.crops([Picture.of(picture) for picture in pictures], squares)
-        return found[:2]
+        return self.crops([Picture.of(picture) for picture in pictures], squares)[:2]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -20,18 +20,13 @@ GROUP_PIXELS = 50_000_000  # most pixels of the pictures that are predicted toge
 
 T = TypeVar("T")
 
-# The boxes of a picture (N, 4) from its path; None where it has none.
-BoxesOf: TypeAlias = Callable[[str], ArrayLike | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """What was found in a picture file.
 
-    Attributes:
-        shape: (H, W) of the picture.
-        picture: RGB uint8 (H, W, 3), or None where it was not to be kept.
-        ahead: pictures after it that have come with it, so that theirs take no time any more.
+    `shape` is its (H, W), `picture` RGB uint8 (H, W, 3) or None where it was not to be kept, and
+    `ahead` counts the pictures after it that have come with it and take no more time.
     """
 
     path: str
@@ -68,7 +63,7 @@ class _Read:
 def predict_files(
     estimator: PoseEstimator,
     paths: Iterable[str],
-    boxes_of: BoxesOf | None = None,
+    boxes_of: Callable[[str], ArrayLike | None] | None = None,
     *,
     detector: PersonDetector | None = None,
     keep: bool = True,
@@ -86,9 +81,9 @@ def predict_files(
     Args:
         estimator: predicts.
         paths: of the pictures; read only as far as the groups need.
-        boxes_of: the boxes of a picture by its path, None where it has none; called in the reading
-            thread. Without boxes the estimator's finder looks for persons.
-        detector: finds them in its pixels instead; called there too.
+        boxes_of: the boxes (N, 4) of a picture by its path, None where it has none; called in the
+            reading thread. Without boxes the estimator's finder looks for persons.
+        detector: finds them in its pixels instead; called there too. Both are a `ValueError`.
         keep: give the pictures back. JPEGs whose boxes are known by their paths are decoded no
             larger than the crops need; to be given back they are decoded once more, so that
             the poses are the same.
@@ -97,9 +92,6 @@ def predict_files(
         maps: likewise.
         greys: of the pictures whose greys have more than 8 bits, and that do not say what is
             white; by default the first of them decides.
-
-    Raises:
-        ValueError: both `boxes_of` and `detector` are given.
     """
     if boxes_of is not None and detector is not None:
         raise ValueError("boxes are known by the path or found in the pixels, not both")
@@ -123,12 +115,9 @@ def predict_files(
 
     for group in _one_ahead(_groups(map(read, paths), estimator.batch_size)):
         good = [item for item in group if isinstance(item, _Read)]
+        pictures, persons = [item.picture for item in good], [item.persons for item in good]
         poses = estimator.predict_many(
-            [item.picture for item in good],
-            [item.persons for item in good],
-            people=people,
-            skeleton=skeleton,
-            maps=maps,
+            pictures, persons, people=people, skeleton=skeleton, maps=maps
         )
         for ahead, item in zip(reversed(range(len(group))), group, strict=True):
             if isinstance(item, Failed):

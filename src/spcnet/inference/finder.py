@@ -28,10 +28,6 @@ class Finder:
     """A `PersonDetector`: a ``.safetensors`` that ``spcnet train`` wrote by a `task: finder`.
 
     By default it is the bundled one, and the threshold, the least score of a person, its own.
-
-    Raises:
-        UserError: the file holds no finder, the device is not there, or the threshold lies beyond
-            0 and 1.
     """
 
     def __init__(
@@ -56,12 +52,9 @@ class Finder:
 
     def source(self, people: str) -> PersonSource:
         """What its boxes come from: of the main person (``"one"``) or of ``"all"``."""
+        name, digest = self.path.stem, digest_of(self.path)
         return PersonSource(
-            kind="finder",
-            name=self.path.stem,
-            digest=digest_of(self.path),
-            threshold=self.threshold,
-            people=people,
+            kind="finder", name=name, digest=digest, threshold=self.threshold, people=people
         )
 
     def describe(self) -> str:

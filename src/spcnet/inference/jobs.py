@@ -21,19 +21,13 @@ OWN = re.compile(r".+\.(pose\.jpg|(crop|heatmaps|attention)-\d+\.png)")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A picture file to be predicted.
-
-    Attributes:
-        path: of the file.
-        shown: its name in documents.
-        name: of its results, without their ends.
-        state: name, size and time of change, by which a later run knows a picture of a folder;
-            None for pictures that were named one by one.
-    """
+    """A picture file to be predicted."""
 
     path: str
-    shown: str
-    name: str
+    shown: str  # its name in documents
+    name: str  # of its results, without their ends
+    # Name, size and time of change, by which a later run knows a picture of a folder; None for
+    # pictures that were named one by one.
     state: list[Any] | None = None
 
 
@@ -44,11 +38,7 @@ def jobs_of_files(paths: Sequence[str]) -> list[Job]:
 
 
 def jobs_of_folder(folder: Path, *, recursive: bool) -> tuple[list[Job], list[str]]:
-    """The pictures of a folder but for our own results, and a line per unreadable sub-folder.
-
-    Raises:
-        UserError: as `find_pictures`.
-    """
+    """The pictures of a folder but for our own results, and a line per unreadable sub-folder."""
     found, unreadable = find_pictures(folder, recursive=recursive, passed_over=is_result)
     jobs = []
     for path, name in zip(found, mirrored_names(found), strict=True):
@@ -74,8 +64,7 @@ def result_names(images: Sequence[str]) -> list[str]:
 def mirrored_names(images: Sequence[PurePath]) -> list[str]:
     """What the results of a folder's pictures are called: their paths without the suffix.
 
-    Where two differ by nothing else they keep it, so that a picture's name does not hang on how
-    many others there are; where that is another's name, those keep theirs as well.
+    Where two differ by nothing else they keep it; where that is another's name, so does that one.
     """
     names = [image.with_suffix("").as_posix() for image in images]
     while True:

@@ -11,16 +11,12 @@ from spcnet.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class PersonSource:
-    """Where the boxes of persons come from: given ones, a file of them, a detector, or our finder.
-
-    Its name is for people, and no part of what makes two of them equal; the digest is of the boxes
-    or of the file's content, the threshold the least score of a box.
-    """
+    """Where the boxes of persons come from: given ones, a file of them, a detector, or a finder."""
 
     kind: Literal["boxes", "file", "detector", "finder"]
-    name: str = field(default="", compare=False)
-    digest: str
-    threshold: float | None = None
+    name: str = field(default="", compare=False)  # for people
+    digest: str  # of the boxes, or of the file's content
+    threshold: float | None = None  # least score of a box
     people: str | None = None
 
 
@@ -28,24 +24,14 @@ class PersonSource:
 class Method:
     """What keypoints were predicted by: results of equal methods differ by rounding alone.
 
-    Runtimes differ in it as far as their results do by more: torch and an ``.onnx`` of the same
-    model, or one in int8, in `weights`; those of one ``.onnx`` in `precision`, as each multiplies
-    int8 in its own way. Batch sizes and devices are no part of it.
-
-    Attributes:
-        model: name of the weights, for people; no part of what makes two methods equal.
-        weights: digest of their file, and so of the network and all that it takes and says.
-        precision: that the network runs in: fp32 or bf16; in onnxruntime the file's own, float32
-            or int8.
-        refinement: of the heatmaps' peaks.
-        flip, scales, rotations: test-time augmentation, as of `PoseEstimator`.
-        skeleton: name of the joints.
+    An ``.onnx`` of a model, or one in int8, has other `weights`; runtimes of one ``.onnx`` differ
+    in `precision`, as they multiply int8 each in its own way. Batch sizes and devices are no part.
     """
 
     version: str
-    model: str = field(compare=False)
-    weights: str
-    precision: str
+    model: str = field(compare=False)  # name of the weights, for people
+    weights: str  # digest of their file, and so of the network and all that it takes and says
+    precision: str  # fp32 or bf16; in onnxruntime the file's own, float32 or int8
     refinement: str
     flip: bool
     scales: tuple[float, ...] | None

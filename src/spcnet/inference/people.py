@@ -29,19 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Persons of a picture: given, or seen by a finder, before poses say who is there.
+    """Persons of a picture: given, or seen by a finder, before poses say who is there."""
 
-    Attributes:
-        boxes: (N, 4) x0, y0, x1, y1 in pixels of the upright picture.
-        scores: (N,) in [0, 1], or None of those that are given.
-        people: whether the main person is wanted, or all.
-        present: least product of a score and the mean of the joints' scores of who is there.
-    """
-
-    boxes: Array
-    scores: Array | None = None
-    people: People = "all"
-    present: float = 0.0
+    boxes: Array  # (N, 4) x0, y0, x1, y1 in pixels of the upright picture
+    scores: Array | None = None  # (N,) in [0, 1]; None of those that are given
+    people: People = "all"  # who is wanted
+    present: float = 0.0  # least product of a score and the mean joint score of who is there
 
     def who(self, joints: Sequence[Array], shape: Sequence[int]) -> list[int]:
         """Numbers of those who are there: all given ones, the main person, or all, surest first.
@@ -52,10 +45,10 @@ class Sightings:
             return list(range(len(self.boxes)))
         presence = self.scores * np.array([scores.mean() for scores in joints])
         there = np.flatnonzero(presence >= self.present)
-        if self.people == "all" or len(there) < 2:
-            order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
-            return order
-        return [int(there[main_person(self.boxes[there], presence[there], shape)])]
+        if self.people == "one" and len(there):
+            return [int(there[main_person(self.boxes[there], presence[there], shape)])]
+        order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
+        return order
 
 
 Given: TypeAlias = ArrayLike | Sightings | None  # boxes, whom a finder saw, or nothing
@@ -117,14 +110,11 @@ def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class PictureReader:
-    """Reads pictures for the sharp crops of a codec, and asks a finder where boxes are missing.
-
-    They are read `whole` where scales are fused at their resolution.
-    """
+    """Reads pictures for the sharp crops of a codec, and asks a finder where boxes are missing."""
 
     codec: Codec
     finder: Callable[[], PersonDetector]
-    whole: bool
+    whole: bool  # as where scales are fused at the pictures' resolution
 
     def who(
         self, image: ImageLike | Picture, given: Given, people: People
@@ -138,10 +128,10 @@ class PictureReader:
         return picture, Sightings(check_boxes(given, picture.shape))
 
     def read(self, image: ImageLike | Picture, boxes: ArrayLike | None = None) -> Picture:
-        """A picture as `predict` looks at it.
+        """A picture as `predict` sees it; what was read already stays as it is.
 
-        What was read already stays as it is. Where its boxes are given, the file of a JPEG is
-        decoded no larger than their crops need, which takes as little as a third of the time.
+        Where its boxes are given, the file of a JPEG is decoded no larger than their crops need,
+        which takes as little as a third of the time.
         """
         if isinstance(image, Picture):
             return image
@@ -166,8 +156,7 @@ class PictureReader:
             picture = self.read(image)
         calibrated = self.codec.calibration is not None
         seen = sight(self.finder(), picture, people, calibrated=calibrated)
-        fresh = not isinstance(image, Picture)
-        if fresh and picture.to_original[0, 0] > self._spare(seen.boxes):
+        if picture.to_original[0, 0] > self._spare(seen.boxes):
             picture = self.read(image, seen.boxes)
         return picture, seen
 

@@ -19,16 +19,12 @@ CONFIDENT = 0.3  # a joint below this score is more often wrong than right
 class Maps:
     """What a network said of the square about one person.
 
-    Attributes:
-        heatmaps: (K, h, w) float32, an ideal peak is 1.
-        attention: (L, h, w) float32, the share of each level at each cell, coarsest level first;
-            None where the network selects no levels, or is an ``.onnx`` file.
-        region: (4,) x0, y0, x1, y1, the edges of the square in pixels of the picture.
+    Where it selects no levels, or is an ``.onnx`` file, there is no attention.
     """
 
-    heatmaps: Array
-    attention: Array | None
-    region: Array
+    heatmaps: Array  # (K, h, w) float32, an ideal peak is 1
+    attention: Array | None  # (L, h, w) float32, each level's share of a cell, coarsest level first
+    region: Array  # (4,) x0, y0, x1, y1, the edges of the square in pixels of the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +46,9 @@ class Pose:
     maps: Maps | None = None
 
     def seen_as(self, skeleton: Skeleton) -> "Pose":
-        """The same person in the joints of another skeleton.
+        """The same person in the joints of another skeleton; a `ValueError` if one is not here.
 
         A joint that is the middle of two, such as the pelvis, has the lower of their scores.
-
-        Raises:
-            ValueError: a joint is not here.
         """
         if skeleton == self.skeleton:
             return self

@@ -1,9 +1,8 @@
 """Test-time augmentation: what is averaged over, and the fusion of several scales.
 
-The rule of scales is that of Yang et al. (ICCV 2017) and Chu et al. (CVPR 2017), which the paper
-tests by: the crop's side is multiplied by each factor, the heatmaps are resized to their crop
-boxes, placed on a canvas of the picture and averaged (0 outside their crop), and the arg max is
-taken there, with no refinement.
+Scales are those of Yang et al. (ICCV 2017) and Chu et al. (CVPR 2017): heatmaps of crops whose side
+is multiplied by each factor are resized to their crop boxes and averaged on a canvas of the picture
+(0 outside their crop), whose arg max is taken without refinement.
 """
 
 from collections.abc import Sequence
@@ -27,17 +26,11 @@ FUSION_BYTES = 64 * 2**20  # of the largest piece of canvas that is held at once
 
 @dataclass(frozen=True, slots=True)
 class TestTimeAugmentation:
-    """What of a person is looked at beside the one upright crop; as text it is words.
+    """What of a person is looked at beside the one upright crop; as text it is words."""
 
-    Attributes:
-        flip: its mirror image.
-        scales: factors of its side in place of it, or None.
-        rotations: degrees of crops that are turned clockwise, in place of it.
-    """
-
-    flip: bool = False
-    scales: tuple[float, ...] | None = None
-    rotations: tuple[float, ...] = (0.0,)
+    flip: bool = False  # its mirror image
+    scales: tuple[float, ...] | None = None  # factors of its side, in place of it
+    rotations: tuple[float, ...] = (0.0,)  # degrees of crops turned clockwise, in place of it
 
     def __bool__(self) -> bool:
         return self != TestTimeAugmentation()
@@ -46,16 +39,13 @@ class TestTimeAugmentation:
         parts = []
         if self.scales is not None:
             names = {factors: name for name, factors in PYRAMIDS.items()}
-            parts.append(f"scales {names.get(self.scales) or _spaced(self.scales)}")
+            factors = names.get(self.scales) or " ".join(f"{scale:g}" for scale in self.scales)
+            parts.append(f"scales {factors}")
         if self.rotations != (0.0,):
-            parts.append(f"rotations {_spaced(self.rotations)}")
+            parts.append("rotations " + " ".join(f"{angle:g}" for angle in self.rotations))
         if self.flip:
             parts.append("flip")
         return " and ".join(parts) or "no test-time augmentation"
-
-
-def _spaced(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:g}" for value in values)
 
 
 def parse_scales(scales: str | Sequence[float] | None) -> tuple[float, ...] | None:

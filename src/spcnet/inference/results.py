@@ -34,9 +34,7 @@ class RunRecord:
 
     A file of JSON lines: first where the pictures lie and the method, then, before a picture's
     results are written and again when they are there, of what picture they are. So results that
-    no line names are not ours, and those of a run that was stopped halfway are.
-
-    Of results of pictures that were named one by one it is only noted that they were replaced.
+    no line names are not ours. Of pictures named one by one only their replacing is noted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,11 +44,7 @@ class RunRecord:
         self._begun = False
 
     def read(self) -> tuple[str, Method] | None:
-        """The folder of the pictures and the method of an earlier run, None if there was none.
-
-        Raises:
-            UserError: the record cannot be read.
-        """
+        """The folder of the pictures and the method of an earlier run, None if there was none."""
         try:
             first, *lines = self.path.read_text().splitlines()
             head = json.loads(first)
@@ -110,23 +104,14 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The files of results in one folder.
-
-    Attributes:
-        folder: where they lie.
-        kinds: which are written, of `ENDS`, in this order; none where nothing is.
-        estimator: what predicts.
-        style: of the overlays.
-        record: what was noted of earlier results.
-        force: whether those are written anew.
-    """
+    """The files of results in one folder."""
 
     folder: Path
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...]  # which are written, of `ENDS`, in this order; none where nothing is
     estimator: PoseEstimator
-    style: Style
-    record: RunRecord
-    force: bool = False
+    style: Style  # of the overlays
+    record: RunRecord  # of earlier results
+    force: bool = False  # write those anew
 
     def path(self, job: Job, kind: str, person: int = 1) -> Path:
         """Where a result lies."""
@@ -140,11 +125,7 @@ class Results:
         return all(path.exists() for path in self._paths(job, kind, persons))
 
     def refuse_foreign(self, job: Job) -> None:
-        """Check that what lies in a result's place was written by an earlier run.
-
-        Raises:
-            UserError: it was not.
-        """
+        """Check that what lies in a result's place was written by an earlier run."""
         for kind in () if self.force else self.kinds:
             path = self.path(job, kind)
             if os.path.lexists(path) and not self.record.knows(job, kind):
@@ -154,11 +135,7 @@ class Results:
                 )
 
     def check_maps(self) -> None:
-        """Check that the model has the heatmaps or the attention that are to be saved.
-
-        Raises:
-            UserError: it has none.
-        """
+        """Check that the model has the heatmaps or the attention that are to be saved."""
         for kind in set(self.kinds) & set(MAPS):
             try:
                 getattr(self.estimator, kind)(np.zeros((8, 8, 3), np.uint8), [0, 0, 8, 8])
@@ -166,11 +143,7 @@ class Results:
                 raise UserError(f"--save {kind}: {error}") from None
 
     def earlier(self, job: Job) -> dict[str, Any]:
-        """The JSON of a picture that was predicted before.
-
-        Raises:
-            UserError: the file is gone or something else.
-        """
+        """The JSON of a picture that was predicted before."""
         path = self.path(job, "json")
         try:
             document: dict[str, Any] = json.loads(path.read_text())
@@ -188,9 +161,6 @@ class Results:
         """Write the results of one picture that are not there; give the path of the first kind.
 
         Where nobody was found only the JSON is written.
-
-        Raises:
-            UserError: a file cannot be written or removed.
         """
         kinds = [kind for kind in self.kinds if not self.has(job, kind)]
         if not kinds:
@@ -246,9 +216,9 @@ class Results:
         pose, size = poses[number], self.estimator.codec.input_size
         image: Image.Image | Figure
         if kind == "crops":
-            image = Image.fromarray(cut_out(self.estimator, picture, pose.box, size)[0])
+            image = Image.fromarray(cut_out(picture, pose.box, size)[0])
         elif kind == "heatmaps":
-            image = draw_heatmaps(view(self.estimator, picture, pose))
+            image = draw_heatmaps(view(picture, pose))
         else:
             sizes = level_sizes(self.estimator.network, input_size=size)
             image = draw_levels([level_view(self.estimator, picture, pose)], sizes)

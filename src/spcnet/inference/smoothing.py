@@ -1,8 +1,7 @@
 """Joints that do not tremble: the one-euro filter over points.
 
 Casiez, Roussel and Vogel, "1 € Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
-Interactive Systems", CHI 2012, Algorithm 1. A low-pass filter whose cutoff rises with the speed:
-what stands still is smoothed, what moves is followed.
+Interactive Systems", CHI 2012, Algorithm 1: a low-pass filter whose cutoff rises with the speed.
 """
 
 import numpy as np
@@ -44,7 +43,6 @@ class OneEuroFilter:
         """
         if self._time is None:
             self._time, self._points = time, np.array(points, dtype=np.float64)
-            return self._points.copy()
         passed = time - self._time
         if passed > 0:
             velocity = (points - self._points) / (passed * size)

@@ -40,12 +40,9 @@ class Tracker:
         self._estimator = estimator
         self._finds = boxes is None
         self._whom = people
-        # Whoever was given by a box is there until shown otherwise.
-        self._people = (
-            [] if boxes is None else [_Person(box, there=True) for box in np.asarray(boxes)]
-        )
-        if self._finds and people == "one":
-            self._people = [_Person(None, there=False)]
+        self._people = [_Person(None, there=False)] if people == "one" else []
+        if boxes is not None:  # whoever was given by one is there until shown otherwise
+            self._people = [_Person(box, there=True) for box in np.asarray(boxes)]
         self._frame = 0
 
     def __call__(self, image: Array) -> list[Pose | None]:
@@ -80,8 +77,7 @@ class Tracker:
             shared = box_overlaps(pose.box, boxes)[0]
             seen = bool(len(boxes)) and bool(shared.max() >= SAME)
             if seen:
-                others = np.arange(len(boxes)) != shared.argmax()
-                boxes, scores = boxes[others], scores[others]
+                boxes, scores = (np.delete(each, shared.argmax(), 0) for each in (boxes, scores))
             if not self._people[n].confirm(seen=seen, score=float(pose.scores.mean())):
                 found[n] = None
         if self._whom == "one":
@@ -152,14 +148,10 @@ class _Person:
 
 
 def _box_ahead(tight: Array, last: Array | None, picture_size: tuple[int, int]) -> Array | None:
-    """Where to look in the next frame; None where no part of it lies in the picture.
-
-    A few unsure joints must not make the box so small that they are never seen again: it shrinks
-    slowly.
-    """
+    """Where to look in the next frame; None where no part of it lies in the picture."""
     longer = np.ptp(tight.reshape(2, 2), axis=0).max()
     wanted = (1 + 2 * MARGIN) * longer
-    if last is not None:
+    if last is not None:  # a few unsure joints must not make it too small to see the person again
         wanted = max(wanted, SHRINKING * np.ptp(last.reshape(2, 2), axis=0).max())
     reach = max(1.0, (wanted - longer) / 2)
     height, width = picture_size

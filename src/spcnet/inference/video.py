@@ -61,10 +61,10 @@ def follow(
     smooth: bool = False,
     skeleton: str | Skeleton | None = None,
 ) -> Iterator[FramePoses]:
-    """Follow persons through frames, lazily and one at a time.
+    """Follow persons through frames, lazily and one at a time; faulty boxes are an error.
 
     Args:
-        estimator: finds the joints.
+        estimator: predicts the poses.
         frames: pairs of a time in seconds and an RGB uint8 picture (H, W, 3), in order.
         boxes: (N, 4) tight person boxes x0, y0, x1, y1 in the first frame, each of which is
             followed as one person. Without them the estimator's finder looks for persons.
@@ -72,10 +72,6 @@ def follow(
         smooth: pass each person's joints through a one-euro filter, which starts anew where the
             person was lost.
         skeleton: as for `PoseEstimator.predict`; persons are followed by the model's own joints.
-
-    Raises:
-        UserError: a box is not one, or lies outside the first frame; or the model does not predict
-            the skeleton's joints.
     """
     view = estimator.view(skeleton)
     tracker = Tracker(estimator, boxes, people=people)

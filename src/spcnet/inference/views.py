@@ -8,22 +8,19 @@ from spcnet.media.crops import extract_crop
 from spcnet.viz.panels import PANEL, LevelView, View
 
 
-def cut_out(estimator: PoseEstimator, picture: Array, box: Array, size: int) -> tuple[Array, Array]:
+def cut_out(picture: Array, box: Array, size: int) -> tuple[Array, Array]:
     """The square about a person box, (size, size, 3), and the affine (2, 3) to its points."""
     affine = crop_affine(*square_of_box(box), size)
     return extract_crop(picture, affine, size), affine
 
 
-def view(estimator: PoseEstimator, picture: Array, pose: Pose) -> View:
+def view(picture: Array, pose: Pose) -> View:
     """A pose that was predicted with its maps, in the pixels of a panel."""
     assert pose.maps is not None
-    crop, affine = cut_out(estimator, picture, pose.box, PANEL)
+    crop, affine = cut_out(picture, pose.box, PANEL)
+    points, heatmaps = apply_affine(affine, pose.keypoints), pose.maps.heatmaps
     return View(
-        crop=crop,
-        heatmaps=pose.maps.heatmaps,
-        keypoints=apply_affine(affine, pose.keypoints),
-        scores=pose.scores,
-        skeleton=pose.skeleton,
+        crop=crop, heatmaps=heatmaps, keypoints=points, scores=pose.scores, skeleton=pose.skeleton
     )
 
 
@@ -32,5 +29,5 @@ def level_view(estimator: PoseEstimator, picture: Array, pose: Pose) -> LevelVie
     assert pose.maps is not None
     if pose.maps.attention is None:
         raise estimator.backend.without_attention()
-    crop, _ = cut_out(estimator, picture, pose.box, PANEL)
+    crop, _ = cut_out(picture, pose.box, PANEL)
     return LevelView(crop=crop, attention=pose.maps.attention)

@@ -30,17 +30,11 @@ RUNTIMES = {
 
 
 class Answer(NamedTuple):
-    """What one pass over N crops yields: heatmaps, or what a file decoded of them itself.
+    """What one pass over N crops yields: heatmaps, or what a file decoded of them itself."""
 
-    Attributes:
-        heatmaps: (N, K, h, w) float32, an ideal peak is 1.
-        attention: weights of the levels (N, L, h, w) float32, coarsest level first, if there are.
-        decoded: in place of heatmaps, keypoints (N, K, 2) in crop pixels and peak values (N, K).
-    """
-
-    heatmaps: "Tensor | None" = None
-    attention: "Tensor | None" = None
-    decoded: "tuple[Array, Array] | None" = None
+    heatmaps: "Tensor | None" = None  # (N, K, h, w) float32, an ideal peak is 1
+    attention: "Tensor | None" = None  # weights (N, L, h, w) float32, coarsest level first
+    decoded: "tuple[Array, Array] | None" = None  # what `decode` gives, in place of heatmaps
 
     def decode(self, codec: "Codec") -> "tuple[Array, Array]":
         """Keypoints (N, K, 2) in crop pixels and peak values (N, K), not calibrated."""
@@ -52,20 +46,14 @@ class Answer(NamedTuple):
 
 
 class Backend(ABC):
-    """A weights file, ready to run.
-
-    Attributes:
-        place: device, runtime and how the precision was chosen, in words.
-        precision: that it runs in; of an ``.onnx`` in onnxruntime the file's own.
-        gives_heatmaps: or keypoints alone.
-    """
+    """A weights file, ready to run."""
 
     path: Path
     card: "ModelCard"
     device: "torch.device"
-    place: str
-    precision: str
-    gives_heatmaps = True
+    place: str  # device, runtime and how the precision was chosen, in words
+    precision: str  # that it runs in; of an .onnx in onnxruntime the file's own
+    gives_heatmaps = True  # or keypoints alone
 
     @abstractmethod
     def __call__(self, crops: "Array") -> Answer:
@@ -94,12 +82,7 @@ class Backend(ABC):
 def open_backend(
     path: Path, device: str, precision: Precision = "fp32", runtime: Runtime = "auto"
 ) -> Backend:
-    """What runs a weights file on a device; ``"openvino"`` as one names that runtime.
-
-    Raises:
-        UserError: the device is not there or does not run such files or in this precision, what
-            runs them is not installed, or the file is broken or none of this package.
-    """
+    """What runs a weights file on a device; ``"openvino"`` as one names that runtime."""
     known = ["auto", *(name for modules in RUNTIMES.values() for name in modules)]
     if runtime not in known:
         raise UserError(f"runtime must be one of {', '.join(known)}, got {runtime!r}")

@@ -1,11 +1,9 @@
 """A trained network in the form that a CPU runs fastest; its answers differ by rounding alone.
 
-- A batch norm that follows a convolution is folded into it. The one that opens a pre-activation
-  block cannot be: the shortcut takes what comes before it.
+- A batch norm that follows a convolution is folded into it.
 - ReLUs and sums are done by the convolution before them while its output is still in the cache:
   oneDNN's fused operations, which `torch.compile` uses as well.
-- What SIM collects is added up stack by stack, so that neither the concatenation nor the levels of
-  earlier stacks are held: memory does not grow with the number of stacks.
+- What SIM collects is added up stack by stack: memory does not grow with the number of stacks.
 - Features are channels last, and kernels laid out for the size of what they are applied to.
 - Large batches go through a few images at a time, as many as leave the features in the cache.
 """
@@ -43,11 +41,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def can_fuse(network: nn.Module) -> bool:
-    """Whether a network can be brought into this form here.
-
-    It is made of modules that are known here, and of no other (a fusion of a user's own, say), and
-    lies on a CPU with oneDNN.
-    """
+    """Whether a network is made of known modules alone, and lies on a CPU with oneDNN."""
     return (
         isinstance(network, PoseNetwork)
         and all(type(module) in KNOWN for module in network.modules())
@@ -63,11 +57,9 @@ class FusedNetwork:
     Shape: (B, 3, H, W) float32, normalised -> the last raw heatmaps (B, K, H/4, W/4) and the
     fusion's weights (B, L, H/4, W/4) or None, float32, as of `PoseNetwork.forward_all`.
 
-    Args:
-        network: in evaluation mode, on the CPU.
-        dtype: of kernels and features: float32 or bfloat16.
-        consume: let go of each kernel of the network once it is held in its new form, so that
-            never two of all are held; the network is of no use afterwards.
+    The network is in evaluation mode, on the CPU; kernels and features are float32 or bfloat16. To
+    `consume` it lets go of each kernel once it is held in its new form, so that never two of all
+    are held; the network is of no use afterwards.
     """
 
     def __init__(
@@ -135,15 +127,13 @@ class FusedNetwork:
 class _Block:
     """A `Bottleneck`, dilated ones too."""
 
-    def __init__(self, block: nn.Module, make: "_Maker") -> None:
-        assert isinstance(block, Bottleneck)
+    def __init__(self, block: Any, make: "_Maker") -> None:
         self.opening = _statistics(block.norm1)
         self.conv1 = make.convolution(block.conv1, block.norm2, relu=True)
         self.conv2 = make.convolution(block.conv2, block.norm3, relu=True)
         self.conv3 = make.convolution(block.conv3)
-        self.shortcut: _Convolution | None = None
-        if isinstance(block.shortcut, nn.Conv2d):
-            self.shortcut = make.convolution(block.shortcut)
+        own = block.shortcut
+        self.shortcut = make.convolution(own) if isinstance(own, nn.Conv2d) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         inner = self._inner(x)
@@ -164,12 +154,10 @@ class _Block:
 class _Level:
     """A `Level`: gives the outputs of the levels inside it and its own, innermost first."""
 
-    def __init__(self, level: nn.Module, make: "_Maker") -> None:
-        assert isinstance(level, Level)
+    def __init__(self, level: Any, make: "_Maker") -> None:
         self.pools = level.pools
-        self.skip, self.encode, self.decode = (
-            _Block(block, make) for block in (level.skip, level.encode, level.decode)
-        )
+        blocks = level.skip, level.encode, level.decode
+        self.skip, self.encode, self.decode = (_Block(block, make) for block in blocks)
         inner = level.inner
         self.inner = _Level(inner, make) if isinstance(inner, Level) else _Block(inner, make)
 
@@ -185,8 +173,7 @@ class _Level:
 class _Stack:
     """A `Stack`."""
 
-    def __init__(self, stack: nn.Module, make: "_Maker") -> None:
-        assert isinstance(stack, Stack)
+    def __init__(self, stack: Any, make: "_Maker") -> None:
         block, convolution, norm, _ = stack.features
         self.module = _Level(stack.module, make)
         self.head = make.convolution(stack.head)
@@ -243,20 +230,16 @@ class _Maker:
 
     def convolution(self, module: Any, norm: Any = None, *, relu: bool = False) -> "_Convolution":
         """A convolution with the batch norm behind it, and a ReLU if one ends it."""
-        (whole,) = self._parts(module, norm, relu=relu, count=1)
+        (whole,) = self.slices(module, norm, relu=relu, width=module.in_channels)
         return whole
 
-    def slices(self, module: Any, norm: Any = None, *, relu: bool = False) -> "list[_Convolution]":
+    def slices(
+        self, module: Any, norm: Any = None, *, relu: bool = False, width: int | None = None
+    ) -> "list[_Convolution]":
         """A convolution of concatenated maps, each as wide as its output, as one for each.
 
         The last has the bias, and the ReLU after the sum.
         """
-        count = module.in_channels // module.out_channels
-        return self._parts(module, norm, relu=relu, count=count)
-
-    def _parts(
-        self, module: nn.Conv2d, norm: nn.BatchNorm2d | None, *, relu: bool, count: int
-    ) -> "list[_Convolution]":
         assert module.groups == 1 and not isinstance(module.padding, str)
         kernel, bias = module.weight.detach(), module.bias
         bias = None if bias is None else bias.detach()
@@ -268,7 +251,7 @@ class _Maker:
             kernel = kernel * scale.view(-1, 1, 1, 1)
             bias = ((0.0 if bias is None else bias) - known["running_mean"]) * scale + known["bias"]
         geometry = list(module.padding), list(module.stride), list(module.dilation)
-        *before, last = kernel.chunk(count, dim=1)
+        *before, last = kernel.split(width or module.out_channels, dim=1)
         return [
             *(_Convolution(part, None, geometry, self) for part in before),
             _Convolution(last, bias, geometry, self, relu=relu),
@@ -276,16 +259,13 @@ class _Maker:
 
 
 class _Convolution:
-    """A convolution by oneDNN, and the ReLU that may end it.
-
-    Geometry is padding, stride and dilation, of y and x each.
-    """
+    """A convolution by oneDNN, and the ReLU that may end it."""
 
     def __init__(
         self,
         weight: Tensor,
         bias: Tensor | None,
-        geometry: tuple[list[int], list[int], list[int]],
+        geometry: tuple[list[int], list[int], list[int]],  # padding, stride, dilation; y and x each
         maker: _Maker,
         *,
         relu: bool = False,

@@ -21,9 +21,8 @@ PRECISION_KEY = "precision"  # beside the card in the metadata
 class OnnxModel(Backend):
     """A file of heatmaps, or one that decodes and calibrates them by itself.
 
-    Raises:
-        UserError: by its metadata and the sizes of its inputs and outputs `spcnet export` did not
-            write it.
+    An error unless, by its metadata and the sizes of its inputs and outputs, `spcnet export` wrote
+    it.
     """
 
     def __init__(

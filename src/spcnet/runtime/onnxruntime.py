@@ -15,9 +15,6 @@ def open_session(source: Path | bytes, *, gpu: bool = False) -> Any:
     """A session of a file or its content, with as many threads as torch uses, not every core.
 
     It is on a GPU if that is wanted and onnxruntime has one.
-
-    Raises:
-        UserError: onnxruntime is not installed, or the file is missing or none that it can run.
     """
     name = "an ONNX model" if isinstance(source, bytes) else str(source)
     with needs_extra("onnx", f"{name}: running it"):

@@ -20,9 +20,6 @@ class OpenVino(OnnxModel):
     """A file of ``spcnet export`` in OpenVINO, with as many threads as torch uses.
 
     Convolutions that the file has in int8 stay so in any precision.
-
-    Raises:
-        UserError: OpenVINO is not installed, or the file is missing or none that it can run.
     """
 
     def __init__(self, path: Path, precision: str) -> None:

@@ -25,9 +25,6 @@ def choose_precision(
     """``"fp32"`` or ``"bf16"``, and how that came about, in words.
 
     `run_in` gives the backend in one of the two, of which ``"auto"`` compares the answers.
-
-    Raises:
-        UserError: there is no such precision, or the device does not have it.
     """
     if wanted not in (known := get_args(Precision)):
         raise UserError(f"precision must be one of {', '.join(known)}, got {wanted!r}")
@@ -39,12 +36,12 @@ def choose_precision(
             ".onnx file that onnxruntime and OpenVINO run in int8"
         )
     able = has_bfloat16(device)
+    if wanted == "bf16" and not able:
+        raise UserError(
+            f"precision 'bf16': {device} does not multiply bfloat16 in hardware, so that it "
+            "would be slower; use 'fp32' or 'auto'"
+        )
     if wanted == "bf16":
-        if not able:
-            raise UserError(
-                f"precision 'bf16': {device} does not multiply bfloat16 in hardware, so that it "
-                "would be slower; use 'fp32' or 'auto'"
-            )
         return "bf16", " in bf16"
     if not able:
         return "fp32", " in fp32, as bf16 is no faster here"
@@ -61,12 +58,9 @@ def choose_precision(
 def _keypoints(backend: Backend) -> Array:
     """Keypoints (N, K, 2) of rendered figures in sides of the crop."""
     codec = backend.card.codec
-    crops = []
-    for number in range(FIGURES):
-        figure = render_figure(number).image
-        height, width = figure.shape[:2]
-        middle, side = np.array([width, height]) / 2, max(height, width)
-        affine = crop_affine(middle, side, codec.input_size)
-        crops.append(extract_crop(figure, affine, codec.input_size))
+    figures = [render_figure(number).image for number in range(FIGURES)]
+    side = len(figures[0])
+    affine = crop_affine((side / 2, side / 2), side, codec.input_size)
+    crops = [extract_crop(figure, affine, codec.input_size) for figure in figures]
     points: Array = backend(np.stack(crops)).decode(codec)[0]
     return points / codec.input_size

@@ -131,24 +131,25 @@ def _assemble(bones: Bones, pose: JointAngles) -> Body:
     return Body(points, np.eye(3), chest, head, bones)
 
 
-def _left_arm(bones: Bones, angles: Real) -> Real:
-    """Give elbow, wrist and fist of a left arm, seen from its shoulder."""
-    flexion, abduction, twist, bend = angles
+def _left_limb(angles: Real, bend: float, first: float, second: float) -> tuple[Real, Real, Real]:
+    """Middle and end of two bones of these lengths, seen from their start; axes of the second."""
+    flexion, abduction, twist = angles
     upper = turn(X, -flexion) @ turn(Z, abduction) @ turn(Y, twist)
-    lower = upper @ turn(X, -bend)
-    elbow = upper[:, 1] * -bones.upper_arm
-    wrist = elbow + lower[:, 1] * -bones.forearm
+    lower = upper @ turn(X, bend)
+    middle = upper[:, 1] * -first
+    return middle, middle + lower[:, 1] * -second, lower
+
+
+def _left_arm(bones: Bones, angles: Real) -> Real:
+    """Elbow, wrist and fist of a left arm, seen from its shoulder."""
+    elbow, wrist, lower = _left_limb(angles[:3], -angles[3], bones.upper_arm, bones.forearm)
     return np.stack([elbow, wrist, wrist + lower[:, 1] * -bones.hand])
 
 
 def _left_leg(bones: Bones, angles: Real) -> Real:
-    """Give knee, ankle, heel and toe of a left leg, seen from its hip."""
-    flexion, abduction, twist, bend, pointing = angles
-    upper = turn(X, -flexion) @ turn(Z, abduction) @ turn(Y, twist)
-    lower = upper @ turn(X, bend)
-    knee = upper[:, 1] * -bones.thigh
-    ankle = knee + lower[:, 1] * -bones.shin
-    foot = lower @ turn(X, pointing)
+    """Knee, ankle, heel and toe of a left leg, seen from its hip."""
+    knee, ankle, lower = _left_limb(angles[:3], angles[3], bones.thigh, bones.shin)
+    foot = lower @ turn(X, angles[4])
     heel = ankle + foot @ (0.0, -0.045, -0.035)
     return np.stack([knee, ankle, heel, ankle + foot @ (0.0, -0.055, bones.foot)])
 

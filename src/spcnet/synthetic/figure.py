@@ -1,14 +1,10 @@
 """Articulated synthetic figures with exact joints, drawn from numbers alone.
 
-They need no download, so that tests and anyone on a bare machine can train. Each is a body in three
-dimensions with human bone lengths and joint limits, seen in weak perspective from a random side and
-turned in the picture plane. Its parts are painted far to near over a cluttered background that
-borrows the figure's own colours, then partly covered by foreground objects. Both sides wear the
-same: left and right, the person's own, show as in photographs, by face or hair, by the way feet,
-knees and elbows point, and by which way up the body is.
-
-A joint counts as occluded when the painted surface at its pixel belongs to another part, or lies
-nearer to the viewer than the flesh around the joint is thick.
+Each is a body in three dimensions with human bone lengths and joint limits, seen in weak
+perspective from a random side and turned in the picture plane. Its parts are painted far to near
+over a cluttered background that borrows the figure's own colours, then partly covered by objects.
+Both sides wear the same: left and right show as in photographs, by face or hair and by the way
+feet, knees and elbows point.
 """
 
 from dataclasses import dataclass

@@ -159,8 +159,7 @@ class Torso(Part):
     def _dyed(
         self, height: Pixels, across: Pixels, relief: Pixels, aside: Pair, metre: float
     ) -> Pixels:
-        length = float(np.linalg.norm(self.axis[1] - self.axis[0]))
-        outfit = self.outfit
+        length, outfit = float(np.linalg.norm(self.axis[1] - self.axis[0])), self.outfit
         left_x, left_y, left_z = self.chest[:, 0].tolist()
         front_x, front_y, front_z = self.chest[:, 2].tolist()
         left_aside = left_x * aside[0] + left_y * aside[1]

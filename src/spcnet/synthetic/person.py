@@ -25,10 +25,8 @@ _FLESH = np.array(
 
 
 def body_parts(body: Body, outfit: Outfit, *, metre: float) -> list[Part]:
-    parts: list[Part] = [_torso(body, outfit, metre=metre), *_head(body, outfit, metre=metre)]
-    for side in range(2):
-        parts += _limbs(body, outfit, side=side, metre=metre)
-    return parts
+    limbs = [limb for side in (0, 1) for limb in _limbs(body, outfit, side=side, metre=metre)]
+    return [_torso(body, outfit, metre=metre), *_head(body, outfit, metre=metre), *limbs]
 
 
 def _torso(body: Body, outfit: Outfit, *, metre: float) -> Torso:

@@ -96,10 +96,9 @@ def draw_distractors(scene: Scene, outfit: Outfit, rng: np.random.Generator) -> 
         for _ in range(rng.integers(1, 3)):
             end = joint + np.append(rng.normal(0.0, 0.25, 2) * scene.metre, 0.0)
             axis, radii = np.array([joint, end]), np.array([radius, radius * 0.75])
-            limb = Limb(
+            Limb(
                 axis=axis, radii=radii, cloth=Cloth(colour), bare=bare, cut=cut, capped=True
-            )
-            limb.paint(scene, number=-1)
+            ).paint(scene, number=-1)
             joint, radius = end, radius * 0.75
 
 
