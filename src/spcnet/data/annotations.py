@@ -157,10 +157,7 @@ def read_in_folder(
     """The persons of a split in a folder; without pictures where it has no ``images/``.
 
     `files` are the names that each split's labels may have, or ``"all"`` of any; the first one that
-    is there is read by `labels`.
-
-    Raises:
-        UserError: there is no such folder or split, no file of its labels, or what `labels` raises.
+    is there is read by `labels`. Without such a folder, split or file it is a `UserError`.
     """
     names = files.get(split) or files.get("all")
     if names is None:
@@ -176,11 +173,7 @@ def read_in_folder(
 
 
 def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
-    """The first of some files that is in a folder, or None.
-
-    Raises:
-        UserError: there is no such folder.
-    """
+    """The first of some files that is in a folder, or None; without the folder a `UserError`."""
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
         raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")

@@ -15,15 +15,7 @@ from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import JointState
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store, batch_of
-from spcnet.data.wear import (
-    Neighbour,
-    blur,
-    compress,
-    cut_off,
-    draw_neighbour,
-    known_joints,
-    paste,
-)
+from spcnet.data.wear import Neighbour, blur, compress, cut_off, draw_neighbour, known_joints, paste
 from spcnet.geometry import Array, apply_affine, crop_affine, invert_affine
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -109,7 +101,7 @@ def make_batch(
         for index in indices
     ]
     persons = np.array([row.person for row in rows])
-    canvas, _ = batch_of(store, persons)
+    canvas = batch_of(store, persons)
     for row, pixels in zip(rows, canvas, strict=True):
         if row.quality:
             height, width = store.persons.sizes[row.person]
@@ -167,7 +159,9 @@ def _draw(
     height, width = persons.sizes[person]
     kept = np.array([0, 0, width, height])
     if absent.any() and not known.any():
-        square = _draw_window(wear, *square)
+        # A square somewhere in a picture without anybody.
+        (centre, side), share = square, wear.uniform(*WINDOW)
+        square = centre + wear.uniform(-0.4, 0.4, size=2) * side * (1 - share), share * side
     elif wear.random() < augmentation.cut_probability:
         kept, square = cut_off(wear, points[known], kept, square)
     # Labels on the picture's edge lie a little beyond it at times.
@@ -202,24 +196,13 @@ def _draw(
     )  # fmt: skip
 
 
-def _draw_window(random: np.random.Generator, centre: Array, side: float) -> tuple[Array, float]:
-    """A square somewhere in a picture without anybody."""
-    share = random.uniform(*WINDOW)
-    return centre + random.uniform(-0.4, 0.4, size=2) * side * (1 - share), share * side
-
-
 def _sample_neighbour(
     store: Store, neighbour: Neighbour, size: int, device: torch.device
 ) -> Tensor:
     """The crop (5, S, S) of a neighbour: RGB, the mask of the picture, and what is pasted of it."""
-    canvas, filled = batch_of(store, np.array([neighbour.person]))
-    kept = np.concatenate([np.zeros_like(filled), filled[:, ::-1]], axis=1)
-    sample = _sample(
-        torch.from_numpy(canvas).to(device),
-        torch.from_numpy(kept).to(device),
-        neighbour.affine[None],
-        size,
-    )
+    canvas = torch.from_numpy(batch_of(store, np.array([neighbour.person])))
+    kept = torch.tensor([[0, 0, *store.persons.sizes[neighbour.person][::-1].tolist()]])
+    sample = _sample(canvas.to(device), kept.to(device), neighbour.affine[None], size)
     return torch.cat([sample[0], neighbour.cover(size).to(sample)[None]])
 
 

@@ -203,7 +203,7 @@ def _figure_name(number: int) -> str:
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """What is known of a data set; raises `UserError` where the name is unknown."""
+    """What is known of a data set; an unknown name is a `UserError`."""
     if not DATASETS.knows(name):
         raise UserError(DATASETS.unknown(name, "synthetic"))
     return DATASETS[name]
@@ -236,16 +236,16 @@ def source_title(name: str, root: str | os.PathLike[str] | None) -> str:
 
 
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
-    """A data set by name.
-
-    Raises:
-        UserError: the name is unknown, a root is missing, or the folder is not what it should be.
-    """
+    """A data set by name; a `UserError` as of `open_pictures`."""
     return SyntheticFigures(split) if name == "synthetic" else open_pictures(name, root, split)
 
 
 def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
-    """A data set of photographs by name; raises what `open_dataset` does."""
+    """A data set of photographs by name.
+
+    An unknown name, a root that is missing, or a folder that is not what it should be, is a
+    `UserError`.
+    """
     read = UNSCORED[name] if name in UNSCORED else dataset_info(name).persons
     if root is None:
         raise UserError(
@@ -267,10 +267,7 @@ def split_size(
     """Persons that a split teaches, and joints; by what is known of a data set that is not there.
 
     Where joints are taught, persons without any do not count. Of a packed ``"store"``, `split` is
-    the folder.
-
-    Raises:
-        UserError: as `open_dataset`; a split of a data set without `root` has no fixed size.
+    the folder. Where a split has no fixed size, and there is no `root`, it is a `UserError`.
     """
     if name == "store":
         store = PackedStore(Path(split).expanduser())
@@ -303,12 +300,7 @@ def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
 def check_opinions(
     name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
 ) -> None:
-    """Refuse another model's points where nothing would come of them, and ask where they are all.
-
-    Raises:
-        UserError: there are opinions on a data set that takes none, their file is not there, or
-            there are none on pictures without labels.
-    """
+    """Refuse another model's points where nothing comes of them, and ask where they are all."""
     if opinions is not None and name in ("store", "synthetic"):
         raise UserError(
             f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
@@ -341,17 +333,10 @@ def cached_store(
 ) -> PackedStore:
     """The packed store of a split, packed into the cache when it is not there yet.
 
-    Args:
-        name: of the data set; ``"store"`` takes a store as it is, and `split` is its folder.
-        root: folder of the data set.
-        split: which part of it.
-        side: largest side of a person's crop, pixels.
-        crop: rule of the crops; by default the data set's own.
-        opinions: a file of another model's points, which are packed too.
-        report: called while packing with the number of persons done and of all.
-
-    Raises:
-        UserError: as `open_dataset`, `check_opinions`, `pack` and `PackedStore`.
+    ``"store"`` takes a store as it is, and `split` is its folder. Crops have sides of at most
+    `side` pixels; another model's points, from the file `opinions`, are packed too. `report` is
+    called with the number of persons done and of all. Raises what `open_dataset`, `pack` and
+    `PackedStore` do.
     """
     from spcnet.data.packing import pack
 

@@ -142,9 +142,7 @@ def read_folder(
 ) -> FolderLabels:
     """The labels of some splits, or of the usual ones that are there, with pictures or without.
 
-    Raises:
-        UserError: there is no such data set or folder, or none of the splits (any of them, where
-            they were named) can be read.
+    Where none of the splits can be read, or one that was named, it is a `UserError`.
     """
     if name == "synthetic":
         raise UserError(
@@ -202,16 +200,11 @@ def inspect_folder(
             opened[path] = result
             report(len(opened))
     bad = {path: reason for path, reason in opened.items() if isinstance(reason, str)}
-    rows = [
-        SplitCounts(
-            split,
-            len(part),
-            info.splits.get(split),
-            *map(len, (own, own - opened.keys(), own & bad.keys())),
-        )
-        for split, part in labels.splits.items()
-        for own in [set(_pictures(part))]
-    ]
+    rows = []
+    for split, part in labels.splits.items():
+        own = set(_pictures(part))
+        counts = len(own), len(own - opened.keys()), len(own & bad.keys())
+        rows.append(SplitCounts(split, len(part), info.splits.get(split), *counts))
     wrong = [
         f"{row.split}: {row.persons:,} persons, should be {row.expected:,}"
         for row in rows

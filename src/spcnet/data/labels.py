@@ -19,15 +19,11 @@ LOADERS: dict[str, Callable[..., Any]] = {
 
 
 def read_labels(path: str | os.PathLike[str], split: str | None = None) -> AnnotatedPictures:
-    """The labels of a file, which a data set recognises by what it holds.
+    """The labels of a ``.mat``, ``.h5``, ``.json`` or ``.json.gz``, recognised by what it holds.
 
-    Args:
-        path: a ``.mat``, ``.h5``, ``.json`` or ``.json.gz``.
-        split: part of the file, as its data set names them; by default the part that the field
-            scores, or all of it.
-
-    Raises:
-        UserError: the file is missing or of no known form, or has no such split.
+    The `split` is a part of the file as its data set names them; by default the part that the field
+    scores, or all of it. A file that is missing or of no known form, or has no such split, is a
+    `UserError`.
     """
     path = Path(path)
     known = "; ".join(info.forms for info in DATASETS.values() if info.forms)

@@ -23,10 +23,7 @@ def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> An
     """Labels with another model's opinion of each person; a person without any keeps None.
 
     A person of `read_unlabelled` gets the box of the probable points, a tenth larger, and is left
-    out where they are fewer than `FEWEST`.
-
-    Raises:
-        UserError: the file cannot be read, is not a file of opinions, or has none of the persons.
+    out where they are fewer than `FEWEST`. A file that has none of the persons is a `UserError`.
     """
     path = Path(path).expanduser()
     content = load_json(path, wanted="a file of opinions")

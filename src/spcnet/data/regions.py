@@ -37,11 +37,10 @@ def check_rule(rule: str) -> CropRule:
 
 
 def region_rule(rule: CropRule, dataset: Dataset) -> Region:
-    """The function that gives a person's square by a rule; ``lsp-limbs`` takes medians over a set.
+    """The function from a person and the picture's (height, width) to a square in image pixels.
 
-    It takes an annotation and the picture's (height, width), and gives the centre (2,) and the side
-    of the square in image pixels. Both raise a `UserError`: where the rule does not fit the data
-    set, and where the annotation lacks what it needs.
+    Both raise a `UserError`: where the rule does not fit the data set (``lsp-limbs`` takes medians
+    over it), and where the annotation lacks what it needs.
     """
     return _limbs(dataset) if rule == "lsp-limbs" else _RULES[rule]
 

@@ -48,12 +48,9 @@ def pack_scenes(
     *,
     report: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write pictures and boxes into a new folder.
+    """Write pictures and boxes into a new folder; one that exists is a `UserError`.
 
     Each source is a data set and whether all persons in its pictures have boxes.
-
-    Raises:
-        UserError: the folder exists or cannot be written, or a picture cannot be read.
     """
     from spcnet.media.crops import reduce_by_area
     from spcnet.media.images import read_image
@@ -80,11 +77,7 @@ def pack_scenes(
 
 
 class Scenes:
-    """Random access to packed pictures and their boxes.
-
-    Raises:
-        UserError: the folder was not written by `pack_scenes`.
-    """
+    """Random access to pictures and boxes that `pack_scenes` wrote; else a `UserError`."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)

@@ -14,14 +14,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 def read_unlabelled(root: Path, split: str) -> AnnotatedPictures:
-    """A folder of pictures, in the order of their names; each is a person without any label.
+    """A folder of pictures or its ``images/``, by their names; each is a person without any label.
 
-    Args:
-        root: the folder, or one that holds them in ``images/``.
-        split: ``"all"`` or ``"train"``, or numbers of its pictures from 1, such as ``"1-500"``.
-
-    Raises:
-        UserError: there is no such folder, or no picture in it.
+    The split is ``"all"`` or ``"train"``, or numbers of the pictures from 1, such as ``"1-500"``.
     """
     folder = root / "images" if (root / "images").is_dir() else root
     if not folder.is_dir():

@@ -30,11 +30,9 @@ PATCH = (0.15, 0.45)  # its sides, of the crop's
 
 
 def known_joints(persons: Persons, person: int) -> tuple[Array, Array, Array]:
-    """Where a person's joints are, by the labels or else by another model.
+    """Where a person's joints are (K, 2), by the labels (K,) or but seen by another model (K,).
 
-    Returns:
-        (K, 2) points of the region, (K,) which are labelled, and (K,) which are but seen by the
-        other model. Joints that are known to be absent are neither.
+    Joints that are known to be absent are neither.
     """
     states, opinions = persons.states[person], persons.opinions[person]
     labelled = has_place(states)
@@ -47,9 +45,8 @@ def cut_off(
 ) -> tuple[Array, Square]:
     """End the picture in the middle of a person with known joints (N, 2).
 
-    Returns:
-        What of `kept` (4,) x0, y0, x1, y1 is picture now, and the padded square about what is left
-        of the person; both as they were where fewer than `FEWEST` joints would be left.
+    Gives what of `kept` (4,) x0, y0, x1, y1 is picture now, and the padded square about what is
+    left of the person; both as they were where fewer than `FEWEST` joints would be left.
     """
     axis, far = ENDS[random.choice(len(ENDS), p=END_SHARES)]
     share = random.uniform(*KEPT)

@@ -45,12 +45,11 @@ log = logging.getLogger(__name__)
 
 def train(
     recipe: Recipe,
-    store: Any,
+    store: Any,  # to learn from, a `Store`; `Scenes` for a `FinderTask`
     run_dir: Path,
     *,
-    holdout: Any = None,
+    holdout: Any = None,  # the same, scored while training and never learned from
     resume: bool | None = False,
-    device: torch.device | str = "cpu",
     processes: ProcessGroup | None = None,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -59,25 +58,16 @@ def train(
 ) -> Path:
     """Train a network by a recipe; gives the trained checkpoint, ``model.safetensors``.
 
-    Args:
-        recipe: what to do.
-        store: to learn from, a `Store`; `Scenes` for a `FinderTask`.
-        run_dir: where everything is written; made if it is not there.
-        holdout: the same, scored while training and never learned from.
-        resume: go on from the directory's last checkpoint, or from the start where the run was
-            stopped before it wrote one; None goes on with a run and begins where there is none.
-        device: where to train, alone.
-        processes: this process among those of the run.
-        stop: asked after every step; True in any process saves and leaves the run.
-        report: called every few steps and after every evaluation, in the first process.
-        finish: called there with the checkpoint after the last step; the directory is still held.
-        kind: of what is learned.
+    With `resume` it goes on from the directory's last checkpoint, or from the start where the run
+    was stopped before it wrote one; None goes on with a run and begins where there is none. `stop`
+    is asked after every step: True in any process saves and leaves the run. In the first process
+    `report` is called every few steps and after every evaluation, and `finish` with the checkpoint
+    after the last step, while the directory is still held.
 
-    Raises:
-        UserError: another process or run has the directory, or it cannot be written; the recipe
-            does not fit the device, memory or processes; or a loss or gradient is not finite.
+    It is a `UserError` where another process or run has the directory, or it cannot be written; the
+    recipe does not fit the device, memory or processes; or a loss or gradient is not finite.
     """
-    processes = processes or ProcessGroup(device=torch.device(device))
+    processes = processes or ProcessGroup()
     directory = RunDirectory(run_dir)
     with ExitStack() as held, memory_suffices(REMEDY):
         with processes.agreeing():

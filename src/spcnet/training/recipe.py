@@ -281,11 +281,7 @@ class Recipe(Section):
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like.
-
-    Raises:
-        UserError: the file cannot be read, or is refused by `parse_recipe`.
-    """
+    """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like."""
     path = Path(path)
     try:
         values = yaml.load(path.read_text(), _OnceLoader)
@@ -316,9 +312,7 @@ class _OnceLoader(yaml.SafeLoader):
 def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
     """Validate plain values as a recipe.
 
-    Raises:
-        UserError: a field is unknown, missing or ill-typed; the message begins with the source,
-            and names the field, what it accepts, and the nearest right name.
+    A field that is unknown, missing or ill-typed is a `UserError`, which begins with the source.
     """
     try:
         return Recipe.model_validate(values)
