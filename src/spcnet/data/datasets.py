@@ -360,31 +360,10 @@ def cached_store(
         total = len(dataset)
         pack(dataset, folder, side=side, crop=rule, report=lambda done: report(done, total))
 
-    return PackedStore(_cached(name, key, write))
+    return PackedStore(in_cache(name, key, write))
 
 
-def cached_scenes(
-    parts: Sequence[tuple[AnnotatedPictures, bool, object]],
-    *,
-    report: Callable[[int], None] = lambda done: None,
-) -> "Scenes":
-    """Packed whole pictures of several data sets, packed into the cache when not there yet.
-
-    Each part is a data set, whether all persons in its pictures have boxes, and what tells its
-    state from another. Raises what `pack_scenes` and `Scenes` do.
-    """
-    from spcnet.data import scenes
-
-    key = [[labels.name, labels.split, done, state] for labels, done, state in parts]
-
-    def write(folder: Path) -> None:
-        sources = [(labels, complete) for labels, complete, _ in parts]
-        scenes.pack_scenes(sources, folder, report=report)
-
-    return scenes.Scenes(_cached("scenes", [key, scenes.VERSION], write))
-
-
-def _cached(kind: str, key: object, write: Callable[[Path], None]) -> Path:
+def in_cache(kind: str, key: object, write: Callable[[Path], None]) -> Path:
     """The folder in the cache that a key stands for, written when it is not there yet."""
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{kind}-{digest}"

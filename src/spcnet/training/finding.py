@@ -111,7 +111,7 @@ class FinderTask(Task):
                 found.append(
                     FoundPersons(
                         seen.numpy(), scores.numpy(), boxes.numpy(), passed.numpy(),
-                        complete=scenes.picture(int(row)).complete,
+                        complete=scenes.pictures[row].complete,
                         height=float(size * scenes.sizes[row][0] / scenes.sizes[row].max()),
                     )
                 )  # fmt: skip

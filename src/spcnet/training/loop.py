@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from spcnet.checkpoints import save_checkpoint
+from spcnet.data.datasets import epoch_order
 from spcnet.devices import memory_suffices
 from spcnet.geometry import Array
 from spcnet.training import optimisation, state
@@ -32,6 +33,7 @@ from spcnet.training.recentring import recentre
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import BEST, MODEL, RunDirectory
 from spcnet.training.task import PoseTask, Task
+from spcnet.training.weights import begin_with
 
 LOG_EVERY = 20  # steps
 MOST_SKIPPED = 50  # steps in a row that fp16's scaler may leave out while it finds its scale
@@ -137,7 +139,7 @@ class Run:
                 state.save(self)  # killed between the two files
         else:
             if self.recipe.model.weights is not None:
-                self.began_with = self.task.begin_with_weights(self.network)
+                self.began_with = begin_with(self.network, self.recipe, self.task.skeleton)
                 self.average.load_state_dict(self.network.state_dict())
             if first:
                 self.directory.begin(self.recipe)
@@ -184,7 +186,7 @@ class Run:
         size = self.recipe.training.batch_size
         while self.step < self.steps:
             epoch, position = divmod(self.step, self.steps_per_epoch)
-            order = self.task.order(epoch + 1)
+            order = epoch_order(self.task.store, seed=self.recipe.seed, epoch=epoch + 1)
             for row in range(position, self.steps_per_epoch):
                 yield epoch + 1, order[row * size : (row + 1) * size]
 

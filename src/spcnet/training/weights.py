@@ -25,11 +25,14 @@ def weights_of(field: str, name: str) -> Path:
         raise UserError(f"{field}: {error}") from None
 
 
-def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[str, Any]:
+def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton | None) -> dict[str, Any]:
     """Take over the weights that a recipe names, and give what their card says of their training.
 
-    Those of another network, or without any of the labels' joints, are a `UserError`.
+    Those of another network, or without any of the labels' joints, are a `UserError`; a network
+    that predicts no joints takes what fits.
     """
+    if skeleton is None:
+        return _begin_with_body(network, recipe)
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
     if not set(card.skeleton.joints) & set(skeleton.joints):
@@ -56,8 +59,8 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
     return card.training
 
 
-def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
-    """The same of what fits by name and shape, whatever it predicts; the rest begins afresh."""
+def _begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
+    """What fits by name and shape, whatever it predicts; the rest begins afresh."""
     name = str(recipe.model.weights)
     path = weights_of("model.weights", name)
     finds = path.suffix == ".safetensors" and FinderCard.key in read_metadata(path)
