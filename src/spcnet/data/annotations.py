@@ -120,10 +120,7 @@ class AnnotatedPictures:
         return self.images / annotation.image
 
     def by_picture(self) -> Iterator[tuple[Path, list[Annotation], list[Annotation]]]:
-        """Every picture's file with its persons and its crowds, in the order of the names.
-
-        Of a data set whose records stand for pictures without anybody, both are empty.
-        """
+        """Every picture's file with its persons and its crowds, if any, in the order of names."""
         ordered = sorted(self.annotations, key=lambda person: person.image)
         for _, group in groupby(ordered, key=lambda person: person.image):
             everyone = list(group)

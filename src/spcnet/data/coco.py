@@ -91,10 +91,9 @@ def recognise(form: str, content: Any) -> tuple[Reader, str] | None:
 
 
 def read_nobody(root: Path, split: str) -> AnnotatedPictures:
-    """The pictures of a COCO file that have no annotation at all: nobody is there.
+    """The pictures of ``SPLIT.json`` that have no annotation at all: nobody is there.
 
-    Each is one record without a person, whose joints are absent and whose box is the picture. The
-    file is ``SPLIT.json``, whose images have `width` and `height`.
+    Each is one record without a person, whose joints are absent and whose box is the picture.
     """
     path = root / f"{split}.json"
     content = load_json(path, wanted=WANTED)

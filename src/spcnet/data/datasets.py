@@ -21,10 +21,9 @@ from spcnet.data.annotations import (
     seen_in,
 )
 from spcnet.data.leeds import parse_numbers
-from spcnet.data.opinions import with_opinions
+from spcnet.data.opinions import read_unlabelled, with_opinions
 from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, PackedStore, Store
-from spcnet.data.unlabelled import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.registries import Registry
@@ -241,11 +240,7 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> 
 
 
 def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
-    """A data set of photographs by name.
-
-    An unknown name, a root that is missing, or a folder that is not what it should be, is a
-    `UserError`.
-    """
+    """A data set of photographs; of an unknown name or without its folder a `UserError`."""
     read = UNSCORED[name] if name in UNSCORED else dataset_info(name).persons
     if root is None:
         raise UserError(
@@ -331,12 +326,10 @@ def cached_store(
     opinions: str | os.PathLike[str] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> PackedStore:
-    """The packed store of a split, packed into the cache when it is not there yet.
+    """The packed store of a split, packed into the cache when it is not there yet; see `pack`.
 
-    ``"store"`` takes a store as it is, and `split` is its folder. Crops have sides of at most
-    `side` pixels; another model's points, from the file `opinions`, are packed too. `report` is
-    called with the number of persons done and of all. Raises what `open_dataset`, `pack` and
-    `PackedStore` do.
+    ``"store"`` takes a store as it is, and `split` is its folder. Another model's points, from the
+    file `opinions`, are packed too. `report` is called with the persons done and how many they are.
     """
     from spcnet.data.packing import pack
 
@@ -395,10 +388,7 @@ def shuffled(count: int, *, seed: int, epoch: int) -> Array:
 
 
 def epoch_order(store: "Store | Scenes", *, seed: int, epoch: int) -> Array:
-    """The persons or pictures of an epoch, in order: a function of seed and epoch alone.
-
-    See `JoinedStores.drawn` for persons that are drawn more than once.
-    """
+    """The persons or pictures of an epoch, in order; see `JoinedStores.drawn`."""
     if isinstance(store, PackedStore):
         return shuffled(len(store), seed=seed, epoch=epoch)
     return store.drawn(_of_epoch(seed, epoch))

@@ -1,7 +1,4 @@
-"""What a data set's folder holds, beside what it should hold.
-
-`read_folder` reads the labels that are there, and `inspect_folder` opens their pictures.
-"""
+"""What a data set's folder holds, beside what it should hold."""
 
 import hashlib
 import os
@@ -140,10 +137,7 @@ class Inspection:
 def read_folder(
     name: str, root: str | os.PathLike[str] | None, splits: Sequence[str] = ()
 ) -> FolderLabels:
-    """The labels of some splits, or of the usual ones that are there, with pictures or without.
-
-    Where none of the splits can be read, or one that was named, it is a `UserError`.
-    """
+    """The labels of some splits, of which all must be there, or of the usual ones that are."""
     if name == "synthetic":
         raise UserError(
             "synthetic figures are drawn when they are asked for, so there is no folder to check; "

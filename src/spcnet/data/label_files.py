@@ -1,4 +1,7 @@
-"""Files of labels and predictions: MATLAB, HDF5 and JSON, with errors that name the file."""
+"""Files of labels and predictions: MATLAB, HDF5 and JSON.
+
+One that is missing, cut short or of another form is a `UserError` that names it.
+"""
 
 import gzip
 import json
@@ -19,8 +22,7 @@ def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any
     """The variables of a ``.mat`` file, of version 7.3 (HDF5) too, with MATLAB's order of axes.
 
     `structs` gives structs as objects and squeezes axes of length 1; `wanted` is what the file
-    should be, for messages. A file that is missing, cut short or none of this form is a
-    `UserError`, here and below.
+    should be, for messages.
     """
     import scipy.io
 

@@ -22,8 +22,7 @@ def read_labels(path: str | os.PathLike[str], split: str | None = None) -> Annot
     """The labels of a ``.mat``, ``.h5``, ``.json`` or ``.json.gz``, recognised by what it holds.
 
     The `split` is a part of the file as its data set names them; by default the part that the field
-    scores, or all of it. A file that is missing or of no known form, or has no such split, is a
-    `UserError`.
+    scores, or all of it. A file of no known form is a `UserError`.
     """
     path = Path(path)
     known = "; ".join(info.forms for info in DATASETS.values() if info.forms)

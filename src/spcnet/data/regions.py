@@ -8,7 +8,7 @@
 - ``flic``: the torso box's middle, the frame's in height, and 440 pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -70,10 +70,7 @@ _RULES: dict[str, Region] = {
 
 
 def limb_lengths(points: Array, labelled: Array, skeleton: Skeleton) -> Array:
-    """Lengths (N, 13) in pixels of each joint to its parent, NaN where either is not labelled.
-
-    The last one is the head's, from neck to head top.
-    """
+    """Pixels (..., 13) from each joint to its parent, the head's last; NaN of unlabelled joints."""
     children = [
         (joint, parent if parent == "neck" else joint.replace(end, parent))
         for end, parent in PARENTS.items()
@@ -81,8 +78,8 @@ def limb_lengths(points: Array, labelled: Array, skeleton: Skeleton) -> Array:
         if joint.endswith(end)
     ]
     first, second = np.array([[skeleton.index(name) for name in pair] for pair in children]).T
-    lengths = np.linalg.norm(points[:, first] - points[:, second], axis=-1)
-    return np.where(labelled[:, first] & labelled[:, second], lengths, np.nan)
+    lengths = np.linalg.norm(points[..., first, :] - points[..., second, :], axis=-1)
+    return np.where(labelled[..., first] & labelled[..., second], lengths, np.nan)
 
 
 def _limbs(dataset: Dataset) -> Region:
@@ -93,14 +90,10 @@ def _limbs(dataset: Dataset) -> Region:
             f"crop rule 'lsp-limbs' needs the joints of LSP, and {dataset.name} differs"
         )
 
-    def lengths(persons: Sequence[Annotation]) -> Array:
-        points, known = (
-            np.stack([getattr(p, of) for p in persons]) for of in ("points", "annotated")
-        )
-        return limb_lengths(points, known, skeleton)
-
     try:
-        known = lengths(dataset.annotations)
+        points = np.stack([person.points for person in dataset.annotations])
+        labelled = np.stack([person.annotated for person in dataset.annotations])
+        known = limb_lengths(points, labelled, skeleton)
     except ValueError as error:
         raise UserError(f"crop rule 'lsp-limbs' needs the joints of LSP: {error}") from None
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -109,7 +102,7 @@ def _limbs(dataset: Dataset) -> Region:
     proportions = np.nanmedian(shares, axis=0)  # r_p, each limb over the head
 
     def region(person: Annotation, size: tuple[int, int]) -> Square:
-        heads = lengths([person])[0] / proportions
+        heads = limb_lengths(person.points, person.annotated, skeleton) / proportions
         if not np.isfinite(heads).any():
             raise UserError(f"{person.image}: crop rule 'lsp-limbs' needs a labelled limb")
         head = max(float(np.nanquantile(heads, 0.75)), 1e-6)

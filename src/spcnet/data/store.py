@@ -177,10 +177,7 @@ class JoinedStores:
 
     @property
     def pictures(self) -> set[str]:
-        """The pictures' names, each with its data set's; of own data, with its title.
-
-        Two folders of own data may well have pictures of the same names.
-        """
+        """The pictures' names, each with its data set's, or of own data with its title."""
         return {
             f"{name if store.dataset == 'coco' else store.dataset}/{key}"
             for name, store in zip(self._names, self.stores, strict=True)
@@ -223,10 +220,7 @@ def distinct(titles: Sequence[str]) -> list[str]:
 
 
 def drawn_rows(random: np.random.Generator, sizes: Sequence[int], draws: Sequence[int]) -> Array:
-    """Rows of sources that lie one after the other, so many of each, in random order.
-
-    A row that is drawn again is counted on by the number of all rows.
-    """
+    """Rows of sources that lie one after the other, so many of each; see `JoinedStores.drawn`."""
     total = sum(sizes)
     if list(sizes) == list(draws):
         return random.permutation(total)

@@ -68,10 +68,7 @@ class AblationRuns:
         return self.folder / "{}-seed{}".format(*run)
 
     def score(self, run: Run) -> Score | None:
-        """The score of a run, None where it is not done.
-
-        One of other persons or of another recipe is a `UserError`.
-        """
+        """The score of a run, None where it is not done; of another recipe it is a `UserError`."""
         path = self.directory(run) / SCORE
         if not path.is_file():
             return None

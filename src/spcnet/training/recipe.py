@@ -281,10 +281,7 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
-    """Validate plain values as a recipe.
-
-    A field that is unknown, missing or ill-typed is a `UserError`, which begins with the source.
-    """
+    """Validate plain values as a recipe; a `UserError` begins with the source."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

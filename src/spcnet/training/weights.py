@@ -79,11 +79,7 @@ def _begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
 def _fitted(
     trained: Mapping[str, Tensor], fresh: Mapping[str, Tensor], own: Skeleton, wanted: Skeleton
 ) -> dict[str, Tensor]:
-    """Trained tensors for a network of other joints: heads and feedback by the joints' names.
-
-    A joint that the trained network does not know has the fresh weights of its head, and feeds
-    nothing back yet.
-    """
+    """Trained tensors for a network of other joints; new ones have fresh heads and no feedback."""
     if own.joints == wanted.joints:
         return {**trained}
     both = [joint for joint in wanted.joints if joint in own.joints]
