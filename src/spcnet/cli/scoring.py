@@ -87,8 +87,7 @@ def read_both(
         joints: names of the predicted ones, or of their skeleton.
         how: other arguments of `spcnet.evaluation.predictions.read_predictions`.
     """
-    from spcnet.data.datasets import DATASETS
-    from spcnet.data.labels import read_labels
+    from spcnet.data.datasets import DATASETS, read_labels
     from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions
     from spcnet.skeletons import FLIC11
 

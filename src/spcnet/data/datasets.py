@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from spcnet.data.annotations import (
     read_in_folder,
     seen_in,
 )
+from spcnet.data.label_files import load_h5, load_json, load_mat
 from spcnet.data.leeds import parse_numbers
 from spcnet.data.opinions import read_unlabelled, with_opinions
 from spcnet.data.regions import CropRule
@@ -254,6 +256,32 @@ def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) ->
             f"and this folder holds {seen_in(root)}"
         )
     return labels
+
+
+LOADERS: dict[str, Callable[..., Any]] = {
+    ".json": load_json,
+    ".h5": load_h5,
+    ".mat": partial(load_mat, structs=True),
+}
+
+
+def read_labels(path: str | os.PathLike[str], split: str | None = None) -> AnnotatedPictures:
+    """The labels of a ``.mat``, ``.h5``, ``.json`` or ``.json.gz``, recognised by what it holds.
+
+    The `split` is a part of the file as its data set names them; by default the part that the field
+    scores, or all of it. A file of no known form is a `UserError`.
+    """
+    path = Path(path)
+    known = "; ".join(info.forms for info in DATASETS.values() if info.forms)
+    form = Path(path.name.lower().removesuffix(".gz").replace(".hdf5", ".h5")).suffix
+    if form not in LOADERS:
+        raise UserError(f"{path}: no labels of a known form; known are {known}")
+    content = LOADERS[form](path, wanted=known)
+    for info in reversed(DATASETS.values()):  # one of yours is asked before ours
+        if found := info.recognise(form, content):
+            read, scored = found
+            return read(path, split or scored)
+    raise UserError(f"{path}: holds {', '.join(content) or 'nothing'}; known labels: {known}")
 
 
 def split_size(
