@@ -24,7 +24,7 @@ SOURCE = typer.Option(
     "may be repeated."
 )
 CROP = typer.Option(
-    help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",
+    help="box, mpii, lsp-height or flic; by default the data set's own.",
     autocompletion=crop_rules,
 )
 # Of files of predictions and labels.

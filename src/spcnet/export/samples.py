@@ -30,7 +30,7 @@ def dataset_crops(dataset: Dataset, codec: Codec, count: int, *, crop: CropRule 
     Raises:
         UserError: there are no persons, or a picture cannot be read.
     """
-    rule = region_rule(crop, dataset)
+    rule = region_rule(crop)
     if isinstance(dataset, AnnotatedPictures) and len(dataset) > count:
         chosen = np.linspace(0, len(dataset) - 1, count).astype(int)
         dataset = replace(dataset, annotations=[dataset.annotations[n] for n in chosen])
