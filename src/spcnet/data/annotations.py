@@ -108,7 +108,6 @@ class AnnotatedPictures:
 
     @property
     def picture_names(self) -> set[str]:
-        """Of all persons; within a data set they tell pictures apart."""
         return {annotation.image for annotation in self.annotations}
 
     def picture(self, annotation: Annotation) -> Path:

@@ -172,10 +172,7 @@ SYNTHETIC = DatasetInfo(
 
 
 class SyntheticFigures:
-    """Rendered figures by number: needs no download, and left and right are decidable.
-
-    The split is ``"train"`` (4,000 figures), ``"val"`` (500 others), or figure numbers.
-    """
+    """Rendered figures: ``"train"`` (4,000), ``"val"`` (500 others), or those of some numbers."""
 
     name = "synthetic"
     skeleton = LSP14

@@ -43,14 +43,9 @@ def read_unlabelled(root: Path, split: str) -> AnnotatedPictures:
                 width, height = picture.size
         except OSError as error:
             raise UserError(f"{folder / name}: cannot be read: {error}") from None
-        annotations.append(
-            Annotation(
-                image=name,
-                points=np.zeros((len(COCO17), 2)),
-                states=np.zeros(len(COCO17), dtype=np.uint8),
-                box=np.array([0.0, 0.0, width - 1.0, height - 1.0]),
-            )
-        )
+        points, states = np.zeros((len(COCO17), 2)), np.zeros(len(COCO17), dtype=np.uint8)
+        box = np.array([0.0, 0.0, width - 1.0, height - 1.0])
+        annotations.append(Annotation(name, points, states, box))
     return AnnotatedPictures("unlabelled", split, COCO17, annotations, folder)
 
 

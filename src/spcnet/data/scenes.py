@@ -135,10 +135,7 @@ def make_scene_batch(
     epoch: int = 0,
     device: torch.device | str = "cpu",
 ) -> SceneBatch:
-    """Canvases of some pictures (B,), each with others drawn to it.
-
-    Without an augmentation each picture is placed whole and plain.
-    """
+    """Canvases of pictures (B,) and others; without an augmentation each is whole and plain."""
     images, boxes, passed, known, colours = [], [], [], [], []
     strays = augmentation is not None
     for index in indices:

@@ -95,10 +95,7 @@ def _held_out(recipe: Path, persons: int) -> str:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """What models or runs are called in a figure: by their folder, where the file's name is usual.
-
-    Where two would be called the same, their paths as they were given.
-    """
+    """Names of models or runs in a figure: the folder of a usual file; paths where names recur."""
     names = []
     for path in paths:
         whole = Path(path).resolve()

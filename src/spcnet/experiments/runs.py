@@ -121,8 +121,7 @@ class AblationRuns:
         """
 
         def is_done(run: Run) -> bool:
-            done: bool = processes.of_first(self.score(run) is not None)
-            return done
+            return bool(processes.of_first(self.score(run) is not None))
 
         left = [run for run in self.plans if not is_done(run)]
         if processes.first:

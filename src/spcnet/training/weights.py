@@ -116,10 +116,7 @@ class Teacher:
 
     @torch.no_grad()
     def look(self, images: Tensor, *, cells: int) -> Tensor:
-        """Probabilities of the cells of its maps, (B, J, cells, cells); their sum is at most 1.
-
-        Images (B, 3, S, S) of another size than the teacher's own are changed to that.
-        """
+        """Probabilities (B, J, cells, cells) for images (B, 3, S, S); a map's sum is at most 1."""
         codec = self.card.codec
         if images.shape[-1] != codec.input_size:
             images = _resized(images, codec.input_size)
