@@ -78,8 +78,8 @@ def load_hourglass(
 ) -> tuple[dict[str, Array], str]:
     """The arrays of a ``train.h5`` or ``valid.h5`` of the stacked hourglass, and which part it is.
 
-    That is told by the number of persons where it is one of `parts`; else it is `split`, one of the
-    parts or ``"all"``. Another part, an array that lacks or one of another shape is a `UserError`.
+    It is the one of `parts` with that many persons, or else `split`, maybe ``"all"``. Another
+    part, an array that lacks or one of another shape is a `UserError`.
     """
     arrays = load_h5(path, wanted=f"an h5 of the stacked hourglass for {title}")
     if lacking := [name for name in HOURGLASS if name not in arrays]:
