@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from spcnet.data.labels import read_labels
+from spcnet.data.datasets import read_labels
 from spcnet.errors import UserError
 from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, align, read_predictions
 from spcnet.metrics.protocols import GroundTruth, Score, score

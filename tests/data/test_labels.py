@@ -13,9 +13,8 @@ from test_flic import write_hourglass as write_flic_hourglass
 from test_mpii import PERSONS, write_hourglass, write_json, write_release
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
-from spcnet.data.datasets import DATASETS, DatasetInfo, open_pictures
+from spcnet.data.datasets import DATASETS, DatasetInfo, open_pictures, read_labels
 from spcnet.data.inspection import inspect_folder, read_folder
-from spcnet.data.labels import read_labels
 from spcnet.errors import UserError
 from spcnet.skeletons import LSP14
 

@@ -59,12 +59,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
 def test_pictures_keep_their_boxes_and_large_ones_are_reduced_with_them(scenes: Scenes) -> None:
     assert [tuple(size) for size in scenes.sizes] == [(100, 120), (80, 100), (240, 320), (50, 70)]
     assert max(scenes.sizes[2]) == LONGEST
-    assert scenes.picture(0).boxes.tolist() == [[20, 10, 60, 90]]
-    assert scenes.picture(1).crowds.tolist() == [[50, 10, 90, 70]]
+    assert scenes.pictures[0].boxes.tolist() == [[20, 10, 60, 90]]
+    assert scenes.pictures[1].crowds.tolist() == [[50, 10, 90, 70]]
     # Pixel centres: x' = (x + 0.5) * 0.4 - 0.5.
-    assert scenes.picture(2).boxes[0] == pytest.approx([159.7, 79.7, 319.3, 239.3], abs=0.01)
-    assert [scenes.picture(n).complete for n in range(4)] == [True, True, False, True]
-    assert scenes.picture(3).boxes.shape == (0, 4)
+    assert scenes.pictures[2].boxes[0] == pytest.approx([159.7, 79.7, 319.3, 239.3], abs=0.01)
+    assert [scenes.pictures[n].complete for n in range(4)] == [True, True, False, True]
+    assert scenes.pictures[3].boxes.shape == (0, 4)
     assert scenes.pixels(2)[200, 200].tolist() == list(GREEN)
 
 

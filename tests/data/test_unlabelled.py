@@ -11,7 +11,7 @@ from PIL import Image
 from spcnet.data.annotations import AnnotatedPictures, JointState
 from spcnet.data.coco import read_nobody
 from spcnet.data.datasets import cached_store, default_crop, open_dataset, split_size
-from spcnet.data.unlabelled import read_unlabelled
+from spcnet.data.opinions import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.skeletons import BODY19, COCO17
 

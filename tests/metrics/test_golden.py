@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spcnet.data.labels import read_labels
+from spcnet.data.datasets import read_labels
 from spcnet.evaluation.predictions import align, read_predictions
 from spcnet.metrics.protocols import GroundTruth, score
 

@@ -117,7 +117,7 @@ def test_a_finder_learns_bars_and_is_ready_for_use(scenes: Scenes, tmp_path: Pat
         boxes, scores = finder.detect(pixels)
         assert (np.diff(scores) <= 0).all()
         if len(boxes):
-            (truth,) = scenes.picture(row).boxes
+            (truth,) = scenes.pictures[row].boxes
             found += bool(box_overlaps(boxes[:1], truth[None])[0, 0] >= 0.5)
     assert found >= 9  # of 18; by the machine and its threads 10 to 14
     empty, _ = finder.detect(np.zeros((40, 90, 3), dtype=np.uint8))

@@ -305,7 +305,9 @@ def test_what_a_cpu_does_not_have_is_refused(
 def test_a_run_is_not_resumed_with_other_teaching(figures: PackedStore, tmp_path: Path) -> None:
     train(recipe(), figures, tmp_path / "run", stop=lambda: True)
     other = recipe(data={"opinions": "o.json"})
-    with pytest.raises(UserError, match=r"another model's points of parts \[\].*for \[0\]; name"):
+    with pytest.raises(
+        UserError, match=r"another model's points for parts \[\].* for parts \[0\]; name"
+    ):
         train(other, figures, tmp_path / "run", resume=True)
 
 

@@ -4,12 +4,10 @@ from pathlib import Path
 import pytest
 from conftest import RECIPES
 
-from spcnet.data.augmentation import Augmentation
 from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork
 from spcnet.models.variants import variant_names
 from spcnet.training.recipe import (
-    AugmentationSection,
     MoreData,
     NetworkArguments,
     Recipe,
@@ -44,10 +42,6 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert (recipe.augmentation.rotation, recipe.augmentation.scale) == (60, 0.25)
     assert recipe.augmentation.flip_probability == 0.5
     assert recipe.loss.sigma == 1
-
-
-def test_augmentation_fields_and_defaults_are_those_of_the_augmentation() -> None:
-    assert AugmentationSection().build() == Augmentation()
 
 
 def test_overrides_are_yaml_and_reach_any_field() -> None:

@@ -69,8 +69,7 @@ def read_both(
     predictions: Path, ground_truth: Path, *, split: str | None, joints: str | None, **how: Any
 ) -> "tuple[Predictions, AnnotatedPictures]":
     """Predictions, read as `how` says, and the labels they are for."""
-    from spcnet.data.datasets import DATASETS
-    from spcnet.data.labels import read_labels
+    from spcnet.data.datasets import DATASETS, read_labels
     from spcnet.evaluation.predictions import FLIC_WITHOUT_EYES, read_predictions
 
     labels = read_labels(ground_truth, split)

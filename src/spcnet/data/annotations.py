@@ -108,7 +108,6 @@ class AnnotatedPictures:
 
     @property
     def picture_names(self) -> set[str]:
-        """Of all persons; within a data set they tell pictures apart."""
         return {annotation.image for annotation in self.annotations}
 
     def picture(self, annotation: Annotation) -> Path:
@@ -120,10 +119,7 @@ class AnnotatedPictures:
         return self.images / annotation.image
 
     def by_picture(self) -> Iterator[tuple[Path, list[Annotation], list[Annotation]]]:
-        """Every picture's file with its persons and its crowds, in the order of the names.
-
-        Of a data set whose records stand for pictures without anybody, both are empty.
-        """
+        """Every picture's file with its persons and its crowds, if any, in the order of names."""
         ordered = sorted(self.annotations, key=lambda person: person.image)
         for _, group in groupby(ordered, key=lambda person: person.image):
             everyone = list(group)
@@ -157,10 +153,7 @@ def read_in_folder(
     """The persons of a split in a folder; without pictures where it has no ``images/``.
 
     `files` are the names that each split's labels may have, or ``"all"`` of any; the first one that
-    is there is read by `labels`.
-
-    Raises:
-        UserError: there is no such folder or split, no file of its labels, or what `labels` raises.
+    is there is read by `labels`. Without such a folder, split or file it is a `UserError`.
     """
     names = files.get(split) or files.get("all")
     if names is None:
@@ -176,11 +169,7 @@ def read_in_folder(
 
 
 def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
-    """The first of some files that is in a folder, or None.
-
-    Raises:
-        UserError: there is no such folder.
-    """
+    """The first of some files that is in a folder, or None; without the folder a `UserError`."""
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
         raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")

@@ -5,25 +5,19 @@ Every draw is a function of (seed, epoch, person), never of the process, worker 
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import JointState
 from spcnet.data.opinions import LEAST
 from spcnet.data.store import Store, batch_of
-from spcnet.data.wear import (
-    Neighbour,
-    blur,
-    compress,
-    cut_off,
-    draw_neighbour,
-    known_joints,
-    paste,
-)
+from spcnet.data.wear import Neighbour, blur, compress, cut_off, draw_neighbour, known_joints, paste
 from spcnet.geometry import Array, apply_affine, crop_affine, invert_affine
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -38,30 +32,33 @@ SOFT = (1.5, 4.0)  # times that a crop out of focus is reduced
 WINDOW = (0.35, 1.0)  # side of a crop of a picture without anybody, of the picture's
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
+Share = Annotated[float, Field(ge=0, le=1)]
+PartialShare = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Augmentation(BaseModel, frozen=True, extra="forbid"):
     """How far training crops stray from the plain one; the defaults are the paper's ranges.
 
     The paper gives ranges only. The draws (normal, clipped at the range; rotation with
     probability 0.6) are those of the Newell and pytorch-pose line.
     """
 
-    rotation: float = 60.0  # largest, in degrees; the standard deviation is half of it
-    rotation_probability: float = 0.6
-    full_circle_probability: float = 0.0  # of crops that turn by any angle instead
-    scale: float = 0.25  # the side is multiplied by 1 +- this, which is the standard deviation too
-    shift: float = 0.0  # the middle moves by a normal of this share of the side, a direction
-    flip_probability: float = 0.5
-    part_probability: float = 0.0  # of close-ups, cropped about two of the joints instead
-    brightness: float = 0.0  # channels are shifted by a common uniform of +- this (of full range)
-    contrast: float = 0.0  # deviations from grey are multiplied by a uniform of 1 +- this
-    tint: float = 0.2  # each channel is multiplied by its own uniform of 1 +- this
-    grey_probability: float = 0.0  # of crops without colour
-    dark_probability: float = 0.0  # of underexposed crops, down to a fraction of `DARK`
-    blur_probability: float = 0.0  # of crops out of focus
-    jpeg_probability: float = 0.0  # of pictures worn by JPEG
-    cut_probability: float = 0.0  # of pictures that end in the middle of the person
-    neighbour_probability: float = 0.0  # of crops with a part of another person pasted in
+    rotation: float = Field(60, ge=0, le=180, description="largest angle, degrees; two deviations")
+    rotation_probability: Share = Field(0.6, description="share of rotated crops")
+    full_circle_probability: Share = Field(0, description="share that turns by any angle instead")
+    scale: PartialShare = Field(0.25, description="the side is multiplied by 1 +- this")
+    shift: PartialShare = Field(0, description="deviation of the middle, shares of the side")
+    flip_probability: Share = Field(0.5, description="share of mirrored crops")
+    part_probability: Share = Field(0, description="share of close-ups, about some of the joints")
+    brightness: Share = Field(0, description="largest common shift of the channels, of full range")
+    contrast: Share = Field(0, description="deviations from grey times 1 +- this")
+    tint: Share = Field(0.2, description="each channel times its own 1 +- this")
+    grey_probability: Share = Field(0, description="share of crops without colour")
+    dark_probability: Share = Field(0, description="share of underexposed crops")
+    blur_probability: Share = Field(0, description="share of crops out of focus")
+    jpeg_probability: Share = Field(0, description="share of crops worn by JPEG")
+    cut_probability: Share = Field(0, description="share of pictures that end within the person")
+    neighbour_probability: Share = Field(0, description="share with another person pasted in")
 
 
 NO_AUGMENTATION = Augmentation(rotation_probability=0, scale=0, flip_probability=0, tint=0)
@@ -100,16 +97,13 @@ def make_batch(
     epoch: int = 0,
     device: torch.device | str = "cpu",
 ) -> Batch:
-    """Crops of some persons (B,) of a store, augmented and normalised on the device.
-
-    All draws follow from the run's seed, the epoch and the person.
-    """
+    """Crops of some persons (B,) of a store, augmented and normalised on the device."""
     rows = [
         _draw(store, int(index), size=size, augmentation=augmentation, seed=seed, epoch=epoch)
         for index in indices
     ]
     persons = np.array([row.person for row in rows])
-    canvas, _ = batch_of(store, persons)
+    canvas = batch_of(store, persons)
     for row, pixels in zip(rows, canvas, strict=True):
         if row.quality:
             height, width = store.persons.sizes[row.person]
@@ -167,7 +161,9 @@ def _draw(
     height, width = persons.sizes[person]
     kept = np.array([0, 0, width, height])
     if absent.any() and not known.any():
-        square = _draw_window(wear, *square)
+        # A square somewhere in a picture without anybody.
+        (centre, side), share = square, wear.uniform(*WINDOW)
+        square = centre + wear.uniform(-0.4, 0.4, size=2) * side * (1 - share), share * side
     elif wear.random() < augmentation.cut_probability:
         kept, square = cut_off(wear, points[known], kept, square)
     # Labels on the picture's edge lie a little beyond it at times.
@@ -202,24 +198,13 @@ def _draw(
     )  # fmt: skip
 
 
-def _draw_window(random: np.random.Generator, centre: Array, side: float) -> tuple[Array, float]:
-    """A square somewhere in a picture without anybody."""
-    share = random.uniform(*WINDOW)
-    return centre + random.uniform(-0.4, 0.4, size=2) * side * (1 - share), share * side
-
-
 def _sample_neighbour(
     store: Store, neighbour: Neighbour, size: int, device: torch.device
 ) -> Tensor:
     """The crop (5, S, S) of a neighbour: RGB, the mask of the picture, and what is pasted of it."""
-    canvas, filled = batch_of(store, np.array([neighbour.person]))
-    kept = np.concatenate([np.zeros_like(filled), filled[:, ::-1]], axis=1)
-    sample = _sample(
-        torch.from_numpy(canvas).to(device),
-        torch.from_numpy(kept).to(device),
-        neighbour.affine[None],
-        size,
-    )
+    canvas = torch.from_numpy(batch_of(store, np.array([neighbour.person])))
+    kept = torch.tensor([[0, 0, *store.persons.sizes[neighbour.person][::-1].tolist()]])
+    sample = _sample(canvas.to(device), kept.to(device), neighbour.affine[None], size)
     return torch.cat([sample[0], neighbour.cover(size).to(sample)[None]])
 
 

@@ -23,14 +23,11 @@ FLAGS = (JointState.MISSING, JointState.OCCLUDED, JointState.VISIBLE)
 
 
 def read_coco(root: Path, split: str) -> AnnotatedPictures:
-    """Persons of a COCO keypoint file.
+    """Persons of a COCO keypoint file, whose pictures lie beside it or in ``images/``.
 
-    Args:
-        root: the JSON file itself, whose pictures lie beside it or in ``images/``; or a folder
-            with ``annotations/person_keypoints_SPLIT.json`` (COCO's own layout), ``SPLIT.json``
-            or ``annotations.json``.
-        split: such as ``"val2017"``. Of a lone file ``"all"``, or numbers of its pictures, in the
-            file's order from 1, such as ``"1-80"``; so too of a folder with one JSON.
+    `root` is the file, or a folder with ``annotations/person_keypoints_SPLIT.json`` (COCO's own
+    layout), ``SPLIT.json`` or ``annotations.json``. Of a lone file, named or not, `split` is
+    ``"all"``, or numbers of its pictures in the file's order from 1, such as ``"1-80"``.
     """
     path = root if root.is_file() else _find(root, split)
     # A file is whole by its own name too.
@@ -94,10 +91,9 @@ def recognise(form: str, content: Any) -> tuple[Reader, str] | None:
 
 
 def read_nobody(root: Path, split: str) -> AnnotatedPictures:
-    """The pictures of a COCO file that have no annotation at all: nobody is there.
+    """The pictures of ``SPLIT.json`` that have no annotation at all: nobody is there.
 
-    Each is one record without a person, whose joints are absent and whose box is the picture. The
-    file is ``SPLIT.json``, whose images have `width` and `height`.
+    Each is one record without a person, whose joints are absent and whose box is the picture.
     """
     path = root / f"{split}.json"
     content = load_json(path, wanted=WANTED)
@@ -192,13 +188,12 @@ def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int)
             if not (flags > 0).any():
                 raise ValueError("neither keypoints nor a bbox")
             box = box_of_points(points[flags > 0])
-        width, height = box[2:] - box[:2]
         return Annotation(
             image=names[row["image_id"]],
             points=points,
             states=flags.astype(np.uint8),
             box=box,
-            area=float(row.get("area") or width * height),
+            area=float(row.get("area") or np.prod(box[2:] - box[:2])),
             crowd=bool(row.get("iscrowd", 0)),
             number=number,
             image_number=row["image_id"] if isinstance(row["image_id"], int) else None,
@@ -211,9 +206,5 @@ def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int)
 
 
 def _tight(bbox: Sequence[float] | None) -> Array | None:
-    if not bbox:
-        return None
-    x, y, width, height = (float(value) for value in bbox)
-    if not (width > 0 and height > 0):  # what tools write that know no box
-        return None
-    return np.array([x, y, x + width, y + height])
+    x, y, width, height = map(float, bbox or (0, 0, 0, 0))  # zeros are what tools write too
+    return np.array([x, y, x + width, y + height]) if width > 0 and height > 0 else None

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +21,11 @@ from spcnet.data.annotations import (
     read_in_folder,
     seen_in,
 )
+from spcnet.data.label_files import load_h5, load_json, load_mat
 from spcnet.data.leeds import parse_numbers
-from spcnet.data.opinions import with_opinions
+from spcnet.data.opinions import read_unlabelled, with_opinions
 from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, PackedStore, Store
-from spcnet.data.unlabelled import read_unlabelled
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.registries import Registry
@@ -171,10 +172,7 @@ SYNTHETIC = DatasetInfo(
 
 
 class SyntheticFigures:
-    """Rendered figures by number: needs no download, and left and right are decidable.
-
-    The split is ``"train"`` (4,000 figures), ``"val"`` (500 others), or figure numbers.
-    """
+    """Rendered figures: ``"train"`` (4,000), ``"val"`` (500 others), or those of some numbers."""
 
     name = "synthetic"
     skeleton = LSP14
@@ -203,7 +201,7 @@ def _figure_name(number: int) -> str:
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """What is known of a data set; raises `UserError` where the name is unknown."""
+    """What is known of a data set; an unknown name is a `UserError`."""
     if not DATASETS.knows(name):
         raise UserError(DATASETS.unknown(name, "synthetic"))
     return DATASETS[name]
@@ -236,16 +234,12 @@ def source_title(name: str, root: str | os.PathLike[str] | None) -> str:
 
 
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
-    """A data set by name.
-
-    Raises:
-        UserError: the name is unknown, a root is missing, or the folder is not what it should be.
-    """
+    """A data set by name; a `UserError` as of `open_pictures`."""
     return SyntheticFigures(split) if name == "synthetic" else open_pictures(name, root, split)
 
 
 def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
-    """A data set of photographs by name; raises what `open_dataset` does."""
+    """A data set of photographs; of an unknown name or without its folder a `UserError`."""
     read = UNSCORED[name] if name in UNSCORED else dataset_info(name).persons
     if root is None:
         raise UserError(
@@ -261,16 +255,39 @@ def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) ->
     return labels
 
 
+LOADERS: dict[str, Callable[..., Any]] = {
+    ".json": load_json,
+    ".h5": load_h5,
+    ".mat": partial(load_mat, structs=True),
+}
+
+
+def read_labels(path: str | os.PathLike[str], split: str | None = None) -> AnnotatedPictures:
+    """The labels of a ``.mat``, ``.h5``, ``.json`` or ``.json.gz``, recognised by what it holds.
+
+    The `split` is a part of the file as its data set names them; by default the part that the field
+    scores, or all of it. A file of no known form is a `UserError`.
+    """
+    path = Path(path)
+    known = "; ".join(info.forms for info in DATASETS.values() if info.forms)
+    form = Path(path.name.lower().removesuffix(".gz").replace(".hdf5", ".h5")).suffix
+    if form not in LOADERS:
+        raise UserError(f"{path}: no labels of a known form; known are {known}")
+    content = LOADERS[form](path, wanted=known)
+    for info in reversed(DATASETS.values()):  # one of yours is asked before ours
+        if found := info.recognise(form, content):
+            read, scored = found
+            return read(path, split or scored)
+    raise UserError(f"{path}: holds {', '.join(content) or 'nothing'}; known labels: {known}")
+
+
 def split_size(
     name: str, root: str | os.PathLike[str] | None, split: str, *, joints: bool = True
 ) -> tuple[int, int]:
     """Persons that a split teaches, and joints; by what is known of a data set that is not there.
 
     Where joints are taught, persons without any do not count. Of a packed ``"store"``, `split` is
-    the folder.
-
-    Raises:
-        UserError: as `open_dataset`; a split of a data set without `root` has no fixed size.
+    the folder. Where a split has no fixed size, and there is no `root`, it is a `UserError`.
     """
     if name == "store":
         store = PackedStore(Path(split).expanduser())
@@ -303,12 +320,7 @@ def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
 def check_opinions(
     name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
 ) -> None:
-    """Refuse another model's points where nothing would come of them, and ask where they are all.
-
-    Raises:
-        UserError: there are opinions on a data set that takes none, their file is not there, or
-            there are none on pictures without labels.
-    """
+    """Refuse another model's points where nothing comes of them, and ask where they are all."""
     if opinions is not None and name in ("store", "synthetic"):
         raise UserError(
             f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
@@ -339,19 +351,10 @@ def cached_store(
     opinions: str | os.PathLike[str] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> PackedStore:
-    """The packed store of a split, packed into the cache when it is not there yet.
+    """The packed store of a split, packed into the cache when it is not there yet; see `pack`.
 
-    Args:
-        name: of the data set; ``"store"`` takes a store as it is, and `split` is its folder.
-        root: folder of the data set.
-        split: which part of it.
-        side: largest side of a person's crop, pixels.
-        crop: rule of the crops; by default the data set's own.
-        opinions: a file of another model's points, which are packed too.
-        report: called while packing with the number of persons done and of all.
-
-    Raises:
-        UserError: as `open_dataset`, `check_opinions`, `pack` and `PackedStore`.
+    ``"store"`` takes a store as it is, and `split` is its folder. Another model's points, from the
+    file `opinions`, are packed too. `report` is called with the persons done and how many they are.
     """
     from spcnet.data.packing import pack
 
@@ -375,31 +378,10 @@ def cached_store(
         total = len(dataset)
         pack(dataset, folder, side=side, crop=rule, report=lambda done: report(done, total))
 
-    return PackedStore(_cached(name, key, write))
+    return PackedStore(in_cache(name, key, write))
 
 
-def cached_scenes(
-    parts: Sequence[tuple[AnnotatedPictures, bool, object]],
-    *,
-    report: Callable[[int], None] = lambda done: None,
-) -> "Scenes":
-    """Packed whole pictures of several data sets, packed into the cache when not there yet.
-
-    Each part is a data set, whether all persons in its pictures have boxes, and what tells its
-    state from another. Raises what `pack_scenes` and `Scenes` do.
-    """
-    from spcnet.data import scenes
-
-    key = [[labels.name, labels.split, done, state] for labels, done, state in parts]
-
-    def write(folder: Path) -> None:
-        sources = [(labels, complete) for labels, complete, _ in parts]
-        scenes.pack_scenes(sources, folder, report=report)
-
-    return scenes.Scenes(_cached("scenes", [key, scenes.VERSION], write))
-
-
-def _cached(kind: str, key: object, write: Callable[[Path], None]) -> Path:
+def in_cache(kind: str, key: object, write: Callable[[Path], None]) -> Path:
     """The folder in the cache that a key stands for, written when it is not there yet."""
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{kind}-{digest}"
@@ -431,10 +413,7 @@ def shuffled(count: int, *, seed: int, epoch: int) -> Array:
 
 
 def epoch_order(store: "Store | Scenes", *, seed: int, epoch: int) -> Array:
-    """The persons or pictures of an epoch, in order: a function of seed and epoch alone.
-
-    See `JoinedStores.drawn` for persons that are drawn more than once.
-    """
+    """The persons or pictures of an epoch, in order; see `JoinedStores.drawn`."""
     if isinstance(store, PackedStore):
         return shuffled(len(store), seed=seed, epoch=epoch)
     return store.drawn(_of_epoch(seed, epoch))

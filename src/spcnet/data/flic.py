@@ -12,13 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import (
-    AnnotatedPictures,
-    Annotation,
-    JointState,
-    Reader,
-    joint_states,
-)
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, Reader, joint_states
 from spcnet.data.label_files import another_file, as_list, load_hourglass, load_mat, positive, text
 from spcnet.errors import UserError
 from spcnet.geometry import Array

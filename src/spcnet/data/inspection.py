@@ -1,7 +1,4 @@
-"""What a data set's folder holds, beside what it should hold.
-
-`read_folder` reads the labels that are there, and `inspect_folder` opens their pictures.
-"""
+"""What a data set's folder holds, beside what it should hold."""
 
 import hashlib
 import os
@@ -140,12 +137,7 @@ class Inspection:
 def read_folder(
     name: str, root: str | os.PathLike[str] | None, splits: Sequence[str] = ()
 ) -> FolderLabels:
-    """The labels of some splits, or of the usual ones that are there, with pictures or without.
-
-    Raises:
-        UserError: there is no such data set or folder, or none of the splits (any of them, where
-            they were named) can be read.
-    """
+    """The labels of some splits, of which all must be there, or of the usual ones that are."""
     if name == "synthetic":
         raise UserError(
             "synthetic figures are drawn when they are asked for, so there is no folder to check; "
@@ -202,16 +194,11 @@ def inspect_folder(
             opened[path] = result
             report(len(opened))
     bad = {path: reason for path, reason in opened.items() if isinstance(reason, str)}
-    rows = [
-        SplitCounts(
-            split,
-            len(part),
-            info.splits.get(split),
-            *map(len, (own, own - opened.keys(), own & bad.keys())),
-        )
-        for split, part in labels.splits.items()
-        for own in [set(_pictures(part))]
-    ]
+    rows = []
+    for split, part in labels.splits.items():
+        own = set(_pictures(part))
+        counts = len(own), len(own - opened.keys()), len(own & bad.keys())
+        rows.append(SplitCounts(split, len(part), info.splits.get(split), *counts))
     wrong = [
         f"{row.split}: {row.persons:,} persons, should be {row.expected:,}"
         for row in rows
@@ -314,8 +301,8 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
     """What is odd about the persons themselves, the worst first."""
     noted: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
     persons = joints = 0
+    region = region_rule(info.crop)
     for split, part in labels.splits.items():
-        region = region_rule(info.crop, part)
         numbers: set[int] = set()
         for person, path in zip(part.annotations, _pictures(part), strict=True):
             persons += 1

@@ -1,4 +1,7 @@
-"""Files of labels and predictions: MATLAB, HDF5 and JSON, with errors that name the file."""
+"""Files of labels and predictions: MATLAB, HDF5 and JSON.
+
+One that is missing, cut short or of another form is a `UserError` that names it.
+"""
 
 import gzip
 import json
@@ -20,9 +23,6 @@ def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any
 
     `structs` gives structs as objects and squeezes axes of length 1; `wanted` is what the file
     should be, for messages.
-
-    Raises:
-        UserError: the file is missing, cut short, or no such file.
     """
     import scipy.io
 
@@ -45,11 +45,7 @@ def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any
 
 
 def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
-    """The arrays at the top of an HDF5 file.
-
-    Raises:
-        UserError: the file is missing, cut short or no HDF5 file, or h5py is not installed.
-    """
+    """The arrays at the top of an HDF5 file."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; wanted {wanted}")
     with needs_extra("h5", f"{path}: reading HDF5"):
@@ -67,11 +63,7 @@ def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
 
 
 def load_json(path: Path, *, wanted: str) -> Any:
-    """A JSON file, plain or gzipped.
-
-    Raises:
-        UserError: it is missing, cut short or no JSON.
-    """
+    """A JSON file, plain or gzipped."""
     try:
         data = path.read_bytes()
         return json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
@@ -84,14 +76,10 @@ def load_json(path: Path, *, wanted: str) -> Any:
 def load_hourglass(
     path: Path, split: str, *, title: str, joints: int, parts: Mapping[int, str]
 ) -> tuple[dict[str, Array], str]:
-    """The arrays of a ``train.h5`` or ``valid.h5`` of the stacked hourglass, which holds one part.
+    """The arrays of a ``train.h5`` or ``valid.h5`` of the stacked hourglass, and which part it is.
 
-    Returns:
-        The arrays, and the part that they are: by their number of persons where that is one of
-        `parts`, and else `split`, one of the parts or ``"all"``.
-
-    Raises:
-        UserError: an array is missing or of another shape, or it is another part.
+    It is the one of `parts` with that many persons, or else `split`, maybe ``"all"``. Another
+    part, an array that lacks or one of another shape is a `UserError`.
     """
     arrays = load_h5(path, wanted=f"an h5 of the stacked hourglass for {title}")
     if lacking := [name for name in HOURGLASS if name not in arrays]:

@@ -59,11 +59,7 @@ def _shape(form: str, content: Any) -> tuple[int, ...]:
 
 
 def parse_numbers(ranges: str, count: int, *, named: tuple[str, ...] = ()) -> list[int]:
-    """Image numbers from text such as ``"1-7760,8000"``, sorted, each once.
-
-    Raises:
-        UserError: the text is no list of ranges, or leaves 1..count.
-    """
+    """Image numbers within 1..count from text such as ``"1-7760,8000"``, sorted, each once."""
     numbers: set[int] = set()
     for part in ranges.split(","):
         first, dash, last = part.strip().partition("-")

@@ -10,7 +10,7 @@ Pixels are 1-based in all of them, and 0-based in what the readers give. A file 
 should be, or has no such split, is a `UserError`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,14 +227,12 @@ def submission(release: Any, predictions: dict[tuple[int, int], Array]) -> dict[
     (16, 2) joints in 0-based pixels by image and person index; one that lacks is a `UserError`.
     """
     images = [n for n, train in enumerate(release.img_train) if not train]
-    pred = np.zeros((1, len(images)), dtype=[("image", "O"), ("annorect", "O")])
-    for column, image in enumerate(images):
+    pred = []
+    for image in images:
         entry = release.annolist[image]
         name = str(_field(entry, "image.name", ""))
-        count = len(as_list(_field(entry, "annorect")))
-        rectangles = np.zeros((1, count), dtype=[("annopoints", "O")])
-        for person in range(count):
-            rectangles[0, person] = (np.empty((0, 0)),)
+        people = as_list(_field(entry, "annorect"))
+        rectangles: list[tuple[Any]] = [(np.empty((0, 0)),)] * len(people)
         for person in single_persons(release, image):
             joints = predictions.get((image, person))
             if joints is None:
@@ -242,12 +240,16 @@ def submission(release: Any, predictions: dict[tuple[int, int], Array]) -> dict[
                     f"no prediction for person {person + 1} of test image {name} "
                     f"(annolist {image + 1}); the server wants every single person"
                 )
-            points = np.zeros((1, 16), dtype=[("x", "O"), ("y", "O"), ("id", "O")])
-            for joint, (x, y) in enumerate(np.asarray(joints, dtype=np.float64) + 1):
-                points[0, joint] = (x, y, float(joint))
-            rectangles[0, person] = ({"point": points},)
-        pred[0, column] = ({"name": name}, rectangles)
-    return {"pred": pred}
+            places = np.asarray(joints, dtype=np.float64) + 1
+            points = [(x, y, float(joint)) for joint, (x, y) in enumerate(places)]
+            rectangles[person] = ({"point": _structs(points, "x", "y", "id")},)
+        pred.append(({"name": name}, _structs(rectangles, "annopoints")))
+    return {"pred": _structs(pred, "image", "annorect")}
+
+
+def _structs(rows: Sequence[tuple[Any, ...]], *fields: str) -> Array:
+    """A struct array (1, N) of MATLAB."""
+    return np.array(rows, dtype=[(field, "O") for field in fields])[None]
 
 
 def annolist_index(number: int) -> tuple[int, int]:

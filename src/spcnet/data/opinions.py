@@ -8,25 +8,52 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.label_files import load_json
+from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import COCO17
 
 LEAST = 0.3  # a point that is less probable says nothing
 FEWEST = 4  # points of a person whom nobody labelled
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+def read_unlabelled(root: Path, split: str) -> AnnotatedPictures:
+    """A folder of pictures or its ``images/``, by their names; each is a person without any label.
+
+    The split is ``"all"`` or ``"train"``, or numbers of the pictures from 1, such as ``"1-500"``.
+    """
+    folder = root / "images" if (root / "images").is_dir() else root
+    if not folder.is_dir():
+        raise UserError(f"{root}: not a folder; name the folder of the pictures")
+    names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not names:
+        raise UserError(f"{folder}: no picture here; it must hold .jpg, .png or .webp files")
+    if split not in ("all", "train"):
+        numbers = parse_numbers(split, len(names), named=("all",))
+        names = [names[number - 1] for number in numbers]
+    annotations = []
+    for name in names:
+        try:
+            with Image.open(folder / name) as picture:
+                width, height = picture.size
+        except OSError as error:
+            raise UserError(f"{folder / name}: cannot be read: {error}") from None
+        points, states = np.zeros((len(COCO17), 2)), np.zeros(len(COCO17), dtype=np.uint8)
+        box = np.array([0.0, 0.0, width - 1.0, height - 1.0])
+        annotations.append(Annotation(name, points, states, box))
+    return AnnotatedPictures("unlabelled", split, COCO17, annotations, folder)
 
 
 def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> AnnotatedPictures:
     """Labels with another model's opinion of each person; a person without any keeps None.
 
     A person of `read_unlabelled` gets the box of the probable points, a tenth larger, and is left
-    out where they are fewer than `FEWEST`.
-
-    Raises:
-        UserError: the file cannot be read, is not a file of opinions, or has none of the persons.
+    out where they are fewer than `FEWEST`. A file that has none of the persons is a `UserError`.
     """
     path = Path(path).expanduser()
     content = load_json(path, wanted="a file of opinions")

@@ -35,10 +35,7 @@ def pack(
     """Cut every person out of the picture with a margin and write a store into a new folder.
 
     A person whose crop is wider than `side` pixels is reduced to that by area; smaller ones keep
-    the picture's own pixels.
-
-    Raises:
-        UserError: the folder exists, or cannot be written.
+    the picture's own pixels. A folder that exists or cannot be written is a `UserError`.
     """
     rows: list[dict[str, Any]] = []
     shards: list[dict[str, str | int]] = []
@@ -51,7 +48,7 @@ def pack(
         shards.append({"file": name, "bytes": len(shard)})
         shard.clear()
 
-    rule = region_rule(crop, dataset)
+    rule = region_rule(crop)
     with whole_folder(Path(folder)) as partial:
         for image, person in dataset.samples():
             centre, crop_side = rule(person, (image.shape[0], image.shape[1]))
@@ -61,6 +58,10 @@ def pack(
                 close_shard(partial)
             shard += jpeg
             offsets.append(offsets[-1] + len(jpeg))
+            opinion = np.zeros((len(COCO17), 3))  # improbable everywhere where there is none
+            if person.opinion is not None:
+                opinion[:, :2] = apply_affine(to_region, person.opinion[:, :2])
+                opinion[:, 2] = person.opinion[:, 2]
             rows.append(
                 {
                     "keys": np.str_(person.image),
@@ -70,7 +71,7 @@ def pack(
                     "sides": np.float32(crop_side * scale),
                     "references": np.float32(scale * (person.reference or np.nan)),
                     "sizes": np.array(region.shape[:2]),
-                    "opinions": _moved(person.opinion, to_region).astype(np.float32),
+                    "opinions": opinion.astype(np.float32),
                 }
             )
             report(len(rows))
@@ -92,13 +93,6 @@ def pack(
             "shards": shards,
         }
         (partial / "store.json").write_text(json.dumps(header, indent=1))
-
-
-def _moved(opinion: Array | None, to_region: Array) -> Array:
-    """An opinion (17, 3) in pixels of the region; improbable everywhere where there is none."""
-    if opinion is None:
-        return np.zeros((len(COCO17), 3))
-    return np.column_stack([apply_affine(to_region, opinion[:, :2]), opinion[:, 2]])
 
 
 def _cut(image: Array, centre: Array, crop_side: float, *, side: int) -> tuple[Array, Array, float]:

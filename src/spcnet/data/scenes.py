@@ -48,12 +48,9 @@ def pack_scenes(
     *,
     report: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write pictures and boxes into a new folder.
+    """Write pictures and boxes into a new folder; one that exists is a `UserError`.
 
     Each source is a data set and whether all persons in its pictures have boxes.
-
-    Raises:
-        UserError: the folder exists or cannot be written, or a picture cannot be read.
     """
     from spcnet.media.crops import reduce_by_area
     from spcnet.media.images import read_image
@@ -80,11 +77,7 @@ def pack_scenes(
 
 
 class Scenes:
-    """Random access to packed pictures and their boxes.
-
-    Raises:
-        UserError: the folder was not written by `pack_scenes`.
-    """
+    """Random access to pictures and boxes that `pack_scenes` wrote; else a `UserError`."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -100,7 +93,7 @@ class Scenes:
         # How many pictures each source has, and how many of an epoch are drawn from it.
         self.of_sources = np.bincount(sources, minlength=header["sources"]).tolist()
         self.draws = self.of_sources
-        self._pictures = [
+        self.pictures = [
             Picture(_boxes(row["boxes"]), _boxes(row["crowds"]), row["complete"]) for row in rows
         ]
         counts = self.sizes.astype(np.int64).prod(axis=1) * 3
@@ -110,7 +103,7 @@ class Scenes:
             raise UserError(f"{self.folder}: cut short; pack it again")
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self.pictures)
 
     def drawn(self, random: np.random.Generator) -> Array:
         """The pictures of an epoch, as `spcnet.data.store.JoinedStores.drawn` gives persons."""
@@ -120,10 +113,6 @@ class Scenes:
         """RGB uint8 (H, W, 3)."""
         begin, end = self._offsets[index : index + 2]
         return self._pixels[begin:end].reshape(*self.sizes[index], 3)
-
-    def picture(self, index: int) -> Picture:
-        """The boxes of one picture."""
-        return self._pictures[index]
 
 
 @dataclass(frozen=True)
@@ -146,11 +135,7 @@ def make_scene_batch(
     epoch: int = 0,
     device: torch.device | str = "cpu",
 ) -> SceneBatch:
-    """Canvases of some pictures (B,), each with others drawn to it.
-
-    All draws follow from the run's seed, the epoch and the picture; without an augmentation each
-    picture is placed whole and plain.
-    """
+    """Canvases of pictures (B,) and others; without an augmentation each is whole and plain."""
     images, boxes, passed, known, colours = [], [], [], [], []
     strays = augmentation is not None
     for index in indices:
@@ -163,7 +148,7 @@ def make_scene_batch(
             affine = _draw_placing(random, scenes.sizes[number], window, strays)
             x0, y0, x1, y1 = window
             canvas[:, y0:y1, x0:x1] = _placed(scenes.pixels(number), affine, window)
-            picture = scenes.picture(number)
+            picture = scenes.pictures[number]
             extent = _moved_boxes(affine, np.array([[0, 0, *scenes.sizes[number][::-1]]]))
             visible = _clipped(extent, np.array(window))[0]
             whole = _moved_boxes(affine, picture.boxes)

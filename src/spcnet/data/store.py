@@ -46,11 +46,7 @@ class Persons:
 
 
 class PackedStore:
-    """Random access to the persons of a store folder.
-
-    Raises:
-        UserError: the folder is no store, or a file of it is missing or cut short.
-    """
+    """Random access to the persons of a store folder; a `UserError` where it is none, or broken."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -139,31 +135,20 @@ class PackedStore:
 class JoinedStores:
     """Several stores, one after the other, with the joints of one skeleton, annotated or not.
 
-    Args:
-        stores: at least one.
-        skeleton: whose joints; by default the first store's.
-        shares: of an epoch that are drawn from each; stores with None divide the rest by their
-            numbers of persons, and by default all do.
-        doubts: shares of the labels of each that are believed to be wrong where an opinion differs
-            from them; by default none.
-        taught: a teacher's share of the loss of each one's persons, or None.
-        titles: what the stores are called; by default as their data sets. One that stands twice
-            is counted on: "coco", "coco 2".
-
-    Raises:
-        UserError: a store has no joint of the skeleton; or the shares are more than 1, or leave
-            nothing to the others.
+    A store without any joint of the skeleton, or shares that do not add up, are a `UserError`.
     """
 
     def __init__(
         self,
-        stores: Sequence[PackedStore],
+        stores: Sequence[PackedStore],  # at least one
         *,
-        skeleton: Skeleton | None = None,
+        skeleton: Skeleton | None = None,  # by default the first store's
+        # Of an epoch that are drawn from each; those with None divide the rest by their sizes.
         shares: Sequence[float | None] | None = None,
+        # Of the labels of each that are believed to be wrong where an opinion differs from them.
         doubts: Sequence[float] | None = None,
-        taught: Sequence[float | None] | None = None,
-        titles: Sequence[str] | None = None,
+        taught: Sequence[float | None] | None = None,  # a teacher's share of each one's loss
+        titles: Sequence[str] | None = None,  # by default as their data sets; see `distinct`
     ) -> None:
         self.stores = list(stores)
         self._names = list(titles or [store.dataset for store in stores])
@@ -192,10 +177,7 @@ class JoinedStores:
 
     @property
     def pictures(self) -> set[str]:
-        """The pictures' names, each with its data set's; of own data, with its title.
-
-        Two folders of own data may well have pictures of the same names.
-        """
+        """The pictures' names, each with its data set's, or of own data with its title."""
         return {
             f"{name if store.dataset == 'coco' else store.dataset}/{key}"
             for name, store in zip(self._names, self.stores, strict=True)
@@ -218,23 +200,18 @@ class JoinedStores:
 Store: TypeAlias = PackedStore | JoinedStores
 
 
-def batch_of(store: Store, indices: Array) -> tuple[Array, Array]:
-    """Regions of several persons, each in the top-left corner of a common canvas.
-
-    Returns:
-        (B, H, W, 3) uint8 and (B, 2) the height and width that each region fills.
-    """
-    sizes = store.persons.sizes[indices]
-    height, width = sizes.max(axis=0)
+def batch_of(store: Store, indices: Array) -> Array:
+    """Regions of some persons, each in the top-left corner of a canvas: (B, H, W, 3) uint8."""
+    height, width = store.persons.sizes[indices].max(axis=0)
     canvas = np.zeros((len(indices), height, width, 3), dtype=np.uint8)
     for row, index in enumerate(indices):
         region = store.region(index)
         canvas[row, : region.shape[0], : region.shape[1]] = region
-    return canvas, sizes
+    return canvas
 
 
 def distinct(titles: Sequence[str]) -> list[str]:
-    """Titles of which none is another's: one that stands twice is counted on."""
+    """Titles of which none is another's: one that stands twice is counted on: coco, coco 2."""
     distinct: list[str] = []
     for title in titles:
         others = (title, *(f"{title} {n}" for n in range(2, len(titles) + 2)))
@@ -243,10 +220,7 @@ def distinct(titles: Sequence[str]) -> list[str]:
 
 
 def drawn_rows(random: np.random.Generator, sizes: Sequence[int], draws: Sequence[int]) -> Array:
-    """Rows of sources that lie one after the other, so many of each, in random order.
-
-    A row that is drawn again is counted on by the number of all rows.
-    """
+    """Rows of sources that lie one after the other, so many of each; see `JoinedStores.drawn`."""
     total = sum(sizes)
     if list(sizes) == list(draws):
         return random.permutation(total)

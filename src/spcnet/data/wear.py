@@ -30,12 +30,7 @@ PATCH = (0.15, 0.45)  # its sides, of the crop's
 
 
 def known_joints(persons: Persons, person: int) -> tuple[Array, Array, Array]:
-    """Where a person's joints are, by the labels or else by another model.
-
-    Returns:
-        (K, 2) points of the region, (K,) which are labelled, and (K,) which are but seen by the
-        other model. Joints that are known to be absent are neither.
-    """
+    """Where a person's joints are (K, 2), which are labelled (K,), and which another model saw."""
     states, opinions = persons.states[person], persons.opinions[person]
     labelled = has_place(states)
     seen = ~labelled & (states != JointState.ABSENT) & (opinions[:, 2] >= LEAST)
@@ -47,9 +42,8 @@ def cut_off(
 ) -> tuple[Array, Square]:
     """End the picture in the middle of a person with known joints (N, 2).
 
-    Returns:
-        What of `kept` (4,) x0, y0, x1, y1 is picture now, and the padded square about what is left
-        of the person; both as they were where fewer than `FEWEST` joints would be left.
+    Gives what of `kept` (4,) x0, y0, x1, y1 is picture now, and the padded square about what is
+    left of the person; both as they were where fewer than `FEWEST` joints would be left.
     """
     axis, far = ENDS[random.choice(len(ENDS), p=END_SHARES)]
     share = random.uniform(*KEPT)
@@ -113,10 +107,7 @@ class Neighbour:
 def draw_neighbour(
     random: np.random.Generator, store: Store, size: int, *, beside: int
 ) -> Neighbour | None:
-    """Any other person than `beside` in its crop of `size`, or a patch of the other's picture.
-
-    None where there is no other, or the drawn one has too few known joints.
-    """
+    """Another person than `beside` in a crop, or a patch of its picture; None of too few joints."""
     if len(store) < 2:
         return None
     person = (beside + 1 + int(random.integers(len(store) - 1))) % len(store)

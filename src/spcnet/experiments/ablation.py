@@ -38,18 +38,12 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Study:
-    """A comparison: one table of the paper, or one of yours.
+    """A comparison: one table of the paper, or one of yours."""
 
-    Attributes:
-        arms: what each asks of the recipe's network, in the order of the rows; the first is the
-            baseline.
-        proposed: the arm that is argued for.
-        table: the paper's number of it, or None.
-    """
-
+    # What each asks of the network, in the order of the rows; the first is the baseline.
     arms: Mapping[str, Mapping[str, Any]]
-    proposed: str
-    table: int | None = None
+    proposed: str  # the arm that is argued for
+    table: int | None = None  # the paper's number of it
 
     @property
     def rows(self) -> dict[str, Row]:
@@ -83,10 +77,7 @@ def read_study(path: Path) -> Study:
     """A comparison from a YAML file: ``arms``, a name for each, and what it asks of the network.
 
     The first arm is the baseline and the last is what is argued for, unless ``proposed`` names
-    another.
-
-    Raises:
-        UserError: the file is not there, or is not that.
+    another. A file that is not that is a `UserError`.
     """
     example = "arms: {baseline: {fusion: selective}, mine: {fusion: mine}}"
     try:
@@ -116,11 +107,7 @@ def runs_of(
 
 
 def arm_recipe(recipe: Recipe, arm: str, arguments: Mapping[str, Any], seed: int) -> Recipe:
-    """The recipe of one run: everything but the arm's arguments and the seed is shared.
-
-    Raises:
-        UserError: the recipe begins with trained weights, which would be one arm's.
-    """
+    """The recipe of one run: everything but the arm's arguments and the seed is shared."""
     if recipe.model.weights is not None:
         raise UserError(
             f"model.weights: {recipe.model.weights} are the weights of one network, and the arms "

@@ -17,11 +17,7 @@ WANTED = "name a folder that spcnet train wrote, or its log.jsonl"
 
 
 def draw_runs(runs: Sequence[Path]) -> Figure:
-    """The held-out scores of training runs over the epochs.
-
-    Raises:
-        UserError: one of them holds no evaluation, or they follow different protocols.
-    """
+    """The held-out scores of training runs over the epochs; of one protocol, else a `UserError`."""
     logs = [read_run(path) for path in runs]
     protocols = sorted(set().union(*(log.protocols for log in logs)))
     if len(protocols) > 1:
@@ -46,29 +42,17 @@ def draw_runs(runs: Sequence[Path]) -> Figure:
 
 @dataclass(frozen=True)
 class RunLog:
-    """The evaluations of one run.
+    """The evaluations of one run."""
 
-    Attributes:
-        protocols: by which it was scored.
-        epochs: (E,) after which it was.
-        means: (E,) over all joints, percent; NaN where nothing counted.
-        limbs: (E,) over the limb joints; NaN, too, where the protocol has no such mean.
-        held_out: what was scored, in words.
-    """
-
-    protocols: set[str]
-    epochs: Array
-    means: Array
-    limbs: Array
-    held_out: str
+    protocols: set[str]  # by which it was scored
+    epochs: Array  # (E,) after which it was
+    means: Array  # (E,) over all joints, percent; NaN where nothing counted
+    limbs: Array  # (E,) over the limb joints; NaN, too, where the protocol has no such mean
+    held_out: str  # what was scored, in words
 
 
 def read_run(path: Path) -> RunLog:
-    """Read the evaluations of a run folder, or of its ``log.jsonl``.
-
-    Raises:
-        UserError: there is no log, it is of another form, or it holds no evaluation.
-    """
+    """Read the evaluations of a run folder, or of its ``log.jsonl``; without any a `UserError`."""
     log = path / "log.jsonl" if path.is_dir() else path
     try:
         lines = log.read_text().splitlines()
@@ -111,10 +95,7 @@ def _held_out(recipe: Path, persons: int) -> str:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """What models or runs are called in a figure: by their folder, where the file's name is usual.
-
-    Where two would be called the same, their paths as they were given.
-    """
+    """Names of models or runs in a figure: the folder of a usual file; paths where names recur."""
     names = []
     for path in paths:
         whole = Path(path).resolve()

@@ -26,19 +26,14 @@ SCORE = "score.json"
 REFINEMENT: Refinement = "dark"  # of every arm, whatever its loss
 
 Run = tuple[str, int]  # an arm and a seed
-Train = Callable[[Recipe, Path, Callable[[Path], None]], object]
+Train = Callable[[Recipe, Path, Callable[[Path], None]], object]  # in a directory
 
 
 class AblationRuns:
     """Run directories ``ARM-seedN`` of one folder, with a ``score.json`` in those that are done.
 
-    Args:
-        plans: the recipe of every run.
-        folder: of the run directories.
-        split: persons who are scored; by default the data set's val or test.
-
-    Raises:
-        UserError: the recipes learn from a packed store, which has no pictures to score.
+    The recipes of the runs are `plans`; the persons of `split` are scored, by default the data
+    set's val or test. A packed store has no pictures to score, and is a `UserError`.
     """
 
     def __init__(self, plans: Mapping[Run, Recipe], folder: Path, split: str | None) -> None:
@@ -73,11 +68,7 @@ class AblationRuns:
         return self.folder / "{}-seed{}".format(*run)
 
     def score(self, run: Run) -> Score | None:
-        """The score of a run, None where it is not done.
-
-        Raises:
-            UserError: it is of other persons, or of another recipe.
-        """
+        """The score of a run, None where it is not done; of another recipe it is a `UserError`."""
         path = self.directory(run) / SCORE
         if not path.is_file():
             return None
@@ -125,19 +116,12 @@ class AblationRuns:
     ) -> list[str]:
         """Train and score every run that is neither done nor held by another process.
 
-        Args:
-            train: trains by a recipe in a directory, and calls its last argument when it is done.
-            processes: that train together.
-            stop: whether to begin no other run.
-            say: takes a line on how it goes.
-
-        Returns:
-            What went wrong, a line for each run.
+        `train` calls its last argument when it is done, `stop` is asked before every run, and `say`
+        takes lines on how it goes. Gives what went wrong, a line for each run.
         """
 
         def is_done(run: Run) -> bool:
-            done: bool = processes.of_first(self.score(run) is not None)
-            return done
+            return bool(processes.of_first(self.score(run) is not None))
 
         left = [run for run in self.plans if not is_done(run)]
         if processes.first:

@@ -25,17 +25,13 @@ def train_recipe(
     report: Callable[["Progress"], None] = lambda progress: None,
     finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
-    """Open a recipe's data and train by it, as ``spcnet train`` does.
+    """Open a recipe's data and train by it, as ``spcnet train`` does; gives the trained checkpoint.
 
-    Gives the trained checkpoint. `resume`, `stop`, `report` and `finish` are as for
-    `spcnet.training.loop.train`; `run_dir` is ``runs/NAME`` by default. `packing` is called with
-    the persons or pictures that are packed, and their number where it is known; `begin`, in the
-    first process, with the number of these to learn from and of steps, before the first one.
-    Several `processes` are those of `spcnet.training.distributed.join_processes`.
-
-    Raises:
-        UserError: as `spcnet.training.loop.train`; or the data are not there, cannot be packed or
-            are held out and learned from.
+    `resume`, `stop`, `report`, `finish` and what is raised are as of `spcnet.training.loop.train`;
+    `run_dir` is ``runs/NAME`` by default. `packing` is called with the persons or pictures that are
+    packed, and their number where it is known; `begin`, in the first process, with the number of
+    these to learn from and of steps, before the first one. Several `processes` are those of
+    `spcnet.training.distributed.join_processes`.
     """
     from spcnet.devices import find_device
     from spcnet.training import checks, data

@@ -1,10 +1,12 @@
 """The data of a recipe: opened, packed once, and checked before anything is learned from them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from spcnet.data import datasets
+from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.opinions import with_opinions
-from spcnet.data.scenes import Scenes
+from spcnet.data.scenes import VERSION, Scenes, pack_scenes
 from spcnet.data.store import JoinedStores, PackedStore, Store, draws_in_shares
 from spcnet.geometry import SHARPEST
 from spcnet.skeletons import SKELETONS
@@ -68,14 +70,17 @@ def open_scenes(
     """The same for a network that finds persons: whole pictures."""
 
     def pack(parts: Sequence[MoreData]) -> Scenes:
-        pictures = []
+        sources: list[tuple[AnnotatedPictures, bool]] = []
+        key: list[object] = []
         for part in parts:
             labels = datasets.open_pictures(part.dataset, part.root, part.split)
             if part.dataset == "unlabelled" and part.opinions is not None:
                 labels = with_opinions(labels, part.opinions)
             state = [datasets.identity_of(part.root), datasets.identity_of(part.opinions)]
-            pictures.append((labels, part.complete, state))
-        return datasets.cached_scenes(pictures, report=report)
+            sources.append((labels, part.complete))
+            key.append([labels.name, labels.split, part.complete, state])
+        write = partial(pack_scenes, sources, report=report)
+        return Scenes(datasets.in_cache("scenes", [key, VERSION], write))
 
     held = held_out(recipe)
     for _ in processes.in_turns():

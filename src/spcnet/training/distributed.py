@@ -92,10 +92,7 @@ class ProcessGroup:
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[ProcessGroup]:
-    """The processes that torchrun started this one among; this one alone without torchrun.
-
-    Of several GPUs each process takes its own; where there are too few, that is a `UserError`.
-    """
+    """The processes that torchrun started this one among, each with its own GPU; or it alone."""
     count = process_count()
     if count == 1:
         yield ProcessGroup(device=device)

@@ -107,7 +107,7 @@ class FinderTask(Task):
                 seen = find_peaks(of_picture, stride=PoseNetwork.stride, most=MOST, least=LEAST)
                 at, scores, truth, hidden = (t.numpy() for t in (*seen, boxes, passed))
                 height = float(size * scenes.sizes[row][0] / scenes.sizes[row].max())
-                complete = scenes.picture(int(row)).complete
+                complete = scenes.pictures[row].complete
                 found.append(FoundPersons(at, scores, truth, hidden, complete, height))
         network.train(was_training)
         return score_boxes(found), {}

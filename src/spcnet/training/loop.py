@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from spcnet.checkpoints import save_checkpoint
+from spcnet.data.datasets import epoch_order
 from spcnet.devices import memory_suffices
 from spcnet.geometry import Array
 from spcnet.training import optimisation, state
@@ -32,6 +33,7 @@ from spcnet.training.recentring import recentre
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import BEST, MODEL, RunDirectory
 from spcnet.training.task import PoseTask, Task
+from spcnet.training.weights import begin_with
 
 LOG_EVERY = 20  # steps
 MOST_SKIPPED = 50  # steps in a row that fp16's scaler may leave out while it finds its scale
@@ -45,12 +47,11 @@ log = logging.getLogger(__name__)
 
 def train(
     recipe: Recipe,
-    store: Any,
+    store: Any,  # to learn from, a `Store`; `Scenes` for a `FinderTask`
     run_dir: Path,
     *,
-    holdout: Any = None,
+    holdout: Any = None,  # the same, scored while training and never learned from
     resume: bool | None = False,
-    device: torch.device | str = "cpu",
     processes: ProcessGroup | None = None,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -59,25 +60,16 @@ def train(
 ) -> Path:
     """Train a network by a recipe; gives the trained checkpoint, ``model.safetensors``.
 
-    Args:
-        recipe: what to do.
-        store: to learn from, a `Store`; `Scenes` for a `FinderTask`.
-        run_dir: where everything is written; made if it is not there.
-        holdout: the same, scored while training and never learned from.
-        resume: go on from the directory's last checkpoint, or from the start where the run was
-            stopped before it wrote one; None goes on with a run and begins where there is none.
-        device: where to train, alone.
-        processes: this process among those of the run.
-        stop: asked after every step; True in any process saves and leaves the run.
-        report: called every few steps and after every evaluation, in the first process.
-        finish: called there with the checkpoint after the last step; the directory is still held.
-        kind: of what is learned.
+    With `resume` it goes on from the directory's last checkpoint, or from the start where the run
+    was stopped before it wrote one; None goes on with a run and begins where there is none. `stop`
+    is asked after every step: True in any process saves and leaves the run. In the first process
+    `report` is called every few steps and after every evaluation, and `finish` with the checkpoint
+    after the last step, while the directory is still held.
 
-    Raises:
-        UserError: another process or run has the directory, or it cannot be written; the recipe
-            does not fit the device, memory or processes; or a loss or gradient is not finite.
+    It is a `UserError` where another process or run has the directory, or it cannot be written; the
+    recipe does not fit the device, memory or processes; or a loss or gradient is not finite.
     """
-    processes = processes or ProcessGroup(device=torch.device(device))
+    processes = processes or ProcessGroup()
     directory = RunDirectory(run_dir)
     with ExitStack() as held, memory_suffices(REMEDY):
         with processes.agreeing():
@@ -147,7 +139,7 @@ class Run:
                 state.save(self)  # killed between the two files
         else:
             if self.recipe.model.weights is not None:
-                self.began_with = self.task.begin_with_weights(self.network)
+                self.began_with = begin_with(self.network, self.recipe, self.task.skeleton)
                 self.average.load_state_dict(self.network.state_dict())
             if first:
                 self.directory.begin(self.recipe)
@@ -194,7 +186,7 @@ class Run:
         size = self.recipe.training.batch_size
         while self.step < self.steps:
             epoch, position = divmod(self.step, self.steps_per_epoch)
-            order = self.task.order(epoch + 1)
+            order = epoch_order(self.task.store, seed=self.recipe.seed, epoch=epoch + 1)
             for row in range(position, self.steps_per_epoch):
                 yield epoch + 1, order[row * size : (row + 1) * size]
 

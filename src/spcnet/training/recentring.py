@@ -67,10 +67,7 @@ def recentre(network: PoseNetwork, images: Tensor, processes: ProcessGroup | Non
 
 
 def _recentre_stem(network: PoseNetwork) -> None:
-    """Bring down channels of the stem that its first ReLU never cuts.
-
-    A constant taken from these reaches the first block's norm and shortcut, and no further.
-    """
+    """Bring down channels of the stem that its first ReLU never cuts, and what they reach."""
     first, block = network.stem[1], network.stem[3]
     assert isinstance(first, nn.BatchNorm2d) and isinstance(block, Bottleneck)
     norm, shortcut = block.norm1, block.shortcut

@@ -22,7 +22,7 @@ from pydantic import (
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from spcnet.codec import SIZES, Codec, HeatmapKind, Refinement
-from spcnet.data.augmentation import Augmentation
+from spcnet.data.augmentation import Augmentation, PartialShare, Share
 from spcnet.data.datasets import DATASETS, UNSCORED, source_title
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
@@ -35,8 +35,8 @@ from spcnet.skeletons import SKELETONS
 def _known(things: Registry[Any], *others: str) -> AfterValidator:
     """A name of one of the things, or one of the others."""
 
-    def check(name: str) -> str:
-        if name not in others and not things.knows(name):
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in others and not things.knows(name):
             raise ValueError(things.unknown(name, *others))
         return name
 
@@ -44,8 +44,7 @@ def _known(things: Registry[Any], *others: str) -> AfterValidator:
 
 
 Count = Annotated[int, Field(ge=1, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1)]
-PartialShare = Annotated[float, Field(ge=0, lt=1)]
+SkeletonName = Annotated[str | None, _known(Registry("skeleton", SKELETONS))]
 DatasetName = Annotated[str, _known(DATASETS, "synthetic", "store", *UNSCORED)]
 
 
@@ -129,7 +128,7 @@ class DataSection(Source):
 
     dataset: DatasetName = Field("lspet", description=Source.model_fields["dataset"].description)
     train: str = Field("train", description="split or numbers to learn from; a store's folder")
-    skeleton: str | None = Field(None, description="joints to learn; by default the data set's")
+    skeleton: SkeletonName = Field(None, description="joints to learn; by default the data set's")
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
     more: list[MoreData] = Field([], description="further data sets to learn from")
 
@@ -144,37 +143,9 @@ class DataSection(Source):
         """Whether another model's points are learned from."""
         return any(part.opinions is not None for part in self.parts)
 
-    @field_validator("skeleton")
-    @classmethod
-    def _check_skeleton(cls, name: str | None) -> str | None:
-        if name is not None and name not in SKELETONS:
-            raise ValueError(f"unknown skeleton {name!r}; there are {', '.join(SKELETONS)}")
-        return name
 
-
-class AugmentationSection(Section):
+class AugmentationSection(Section, Augmentation):
     """How far training crops stray; see `spcnet.data.augmentation.Augmentation`."""
-
-    rotation: float = Field(60, ge=0, le=180, description="largest angle, degrees; two deviations")
-    rotation_probability: Share = Field(0.6, description="share of rotated crops")
-    full_circle_probability: Share = Field(0, description="share that turns by any angle instead")
-    scale: PartialShare = Field(0.25, description="the side is multiplied by 1 +- this")
-    shift: PartialShare = Field(0, description="deviation of the middle, shares of the side")
-    flip_probability: Share = Field(0.5, description="share of mirrored crops")
-    part_probability: Share = Field(0, description="share of close-ups, about some of the joints")
-    brightness: Share = Field(0, description="largest common shift of the channels, of full range")
-    contrast: Share = Field(0, description="deviations from grey times 1 +- this")
-    tint: Share = Field(0.2, description="each channel times its own 1 +- this")
-    grey_probability: Share = Field(0, description="share of crops without colour")
-    dark_probability: Share = Field(0, description="share of underexposed crops")
-    blur_probability: Share = Field(0, description="share of crops out of focus")
-    jpeg_probability: Share = Field(0, description="share of crops worn by JPEG")
-    cut_probability: Share = Field(0, description="share of pictures that end within the person")
-    neighbour_probability: Share = Field(0, description="share with another person pasted in")
-
-    def build(self) -> Augmentation:
-        """The augmentation these fields describe."""
-        return Augmentation(**self.model_dump())
 
 
 class LossSection(Section):
@@ -281,11 +252,7 @@ class Recipe(Section):
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like.
-
-    Raises:
-        UserError: the file cannot be read, or is refused by `parse_recipe`.
-    """
+    """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like."""
     path = Path(path)
     try:
         values = yaml.load(path.read_text(), _OnceLoader)
@@ -314,12 +281,7 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def parse_recipe(values: dict[str, Any], *, source: str) -> Recipe:
-    """Validate plain values as a recipe.
-
-    Raises:
-        UserError: a field is unknown, missing or ill-typed; the message begins with the source,
-            and names the field, what it accepts, and the nearest right name.
-    """
+    """Validate plain values as a recipe; a `UserError` begins with the source."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

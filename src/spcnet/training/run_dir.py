@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from spcnet.errors import UserError
-from spcnet.files import remove_leftovers, whole_file
+from spcnet.files import remove_leftovers, whole_file, writing
 from spcnet.training.recipe import Recipe
 
 RECIPE, LOG, LOCK = "recipe.yaml", "log.jsonl", ".lock"
@@ -84,13 +84,9 @@ class RunDirectory:
         with self.writing(), whole_file(path) as partial:
             partial.write_text("".join(line + "\n" for line in lines if _step_of(line) <= step))
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """What cannot be written is the user's to mend."""
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+        return writing(self.path)
 
 
 def _step_of(line: str) -> float:

@@ -104,19 +104,15 @@ def load(run: "Run") -> None:
     tensors, metadata = run.processes.of_first(content)
     mine = _learned_from(run)
     saved = mine | json.loads(metadata["run"])  # an older state says nothing of opinions
-    learned = f"{run.directory.path}: its run learned from"
-    if saved["opinions"] != mine["opinions"]:
-        raise UserError(
-            f"{learned} another model's points of parts {saved['opinions']} of its data, and these "
-            f"name files for {mine['opinions']}; name the data.opinions that it began with, or "
-            "another --run-dir"
-        )
     if any(saved[name] != mine[name] for name in mine):
-        there, here = len(saved["joints"]), len(mine["joints"])
+        there, here = (
+            f"{of['persons']} persons with {len(of['joints'])} joints, and with another model's "
+            f"points for parts {of['opinions']}"
+            for of in (saved, mine)
+        )
         raise UserError(
-            f"{learned} {saved['persons']} persons with {there} joints, and these data are "
-            f"{mine['persons']} persons with {here}; name the data that it began with, or another "
-            "--run-dir"
+            f"{run.directory.path}: its run learned from {there}, and these data are {here}; name "
+            "the data and the data.opinions that it began with, or another --run-dir"
         )
 
     def part(prefix: str) -> dict[str, Tensor]:
@@ -146,7 +142,7 @@ def load(run: "Run") -> None:
 def _learned_from(run: "Run") -> dict[str, Any]:
     """What two runs by one recipe have in common if they are the same run."""
     opinions = [n for n, part in enumerate(run.recipe.data.parts) if part.opinions is not None]
-    joints = list(run.task.joints)
+    joints = list(run.task.skeleton.joints) if run.task.skeleton else []
     return {"persons": len(run.task.store), "joints": joints, "opinions": opinions}
 
 

@@ -1,7 +1,7 @@
 """What a run learns, apart from how: its batches, its losses, its scores and its card."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,17 +11,18 @@ from torch import Tensor, nn
 from spcnet.checkpoints import FinderCard, ModelCard
 from spcnet.data.annotations import has_place
 from spcnet.data.augmentation import Batch, make_batch
-from spcnet.data.datasets import default_protocol, epoch_order
+from spcnet.data.datasets import default_protocol
 from spcnet.data.store import JoinedStores, PackedStore, Store
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
 from spcnet.models.network import PoseNetwork
+from spcnet.skeletons import Skeleton
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.losses import Doubts, LabelNoise, Taught, heatmap_loss
 from spcnet.training.optimisation import autocast
 from spcnet.training.recipe import Recipe
-from spcnet.training.weights import Teacher, begin_with, begin_with_body
+from spcnet.training.weights import Teacher
 
 Card: TypeAlias = ModelCard | FinderCard
 
@@ -34,7 +35,7 @@ class Task:
 
     make_batch: Callable[..., Any] = staticmethod(make_batch)
     channels: int  # maps that the network predicts
-    joints: Sequence[str] = ()  # of the maps, where they are of joints
+    skeleton: Skeleton | None = None  # of the maps, where they are of joints
 
     def __init__(
         self,
@@ -46,14 +47,6 @@ class Task:
     ) -> None:
         self.recipe, self.store, self.holdout = recipe, store, holdout
         self.processes = processes or ProcessGroup()
-
-    def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
-        """Take over the recipe's weights; give what their card says of their own training."""
-        return begin_with_body(network, self.recipe)
-
-    def order(self, epoch: int) -> Array:
-        """What is learned from in an epoch, from 1, in order."""
-        return epoch_order(self.store, seed=self.recipe.seed, epoch=epoch)
 
     def losses(self, forward: nn.Module, batch: Any) -> Tensor:
         """The losses (O,) of a batch, of each supervised output of a network."""
@@ -69,7 +62,7 @@ class Task:
 
     def batch(self, epoch: int, rows: Array) -> Any:
         """Some of the store as it is drawn in an epoch."""
-        size, augmentation = self.recipe.model.input_size, self.recipe.augmentation.build()
+        size, augmentation = self.recipe.model.input_size, self.recipe.augmentation
         drawn = {"augmentation": augmentation, "seed": self.recipe.seed, "epoch": epoch}
         return self.make_batch(self.store, rows, size=size, device=self.processes.device, **drawn)
 
@@ -98,14 +91,11 @@ class PoseTask(Task):
 
     def __init__(self, recipe: Recipe, store: Store, **others: Any) -> None:
         super().__init__(recipe, store, **others)
-        self.joints = store.skeleton.joints
-        self.channels = len(self.joints)
+        self.skeleton = store.skeleton
+        self.channels = len(store.skeleton)
         self.teacher: Teacher | None = None
         if (name := recipe.loss.teacher) is not None:
             self.teacher = Teacher(name, skeleton=store.skeleton, device=self.processes.device)
-
-    def begin_with_weights(self, network: PoseNetwork) -> dict[str, Any]:
-        return begin_with(network, self.recipe, self.store.skeleton)
 
     def losses(self, forward: nn.Module, batch: Batch) -> Tensor:
         recipe = self.recipe

@@ -25,11 +25,14 @@ def weights_of(field: str, name: str) -> Path:
         raise UserError(f"{field}: {error}") from None
 
 
-def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[str, Any]:
+def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton | None) -> dict[str, Any]:
     """Take over the weights that a recipe names, and give what their card says of their training.
 
-    Those of another network, or without any of the labels' joints, are a `UserError`.
+    Those of another network, or without any of the labels' joints, are a `UserError`; a network
+    that predicts no joints takes what fits.
     """
+    if skeleton is None:
+        return _begin_with_body(network, recipe)
     name = str(recipe.model.weights)
     trained, card = load_checkpoint(weights_of("model.weights", name))
     if not set(card.skeleton.joints) & set(skeleton.joints):
@@ -56,8 +59,8 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton) -> dict[s
     return card.training
 
 
-def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
-    """The same of what fits by name and shape, whatever it predicts; the rest begins afresh."""
+def _begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
+    """What fits by name and shape, whatever it predicts; the rest begins afresh."""
     name = str(recipe.model.weights)
     path = weights_of("model.weights", name)
     finds = path.suffix == ".safetensors" and FinderCard.key in read_metadata(path)
@@ -76,11 +79,7 @@ def begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
 def _fitted(
     trained: Mapping[str, Tensor], fresh: Mapping[str, Tensor], own: Skeleton, wanted: Skeleton
 ) -> dict[str, Tensor]:
-    """Trained tensors for a network of other joints: heads and feedback by the joints' names.
-
-    A joint that the trained network does not know has the fresh weights of its head, and feeds
-    nothing back yet.
-    """
+    """Trained tensors for a network of other joints; new ones have fresh heads and no feedback."""
     if own.joints == wanted.joints:
         return {**trained}
     both = [joint for joint in wanted.joints if joint in own.joints]
@@ -117,10 +116,7 @@ class Teacher:
 
     @torch.no_grad()
     def look(self, images: Tensor, *, cells: int) -> Tensor:
-        """Probabilities of the cells of its maps, (B, J, cells, cells); their sum is at most 1.
-
-        Images (B, 3, S, S) of another size than the teacher's own are changed to that.
-        """
+        """Probabilities (B, J, cells, cells) for images (B, 3, S, S); a map's sum is at most 1."""
         codec = self.card.codec
         if images.shape[-1] != codec.input_size:
             images = _resized(images, codec.input_size)
