@@ -62,7 +62,7 @@ class UsualSamples(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, pictures: AnnotatedPictures, *, size: int, count: int) -> None:
-        rule = region_rule("box")
+        rule = region_rule("box", pictures)
         self.size, self.count = size, count
         self.permutation = list(pictures.skeleton.flip_permutation)
         self.samples: list[tuple[Path, Array, Array, float]] = []

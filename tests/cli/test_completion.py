@@ -46,7 +46,7 @@ def offered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         ("spcnet figure levels --model ", ["default"]),
         ("spcnet figure panels --model ", ["default"]),
         ("spcnet evaluate --dataset l", ["lsp", "lspet"]),
-        ("spcnet evaluate --crop lsp", ["lsp-height"]),
+        ("spcnet evaluate --crop lsp", ["lsp-height", "lsp-limbs"]),
         ("spcnet evaluate --protocol lspet", ["lspet-pck"]),
         ("spcnet score p.npz --joints m", ["mpii16"]),
         ("spcnet data check ", ["mpii", "lsp", "lspet", "flic", "coco"]),

@@ -134,7 +134,7 @@ def browse(
     from spcnet.viz.contact_sheet import contact_sheet
 
     opened = open_dataset(dataset, root, split := split or default_split(dataset, root))
-    region = region_rule(default_crop(dataset))
+    region = region_rule(default_crop(dataset), opened)
     total = len(opened)
     if first is not None and first > total:
         raise UserError(f"--first {first}: this split has {total:,} persons")

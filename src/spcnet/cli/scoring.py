@@ -28,7 +28,10 @@ PERSONS = Option(help="A split, or numbers such as 1-500; by default val or test
 SOURCE = Option(
     help="By torso-pck: DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated."
 )
-CROP = Option(help="Such as box or mpii; by default the data set's own.", autocompletion=crop_rules)
+CROP = Option(
+    help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",
+    autocompletion=crop_rules,
+)
 # Of files of predictions and labels.
 PREDICTIONS = Argument(help="Predicted joints: a .mat, .h5, .npz or COCO .json.")
 PROTOCOL = Option(help="A rule of `spcnet score --list`.", autocompletion=protocol_names)

@@ -301,8 +301,8 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
     """What is odd about the persons themselves, the worst first."""
     noted: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
     persons = joints = 0
-    region = region_rule(info.crop)
     for split, part in labels.splits.items():
+        region = region_rule(info.crop, part)
         numbers: set[int] = set()
         for person, path in zip(part.annotations, _pictures(part), strict=True):
             persons += 1

@@ -48,7 +48,7 @@ def pack(
         shards.append({"file": name, "bytes": len(shard)})
         shard.clear()
 
-    rule = region_rule(crop)
+    rule = region_rule(crop, dataset)
     with whole_folder(Path(folder)) as partial:
         for image, person in dataset.samples():
             centre, crop_side = rule(person, (image.shape[0], image.shape[1]))

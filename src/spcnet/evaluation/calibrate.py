@@ -38,7 +38,7 @@ def presence(
     """
     skeleton = dataset.skeleton
     cuts = _cut_at_hips(dataset, report)
-    found = list(in_crops(estimator, cuts, region_rule("box")))
+    found = list(in_crops(estimator, cuts, region_rule("box", dataset)))
     if not found:
         raise UserError(f"{dataset.name} {dataset.split}: no person whose torso is labelled")
     _, scores, persons = zip(*found, strict=True)

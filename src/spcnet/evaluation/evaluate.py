@@ -93,7 +93,7 @@ def predict_dataset(
     if crop is None:
         batches = _located(estimator, samples)
     else:
-        batches = in_crops(estimator, samples, region_rule(crop))
+        batches = in_crops(estimator, samples, region_rule(crop, dataset))
     found: list[tuple[Array, Array]] = []
     annotations: list[Annotation] = []
     for points, scores, persons in batches:

@@ -27,7 +27,7 @@ def dataset_crops(dataset: Dataset, codec: Codec, count: int, *, crop: CropRule 
 
     Of photographs they are taken at even distances from all persons, and cut by the rule `crop`.
     """
-    rule = region_rule(crop)
+    rule = region_rule(crop, dataset)
     if isinstance(dataset, AnnotatedPictures) and len(dataset) > count:
         chosen = np.linspace(0, len(dataset) - 1, count).astype(int)
         dataset = replace(dataset, annotations=[dataset.annotations[n] for n in chosen])
