@@ -31,7 +31,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.transpose(-2, -1) if tall else x).float()
+    nearest: Tensor = x.transpose(-2, -1) if tall else x
+    return nearest.float()
 
 
 class Muon(torch.optim.Optimizer):
