@@ -58,7 +58,7 @@ def make_plan(
     """
     plan = recipe.training
     with torch.device("meta"):
-        gmac = count_gmac(recipe.model.build(joints), input_size=recipe.model.input_size)
+        gmac = count_gmac(recipe.model.build(joints).eval(), input_size=recipe.model.input_size)
     network = make_network(recipe, joints, device)
     if plan.frozen_batchnorm:
         freeze_statistics(network)
