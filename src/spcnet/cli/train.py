@@ -53,6 +53,8 @@ def train(
             print(_describe_plan(plan, found))
         return
     with training_processes(found, max_minutes) as (processes, stop):
+        if processes.first:
+            say(_describe_recipe(plan))
         checkpoint = train_by(plan, directory, processes=processes, resume=resume, stop=stop)
         if processes.first:
             if (best := checkpoint.with_name(BEST)).exists():
@@ -90,3 +92,14 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
         f"{costs.step_seconds:.2f} s a step ({plan.precision}), scoring and data not counted",
     }
     return "\n".join(f"{name:16}{value}" for name, value in lines.items())
+
+
+def _describe_recipe(recipe: "Recipe") -> str:
+    """Every field, a line a section."""
+    values = recipe.model_dump(mode="json", exclude={"description"})
+    sections = {name: fields for name, fields in values.items() if isinstance(fields, dict)}
+    first = {name: value for name, value in values.items() if name not in sections}
+    return "\n".join(
+        f"{section:13} {', '.join(f'{name} {value}' for name, value in fields.items())}"
+        for section, fields in {"recipe": first, **sections}.items()
+    )
