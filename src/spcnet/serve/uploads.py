@@ -92,13 +92,12 @@ def _from_json(body: bytes, limits: Limits) -> Question:
 
 
 def _from_form(body: bytes, kind: str, limits: Limits) -> Form:
-    parts = _parts(body, kind)
-    _check_text("boxes: a text of", len(parts.get("boxes", "")), limits)
+    parts = _parts(body, kind, limits)
     given = {name: part for name, part in parts.items() if part or name == "image"}
     return _validated(Form.model_validate, given)
 
 
-def _parts(body: bytes, kind: str) -> dict[str, bytes | str]:
+def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
     """The parts of a form by name, all in memory: a photo is not to come on a disk.
 
     The first part that is unknown, or was there before, ends it, as millions would take long.
@@ -115,6 +114,8 @@ def _parts(body: bytes, kind: str) -> dict[str, bytes | str]:
         if isinstance(part, File):
             part.file_object.seek(0)
         value = part.file_object.read() if isinstance(part, File) else part.value or b""
+        if name != "image":
+            _check_text(f"{name}: a text of", len(value), limits)
         parts[name] = value if name == "image" else value.decode(errors="replace")
 
     try:
