@@ -253,6 +253,10 @@ def test_cocos_results_list(tmp_path: Path) -> None:
             "not COCO keypoint results",
         ),
         ("[3]", "not COCO keypoint results"),
+        (
+            '{"annotations": [{"image_id": 1, "id": 1e999, "keypoints": [1, 2, 3]}]}',
+            "not COCO keypoint results: .*infinity",
+        ),
         ("3", "not COCO keypoint results"),
         ("[", "half a download"),
     ],
