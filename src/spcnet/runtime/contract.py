@@ -92,8 +92,8 @@ def open_backend(
     name = next(iter(modules)) if runtime == "auto" else runtime
     if name not in modules:
         raise UserError(
-            f"runtime {name!r} does not run {path}, but {' and '.join(modules)}; torch runs "
-            ".safetensors files, the others the .onnx that `spcnet export` makes of them"
+            f"runtime {name!r} does not run {path}; choose {' or '.join(modules)} (torch runs "
+            ".safetensors files, the others the .onnx that `spcnet export` makes of them)"
         )
     backend: Backend = import_module(modules[name]).open_file(path, device, precision)
     return backend
