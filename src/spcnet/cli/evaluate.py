@@ -56,7 +56,8 @@ def evaluate(
     """
     if options.finder and not no_boxes:
         raise BadParameter("--finder goes with --no-boxes")
-    if source and any((root, split, predictions, submission, compare, by_torso)):
+    alone = (root, split, crop, predictions, submission, compare, by_torso, threshold is not None)
+    if source and any(alone):
         raise BadParameter("--source goes without options of a single data set")
     style = scoring.check_style(style, compare=compare, as_json=as_json)
     if source:

@@ -95,6 +95,8 @@ def levels(
     from spcnet.viz.panels import draw_levels
 
     estimator = PoseEstimator(model, device=device)
+    if not estimator.backend.gives_heatmaps:
+        raise estimator.backend.without_attention()
     rows = [
         level_view(estimator, picture, pose)
         for picture, (pose,) in _persons(images, given, [estimator])

@@ -241,7 +241,9 @@ def rgb_from_array(image: Array) -> Array:
     elif np.issubdtype(image.dtype, np.floating):
         low, high = image.min(), image.max()
         if not (low >= 0 and high <= 1):  # NaN is neither
-            raise UserError(f"image of floating point must lie in 0..1, got {low}..{high}")
+            raise UserError(
+                f"image of floating point must be finite and lie in 0..1, got {low}..{high}"
+            )
         image = np.rint(image * 255).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise UserError(f"image must be {accepted}, got {image.dtype}")
