@@ -20,6 +20,7 @@ from spcnet.models.network import channels_last
 from spcnet.training.data import open_stores
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.optimisation import measure_statistics
+from spcnet.training.recentring import recentre
 from spcnet.training.recipe import load_recipe
 from spcnet.training.task import PoseTask
 from spcnet.training.weights import begin_with
@@ -63,6 +64,7 @@ def main() -> None:
     network.load_state_dict(mixed)
     channels_last(network)
     measure_statistics(network, (task.random_images(n, SIZE) for n in range(BATCHES)))
+    recentre(network.eval(), task.random_images(BATCHES, SIZE))  # averages are not about zero
     how = {"share": arguments.share, "with": arguments.old, "statistics_of": BATCHES * SIZE}
     card = replace(
         card,
