@@ -121,6 +121,19 @@ def test_results_lie_as_the_folder_does(predict: Command, photos: Path, tmp_path
     assert single["annotations"][0]["keypoints"] == every["annotations"][3]["keypoints"]
 
 
+def test_a_damaged_result_fails_alone_and_is_kept(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(photos, "-r", "-o", out)
+    (out / "b.pose.json").write_text("{")
+    done = predict(photos, "-r", "-o", out)
+    assert done.code == 1
+    assert done.out == f"0 pictures predicted -> {out}, 4 were there already\n"
+    assert "1 of 4 pictures failed" in done.err
+    assert (out / "b.pose.json").read_text() == "{"
+
+
 def test_it_goes_on_where_it_was_stopped(predict: Command, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(photos, "-r", "-o", out)

@@ -177,6 +177,7 @@ class _Run:
     how: dict[str, Any]  # further arguments of `predict_files`
     source: Path | None  # the folder of the pictures; None where they were named one by one
     as_json: bool
+    predicted: int = 0  # pictures, without those that failed or were there already
     empty: int = 0  # pictures in which nobody was found
     collection: "CocoCollection | None" = None  # of the documents of all pictures
 
@@ -209,8 +210,7 @@ class _Run:
             where = f" -> {results.folder}" if results.kinds else ""
             before = f", {len(done)} were there already" if done else ""
             nobody = f", no person found in {self.empty}" if self.empty else ""
-            predicted = len(jobs) - len(done) - failures
-            self.tell(f"{predicted} pictures predicted{where}{before}{nobody}")
+            self.tell(f"{self.predicted} pictures predicted{where}{before}{nobody}")
         return failures
 
     def _goes_on(self) -> bool:
@@ -277,6 +277,7 @@ class _Run:
         """Write the results of a picture, unless they are there, and collect its document."""
         if outcome is not None:
             document = self._keep(job, outcome)
+            self.predicted += 1
             self.empty += not document["annotations"]
         else:
             self.empty += self.results.record.persons(job, self.results.kinds[0]) == 0
