@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import scipy.io
 from matlab_files import as_matlab_73
+from PIL import Image
 from test_coco import document, own_row
 from test_flic import example, rows, write_examples
 from test_flic import write_hourglass as write_flic_hourglass
 from test_mpii import PERSONS, write_hourglass, write_json, write_release
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data import datasets
+from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState
 from spcnet.data.datasets import DATASETS, DatasetInfo, open_pictures, read_labels
 from spcnet.data.inspection import inspect_folder, read_folder
 from spcnet.errors import UserError
 from spcnet.skeletons import LSP14
+from spcnet.training.recipe import parse_recipe
 
 h5py = pytest.importorskip("h5py")
 
@@ -206,3 +209,41 @@ def test_a_data_set_of_ones_own_is_one_descriptor(
     found = inspect_folder(read_folder("dots", tmp_path))
     assert found.absent == {"val": "needs held.json"}
     assert [finding.kind for finding in found.findings] == ["missing-pictures"]
+
+
+def test_what_a_data_set_teaches_and_needs_is_in_its_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No command knows the bundled ones by their names: the same follows for others."""
+
+    def nobody(root: Path, split: str) -> AnnotatedPictures:
+        absent = np.full(14, JointState.ABSENT, np.uint8)
+        person = Annotation("a.png", np.zeros((14, 2)), absent, box=np.array([0, 0, 39.0, 39]))
+        return AnnotatedPictures("moors", split, LSP14, [person], root)
+
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    kinds = {
+        "moors": DatasetInfo(
+            title="Moors", splits={"all": None}, joints=14, read=nobody, teaches="nobody"
+        ),
+        "robots": DatasetInfo(
+            title="Robots", splits={"1-3": 3}, joints=14, drawn=datasets.SyntheticFigures
+        ),
+    }
+    for name, info in kinds.items():
+        monkeypatch.setitem(DATASETS, name, info)
+    assert "robots" in datasets.scored_sets() and "moors" not in datasets.scored_sets()
+    assert not {"robots", "moors"} & set(datasets.photograph_sets())
+    assert len(datasets.open_dataset("robots", None, "1-3")) == 3
+    assert datasets.split_size("robots", None, "1-3") == (3, 14)
+    with pytest.raises(UserError, match="'robots' has no pictures in files"):
+        open_pictures("robots", tmp_path, "1-3")
+    with pytest.raises(UserError, match="robots figures are drawn when they are asked for"):
+        read_folder("robots", None)
+    with pytest.raises(UserError, match=r"'moors' has no joints.*those that have.*robots"):
+        datasets.default_protocol("moors")
+    assert inspect_folder(read_folder("moors", tmp_path)).findings == []
+    with pytest.raises(UserError, match="'moors' has no joints to be scored by"):
+        parse_recipe(
+            {"name": "r", "data": {"dataset": "moors", "holdout": "all"}}, source="a recipe"
+        )

@@ -32,7 +32,7 @@ def unlabelled(*images: str) -> AnnotatedPictures:
         Annotation(image, np.zeros((17, 2)), np.zeros(17, np.uint8), box=np.array([0, 0, 99, 99.0]))
         for image in images
     ]
-    return AnnotatedPictures("unlabelled", "all", COCO17, persons)
+    return AnnotatedPictures("unlabelled", "all", COCO17, persons, boxed=False)
 
 
 def write(path: Path, content: Any) -> Path:

@@ -377,7 +377,7 @@ def test_pictures_of_own_data_are_told_apart_by_the_titles(tmp_path: Path) -> No
     pack(OnePerson(name="coco"), tmp_path / "own")
     pack(OnePerson(name="lspet"), tmp_path / "lspet")
     own, lspet = PackedStore(tmp_path / "own"), PackedStore(tmp_path / "lspet")
-    store = JoinedStores([own, own, lspet], titles=["studio", "street", "sports"])
+    store = JoinedStores([own, own, lspet], titles=["studio", "street", "lspet"])
     assert store.pictures == {
         "studio/folder/one.jpg", "street/folder/one.jpg", "lspet/folder/one.jpg"
     }  # fmt: skip

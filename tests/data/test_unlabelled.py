@@ -122,9 +122,10 @@ def test_both_are_opened_by_their_names(tmp_path: Path) -> None:
         assert (labels.name, len(labels)) == (name, count)
         assert split_size(name, tmp_path, "train") == (count, joints)
         assert default_crop(name) == "box"
-        for without_folder in (open_dataset, split_size):
-            with pytest.raises(UserError, match=f"'{name}' needs its folder"):
-                without_folder(name, None, "train")
+        with pytest.raises(UserError, match=f"'{name}' needs its folder"):
+            open_dataset(name, None, "train")
+        with pytest.raises(UserError, match=f"persons {name} train has is only known from its fo"):
+            split_size(name, None, "train")
 
 
 # --- what is packed

@@ -18,7 +18,8 @@ def _names(module: str, attribute: str) -> Callable[[], list[str]]:
 
 model_names = _names("bundled", "weights_names")  # that come with weights
 variant_names = _names("models.variants", "variant_names")
-photograph_sets = _names("data.datasets", "DATASETS")
+photograph_sets = _names("data.datasets", "photograph_sets")
+dataset_names = _names("data.datasets", "scored_sets")
 protocol_names = _names("metrics.protocols", "protocol_names")
 crop_rules = _names("data.regions", "CropRule")
 skeleton_names = _names("skeletons", "SKELETONS")
@@ -27,8 +28,3 @@ skeleton_names = _names("skeletons", "SKELETONS")
 def listed_models() -> list[str]:
     """Of all models: the registered variants, and those with weights."""
     return [*variant_names(), *model_names()]
-
-
-def dataset_names() -> list[str]:
-    """Of all data sets."""
-    return [*photograph_sets(), "synthetic"]

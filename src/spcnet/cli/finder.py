@@ -43,7 +43,7 @@ def finder(
     --source nobody:PATH/boxes:val -o fitted.safetensors
     """
     from spcnet.checkpoints import load_finder, save_checkpoint
-    from spcnet.data.datasets import open_pictures
+    from spcnet.data.datasets import dataset_info, open_pictures
     from spcnet.evaluation.finders import find_in, fit_presence
     from spcnet.evaluation.sources import parse_source
     from spcnet.inference.estimator import PoseEstimator
@@ -57,7 +57,7 @@ def finder(
     opened = []
     for text in source:
         part = parse_source(text.removeprefix("+"))
-        whole = text.startswith("+") or part.dataset == "nobody"
+        whole = text.startswith("+") or dataset_info(part.dataset).teaches == "nobody"
         opened.append((open_pictures(part.dataset, part.root, part.split), whole))
     found_by = Finder(model, device=device)
     estimator = PoseEstimator(poses, device=device) if poses else None

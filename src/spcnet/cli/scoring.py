@@ -135,10 +135,12 @@ def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
 
 def say_foreign(protocol: str, data: str) -> None:
     """Warn of a protocol that is applied to another data set than the one it is for."""
+    from spcnet.data.datasets import DATASETS
     from spcnet.metrics.protocols import PCK_RULES
 
-    rule = PCK_RULES.get(protocol)
-    if rule is not None and rule.data not in (None, data, {"synthetic": "lspet"}.get(data)):
+    rule, info = PCK_RULES.get(protocol), DATASETS.get(data)
+    own = info is not None and info.protocol == protocol
+    if rule is not None and rule.data not in (None, data) and not own:
         say(f"warning: {protocol} is the rule of {rule.data}, and these labels are {data}'s")
 
 

@@ -102,6 +102,7 @@ class AnnotatedPictures:
     # What the coordinates count pixels from, as far as scoring other people's predictions goes: 0,
     # or 1 where those of a MATLAB-made file are used as they stand.
     counts_from: int = 0
+    boxed: bool = True  # else a person's box is the picture, until a model's points tell it
 
     def __len__(self) -> int:
         return len(self.annotations)

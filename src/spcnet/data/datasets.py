@@ -66,6 +66,11 @@ class DatasetInfo:
     numbered: bool = False  # splits may be numbers of pictures, "1-500", with a person each
     releases: tuple[int, ...] = ()  # images of the whole data set, in each of its releases
     own: bool = False  # any folder may be one: sources are called by their folders
+    # What there is to learn: joints from its labels, joints from another model's points alone, or
+    # that nobody is there.
+    teaches: Literal["joints", "opinions", "nobody"] = "joints"
+    drawn: Callable[[str], Dataset] | None = None  # a split that needs no folder
+    packed: bool = False  # folders that `spcnet data pack` wrote, each named in place of a split
     terms: str = "not stated"  # under which the data may be used
     citation: str = ""  # of the paper that describes it
 
@@ -80,7 +85,36 @@ class DatasetInfo:
         return read_in_folder(root, split, title=self.title, files=self.files, labels=self.labels)
 
 
-_RELEASED = {
+class SyntheticFigures:
+    """Rendered figures: ``"train"`` (4,000), ``"val"`` (500 others), or those of some numbers."""
+
+    name = "synthetic"
+    skeleton = LSP14
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+        self.numbers = parse_numbers(FIGURES.get(split, split), _FIGURES, named=tuple(FIGURES))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def picture_names(self) -> set[str]:
+        """Of all figures."""
+        return set(map(_figure_name, self.numbers))
+
+    def samples(self) -> Iterator[tuple[Array, Annotation]]:
+        """Every figure with its picture, RGB uint8 (H, W, 3)."""
+        for number in self.numbers:
+            figure = render_figure(number)
+            yield figure.image, Annotation(_figure_name(number), figure.points, figure.states)
+
+
+def _figure_name(number: int) -> str:
+    return f"figure{number:06d}.png"
+
+
+_KNOWN = {
     "mpii": DatasetInfo(
         title=mpii.TITLE,
         splits={**mpii.SPLITS, "trainval": None, "test": None},
@@ -162,68 +196,69 @@ _RELEASED = {
         "its owner's",
         citation="COCO: Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
     ),
+    "synthetic": DatasetInfo(
+        title="Rendered figures",
+        splits=dict.fromkeys(FIGURES),
+        joints=14,
+        protocol="lspet-pck",
+        drawn=SyntheticFigures,
+    ),
+    "store": DatasetInfo(title="Packed persons", splits={}, joints=0, packed=True),
+    "unlabelled": DatasetInfo(
+        title="Pictures of one person each",
+        splits={"all": None},
+        joints=17,
+        read=read_unlabelled,
+        scored="all",
+        teaches="opinions",
+    ),
+    "nobody": DatasetInfo(
+        title="Pictures without anybody",
+        splits={"train": None, "val": None},
+        joints=19,
+        read=coco.read_nobody,
+        teaches="nobody",
+    ),
 }
-DATASETS: Registry[DatasetInfo] = Registry("data set", _RELEASED)
-# Pictures that have no labels to be scored by, only something to learn from.
-UNSCORED: Mapping[str, Reader] = {"unlabelled": read_unlabelled, "nobody": coco.read_nobody}
-SYNTHETIC = DatasetInfo(
-    title="Rendered figures", splits=dict.fromkeys(FIGURES), joints=14, protocol="lspet-pck"
-)
-
-
-class SyntheticFigures:
-    """Rendered figures: ``"train"`` (4,000), ``"val"`` (500 others), or those of some numbers."""
-
-    name = "synthetic"
-    skeleton = LSP14
-
-    def __init__(self, split: str) -> None:
-        self.split = split
-        self.numbers = parse_numbers(FIGURES.get(split, split), _FIGURES, named=tuple(FIGURES))
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    @property
-    def picture_names(self) -> set[str]:
-        """Of all figures."""
-        return set(map(_figure_name, self.numbers))
-
-    def samples(self) -> Iterator[tuple[Array, Annotation]]:
-        """Every figure with its picture, RGB uint8 (H, W, 3)."""
-        for number in self.numbers:
-            figure = render_figure(number)
-            yield figure.image, Annotation(_figure_name(number), figure.points, figure.states)
-
-
-def _figure_name(number: int) -> str:
-    return f"figure{number:06d}.png"
+DATASETS: Registry[DatasetInfo] = Registry("data set", _KNOWN)
 
 
 def dataset_info(name: str) -> DatasetInfo:
     """What is known of a data set; an unknown name is a `UserError`."""
     if not DATASETS.knows(name):
-        raise UserError(DATASETS.unknown(name, "synthetic"))
+        raise UserError(DATASETS.unknown(name))
     return DATASETS[name]
 
 
-def _described(name: str) -> DatasetInfo:
-    return SYNTHETIC if name == "synthetic" else dataset_info(name)
+def photograph_sets() -> list[str]:
+    """The data sets of photographs with labelled joints."""
+    return [name for name in scored_sets() if DATASETS[name].drawn is None]
+
+
+def scored_sets() -> list[str]:
+    """The data sets that a network can be scored on."""
+    return [n for n, info in DATASETS.items() if info.teaches == "joints" and not info.packed]
 
 
 def default_crop(name: str) -> CropRule:
     """The crop rule that goes with a data set."""
-    return "box" if name in UNSCORED else _described(name).crop
+    return dataset_info(name).crop
 
 
 def default_protocol(name: str) -> str:
-    """The name of the scoring rule that goes with a data set."""
-    return _described(name).protocol
+    """The scoring rule that goes with a data set; a `UserError` where no joint is labelled."""
+    info = dataset_info(name)
+    if info.teaches != "joints":
+        raise UserError(
+            f"data set {name!r} has no joints to be scored by; "
+            f"those that have are {', '.join(scored_sets())}"
+        )
+    return info.protocol
 
 
 def default_split(name: str, root: str | os.PathLike[str] | None) -> str:
     """The split that is scored where none is named."""
-    scored = _described(name).scored
+    scored = dataset_info(name).scored
     return scored if isinstance(scored, str) else scored(Path(root or "").expanduser())
 
 
@@ -235,18 +270,24 @@ def source_title(name: str, root: str | os.PathLike[str] | None) -> str:
 
 def open_dataset(name: str, root: str | os.PathLike[str] | None, split: str) -> Dataset:
     """A data set by name; a `UserError` as of `open_pictures`."""
-    return SyntheticFigures(split) if name == "synthetic" else open_pictures(name, root, split)
+    drawn = dataset_info(name).drawn
+    return open_pictures(name, root, split) if drawn is None else drawn(split)
 
 
 def open_pictures(name: str, root: str | os.PathLike[str] | None, split: str) -> AnnotatedPictures:
     """A data set of photographs; of an unknown name or without its folder a `UserError`."""
-    read = UNSCORED[name] if name in UNSCORED else dataset_info(name).persons
+    info = dataset_info(name)
+    if info.packed or info.drawn is not None:
+        raise UserError(
+            f"data set {name!r} has no pictures in files, which are needed here; name one of "
+            f"{', '.join(photograph_sets())} and its folder"
+        )
     if root is None:
         raise UserError(
             f"data set {name!r} needs its folder: --root PATH, or data.root in a recipe"
         )
     root = Path(root).expanduser()
-    labels = read(root, split)
+    labels = info.persons(root, split)
     if labels.images is None:
         raise UserError(
             f"{root}: no images/ here; {name} keeps its pictures there, "
@@ -286,18 +327,18 @@ def split_size(
 ) -> tuple[int, int]:
     """Persons that a split teaches, and joints; by what is known of a data set that is not there.
 
-    Where joints are taught, persons without any do not count. Of a packed ``"store"``, `split` is
-    the folder. Where a split has no fixed size, and there is no `root`, it is a `UserError`.
+    Where joints are taught, persons without any do not count. Of a packed store, `split` is the
+    folder. Where a split has no fixed size, and there is no `root`, it is a `UserError`.
     """
-    if name == "store":
+    info = dataset_info(name)
+    if info.packed:
         store = PackedStore(Path(split).expanduser())
         return len(store), len(store.skeleton)
-    if name == "synthetic" or name in UNSCORED or root is not None:
+    if info.drawn is not None or root is not None:
         dataset = open_dataset(name, root, split)
         if joints and isinstance(dataset, AnnotatedPictures):
             dataset = _taught(dataset)
         return len(dataset), len(dataset.skeleton)
-    info = dataset_info(name)
     known = info.splits.get(split)
     if known is None and info.numbered and split[:1].isdecimal():
         known = len(parse_numbers(split, _FIGURES))  # a person a picture
@@ -311,7 +352,7 @@ def split_size(
 
 def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
     """Without crowds, and without persons of whom no joint is known."""
-    if labels.name == "unlabelled":
+    if not labels.boxed:
         return labels
     persons = [p for p in labels.annotations if p.states.any() and not p.crowd]
     return replace(labels, annotations=persons)
@@ -321,15 +362,16 @@ def check_opinions(
     name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
 ) -> None:
     """Refuse another model's points where nothing comes of them, and ask where they are all."""
-    if opinions is not None and name in ("store", "synthetic"):
+    info = dataset_info(name)
+    if opinions is not None and (info.packed or info.drawn is not None):
         raise UserError(
             f"data set {name!r} takes no opinions; name the folder of the pictures and labels"
         )
     if opinions is not None and not Path(opinions).expanduser().is_file():
         raise UserError(f"{opinions}: no such file; wanted a file of opinions")
-    if opinions is None and name == "unlabelled":
+    if opinions is None and info.teaches == "opinions":
         raise UserError(
-            f"{root}: unlabelled pictures teach by another model's points alone: name its file, "
+            f"{root}: {name} pictures teach by another model's points alone: name its file, "
             "--set data.more.N.opinions=PATH"
         )
 
@@ -353,23 +395,25 @@ def cached_store(
 ) -> PackedStore:
     """The packed store of a split, packed into the cache when it is not there yet; see `pack`.
 
-    ``"store"`` takes a store as it is, and `split` is its folder. Another model's points, from the
+    A packed data set is taken as it is, and `split` is its folder. Another model's points, from the
     file `opinions`, are packed too. `report` is called with the persons done and how many they are.
     """
     from spcnet.data.packing import pack
 
     check_opinions(name, root, opinions)
-    if name == "store":
+    if dataset_info(name).packed:
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
+    boxed = True
     if isinstance(dataset, AnnotatedPictures):
+        boxed = dataset.boxed
         dataset = _taught(with_opinions(dataset, opinions) if opinions is not None else dataset)
     rule = crop or default_crop(name)
     key: dict[str, object] = {
         "root": identity_of(root), "split": split, "side": side, "crop": rule, "version": VERSION,
         "opinions": identity_of(opinions),
     }  # fmt: skip
-    if name == "unlabelled":  # a folder without a file of labels is identified by its pictures
+    if not boxed:  # a folder without a file of labels is identified by its pictures
         place = str(Path(root or "").expanduser().resolve())
         key["pictures"] = [place, *sorted(dataset.picture_names)]
 

@@ -138,12 +138,14 @@ def read_folder(
     name: str, root: str | os.PathLike[str] | None, splits: Sequence[str] = ()
 ) -> FolderLabels:
     """The labels of some splits, of which all must be there, or of the usual ones that are."""
-    if name == "synthetic":
-        raise UserError(
-            "synthetic figures are drawn when they are asked for, so there is no folder to check; "
-            "spcnet data browse synthetic shows some"
-        )
     info = dataset_info(name)
+    if info.packed:
+        raise UserError(f"data set {name!r} is checked whenever it is opened")
+    if info.drawn is not None:
+        raise UserError(
+            f"{name} figures are drawn when they are asked for, so there is no folder to check; "
+            f"spcnet data browse {name} shows some"
+        )
     if root is None:
         raise UserError(f"data set {name!r} needs its folder: --root PATH")
     root = Path(root).expanduser()
@@ -343,7 +345,8 @@ def _oddities(
     within = "" if size is None else f" in {size[1]} x {size[0]}"
     box = f": box {low[0]:g},{low[1]:g} of {width:g} x {height:g} px"
     if not len(points):
-        yield "no-joints", "", 0
+        if info.teaches == "joints":
+            yield "no-joints", "", 0
     elif not _has_reference(person, labels, info):
         yield "no-reference", "", 0
     # A MATLAB-made file that is used as it stands counts the last pixel one higher. Without a

@@ -46,13 +46,13 @@ def read_unlabelled(root: Path, split: str) -> AnnotatedPictures:
         points, states = np.zeros((len(COCO17), 2)), np.zeros(len(COCO17), dtype=np.uint8)
         box = np.array([0.0, 0.0, width - 1.0, height - 1.0])
         annotations.append(Annotation(name, points, states, box))
-    return AnnotatedPictures("unlabelled", split, COCO17, annotations, folder)
+    return AnnotatedPictures("unlabelled", split, COCO17, annotations, folder, boxed=False)
 
 
 def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> AnnotatedPictures:
     """Labels with another model's opinion of each person; a person without any keeps None.
 
-    A person of `read_unlabelled` gets the box of the probable points, a tenth larger, and is left
+    A person without a box of its own gets that of the probable points, a tenth larger, and is left
     out where they are fewer than `FEWEST`. A file that has none of the persons is a `UserError`.
     """
     path = Path(path).expanduser()
@@ -67,7 +67,7 @@ def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> An
         if rows:
             matched += 1
             person = replace(person, opinion=_opinion(path, person, rows))
-        if labels.name == "unlabelled":
+        if not labels.boxed:
             if person.opinion is None:
                 continue
             probable = person.opinion[person.opinion[:, 2] >= LEAST, :2]

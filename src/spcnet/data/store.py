@@ -177,9 +177,9 @@ class JoinedStores:
 
     @property
     def pictures(self) -> set[str]:
-        """The pictures' names, each with its data set's, or of own data with its title."""
+        """The pictures' names, each with its store's title."""
         return {
-            f"{name if store.dataset == 'coco' else store.dataset}/{key}"
+            f"{name}/{key}"
             for name, store in zip(self._names, self.stores, strict=True)
             for key in store.persons.keys.tolist()
         }

@@ -33,6 +33,7 @@ class LearnedFrom(NamedTuple):
 
 def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> LearnedFrom:
     """Which of the scored pictures a model learned from, by its card; earlier runs included."""
+    from spcnet.data.datasets import dataset_info
     from spcnet.training.recipe import parse_recipe
 
     shared: set[str] = set()
@@ -40,7 +41,7 @@ def learned_from(training: dict[str, Any], scored: "Dataset", root: object) -> L
     for run in runs_of(training):
         try:
             data = parse_recipe(run["recipe"], source="model card").data
-            if any(part.dataset == "store" for part in data.parts):
+            if any(dataset_info(part.dataset).packed for part in data.parts):
                 raise UserError("a store does not tell of its pictures here")
             shared.update(shared_pictures(data, scored, root))
         except (UserError, KeyError):  # a card of another version, or a split that is not here

@@ -91,7 +91,7 @@ def _held_out(recipe: Path, persons: int) -> str:
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return f"{persons} persons"
     also = f" and parts of {len(others)} others" if others else ""
-    return f"{dataset} {Path(part).name if dataset == 'store' else part}{also} ({persons} persons)"
+    return f"{dataset} {Path(part).name}{also} ({persons} persons)"
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -8,7 +8,13 @@ from typing import Any
 import torch
 
 from spcnet.codec import Refinement
-from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
+from spcnet.data.datasets import (
+    dataset_info,
+    default_crop,
+    default_protocol,
+    default_split,
+    open_dataset,
+)
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.evaluation.overlap import shared_pictures
@@ -40,7 +46,7 @@ class AblationRuns:
         self.plans, self.folder = plans, folder
         self.data = next(iter(plans.values())).data
         name = self.data.dataset
-        if name == "store":
+        if dataset_info(name).packed:
             raise UserError(
                 "data.dataset: an ablation is scored on the data set's own pictures; name the data "
                 "set and its folder in place of a store"

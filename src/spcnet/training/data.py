@@ -45,7 +45,10 @@ def open_stores(
             shares=[part.share for part in parts],
             doubts=[part.doubt for part in parts],
             taught=[part.taught for part in parts],
-            titles=[part.title for part in parts],
+            titles=[
+                store.dataset if datasets.DATASETS[part.dataset].packed else part.title
+                for part, store in zip(parts, stores, strict=True)
+            ],
         )
 
     store = join(data.parts)
@@ -74,7 +77,7 @@ def open_scenes(
         key: list[object] = []
         for part in parts:
             labels = datasets.open_pictures(part.dataset, part.root, part.split)
-            if part.dataset == "unlabelled" and part.opinions is not None:
+            if not labels.boxed and part.opinions is not None:
                 labels = with_opinions(labels, part.opinions)
             state = [datasets.identity_of(part.root), datasets.identity_of(part.opinions)]
             sources.append((labels, part.complete))
@@ -97,7 +100,7 @@ def check_data(recipe: Recipe) -> None:
     steps_per_epoch(recipe, count_persons(recipe)[0])
     for part in recipe.data.parts:
         # A store's pictures are compared later.
-        if part.holdout is not None and part.dataset != "store":
+        if part.holdout is not None and not datasets.DATASETS[part.dataset].packed:
             held = datasets.open_dataset(part.dataset, part.root, part.holdout)
             learned = datasets.open_dataset(part.dataset, part.root, part.split)
             check_disjoint(learned.picture_names & held.picture_names)

@@ -23,7 +23,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from spcnet.codec import SIZES, Codec, HeatmapKind, Refinement
 from spcnet.data.augmentation import Augmentation, PartialShare, Share
-from spcnet.data.datasets import DATASETS, UNSCORED, source_title
+from spcnet.data.datasets import DATASETS, source_title
 from spcnet.data.regions import CropRule
 from spcnet.errors import UserError
 from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
@@ -45,7 +45,7 @@ def _known(things: Registry[Any], *others: str) -> AfterValidator:
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 SkeletonName = Annotated[str | None, _known(Registry("skeleton", SKELETONS))]
-DatasetName = Annotated[str, _known(DATASETS, "synthetic", "store", *UNSCORED)]
+DatasetName = Annotated[str, _known(DATASETS)]
 
 
 class Section(BaseModel):
@@ -238,14 +238,14 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _check_holdouts(self) -> "Recipe":
         for part in self.data.parts if self.task == "pose" else ():
-            if part.holdout is not None and part.dataset in UNSCORED:
+            if part.holdout is not None and DATASETS[part.dataset].teaches != "joints":
                 lacking = f"{part.dataset!r} has no joints to be scored by"
                 raise ValueError(f"holdout: {lacking}; leave it out")
         return self
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: all fields, wherever the data lies."""
-        splits = {"train", "holdout"} if self.data.dataset == "store" else set()  # are folders
+        splits = {"train", "holdout"} if DATASETS[self.data.dataset].packed else set()  # folders
         places: dict[str, Any] = dict.fromkeys({"root", "opinions"} | splits, True)
         places["more"] = {"__all__": {"root", "opinions"}}
         return self.model_dump(mode="json", exclude={"data": places})
