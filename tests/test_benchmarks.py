@@ -59,6 +59,16 @@ def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_bfloat16_benchmark_runs(tiny_checkpoint: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "bfloat16.py", "--model", tiny_checkpoint,
+               "--split", "1-3"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, scores, moved = done.stdout.splitlines()
+    assert first == "lspet-pck over 3 persons of synthetic 1-3, %"
+    assert scores.startswith("fp32 ") and ", bf16 " in scores
+    assert float(moved.split()[3]) > 0  # it rounds
+
+
 def test_the_growth_benchmark_runs(tiny_checkpoint: Path, tmp_path: Path) -> None:
     command = [sys.executable, BENCHMARKS / "growth.py", "--model", tiny_checkpoint, "--least",
                "--only", "batch", "persons", "megapixels", "pictures", "--turns", "1",
