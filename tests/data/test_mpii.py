@@ -488,8 +488,36 @@ def test_an_h5_cut_in_one_array_is_told(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["scale"]
         file["scale"] = np.ones(2)
-    with pytest.raises(UserError, match="scale is of 2 persons, part of 3"):
+    with pytest.raises(UserError, match=r"scale of 3 persons has shape \(2,\), wanted \(3,\)"):
         hourglass_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("scale", np.ones((3, 16, 2)), "scale of 3 persons has shape"),
+        ("index", np.full(3, np.nan), "index holds nan"),
+        ("visible", np.ones((3, 4)), r"visible of 3 persons .* wanted \(3, 16\)"),
+        ("normalize", np.array([b"a", b"b", b"c"]), "normalize holds .*, wanted numbers"),
+        ("imgname", np.float64(3), "imgname of 3 persons has shape"),
+    ],
+)
+def test_an_h5_of_other_arrays_is_told(
+    tmp_path: Path, name: str, array: np.ndarray, message: str
+) -> None:
+    path = write_hourglass(tmp_path / "valid.h5", PERSONS)
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = array
+    with pytest.raises(UserError, match=message):
+        hourglass_labels(path)
+
+
+def test_an_h5_of_more_than_fits_is_not_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("part", shape=(10**9, 16, 2), chunks=(1, 16, 2), dtype="f8")
+    with pytest.raises(UserError, match=r"would unpack to 256\.0 GB"):
+        hourglass_labels(tmp_path / "a.h5")
 
 
 def test_evaluation_files_have_head_boxes_by_corner(tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, Reader, joint_states
-from spcnet.data.label_files import another_file, as_list, load_hourglass, load_mat, positive, text
+from spcnet.data.label_files import (
+    another_file,
+    as_list,
+    load_hourglass,
+    load_mat,
+    positive,
+    reading,
+    text,
+)
 from spcnet.errors import UserError
 from spcnet.geometry import Array
 from spcnet.skeletons import FLIC11, mirror_name
@@ -83,12 +91,13 @@ def examples_labels(path: Path, split: str) -> AnnotatedPictures:
     examples = as_list(content.get("examples", []))
     if not examples or not hasattr(examples[0], "coords"):
         raise another_file(path, "the examples.mat of FLIC", content, "examples with coords")
-    annotations = [
-        annotation
-        for n, example in enumerate(examples, start=1)
-        if (split == "all" or bool(getattr(example, flags[split], False)))
-        and (annotation := _of_example(path, example, n)) is not None
-    ]
+    with reading(path, "the examples.mat of FLIC"):
+        annotations = [
+            annotation
+            for n, example in enumerate(examples, start=1)
+            if (split == "all" or bool(getattr(example, flags[split], False)))
+            and (annotation := _of_example(path, example, n)) is not None
+        ]
     return AnnotatedPictures("flic", split, FLIC11, annotations, counts_from=1)
 
 
@@ -106,7 +115,7 @@ def _of_example(path: Path, example: Any, number: int) -> Annotation | None:
         return None
     torso = np.ravel(getattr(example, "torsobox", []))
     centre: Array | None = None
-    if torso.size == 4 and np.isfinite(torso).all():
+    if torso.size == 4 and np.isfinite(torso.astype(np.float64)).all():
         centre = np.array([(torso[0] + torso[2]) / 2, MIDDLE_ROW])
     return Annotation(
         image=str(getattr(example, "filepath", "")),

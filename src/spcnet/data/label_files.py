@@ -1,21 +1,31 @@
-"""Files of labels and predictions: MATLAB, HDF5 and JSON.
+"""Files of labels and predictions: MATLAB, HDF5, numpy's archives and JSON.
 
 One that is missing, cut short or of another form is a `UserError` that names it.
 """
 
 import gzip
 import json
+import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spcnet.data.mat_files import check_mat
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
 
-HOURGLASS = ("center", "imgname", "index", "normalize", "part", "person", "scale", "visible")
+# Arrays of the stacked hourglass, and their axes after the persons'; None where they differ.
+HOURGLASS = {
+    "center": (2,), "imgname": None, "index": (), "normalize": (), "part": None, "person": (),
+    "scale": (), "visible": None,
+}  # fmt: skip
+MOST_BYTES = 2 << 30  # that a file may unpack to: a few kilobytes can claim to be any number
+# What content of another form than was expected makes Python raise where it is read.
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any]:
@@ -29,6 +39,7 @@ def load_mat(path: Path, *, wanted: str, structs: bool = False) -> dict[str, Any
     if not path.is_file():
         raise UserError(f"{path}: no such file; wanted {wanted}")
     try:
+        check_mat(path, most=MOST_BYTES)  # scipy believes whatever sizes a file states
         content = scipy.io.loadmat(
             str(path), struct_as_record=not structs, squeeze_me=structs, chars_as_strings=True
         )
@@ -53,24 +64,59 @@ def load_h5(path: Path, *, wanted: str) -> dict[str, Array]:
     try:
         with h5py.File(path, "r") as file:
             # MATLAB's cells are references to elsewhere in the file.
-            return {
-                name: item[()]
+            arrays = {
+                text(name): item
                 for name, item in file.items()
                 if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is None
             }
-    except (OSError, KeyError, RuntimeError) as error:
+            _check_size(sum(item.nbytes for item in arrays.values()))
+            return {name: item[()] for name, item in arrays.items()}
+    except (OSError, RuntimeError, *MALFORMED) as error:
         raise _broken(path, wanted, error) from None
 
 
-def load_json(path: Path, *, wanted: str) -> Any:
-    """A JSON file, plain or gzipped."""
+def load_npz(path: Path, *, wanted: str) -> dict[str, Array]:
+    """The arrays of a ``.npz``."""
     try:
-        data = path.read_bytes()
-        return json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        with zipfile.ZipFile(path) as archive:
+            _check_size(sum(entry.file_size for entry in archive.infolist()))
+        with np.load(path, allow_pickle=False) as content:
+            return dict(content)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; wanted {wanted}") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except Exception as error:  # a broken archive fails in many ways
+        reason = error if zipfile.is_zipfile(path) else "no .npz archive of numpy"
+        raise _broken(path, wanted, reason) from None
+
+
+def load_json(path: Path, *, wanted: str) -> Any:
+    """A JSON file, plain or gzipped, in UTF-8, UTF-16 or UTF-32, with a byte order mark or not."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            with gzip.open(path) as stream:
+                data = stream.read(MOST_BYTES + 1)
+            _check_size(len(data))
+        return json.loads(data)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; wanted {wanted}") from None
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise _broken(path, wanted, getattr(error, "strerror", None) or error) from None
+
+
+@contextmanager
+def reading(path: Path, wanted: str) -> Iterator[None]:
+    """Around the parsing of a file's content: what is not of the form is a `UserError`."""
+    try:
+        yield
+    except MALFORMED as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path}: not {wanted}: {type(error).__name__} {reason}") from None
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise ValueError(f"it would unpack to {size / 1e9:.1f} GB or more")
 
 
 def load_hourglass(
@@ -91,9 +137,16 @@ def load_hourglass(
             f"{path}: part of {title} must be (N, {joints}, 2), got {shape}"
             + other.get(shape[1:2], "")
         )
-    for name in HOURGLASS:
-        if len(arrays[name]) != shape[0]:
-            raise UserError(f"{path}: {name} is of {len(arrays[name])} persons, part of {shape[0]}")
+    count = shape[0]
+    for name, shared in {**HOURGLASS, "visible": (joints,)}.items():
+        array = arrays[name]
+        if len(array.shape) < 1 or len(array) != count or shared not in (None, array.shape[1:]):
+            wanted = "" if shared is None else f", wanted {(count, *shared)}"
+            raise UserError(f"{path}: {name} of {count} persons has shape {array.shape}{wanted}")
+        if shared is not None and not np.issubdtype(array.dtype, np.number):
+            raise UserError(f"{path}: {name} holds {array.dtype}, wanted numbers")
+        if name in ("center", "index", "person", "scale") and not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} holds {array[~np.isfinite(array)][0]}, wanted numbers")
     part = parts.get(shape[0], split if split in parts.values() else "all")
     if split not in (part, "all"):
         raise UserError(f"{path}: holds {title} {part}, not {split!r}")
@@ -106,7 +159,7 @@ def text(value: Any) -> str:
         value = bytes(value.astype(np.uint8).tolist())
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    return str(value).split("\0")[0]
+    return str(value).split("\0")[0].encode("utf-8", "replace").decode()
 
 
 def as_list(value: Any) -> list[Any]:

@@ -33,6 +33,7 @@ from spcnet.data.label_files import (
     load_json,
     load_mat,
     positive,
+    reading,
     text,
 )
 from spcnet.errors import UserError
@@ -107,14 +108,10 @@ def json_labels(path: Path, split: str) -> AnnotatedPictures:
     if split not in flags:
         raise UserError(f"{path}: has the splits train, val and all, not {split!r}")
     persons = load_json(path, wanted="the 25,204-person JSON of MPII")
-    try:
+    with reading(path, "the 25,204-person JSON of MPII"):
         annotations = [
             _of_json(person) for person in persons if int(person["isValidation"]) in flags[split]
         ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not the 25,204-person JSON of MPII: {type(error).__name__} {error}"
-        ) from None
     if not persons:
         raise UserError(f"{path}: an empty list, no labels in it")
     return AnnotatedPictures("mpii", split, MPII16, annotations)
@@ -125,7 +122,7 @@ def hourglass_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     parts = {count: part for part, count in SPLITS.items()}
     arrays, split = load_hourglass(path, split, title="MPII", joints=16, parts=parts)
     points = arrays["part"] - 1
-    labelled = (arrays["part"] != 0).any(axis=-1)
+    labelled = (arrays["part"] != 0).any(axis=-1) & np.isfinite(arrays["part"]).all(axis=-1)
     states = joint_states(labelled, arrays["visible"] > 0)
     scales = arrays["scale"] / 1.25
     centres = arrays["center"] - 1 - np.stack([0 * scales, 15 * scales], axis=1)
@@ -151,14 +148,12 @@ def evaluation_labels(path: Path, split: str = "val") -> AnnotatedPictures:
     if split not in ("val", "all"):
         raise UserError(f"{path}: holds MPII val, not {split!r}")
     content = load_mat(path, wanted="an evaluation file of MPII")
-    try:
+    with reading(path, "an evaluation file of MPII"):
         points = content["pos_gt_src"].transpose(2, 0, 1) - 1.0
         states = np.where(content["jnt_missing"].T != 0, JointState.MISSING, JointState.VISIBLE)
         heads = content["headboxes_src"].transpose(2, 0, 1).reshape(-1, 4) - 1.0
         if points.shape[1:] != (16, 2) or not len(points) == len(states) == len(heads):
             raise ValueError(f"shapes {points.shape}, {states.shape}, {heads.shape}")
-    except (KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not an evaluation file of MPII: {error}") from None
     annotations = [
         Annotation(
             image="",
@@ -179,12 +174,13 @@ def release_labels(path: Path, split: str) -> AnnotatedPictures:
     release = read_release(path)
     train = split == "trainval"
     annotations = []
-    for image, name, person, rectangle in release_persons(release):
-        wanted = train or person in single_persons(release, image)
-        if wanted and bool(release.img_train[image]) == train:
-            annotation = _of_release(name, rectangle, number=_number(image + 1, person + 1))
-            if annotation is not None and (annotation.annotated.any() or not train):
-                annotations.append(annotation)
+    with reading(path, f"the official {RELEASE}"):
+        for image, name, person, rectangle in release_persons(release):
+            wanted = train or person in single_persons(release, image)
+            if wanted and bool(release.img_train[image]) == train:
+                annotation = _of_release(name, rectangle, number=_number(image + 1, person + 1))
+                if annotation is not None and (annotation.annotated.any() or not train):
+                    annotations.append(annotation)
     return AnnotatedPictures("mpii", split, MPII16, annotations)
 
 
@@ -196,11 +192,12 @@ def read_release(path: Path) -> Any:
     if lacking:
         wanted = f"RELEASE with {', '.join(lacking)}"
         raise another_file(path, f"the official {RELEASE}", content, wanted)
-    release.annolist = as_list(release.annolist)
-    release.img_train = [int(flag) for flag in np.atleast_1d(release.img_train)]
-    # Squeezing opens the cell array of a lone picture.
-    alone = len(release.annolist) == 1
-    release.single_person = [release.single_person] if alone else as_list(release.single_person)
+    with reading(path, f"the official {RELEASE}"):
+        release.annolist = as_list(release.annolist)
+        release.img_train = [int(flag) for flag in np.atleast_1d(release.img_train)]
+        # Squeezing opens the cell array of a lone picture.
+        alone = len(release.annolist) == 1
+        release.single_person = [release.single_person] if alone else as_list(release.single_person)
     return release
 
 
@@ -279,7 +276,7 @@ def _of_json(person: dict[str, Any]) -> Annotation:
     joints = np.array(person["joint_self"], dtype=np.float64)
     if joints.shape != (16, 3):
         raise ValueError(f"joint_self must be (16, 3), got {joints.shape}")
-    labelled = (joints != 0).any(axis=1)
+    labelled = (joints != 0).any(axis=1) & np.isfinite(joints[:, :2]).all(axis=1)
     points = joints[:, :2] - 1
     centre = np.array(person["objpos"], dtype=np.float64) - 1
     scale = float(person["scale_provided"])
