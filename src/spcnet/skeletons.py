@@ -1,10 +1,12 @@
 """Skeletons: which joints a network predicts, how they mirror, and how they are joined.
 
 A skeleton is data. The flip permutation is derived from the joints' names (``left_x`` and
-``right_x`` mirror each other) and is an involution by construction.
+``right_x`` mirror each other) and is an involution by construction; `joint_names` brings other
+people's names into this form, and `Skeleton.pairs` holds what no name says.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +18,8 @@ class Skeleton:
     """Names, limbs and reference joints of one annotation scheme.
 
     Raises:
-        ValueError: a joint is named twice, has no mirror partner, or is unknown to the skeleton.
+        ValueError: a joint is named twice, has no mirror partner, is of two pairs, or is unknown to
+            the skeleton.
     """
 
     name: str
@@ -24,12 +27,17 @@ class Skeleton:
     limbs: tuple[tuple[str, str], ...]  # pairs that a drawing joins
     head: tuple[str, str] | None = None  # their distance is the head's reference length
     torso: tuple[str, str] | None = None  # and the torso's
+    # Left and right joints that mirror each other though their names do not say so.
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         duplicates = sorted({joint for joint in self.joints if self.joints.count(joint) > 1})
         if duplicates:
             raise ValueError(f"skeleton {self.name!r}: joints named twice: {', '.join(duplicates)}")
-        mentioned = [joint for pair in self.limbs for joint in pair]
+        paired = [joint for pair in self.pairs for joint in pair]
+        if len(set(paired)) < len(paired) or any(mirror_name(j) != j for j in paired):
+            raise ValueError(f"skeleton {self.name!r}: pairs {self.pairs} name a joint twice")
+        mentioned = [joint for pair in (*self.limbs, *self.pairs) for joint in pair]
         mentioned += [*(self.head or ()), *(self.torso or ())]
         for joint in self.joints:
             if mirror_name(joint) not in self.joints:
@@ -54,7 +62,14 @@ class Skeleton:
     @cached_property
     def flip_permutation(self) -> tuple[int, ...]:
         """``flipped[k] = original[permutation[k]]`` swaps left and right."""
-        return tuple(self.index(mirror_name(joint)) for joint in self.joints)
+        partners = {a: b for pair in self.pairs for a, b in (pair, pair[::-1])}
+        return tuple(self.index(partners.get(j, mirror_name(j))) for j in self.joints)
+
+    @property
+    def unmirrored(self) -> tuple[str, ...]:
+        """Joints whose names say left or right, and that mirror none."""
+        mirrored = enumerate(self.flip_permutation)
+        return tuple(self.joints[k] for k, n in mirrored if k == n and _side_in(self.joints[k]))
 
     def views(self) -> tuple[str, ...]:
         """The names of the known skeletons that this one can be seen as."""
@@ -108,6 +123,9 @@ class Skeleton:
     def side(self, joint: int) -> str:
         """``"left"``, ``"right"`` or ``"centre"``: the person's own side of a channel."""
         name = self.joints[joint]
+        for left, right in self.pairs:
+            if name in (left, right):
+                return "left" if name == left else "right"
         return next((side for side in ("left", "right") if name.startswith(side + "_")), "centre")
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,6 +136,7 @@ class Skeleton:
             "limbs": [list(limb) for limb in self.limbs],
             "head": list(self.head) if self.head else None,
             "torso": list(self.torso) if self.torso else None,
+            **({"pairs": [list(pair) for pair in self.pairs]} if self.pairs else {}),
         }
 
     def to_coco_category(self) -> dict[str, Any]:
@@ -140,7 +159,8 @@ class Skeleton:
 
         limbs = tuple((first, second) for first, second in values["limbs"])
         head, torso = pair(values.get("head")), pair(values.get("torso"))
-        return cls(values["name"], tuple(values["joints"]), limbs, head, torso)
+        pairs = tuple((left, right) for left, right in values.get("pairs", ()))
+        return cls(values["name"], tuple(values["joints"]), limbs, head, torso, pairs)
 
 
 def mirror_name(joint: str) -> str:
@@ -149,6 +169,37 @@ def mirror_name(joint: str) -> str:
         if joint.startswith(side):
             return other + joint.removeprefix(side)
     return joint
+
+
+_SIDES = {"left": "left", "right": "right", "l": "left", "r": "right"}
+# Where a word begins within rightAnkle, LAnkle or ankleR.
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\s._/-]+")
+
+
+def joint_names(names: Iterable[object]) -> tuple[str, ...]:
+    """Anybody's names of joints as skeletons have them: in small letters, the side in front.
+
+    ``Right Ankle``, ``rightAnkle``, ``R.Ankle`` and ``ankle_r`` are right_ankle, if there is a left
+    one of the same joint too.
+    """
+    plain = ["_".join(filter(None, _WORDS.split(str(name).strip()))).lower() for name in names]
+    sides = [_side_in(name) for name in plain]
+    other = {"left": "right", "right": "left"}
+    sided = [
+        "_".join(side) if side and side[1] and (other[side[0]], side[1]) in sides else name
+        for side, name in zip(sides, plain, strict=True)
+    ]
+    return tuple(sided if len(set(sided)) == len(set(plain)) else plain)
+
+
+def _side_in(name: str) -> tuple[str, str] | None:
+    """The side that a name says, and the rest of it; the leading one of several."""
+    words = name.split("_")
+    where = [n for n, word in enumerate(words) if word in _SIDES]
+    if where and len(words) > 1:
+        return _SIDES[words[where[0]]], "_".join(words[: where[0]] + words[where[0] + 1 :])
+    glued = re.fullmatch("(left|right)(.*)|(.+)(left|right)", name)
+    return None if glued is None else (glued[1] or glued[4], glued[2] or glued[3] or "")
 
 
 # Joints that are the middle of two others, in skeletons that do not have them.

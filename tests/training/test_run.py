@@ -1,10 +1,15 @@
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from spcnet.checkpoints import load_checkpoint
 from spcnet.errors import UserError
+from spcnet.skeletons import Skeleton
 from spcnet.training import train_recipe
 from spcnet.training.recipe import Recipe, parse_recipe
 
@@ -54,3 +59,66 @@ def test_what_is_wrong_with_the_data_is_said_before_they_are_packed(tmp_path: Pa
     with pytest.raises(UserError, match=r"batch_size: 4 is more than the 3 persons"):
         train_recipe(recipe(train="1-3"), tmp_path / "run", device="cpu", packing=packing)
     assert not (tmp_path / "run").exists()
+
+
+def sided(folder: Path, *joints: str) -> Path:
+    """Four persons whose joints have some names."""
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for n in range(4):
+        Image.fromarray(np.full((40, 40, 3), 60 * n, np.uint8)).save(folder / f"{n}.png")
+        points = [value for k in range(len(joints)) for value in (5 + 9 * k, 8 + 3 * n, 2)]
+        rows.append({"id": n, "image_id": n, "category_id": 1, "keypoints": points})
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(4)],
+        "annotations": rows,
+        "categories": [{"id": 1, "name": "own", "keypoints": joints}],
+    }
+    path = folder / "own.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_sides_that_nothing_mirrors_are_not_trained_on_by_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPCNET_CACHE", str(tmp_path / "cache"))
+    own = {"dataset": "coco", "root": str(sided(tmp_path, "knee_left", "foot_right", "nose"))}
+
+    def trained(run: str, *, flip: float = 0.5, **data: Any) -> Skeleton:
+        values = {**VALUES, "data": {**own, "train": "all", **data}}
+        values |= {"augmentation": {"flip_probability": flip}}
+        path = train_recipe(parse_recipe(values, source="test"), tmp_path / run, device="cpu")
+        return load_checkpoint(path)[1].skeleton
+
+    with pytest.raises(UserError, match=r"sides \(knee_left, foot_right\).*data\.mirror"):
+        trained("refused")
+    with pytest.raises(UserError, match=r"data\.mirror: .*no joint 'hoof'"):
+        trained("refused", mirror=[("knee_left", "hoof")])
+    assert not (tmp_path / "refused").exists()
+    assert trained("plain", flip=0).flip_permutation == (0, 1, 2)
+    assert trained("off", mirror=[]).flip_permutation == (0, 1, 2)
+    paired = trained("paired", mirror=[("knee_left", "foot_right")])
+    assert paired.flip_permutation == (1, 0, 2)
+    assert [paired.side(n) for n in range(3)] == ["left", "right", "centre"]
+
+
+def test_a_joint_without_a_label_spoils_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPCNET_CACHE", str(tmp_path / "cache"))
+    losses: dict[str, list[float]] = {}
+    for name, unlabelled in (("zeros", [0, 0, 0]), ("nulls", [None, None, 0])):
+        path = sided(tmp_path / name, "head", "tail")
+        content = json.loads(path.read_text())
+        for row in content["annotations"]:
+            row["keypoints"][:3] = unlabelled
+        path.write_text(json.dumps(content))
+        values = {**VALUES, "data": {"dataset": "coco", "root": str(path), "train": "all"}}
+        losses[name] = []
+        train_recipe(
+            parse_recipe(values, source="test"), tmp_path / f"{name} run", device="cpu",
+            report=lambda now, of=losses[name]: of.append(now.loss),
+        )  # fmt: skip
+    assert losses["nulls"] == losses["zeros"]
+    assert np.isfinite(losses["nulls"]).all()

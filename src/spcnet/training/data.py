@@ -1,15 +1,18 @@
 """The data of a recipe: opened, packed once, and checked before anything is learned from them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from spcnet.data import datasets
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.opinions import with_opinions
 from spcnet.data.scenes import VERSION, Scenes, pack_scenes
 from spcnet.data.store import JoinedStores, PackedStore, Store, draws_in_shares
+from spcnet.errors import UserError
 from spcnet.geometry import SHARPEST
-from spcnet.skeletons import SKELETONS
+from spcnet.skeletons import SKELETONS, Skeleton
 from spcnet.training.checks import check_disjoint, steps_per_epoch
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.recipe import MoreData, Recipe
@@ -33,13 +36,17 @@ def open_stores(
             store.expand()
         return store
 
+    def mirrored(store: Store) -> Store:
+        store.skeleton = with_pairs(store.skeleton, data.mirror)
+        return store
+
     skeleton = SKELETONS[data.skeleton] if data.skeleton else None
 
     def join(parts: Sequence[MoreData]) -> Store:
         stores = [open_store(part) for part in parts]
         if len(data.parts) == 1 and skeleton is None and not data.believes_opinions:
-            return stores[0]
-        return JoinedStores(
+            return mirrored(stores[0])
+        joined = JoinedStores(
             stores,
             skeleton=skeleton or open_store(data.parts[0]).skeleton,
             shares=[part.share for part in parts],
@@ -50,6 +57,7 @@ def open_stores(
                 for part, store in zip(parts, stores, strict=True)
             ],
         )
+        return mirrored(joined)
 
     store = join(data.parts)
     held = [part.model_copy(update={"share": None, "opinions": None}) for part in held_out(recipe)]
@@ -98,12 +106,41 @@ def check_data(recipe: Recipe) -> None:
     for part in recipe.data.parts:
         datasets.check_opinions(part.dataset, part.root, part.opinions)
     steps_per_epoch(recipe, count_persons(recipe)[0])
+    if recipe.task == "pose":
+        _check_sides(recipe)
     for part in recipe.data.parts:
         # A store's pictures are compared later.
         if part.holdout is not None and not datasets.DATASETS[part.dataset].packed:
             held = datasets.open_dataset(part.dataset, part.root, part.holdout)
             learned = datasets.open_dataset(part.dataset, part.root, part.split)
             check_disjoint(learned.picture_names & held.picture_names)
+
+
+def with_pairs(skeleton: Skeleton, pairs: Sequence[tuple[str, str]] | None) -> Skeleton:
+    """A skeleton with pairs of joints that mirror each other; a `UserError` where they do not."""
+    try:
+        return replace(skeleton, pairs=tuple(pairs or skeleton.pairs))
+    except ValueError as error:
+        raise UserError(f"data.mirror: {error}") from None
+
+
+def _check_sides(recipe: Recipe) -> None:
+    """Check that crops are not mirrored where left and right would stay as they are."""
+    data, part = recipe.data, recipe.data.parts[0]
+    if datasets.DATASETS[part.dataset].packed:
+        skeleton = PackedStore(Path(part.split).expanduser()).skeleton
+    else:
+        skeleton = datasets.open_dataset(part.dataset, part.root, part.split).skeleton
+    skeleton = with_pairs(SKELETONS[data.skeleton] if data.skeleton else skeleton, data.mirror)
+    swaps = recipe.augmentation.flip_probability > 0 or recipe.loss.swapped > 0
+    mirrors = list(skeleton.flip_permutation) != list(range(len(skeleton)))
+    if data.mirror is None and swaps and skeleton.unmirrored and not mirrors:
+        some = ", ".join(skeleton.unmirrored[:4])
+        raise UserError(
+            f"augmentation.flip_probability: {recipe.augmentation.flip_probability:g} mirrors "
+            f"crops, and none of the joints mirrors another, though names say sides ({some}); name "
+            "the pairs, data.mirror=[[LEFT, RIGHT], ...], or data.mirror=[] where there are none"
+        )
 
 
 def count_persons(recipe: Recipe) -> tuple[int, int]:

@@ -129,6 +129,9 @@ class DataSection(Source):
     dataset: DatasetName = Field("lspet", description=Source.model_fields["dataset"].description)
     train: str = Field("train", description="split or numbers to learn from; a store's folder")
     skeleton: SkeletonName = Field(None, description="joints to learn; by default the data set's")
+    mirror: list[tuple[str, str]] | None = Field(
+        None, description="left and right joints that mirror each other, where names do not say so"
+    )
     side: int = Field(256, gt=0, description="largest side of a packed person's crop, pixels")
     more: list[MoreData] = Field([], description="further data sets to learn from")
 
@@ -255,7 +258,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like."""
     path = Path(path)
     try:
-        values = yaml.load(path.read_text(), _OnceLoader)
+        values = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except OSError as error:
         raise UserError(f"{path}: cannot read the recipe: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
