@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,11 @@ def test_rows_without_keypoints_are_no_persons(tmp_path: Path) -> None:
         ({"keypoints": [1, 2, 2] * 2}, "annotation 31: .*6 numbers are not x, y, v for 3 joints"),
         ({"keypoints": ["a", 2, 2] * 3}, "annotation 31: "),
         ({"keypoints": [float("nan"), 2, 2] * 3}, "annotation 31: .*not finite"),
-        ({"keypoints": [0] * 9, "bbox": None}, "annotation 31: .*neither keypoints nor a bbox"),
+        ({"keypoints": [10**400, 2, 2] * 3}, "annotation 31: .*too large"),
+        ({"bbox": [0, 0, 1e999, 1]}, "annotation 31: bbox .* is not x, y, width, height"),
+        ({"area": 1e999}, "annotation 31: area inf"),
         ({"bbox": [1, 2, 3]}, "annotation 31: "),
-        ({"image_id": 8}, "annotation 31: 8 is missing, or the image that it names"),
+        ({"image_id": 8}, "annotation 31: image_id 8 is of none of the 2 images.*7, 9"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -206,3 +209,141 @@ def test_files_read_back_what_a_skeleton_writes(tmp_path: Path) -> None:
     content = document(row, categories=[COCO17.to_coco_category()])
     (person,) = coco_labels(write(tmp_path / "own.json", content)).annotations
     assert person.points[16].tolist() == [48, 49]
+
+
+# --- what other people's files have
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"keypoints": [], "num_keypoints": 0, "bbox": [0, 0, 0, 0]},  # a track that nobody touched
+        {"keypoints": [0] * 9, "bbox": [3, 3, 0, 8]},
+        {"bbox": [1, 2, 3, 4]},  # of whatever it is
+    ],
+)
+def test_a_record_that_is_no_person_is_passed_over_and_counted(tmp_path: Path, row: Any) -> None:
+    content = document(own_row(), {"id": 5, "image_id": 7, **row})
+    labels = coco_labels(write(tmp_path / "own.json", content))
+    assert [person.number for person in labels.annotations] == [31]
+    assert labels.passed_over == {"without-keypoints": ["a.jpg annotation 5"]}
+
+
+def test_a_person_without_keypoints_has_a_box_all_the_same(tmp_path: Path) -> None:
+    row = own_row() | {"keypoints": None, "category_id": 1}
+    (person,) = coco_labels(write(tmp_path / "own.json", document(row))).annotations
+    assert person.states.tolist() == [0, 0, 0]
+    assert person.box.tolist() == [5, 6, 65, 36]
+
+
+def test_other_categories_are_no_persons(tmp_path: Path) -> None:
+    rows = own_row(category_id="1"), own_row(id=5, category_id=2), own_row(id=6, category_id=7.0)
+    labels = coco_labels(write(tmp_path / "own.json", document(*rows)))
+    assert [(person.number, person.category) for person in labels.annotations] == [(31, "1")]
+    assert len(labels.passed_over["other-categories"]) == 2
+
+
+def test_null_of_a_joint_without_a_label_is_no_number_anywhere(tmp_path: Path) -> None:
+    for third in ([None, None, 0], [None, None, None], [None, 5, 0]):
+        row = own_row(keypoints=[[10, 20, 2], [50, 25, 1], third])
+        (person,) = coco_labels(write(tmp_path / "own.json", document(row))).annotations
+        assert np.isfinite(person.points).all()
+        assert person.states.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("written", [7, 7.0, "7", " 7.0"])
+def test_an_id_is_one_however_it_is_written(tmp_path: Path, written: Any) -> None:
+    row = own_row(image_id=written)
+    (person,) = coco_labels(write(tmp_path / "own.json", document(row))).annotations
+    assert (person.image, person.image_number) == ("a.jpg", 7)
+
+
+def test_ids_may_be_texts(tmp_path: Path) -> None:
+    content = document(own_row(id="3f-a", image_id="x-1"))
+    content["images"][0]["id"] = "x-1"
+    (person,) = coco_labels(write(tmp_path / "own.json", content)).annotations
+    assert (person.image, person.image_number, person.number) == ("a.jpg", "x-1", None)
+
+
+def test_an_id_of_two_pictures_is_refused_by_both_names(tmp_path: Path) -> None:
+    content = document(own_row())
+    content["images"].append({"id": "7", "file_name": "c.jpg"})
+    with pytest.raises(UserError, match=r"image id 7 is a\.jpg and c\.jpg"):
+        coco_labels(write(tmp_path / "own.json", content))
+
+
+def test_numbers_of_pictures_are_those_of_the_list_of_images(tmp_path: Path) -> None:
+    rows = [own_row(id=1, image_id=9), own_row(id=2), own_row(id=3, image_id=9)]
+    content = document(*rows)
+    content["images"].insert(0, {"id": 4, "file_name": "nobody.jpg"})
+    file = write(tmp_path / "own.json", content)
+    found = {n: [p.number for p in read_coco(file, n).annotations] for n in ("1", "2", "3", "1-3")}
+    assert found == {"1": [], "2": [2], "3": [1, 3], "1-3": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "images\\sub\\b.jpg",
+        "/mnt/other/images/sub/b.jpg",
+        "C:\\me\\images\\sub\\b.jpg",
+        "sub/b.jpg",
+    ],
+)
+def test_pictures_are_found_by_names_of_other_machines(tmp_path: Path, named: str) -> None:
+    content = document(own_row(image_id=9))
+    content["images"][1]["file_name"] = named
+    file = write(tmp_path / "own.json", content)
+    (tmp_path / "images" / "sub").mkdir(parents=True)
+    (tmp_path / "images" / "sub" / "b.jpg").touch()
+    labels = read_coco(file, "all")
+    assert labels.picture(labels.annotations[0]).is_file()
+
+
+def test_names_that_are_one_without_their_folders_stay_whole(tmp_path: Path) -> None:
+    content = document(own_row(), own_row(image_id=9))
+    content["images"] = [
+        {"id": 7, "file_name": "/x/one/a.jpg"},
+        {"id": 9, "file_name": "/x/two/a.jpg"},
+    ]
+    (tmp_path / "a.jpg").touch()
+    labels = read_coco(write(tmp_path / "own.json", content), "all")
+    assert labels.picture_names == {"/x/one/a.jpg", "/x/two/a.jpg"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "gzip"])
+def test_files_of_any_encoding_are_read(tmp_path: Path, encoding: str) -> None:
+    text = json.dumps(document(own_row()))
+    data = gzip.compress(text.encode()) if encoding == "gzip" else text.encode(encoding)
+    (tmp_path / "own.json").write_bytes(data)
+    assert len(coco_labels(tmp_path / "own.json")) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "joints", "flips"),
+    [
+        (["r_ankle", "l_ankle", "neck"], ("right_ankle", "left_ankle", "neck"), (1, 0, 2)),
+        (["ankle_right", "ankle_left", "nose"], ("right_ankle", "left_ankle", "nose"), (1, 0, 2)),
+        (["RightAnkle", "LeftAnkle", "Neck"], ("right_ankle", "left_ankle", "neck"), (1, 0, 2)),
+        (["rightAnkle", "leftAnkle", "neck"], ("right_ankle", "left_ankle", "neck"), (1, 0, 2)),
+        (["R.Ankle", "L.Ankle", "neck"], ("right_ankle", "left_ankle", "neck"), (1, 0, 2)),
+        (["RAnkle", "LAnkle", "MidHip"], ("right_ankle", "left_ankle", "mid_hip"), (1, 0, 2)),
+        (["hand_right", "foot_left", "tail"], ("hand_right", "foot_left", "tail"), (0, 1, 2)),
+    ],
+)
+def test_sides_mirror_however_they_are_named(
+    tmp_path: Path, names: list[str], joints: tuple[str, ...], flips: tuple[int, ...]
+) -> None:
+    content = document(own_row(), categories=[{"id": 1, "name": "x", "keypoints": names}])
+    skeleton = coco_labels(write(tmp_path / "own.json", content)).skeleton
+    assert (skeleton.joints, skeleton.flip_permutation) == (joints, flips)
+    assert skeleton.unmirrored == (() if flips[0] else ("hand_right", "foot_left"))
+
+
+@pytest.mark.parametrize("label_first", [True, False])
+def test_nobody_is_refused_for_a_lone_broken_person(tmp_path: Path, label_first: bool) -> None:
+    broken = {"id": 1, "image_id": 7, "keypoints": None}
+    rows = [own_row(), broken] if label_first else [broken, own_row()]
+    assert len(coco_labels(write(tmp_path / "own.json", document(*rows)))) == 1
+    with pytest.raises(UserError, match="no annotation with keypoints; 1 are without-keypoints"):
+        coco_labels(write(tmp_path / "own.json", document(broken)))

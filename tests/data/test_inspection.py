@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from spcnet.data.datasets import open_pictures
 from spcnet.data.inspection import Finding, Inspection, inspect_folder, read_folder
 from spcnet.errors import UserError
 
@@ -342,3 +343,69 @@ def test_the_real_flic_has_two_frames_in_both_splits(shared_data: Path) -> None:
     (leak,) = [finding for finding in found.findings if finding.kind == "leaks"]
     assert leak.count == 2
     assert "collateral-disc1-00080111.jpg is in train and test" in leak.examples
+
+
+def test_pictures_of_another_size_than_they_were_labelled_at_are_told(coco: Path) -> None:
+    content = json.loads((coco / "train.json").read_text())
+    sizes = [(20, 30), (60, 40), (40, 60)]  # a third, turned, as it is
+    for image, (width, height) in zip(content["images"], sizes, strict=True):
+        image |= {"width": width, "height": height}
+    (coco / "train.json").write_text(json.dumps(content))
+    for fast in (False, True):
+        found = only(inspect("coco", coco, "train", fast=fast), "other-sizes")
+        assert (found.count, found.of, found.problem) == (2, 3, False)
+        assert found.examples == [
+            "a.jpg 40 x 60, labelled at 20 x 30 (resized after labelling)",
+            "b.jpg 40 x 60, labelled at 60 x 40 (turned by its EXIF orientation, which the labels "
+            "may not follow)",
+        ]
+
+
+def test_a_picture_of_another_size_is_warned_of_before_training(
+    coco: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads((coco / "train.json").read_text())
+    content["images"] = [image | {"width": 10, "height": 10} for image in content["images"]]
+    (coco / "train.json").write_text(json.dumps(content))
+    assert len(list(open_pictures("coco", coco, "train").samples())) == 3
+    (line,) = caplog.messages  # of the first alone
+    assert "a.jpg 40 x 60, labelled at 10 x 10 (cropped after labelling, or another" in line
+
+
+def test_records_that_are_not_learned_from_are_counted_by_kind(coco: Path) -> None:
+    content = json.loads((coco / "train.json").read_text())
+    box = {"image_id": 0, "category_id": 1, "bbox": [5, 5, 20, 20]}
+    content["annotations"] += [
+        {"id": 1, **box, "keypoints": [], "bbox": [0, 0, 0, 0]},
+        {"id": 2, **box, "category_id": 9},
+        {"id": 3, **box, "iscrowd": 1, "segmentation": {"size": [60, 40], "counts": [2400]}},
+        {"id": 4, **box, "keypoints": [0] * 12},
+    ]
+    (coco / "train.json").write_text(json.dumps(content))
+    found = inspect("coco", coco, "train")
+    assert found.usable
+    counts = {of.kind: (of.count, of.of, of.examples) for of in found.findings}
+    assert counts == {
+        "no-joints": (1, 5, ["a.jpg #4"]),
+        "crowds": (1, 5, ["a.jpg #3"]),
+        "without-keypoints": (1, 7, ["a.jpg annotation 1"]),
+        "other-categories": (1, 7, ["a.jpg annotation 2"]),
+    }
+
+
+def test_sides_that_nothing_mirrors_are_told(coco: Path) -> None:
+    content = json.loads((coco / "train.json").read_text())
+    content["categories"][0]["keypoints"] = ["ankle_left", "knee_right", "neck", "top"]
+    (coco / "train.json").write_text(json.dumps(content))
+    found = only(inspect("coco", coco, "train"), "unmirrored")
+    assert (found.count, found.of) == (2, 4)
+    assert found.examples == ["ankle_left", "knee_right"]
+
+
+def test_missing_pictures_are_called_as_the_labels_call_them(coco: Path) -> None:
+    content = json.loads((coco / "train.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = f"/mnt/other/{image['id']}/gone.jpg"
+    (coco / "train.json").write_text(json.dumps(content))
+    found = only(inspect("coco", coco, "train"), "missing-pictures")
+    assert found.examples[0] == "/mnt/other/0/gone.jpg"

@@ -117,7 +117,7 @@ def test_draws_are_of_seed_epoch_and_picture_alone(scenes: Scenes) -> None:
 
 
 def test_folders_that_are_no_packed_pictures_are_refused(scenes: Scenes, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no packed pictures here"):
+    with pytest.raises(UserError, match="no such file; wanted packed pictures"):
         Scenes(tmp_path)
     (tmp_path / "scenes.json").write_text(json.dumps({"format": "else"}))
     with pytest.raises(UserError, match="another version; pack it again"):

@@ -91,12 +91,13 @@ def test_pictures_without_any_annotation_show_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"annotations": [], "images": [{"id": 1, "file_name": "a.png"}]}, "KeyError 'width'"),
+        ({"annotations": [], "images": [{"id": 1, "file_name": "a.png"}]},
+         "image a.png needs a width and a height"),
         ({"images": []}, "KeyError 'annotations'"),
         ([1], "not a COCO keypoint file"),
         ({"annotations": [3], "images": []}, "not a COCO keypoint file"),
         ({"annotations": [], "images": [{"id": 1, "file_name": "a", "width": "x", "height": 1}]},
-         "not a COCO keypoint file"),
+         "image a needs a width and a height"),
         ({"annotations": [], "images": []}, "every picture has an annotation"),
         ({"annotations": [{"image_id": 1}],
           "images": [{"id": 1, "file_name": "a", "width": 9, "height": 9}]}, "none shows nobody"),

@@ -1,5 +1,6 @@
 """The record every reader gives: one person in one picture."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,8 @@ import numpy as np
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import Skeleton
+
+log = logging.getLogger(__name__)
 
 
 class JointState(IntEnum):
@@ -39,12 +42,18 @@ class Annotation:
     area: float | None = None  # of the person in square pixels, for OKS
     crowd: bool = False  # the record stands for a group of people
     number: int | None = None  # of the record in its file, such as COCO's annotation id
-    image_number: int | None = None  # of the picture there, such as COCO's image id
+    image_number: int | str | None = None  # of the picture there, such as COCO's image id
+    category: str | None = None  # what kind of creature it is, by the id that the file gives it
     # (17, 3) where another model sees COCO's joints, x, y and how probable it is that this is
     # right; see `spcnet.data.opinions`.
     opinion: Array | None = None
 
     def __post_init__(self) -> None:
+        if not (finite := np.isfinite(self.points)).all():
+            # What is not known must spoil nothing that is computed of all joints.
+            if not finite[self.annotated].all():
+                raise ValueError(f"{self.image}: a labelled joint's coordinates are not finite")
+            object.__setattr__(self, "points", np.where(finite, self.points, 0))
         if self.box.size == 0:
             if not self.annotated.any():
                 raise ValueError(f"{self.image}: a person without joints needs a box")
@@ -90,6 +99,32 @@ class Dataset(Protocol):
         """Every person with the picture, RGB uint8 (H, W, 3), in a fixed order."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedPicture:
+    """A picture as a file of labels lists it, with persons or without."""
+
+    name: str
+    number: str  # its id there
+    size: tuple[int, int] | None  # (H, W) that it was labelled at, where the file says
+    chosen: bool = True  # the split has it
+
+    def differs(self, size: tuple[int, int]) -> str | None:
+        """In what a picture of (H, W) pixels is another than was labelled, and the likely reason.
+
+        None where it is the same, or the file does not say.
+        """
+        if self.size is None or self.size == size:
+            return None
+        (height, width), (of_height, of_width) = size, self.size
+        if size == self.size[::-1]:
+            reason = "turned by its EXIF orientation, which the labels may not follow"
+        elif abs(width * of_height - height * of_width) <= max(*size, *self.size):
+            reason = "resized after labelling"
+        else:
+            reason = "cropped after labelling, or another picture"
+        return f"{self.name} {width} x {height}, labelled at {of_width} x {of_height} ({reason})"
+
+
 @dataclass(frozen=True)
 class AnnotatedPictures:
     """What a reader gives: the persons of one split, and where their pictures are."""
@@ -103,6 +138,10 @@ class AnnotatedPictures:
     # or 1 where those of a MATLAB-made file are used as they stand.
     counts_from: int = 0
     boxed: bool = True  # else a person's box is the picture, until a model's points tell it
+    # Every picture that the file lists, those of other splits too; none where it lists persons.
+    listed: tuple[ListedPicture, ...] = ()
+    # Records of the split that are no persons, by kinds of `spcnet.data.inspection.KINDS`.
+    passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -110,6 +149,11 @@ class AnnotatedPictures:
     @property
     def picture_names(self) -> set[str]:
         return {annotation.image for annotation in self.annotations}
+
+    @property
+    def categories(self) -> set[str]:
+        """The ids of what the persons are, where the file has any."""
+        return {p.category for p in self.annotations if p.category is not None}
 
     def picture(self, annotation: Annotation) -> Path:
         """The file of a person's picture; a `UserError` where labels were read without any."""
@@ -133,6 +177,7 @@ class AnnotatedPictures:
         from spcnet.media.images import read_image
 
         last: tuple[Path, Array] | None = None
+        warn = self.size_warning()
         for annotation in self.annotations:
             path = self.picture(annotation)
             if last is None or last[0] != path:
@@ -142,7 +187,22 @@ class AnnotatedPictures:
                     raise UserError(
                         f"{error} (spcnet data check {self.name} lists what is missing or broken)"
                     ) from None
+                warn(annotation.image, last[1].shape[:2])
             yield last[1], annotation
+
+    def size_warning(self) -> Callable[[str, tuple[int, int]], None]:
+        """Warns of the first picture, of those it is called with, of another size than labelled."""
+        listed = {picture.name: picture for picture in self.listed}
+
+        def warn(name: str, size: tuple[int, int]) -> None:
+            if name in listed and (text := listed[name].differs(size)):
+                log.warning(
+                    "warning: %s; labels lie elsewhere in it unless they are of that size too "
+                    "(spcnet data check %s counts them)", text, self.name,
+                )  # fmt: skip
+                listed.clear()
+
+        return warn
 
 
 Reader: TypeAlias = Callable[[Path, str], AnnotatedPictures]  # of a file or folder, and a split

@@ -10,12 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, Reader, seen_in
-from spcnet.data.label_files import load_json
+from spcnet.data.annotations import (
+    AnnotatedPictures,
+    Annotation,
+    JointState,
+    ListedPicture,
+    Reader,
+    seen_in,
+)
+from spcnet.data.coco_files import PictureList, category_ids, find_pictures, id_of
+from spcnet.data.label_files import MALFORMED, load_json, reading
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
-from spcnet.skeletons import BODY19, SKELETONS, Skeleton
+from spcnet.skeletons import BODY19, SKELETONS, Skeleton, joint_names
 
 WANTED = "a COCO keypoint file"
 PREFIX = "person_keypoints_"
@@ -29,16 +37,22 @@ def read_coco(root: Path, split: str) -> AnnotatedPictures:
     layout), ``SPLIT.json`` or ``annotations.json``. Of a lone file, named or not, `split` is
     ``"all"``, or numbers of its pictures in the file's order from 1, such as ``"1-80"``.
     """
+    root = Path(root)
     path = root if root.is_file() else _find(root, split)
     # A file is whole by its own name too.
     name = _split_of(path)
     labels = coco_labels(path, "all" if split == name else split)
     base = path.parent.parent if path.parent.name == "annotations" else path.parent
     folders = [base, base / "images", base / split, base / "images" / split]
-    # Any picture tells the folder: the first one may be what half a download lacks.
-    there = (f for f in folders if any((f / picture).is_file() for picture in labels.picture_names))
+    images, called = find_pictures([picture.name for picture in labels.listed], folders)
     split = name if split == "all" else split
-    return replace(labels, split=split, images=next(there, folders[0]))
+    return replace(
+        labels,
+        split=split,
+        images=images,
+        annotations=[replace(p, image=called[p.image]) for p in labels.annotations],
+        listed=tuple(replace(p, name=called[p.name]) for p in labels.listed),
+    )
 
 
 def _find(root: Path, split: str) -> Path:
@@ -97,23 +111,29 @@ def read_nobody(root: Path, split: str) -> AnnotatedPictures:
     """
     path = root / f"{split}.json"
     content = load_json(path, wanted=WANTED)
-    try:
-        peopled = {row["image_id"] for row in content["annotations"]}
-        annotations = [
-            Annotation(
-                image=str(image["file_name"]),
-                points=np.zeros((len(BODY19), 2)),
-                states=np.full(len(BODY19), JointState.ABSENT, dtype=np.uint8),
-                box=np.array([0.0, 0.0, image["width"] - 1.0, image["height"] - 1.0]),
-            )
-            for image in content["images"]
-            if image["id"] not in peopled
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not {WANTED}: {type(error).__name__} {error}") from None
-    if not annotations:
-        raise UserError(f"{path}: every picture has an annotation; none shows nobody")
-    images = next(f for f in (root / "images", root) if f.is_dir())
+    with reading(path, WANTED):
+        pictures = PictureList(path, content["images"])
+        peopled = {
+            pictures.find(row["image_id"], _named(row, n)).number
+            for n, row in enumerate(content["annotations"], start=1)
+        }
+        listed = [of for number, of in pictures.by_id.items() if number not in peopled]
+        if not listed:
+            raise UserError(f"{path}: every picture has an annotation; none shows nobody")
+        if sizeless := [of.name for of in listed if of.size is None]:
+            raise UserError(f"{path}: image {sizeless[0]} needs a width and a height in pixels")
+    folders = [folder for folder in (root / "images", root) if folder.is_dir()]
+    images, called = find_pictures([of.name for of in listed], folders)
+    annotations = [
+        Annotation(
+            image=called[of.name],
+            points=np.zeros((len(BODY19), 2)),
+            states=np.full(len(BODY19), JointState.ABSENT, dtype=np.uint8),
+            box=np.array([0.0, 0.0, of.size[1] - 1.0, of.size[0] - 1.0]),
+        )
+        for of in listed
+        if of.size is not None
+    ]
     return AnnotatedPictures("nobody", split, BODY19, annotations, images)
 
 
@@ -122,32 +142,44 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     content = load_json(path, wanted=WANTED)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise UserError(f"{path}: not {WANTED}: wanted an object with images and annotations")
-    try:
+    with reading(path, WANTED):
         categories = [c for c in content.get("categories", []) if c.get("keypoints")]
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        rows = [row for row in content["annotations"] if "keypoints" in row]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not {WANTED}: {type(error).__name__} {error}") from None
+        pictures = PictureList(path, content["images"])
+        rows = list(content["annotations"])
+        ids = category_ids(categories)
     if not categories:
         raise UserError(f"{path}: no category names keypoints, so the joints have no names")
     skeleton = _skeleton(path, categories[0])
     if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
         called = ", ".join(str(category.get("name")) for category in categories)
         raise UserError(f"{path}: categories of different joints ({called}); keep one of them")
-    annotations = [_of_row(path, row, names, len(skeleton)) for row in rows]
-    if not annotations:
-        raise UserError(f"{path}: no annotation with keypoints")
+    listed = list(pictures.by_id.values())
     if split != "all":
-        pictures = list(dict.fromkeys(person.image for person in annotations))
-        asked = parse_numbers(split, len(pictures), named=("all",))
-        chosen = {pictures[number - 1] for number in asked}
-        annotations = [person for person in annotations if person.image in chosen]
-    return AnnotatedPictures("coco", split, skeleton, annotations)
+        asked = set(parse_numbers(split, len(listed), named=("all",)))
+        listed = [replace(of, chosen=n in asked) for n, of in enumerate(listed, start=1)]
+        pictures.by_id = {of.number: of for of in listed}
+    passed_over: dict[str, list[str]] = {}
+    annotations: list[Annotation] = []
+    for n, row in enumerate(rows, start=1):
+        picture, found = _of_row(path, row, n, pictures, ids, len(skeleton))
+        if not picture.chosen:
+            continue
+        if isinstance(found, Annotation):
+            annotations.append(found)
+        else:
+            passed_over.setdefault(found, []).append(f"{picture.name} {_named(row, n)}")
+    if not annotations and split == "all":
+        others = "".join(f"; {len(of)} are {kind}" for kind, of in passed_over.items())
+        raise UserError(f"{path}: no annotation with keypoints{others}")
+    return AnnotatedPictures(
+        "coco", split, skeleton, annotations, listed=tuple(listed), passed_over=passed_over
+    )
 
 
 def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
     """The skeleton of a category; a known one where the joints are the same."""
-    joints = tuple(str(name).strip().lower().replace(" ", "_") for name in category["keypoints"])
+    with reading(path, WANTED):
+        joints = joint_names(category["keypoints"])
     for known in SKELETONS.values():
         if known.joints == joints:
             return known
@@ -167,44 +199,77 @@ def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
             head=pair("neck", "head_top"),
             torso=pair("left_shoulder", "right_hip"),
         )
-    except (ValueError, TypeError, IndexError) as error:
+    except MALFORMED as error:
         raise UserError(f"{path}: the category's keypoints make no skeleton: {error}") from None
 
 
-def _of_row(path: Path, row: dict[str, Any], names: dict[Any, str], joints: int) -> Annotation:
+def _named(row: Any, n: int) -> str:
+    """What a record is called in messages: by its id, or else its place in the file."""
+    number = row.get("id") if isinstance(row, dict) else None
+    return f"annotation {n} of the list" if number is None else f"annotation {number!s:.40}"
+
+
+def _of_row(
+    path: Path, row: Any, n: int, pictures: PictureList, categories: set[str], joints: int
+) -> tuple[ListedPicture, Annotation | str]:
+    """A record's picture and person, or the kind of record that it is in place of a person."""
     try:
-        number = int(row.get("id", 0))
-        values = np.array(row["keypoints"], dtype=np.float64)
-        if values.size != 3 * joints:
-            raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
-        values = values.reshape(joints, 3)
-        points, flags = values[:, :2], values[:, 2]
-        if not np.isin(flags, FLAGS).all():
-            raise ValueError("a visibility flag is none of 0, 1, 2")
-        if not np.isfinite(points[flags > 0]).all():
-            raise ValueError("a labelled joint's coordinates are not finite")
+        picture = pictures.find(row["image_id"], _named(row, n))
+        category = None if row.get("category_id") is None else id_of(row["category_id"])
+        if categories and category is not None and category not in categories:
+            return picture, "other-categories"
+        points, flags = _joints(row.get("keypoints"), joints)
         box = _tight(row.get("bbox"))
+        if box is None and not flags.any():
+            return picture, "without-keypoints"
         if box is None:
-            if not (flags > 0).any():
-                raise ValueError("neither keypoints nor a bbox")
             box = box_of_points(points[flags > 0])
-        return Annotation(
-            image=names[row["image_id"]],
+        if row.get("keypoints") is None and category is None:
+            return picture, "without-keypoints"  # of whatever the box is
+        area = float(row.get("area") or np.prod(box[2:] - box[:2]))
+        if not np.isfinite(area):
+            raise ValueError(f"area {area} is no number")
+        person = Annotation(
+            image=picture.name,
             points=points,
             states=flags.astype(np.uint8),
             box=box,
-            area=float(row.get("area") or np.prod(box[2:] - box[:2])),
+            area=area,
             crowd=bool(row.get("iscrowd", 0)),
-            number=number,
-            image_number=row["image_id"] if isinstance(row["image_id"], int) else None,
+            number=None if (number := _whole(row.get("id"))) is None else number,
+            image_number=picture.number if (of := _whole(picture.number)) is None else of,
+            category=category,
         )
     except KeyError as error:
-        what = f"{error} is missing, or the image that it names"
-        raise UserError(f"{path}: annotation {row.get('id')}: {what}") from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: annotation {row.get('id')}: {error}") from None
+        raise UserError(f"{path}: {_named(row, n)}: {error} is missing") from None
+    except MALFORMED as error:
+        raise UserError(f"{path}: {_named(row, n)}: {error!s:.120}") from None
+    return picture, person
+
+
+def _whole(value: object) -> int | None:
+    """An id that is a number; others tell records apart, but carry no number."""
+    text = "" if value is None else id_of(value)
+    return int(text) if text.removeprefix("-").isdecimal() else None
+
+
+def _joints(keypoints: Any, joints: int) -> tuple[Array, Array]:
+    """Points (K, 2) and visibility flags (K,); none is labelled where there are no keypoints."""
+    values = np.array([] if keypoints is None else keypoints, dtype=np.float64)
+    if not values.size:
+        return np.zeros((joints, 2)), np.zeros(joints)
+    if values.size != 3 * joints:
+        raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
+    points, flags = np.split(values.reshape(joints, 3), [2], axis=1)
+    unknown = np.isnan(points).any(axis=1) & np.isnan(flags[:, 0])  # null, null, null
+    flags = np.where(unknown, 0, flags[:, 0])
+    if not np.isin(flags, FLAGS).all():
+        raise ValueError("a visibility flag is none of 0, 1, 2")
+    return points, flags
 
 
 def _tight(bbox: Sequence[float] | None) -> Array | None:
     x, y, width, height = map(float, bbox or (0, 0, 0, 0))  # zeros are what tools write too
+    if not np.isfinite([x, y, width, height]).all():
+        raise ValueError(f"bbox {bbox!r:.60} is not x, y, width, height")
     return np.array([x, y, x + width, y + height]) if width > 0 and height > 0 else None

@@ -358,6 +358,15 @@ def _taught(labels: AnnotatedPictures) -> AnnotatedPictures:
     return replace(labels, annotations=persons)
 
 
+def _untaught(labels: AnnotatedPictures) -> str:
+    """How many records are not learned from, by kind."""
+    crowds = sum(person.crowd for person in labels.annotations)
+    bare = sum(not (p.crowd or p.states.any()) for p in labels.annotations) if labels.boxed else 0
+    counts = {"crowds": crowds, "persons without a labelled joint": bare}
+    counts |= {f"annotations {k.replace('-', ' ')}": len(v) for k, v in labels.passed_over.items()}
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
 def check_opinions(
     name: str, root: str | os.PathLike[str] | None, opinions: str | os.PathLike[str] | None
 ) -> None:
@@ -404,9 +413,9 @@ def cached_store(
     if dataset_info(name).packed:
         return PackedStore(Path(split).expanduser())
     dataset = open_dataset(name, root, split)
-    boxed = True
+    boxed, passed_over = True, ""
     if isinstance(dataset, AnnotatedPictures):
-        boxed = dataset.boxed
+        boxed, passed_over = dataset.boxed, _untaught(dataset)
         dataset = _taught(with_opinions(dataset, opinions) if opinions is not None else dataset)
     rule = crop or default_crop(name)
     key: dict[str, object] = {
@@ -419,6 +428,8 @@ def cached_store(
 
     def write(folder: Path) -> None:
         log.info("packing %d persons of %s %s into %s", len(dataset), name, split, folder)
+        if passed_over:
+            log.info("passed over of %s %s: %s", name, split, passed_over)
         total = len(dataset)
         pack(dataset, folder, side=side, crop=rule, report=lambda done: report(done, total))
 

@@ -47,6 +47,8 @@ PROBLEMS = {  # with which the data cannot be used
     "uncroppable": "persons that the data set's crop rule cannot crop",
 }
 KINDS = PROBLEMS | {
+    "other-sizes": "pictures of another size than the labels say",
+    "unmirrored": "joints whose names say left or right, and that mirror none",
     "leaks": "leak, pictures that are in two splits",
     "duplicates": "pictures that come more than once, byte for byte",
     "joints-outside": "labelled joints outside their picture",
@@ -55,6 +57,9 @@ KINDS = PROBLEMS | {
     "boxes-elsewhere": "boxes without most of their person's joints",
     "repeated-numbers": "persons whose number (id) another one has already",
     "no-joints": "persons without a labelled joint",
+    "crowds": "crowds, which are not learned from",
+    "without-keypoints": "annotations without keypoints",
+    "other-categories": "annotations of other categories",
     "no-reference": "persons with joints but without a reference length",
 }
 
@@ -70,9 +75,13 @@ class FolderLabels:
     broken: Mapping[str, str]
 
     @property
-    def named(self) -> dict[Path, None]:
-        """Every picture that the labels name, once."""
-        return dict.fromkeys(path for part in self.splits.values() for path in _pictures(part))
+    def named(self) -> dict[Path, str]:
+        """Every picture that the labels name, once, and what they call it."""
+        return {
+            path: person.image
+            for part in self.splits.values()
+            for path, person in zip(_pictures(part), part.annotations, strict=True)
+        }
 
     @property
     def bare(self) -> bool:
@@ -217,8 +226,10 @@ def inspect_folder(
     found = [
         *_finding("broken-labels", list(labels.broken.values()), splits),
         *_finding("wrong-counts", wrong, len(rows)),
-        *_finding("missing-pictures", [path.name for path in missing], len(named), note=note),
+        *_finding("missing-pictures", [named[path] for path in missing], len(named), note=note),
         *_finding("unreadable-pictures", unreadable, len(opened)),
+        *_other_sizes(labels, opened),
+        *_records(labels),
         *_same_pictures(labels, opened.keys() - bad.keys()),
         *_person_findings(labels, info, opened),
     ]
@@ -262,6 +273,34 @@ def _open(path: Path, *, fast: bool) -> tuple[int, int] | str:
     except UserError as error:
         return str(error).removeprefix(f"{path}: ")
     return height, width
+
+
+def _other_sizes(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
+    """Pictures that are of another size than they were labelled at."""
+    texts: dict[Path, str] = {}
+    for part in labels.splits.values():
+        for picture in part.listed:
+            size = opened.get(path := (part.images or Path()) / picture.name)
+            if isinstance(size, tuple) and (text := picture.differs(size)):
+                texts[path] = text
+    note = "labels lie elsewhere in them, unless they are of that size too"
+    yield from _finding("other-sizes", list(texts.values()), len(opened), note=note)
+
+
+def _records(labels: FolderLabels) -> Iterator[Finding]:
+    """Records that are no persons, by their kinds; and sides that nothing mirrors."""
+    records: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    count = 0
+    for split, part in labels.splits.items():
+        count += len(part) + sum(map(len, part.passed_over.values()))
+        for kind, texts in part.passed_over.items():
+            records[kind] += [(split, text) for text in texts]
+    for kind, rows in records.items():
+        splits, names = zip(*rows, strict=True)
+        yield from _finding(kind, names, count, splits=splits)
+    skeleton = next(iter(labels.splits.values())).skeleton
+    note = "mirrored crops would teach the wrong side; name the pairs in data.mirror"
+    yield from _finding("unmirrored", skeleton.unmirrored, len(skeleton), note=note)
 
 
 def _same_pictures(labels: FolderLabels, paths: Collection[Path]) -> Iterator[Finding]:
@@ -316,6 +355,8 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
                 noted["repeated-numbers"].append((0, split, name))
             elif person.number is not None:
                 numbers.add(person.number)
+            if person.crowd:
+                noted["crowds"].append((0, split, name))
             for kind, text, far in _oddities(person, part, info, region, size):
                 noted[kind].append((-far, split, name + text))
     of = {"joints-outside": joints, "no-reference": persons - len(noted["no-joints"])}
@@ -345,7 +386,7 @@ def _oddities(
     within = "" if size is None else f" in {size[1]} x {size[0]}"
     box = f": box {low[0]:g},{low[1]:g} of {width:g} x {height:g} px"
     if not len(points):
-        if info.teaches == "joints":
+        if info.teaches == "joints" and not person.crowd:
             yield "no-joints", "", 0
     elif not _has_reference(person, labels, info):
         yield "no-reference", "", 0

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.augmentation import Augmentation, colour_crops, draw_colour, generator
+from spcnet.data.label_files import load_json
 from spcnet.data.store import drawn_rows
 from spcnet.errors import UserError
 from spcnet.files import whole_folder
@@ -59,8 +60,11 @@ def pack_scenes(
     with whole_folder(Path(folder)) as partial:
         with (partial / "pictures.u8").open("wb") as stream:
             for number, (labels, complete) in enumerate(sources):
+                warn = labels.size_warning()
                 for path, persons, crowds in labels.by_picture():
                     image, affine = read_image(path), np.eye(2, 3)
+                    if persons or crowds:
+                        warn((persons or crowds)[0].image, image.shape[:2])
                     times = max(image.shape[:2]) / LONGEST
                     if times > 1:
                         image, affine = reduce_by_area(image, times)
@@ -73,7 +77,7 @@ def pack_scenes(
                     rows.append(row)
                     report(len(rows))
         header = {"format": FORMAT, "version": VERSION, "sources": len(sources), "pictures": rows}
-        (partial / "scenes.json").write_text(json.dumps(header))
+        (partial / "scenes.json").write_text(json.dumps(header), encoding="utf-8")
 
 
 class Scenes:
@@ -81,10 +85,7 @@ class Scenes:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        try:
-            header = json.loads((self.folder / "scenes.json").read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.folder}: no packed pictures here ({error})") from None
+        header = load_json(self.folder / "scenes.json", wanted="packed pictures")
         if (header.get("format"), header.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.folder}: packed by another version; pack it again")
         rows = header["pictures"]

@@ -1,0 +1,74 @@
+"""What COCO-style JSON files share, whatever they hold: ids, pictures, and where these lie."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from spcnet.data.annotations import ListedPicture
+from spcnet.errors import UserError
+
+
+def id_of(value: object) -> str:
+    """An id as text: 1, 1.0 and "1" are one; a `TypeError` of what is none."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise TypeError(f"an id must be a number or a text, got {value!r:.40}")
+    return re.sub(r"^(-?(?:0|[1-9]\d*))\.0+$", r"\1", str(value).strip())
+
+
+def slashed(name: object) -> str:
+    """A picture's name with the slashes of any system, as files of Windows have others."""
+    return str(name).replace("\\", "/")
+
+
+class PictureList:
+    """The ``images`` of a file by their ids; an id of two pictures is a `UserError`."""
+
+    def __init__(self, path: Path, images: Iterable[Any]) -> None:
+        self.path = path
+        self.by_id: dict[str, ListedPicture] = {}
+        for image in images:
+            number, name = id_of(image["id"]), slashed(image["file_name"])
+            sides = [image.get(side) for side in ("height", "width")]
+            known = all(isinstance(side, (int, float)) and 0 < side < 1e9 for side in sides)
+            size = (int(sides[0]), int(sides[1])) if known else None
+            earlier = self.by_id.setdefault(number, ListedPicture(name, number, size))
+            if earlier.name != name:
+                raise UserError(
+                    f"{path}: image id {number} is {earlier.name} and {name}; give each picture an "
+                    "id of its own"
+                )
+
+    def find(self, image_id: object, whose: str) -> ListedPicture:
+        """The picture of an id; a `UserError` where there is none."""
+        if (number := id_of(image_id)) not in self.by_id:
+            some = ", ".join(list(self.by_id)[:3]) or "none"
+            raise UserError(
+                f"{self.path}: {whose}: image_id {number} is of none of the {len(self.by_id)} "
+                f"images, whose ids are like {some}; list its picture, or remove it"
+            )
+        return self.by_id[number]
+
+
+def find_pictures(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, dict[str, str]]:
+    """The folder where pictures lie, and what each is called within it.
+
+    Any picture tells the folder: the first one may be what half a download lacks. Where none is
+    there under its whole name, its first folders are left out, which may be another machine's.
+    """
+    parts = {name: PurePosixPath(name).parts for name in dict.fromkeys(names)}
+    for dropped in range(max((len(of) for of in parts.values()), default=0)):
+        called = {name: "/".join(of[min(dropped, len(of) - 1) :]) for name, of in parts.items()}
+        if dropped == 0:
+            called = {name: name for name in parts}
+        elif len(set(called.values())) < len(called):
+            break
+        for folder in folders:
+            if any((folder / name).is_file() for name in called.values()):
+                return folder, called
+    return folders[0], {name: name for name in parts}
+
+
+def category_ids(categories: Iterable[Any]) -> set[str]:
+    """The ids of some categories."""
+    return {id_of(category["id"]) for category in categories if "id" in category}
