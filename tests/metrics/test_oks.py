@@ -348,3 +348,24 @@ def test_the_labels_are_left_as_they_were() -> None:
     coco_oks(detections, persons)
     after = [*vars(persons).values(), *vars(detections).values()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("missing", [[np.nan, np.nan], [np.nan, 3], [np.inf, np.inf], [1e5, 0]])
+def test_a_joint_without_a_prediction_is_as_one_that_is_far_away(missing: list[float]) -> None:
+    persons = scene((1, 10, 20, 100), (2, 10, 20, 100))
+    found = detected(persons, [1.0, 1.0], [0.9, 0.8])
+    found.points[0, 0] = missing
+    # 16 of 17 joints: right up to 0.90, and wrong at 0.95.
+    assert similarity(found.points, persons).tolist() == pytest.approx([16 / 17, 1])
+    assert coco_oks(found, persons).mean == pytest.approx(100 * (9 + 51 / 101 / 2) / 10, abs=0.5)
+
+
+def test_what_is_not_labelled_weighs_nothing_whatever_it_holds() -> None:
+    persons = scene((1, 10, 20, 100))
+    found = detected(persons, [1.0], [0.9])
+    persons.annotated[0, 3] = False
+    for of_label in (np.nan, np.inf, 1e9):
+        persons.points[0, 3] = of_label
+        assert similarity(found.points, persons).tolist() == [pytest.approx(1)]
+        found.points[0, 3] = np.nan
+        assert coco_oks(found, persons).mean == pytest.approx(100)

@@ -7,9 +7,8 @@ files, which MATLAB and Torch made, unless the file or the user says otherwise.
 
 import itertools
 import os
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -17,15 +16,17 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.label_files import load_h5, load_json, load_mat
+from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
+from spcnet.data.label_files import load_h5, load_json, load_mat, load_npz, reading, text
 from spcnet.errors import UserError, needs_extra
 from spcnet.geometry import Array
-from spcnet.skeletons import FLIC11, SKELETONS, Skeleton
+from spcnet.skeletons import FLIC11, SKELETONS, Skeleton, joint_names
 
 INDEX_BASES = {".npz": 0, ".mat": 1, ".h5": 1, ".json": 0}
 FORMATS = tuple(INDEX_BASES)
 # What the array of joints is called in files that are about, in this order.
 KEYS = ("keypoints", "preds", "prediction_all", "pred", "predictions", "prediction", "pos_pred_src")
+RESULTS = "COCO keypoint results, a list of image_id, keypoints (x, y, v for every joint) and score"
 AXES = "nkc"  # persons, joints, coordinates
 # Torch's and Caffe's FLIC predictions leave the eyes out: eight joints, then the nose.
 FLIC_WITHOUT_EYES = (*FLIC11.joints[:8], "nose")
@@ -41,9 +42,38 @@ class Predictions:
     images: list[str] | None = None  # (N,) names or numbers of the pictures
     numbers: list[int] | None = None  # (N,) what the labels' file calls each person
     confidences: Array | None = None  # (N,) how sure each person is
+    categories: list[str] | None = None  # (N,) ids of what each is, "" where the file does not say
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def take(self, rows: Sequence[int]) -> "Predictions":
+        """Some of the persons."""
+
+        def of(values: Sequence[Any] | None) -> list[Any] | None:
+            return None if values is None else [values[n] for n in rows]
+
+        return replace(
+            self,
+            points=self.points[list(rows)],
+            images=of(self.images),
+            numbers=of(self.numbers),
+            confidences=None if self.confidences is None else self.confidences[list(rows)],
+            categories=of(self.categories),
+        )
+
+    def of_categories(self, wanted: Collection[str]) -> "Predictions":
+        """Those of some categories, as far as both sides name any; without one a `UserError`."""
+        if self.categories is None or not wanted:
+            return self
+        rows = [n for n, of in enumerate(self.categories) if of in wanted or not of]
+        if not rows:
+            raise UserError(
+                f"no prediction is of category {', '.join(sorted(wanted))}, which the labels are "
+                f"of; they are of {', '.join(sorted(set(self.categories)))}: write the labels' "
+                "category_id"
+            )
+        return self.take(rows)
 
     def of_skeleton(self, skeleton: Skeleton) -> "Predictions":
         """The same with the joints of a skeleton, by name; NaN where a joint is not predicted.
@@ -122,7 +152,8 @@ def read_predictions(
     return Predictions(
         points=points,
         index_base=int(index_base),
-        joints=None if names is None or "".join(names).isdecimal() else tuple(names),
+        joints=None if names is None or "".join(names).isdecimal() else joint_names(names),
+        categories=_texts(content, "categories", len(points)),
         images=_texts(content, "images", len(points)),
         numbers=None if numbers is None else numbers.astype(int).tolist(),
         confidences=_numbers(content, "confidences", len(points)),
@@ -136,7 +167,7 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
     or numbers of the pictures, the n-th prediction of a picture for its n-th person; else in order.
     A `UserError` where the two do not belong together.
     """
-    predictions = predictions.of_skeleton(labels.skeleton)
+    predictions = predictions.of_categories(labels.categories).of_skeleton(labels.skeleton)
     rows = _rows(predictions, labels)
     if len(rows or predictions.points) != len(labels):
         raise UserError(
@@ -144,13 +175,11 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
             f"{labels.name} {labels.split}; one a person is wanted, in their order or with "
             "the pictures' names, or --split names another part of the labels"
         )
-    chosen = rows or slice(None)
-    confidences = predictions.confidences
-    return Predictions(
-        points=predictions.points[chosen] + (labels.counts_from - predictions.index_base),
+    chosen = predictions.take(rows or range(len(predictions)))
+    return replace(
+        chosen,
+        points=chosen.points + (labels.counts_from - predictions.index_base),
         index_base=labels.counts_from,
-        joints=predictions.joints,
-        confidences=None if confidences is None else confidences[chosen],
     )
 
 
@@ -169,8 +198,7 @@ def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | No
         return None
     numbers = [str(person.image_number) for person in persons]
     names = [person.image for person in persons]
-    slashed, own = ([name.replace("\\", "/") for name in of] for of in (images, names))
-    ways = [(images, numbers), (slashed, own)]
+    ways = [(images, numbers), *[([slashed(n) for n in images], [slashed(n) for n in names])]]
     # The names may lack folders or suffixes, if they still tell the pictures apart.
     stems = list(map(_stem, names))
     if len(set(stems)) == len(set(names)):
@@ -221,52 +249,66 @@ def check_format(path: Path) -> str:
     return suffix
 
 
-def _of_npz(path: Path, *, wanted: str) -> Mapping[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return dict(content)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; wanted {wanted}") from None
-    except Exception as error:  # a broken archive fails in many ways
-        reason = error if zipfile.is_zipfile(path) else "no .npz archive of numpy"
-        raise UserError(f"{path}: not {wanted}, or half a download: {reason}") from None
-
-
 def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
     """COCO's results list, or an object with annotations, as if it were arrays."""
     found = load_json(path, wanted=wanted)
     document: Any = {"annotations": found} if isinstance(found, list) else found
-    try:
-        rows = document["annotations"]
+    with reading(path, RESULTS):
+        named = [c for c in document.get("categories", []) if c.get("keypoints")]
+        own = category_ids(named)
+        pictures = PictureList(path, document.get("images", []))
+        rows, points, images, categories = [], [], [], []
+        for n, row in enumerate(document["annotations"], start=1):
+            category = "" if row.get("category_id") is None else id_of(row["category_id"])
+            if own and category and category not in own:
+                continue
+            rows.append(row)
+            points.append(_places(row))
+            categories.append(category)
+            if len(points[-1]) != len(points[0]):
+                there = f"{len(points[-1])} joints, and the first one {len(points[0])}"
+                raise ValueError(f"entry {n} has {there}")
+            if pictures.by_id:
+                images.append(pictures.find(row["image_id"], f"entry {n}").name)
+            else:
+                images.append(slashed(id_of(row.get("image_id", row.get("file_name")))))
         if not rows:
             raise UserError(f"{path}: no predictions in it")
-        names = {image["id"]: image["file_name"] for image in document.get("images", [])}
-        count = len(rows[0]["keypoints"])
-        for n, row in enumerate(rows, start=1):
-            if (numbers := len(row["keypoints"])) != count or count % 3:
-                raise ValueError(f"entry {n} has {numbers} numbers, and the first one {count}")
-        points = np.array([row["keypoints"] for row in rows], dtype=np.float64)
+        sure = [float(1.0 if row.get("score") is None else row["score"]) for row in rows]
+        if not np.isfinite(sure).all():
+            raise ValueError(f"a score is {next(s for s in sure if not np.isfinite(s))}")
         content = {
-            "keypoints": points.reshape(len(rows), -1, 3),
+            "keypoints": np.stack(points),
             "axes": AXES,
-            "images": [str(names.get(row["image_id"], row["image_id"])) for row in rows],
-            "confidences": [float(row.get("score", 1.0)) for row in rows],
+            "images": images,
+            "confidences": sure,
             "index_base": int(document.get("info", {}).get("index_base", 0)),
+            "joints": named[0]["keypoints"] if named else (),
         }
-        if document is found and all("id" in row for row in rows):
-            content["numbers"] = [int(row["id"]) for row in rows]
-        named = [c["keypoints"] for c in document.get("categories", []) if c.get("keypoints")]
-        content["joints"] = named[0] if named else ()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(
-            f"{path}: not COCO keypoint results: wanted a list of image_id, keypoints "
-            f"(x, y, v for every joint) and score: {type(error).__name__} {error}"
-        ) from None
+        if len(own) != 1:  # ids of a file's own only category say nothing
+            content["categories"] = categories
+        numbers = [str(row.get("id", "")) for row in rows]
+        if document is found and all(number.isdecimal() for number in numbers):
+            content["numbers"] = [int(number) for number in numbers]
     return content
 
 
+def _places(row: Mapping[str, Any]) -> Array:
+    """(K, 2) from x, y, v or x, y of every joint, nested or not; NaN where one is null."""
+    values = np.array(row["keypoints"], dtype=np.float64)
+    if values.ndim == 1:
+        paired = values.size == 2 * len(row.get("keypoint_scores") or ())
+        if values.size % (2 if paired else 3):
+            raise ValueError(f"{values.size} numbers are not x, y, v for every joint")
+        values = values.reshape(-1, 2 if paired else 3)
+    if values.ndim != 2 or values.shape[1] not in (2, 3):
+        raise ValueError(f"keypoints of shape {values.shape} are not x, y, v for every joint")
+    unknown = np.isnan(values[:, :2]).any(axis=1, keepdims=True)
+    return np.where(unknown, np.nan, values[:, :2])
+
+
 _LOADERS: Mapping[str, Callable[..., Mapping[str, Any]]] = {
-    ".npz": _of_npz, ".mat": load_mat, ".h5": load_h5, ".json": _of_json
+    ".npz": load_npz, ".mat": load_mat, ".h5": load_h5, ".json": _of_json
 }  # fmt: skip
 
 
@@ -314,7 +356,7 @@ def _oriented(
 def _numbers(content: Mapping[str, Any], name: str, count: int) -> Array | None:
     """So many numbers, whatever their axes; None where there are not."""
     values = np.ravel(content.get(name, "absent"))
-    fits = len(values) == count and values.dtype.kind in "iuf"
+    fits = len(values) == count and values.dtype.kind in "iuf" and np.isfinite(values).all()
     return values.astype(np.float64) if fits else None
 
 
@@ -326,7 +368,6 @@ def _texts(content: Mapping[str, Any], name: str, count: int) -> list[str] | Non
     for cell in np.ravel(content[name]):
         while isinstance(cell, np.ndarray):
             cell = cell.ravel()[0] if cell.size else ""
-        if isinstance(cell, float) and cell.is_integer():  # a number, as MATLAB keeps it
-            cell = int(cell)
-        texts.append(cell.decode() if isinstance(cell, bytes) else str(cell).strip())
+        # A number is an id, which MATLAB keeps as a float.
+        texts.append(text(cell).strip() if isinstance(cell, bytes) else id_of(str(cell)))
     return texts

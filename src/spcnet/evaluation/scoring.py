@@ -1,11 +1,11 @@
 """Predictions against labels, by any named protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures
+from spcnet.data.annotations import AnnotatedPictures, ListedPicture
 from spcnet.errors import UserError
 from spcnet.evaluation.predictions import Predictions, align
 from spcnet.geometry import Array
@@ -79,37 +79,69 @@ def _oks(predictions: Predictions, labels: AnnotatedPictures) -> Score:
             f"coco-oks scores COCO's 17 joints; these labels are {labels.skeleton.name!r} "
             "(pck-box takes any skeleton)"
         )
-    predictions = predictions.of_skeleton(labels.skeleton)
+    if len(labels.categories) > 1:
+        raise UserError(
+            f"coco-oks scores one category, and these labels are of "
+            f"{', '.join(sorted(labels.categories))}; keep the annotations of one"
+        )
+    predictions = predictions.of_categories(labels.categories).of_skeleton(labels.skeleton)
     check_joints("coco-oks", labels.skeleton, predictions.joints or COCO17.joints)
     persons = labels.annotations
-    codes: dict[str, int] = {}  # of pictures, by their names and their numbers
-    for person in persons:
-        code = codes.setdefault(person.image, len(codes))
-        codes[person.image if person.image_number is None else str(person.image_number)] = code
     if predictions.images is None:
         predictions = replace(align(predictions, labels), images=[p.image for p in persons])
-    # Detections in pictures without any labelled person are not in the labels: COCO's rule
-    # counts them wrong only where the picture belongs to the set.
-    images = np.array([codes.get(image, -1) for image in predictions.images or ()])
+    codes = _picture_codes(labels)
+    images = _images_of(predictions, labels, codes)
     known = images >= 0
-    if not known.any():
-        raise UserError("no prediction is for a labelled picture; image_id or file_name must match")
+    predictions, images = predictions.take(np.flatnonzero(known).tolist()), images[known]
     confidences = predictions.confidences
+    detections = Detections(
+        points=predictions.points + (labels.counts_from - predictions.index_base),
+        scores=np.ones(len(images)) if confidences is None else confidences,
+        images=images,
+    )
     truth = GroundTruth.of(persons, labels.skeleton)
     areas = np.array([person.area for person in persons], dtype=np.float64)  # None: NaN
     of_boxes = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(axis=1)
-    return coco_oks(
-        Detections(
-            points=predictions.points[known] + (labels.counts_from - predictions.index_base),
-            scores=(np.ones(len(known)) if confidences is None else confidences)[known],
-            images=images[known],
-        ),
-        Persons(
-            points=truth.points,
-            annotated=truth.annotated,
-            images=np.array([codes[person.image] for person in persons]),
-            areas=np.where(np.isnan(areas), of_boxes, areas),
-            boxes=truth.boxes,
-            crowds=np.array([person.crowd for person in persons]),
-        ),
+    everyone = Persons(
+        points=truth.points,
+        annotated=truth.annotated,
+        images=np.array([codes[person.image] for person in persons]),
+        areas=np.where(np.isnan(areas), of_boxes, areas),
+        boxes=truth.boxes,
+        crowds=np.array([person.crowd for person in persons]),
     )
+    return coco_oks(detections, everyone)
+
+
+def _picture_codes(labels: AnnotatedPictures) -> dict[str, int]:
+    """Numbers of the split's pictures by their names and ids, in the order of the ids."""
+
+    def rank(picture: ListedPicture) -> tuple[int, str]:
+        number = picture.number
+        return (int(number) if number.isdecimal() else -1, number)
+
+    codes: dict[str, int] = {}
+    for picture in sorted((of for of in labels.listed if of.chosen), key=rank):
+        codes[picture.number] = codes.setdefault(picture.name, len(codes))
+    for person in labels.annotations:
+        code = codes.setdefault(person.image, len(codes))
+        if person.image_number is not None:
+            codes.setdefault(str(person.image_number), code)
+    return codes
+
+
+def _images_of(
+    predictions: Predictions, labels: AnnotatedPictures, codes: Mapping[str, int]
+) -> Array:
+    """The picture of each prediction, -1 of one that is in another split of the labels' file."""
+    found = np.array([codes.get(image, -1) for image in predictions.images or ()])
+    if not (found >= 0).any():
+        raise UserError("no prediction is for a labelled picture; image_id or file_name must match")
+    file = {text for of in labels.listed for text in (of.name, of.number)}
+    unknown = [p for p, n in zip(predictions.images or (), found, strict=True) if n < 0]
+    if labels.listed and (foreign := [image for image in unknown if image not in file]):
+        raise UserError(
+            f"{len(foreign)} of {len(found)} predictions are of pictures that the labels do not "
+            f"list, such as {foreign[0]}; leave them out, or list their pictures in images"
+        )
+    return found

@@ -72,7 +72,7 @@ def _document(
     arrays: Mapping[str, Array], labels: AnnotatedPictures, skeleton: Skeleton
 ) -> dict[str, Any]:
     """A COCO keypoint file."""
-    images: dict[str, int] = {}
+    images: dict[str, int | str] = {}
     annotations = []
     rows = zip(labels.annotations, arrays["preds"], arrays["scores"], strict=True)
     for n, (person, points, scores) in enumerate(rows, start=1):

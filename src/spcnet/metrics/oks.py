@@ -51,7 +51,7 @@ def similarity(points: Array, persons: Persons) -> Array:
     which only serves to pass over the detection.
     """
     counted = persons.annotated
-    apart = np.asarray(points, dtype=np.float64) - persons.points
+    apart = np.asarray(points, dtype=np.float64) - np.where(counted[..., None], persons.points, 0)
     bare = np.logical_not(counted.any(axis=1))
     if bare.any():
         corner, opposite = np.split(persons.boxes[bare, None], 2, axis=-1)  # (B, 1, 2) each
@@ -62,7 +62,9 @@ def similarity(points: Array, persons: Persons) -> Array:
     exponents = np.einsum("nkc,nkc->nk", apart, apart)
     exponents /= -2 * (2 * SIGMAS) ** 2
     exponents /= persons.areas[:, None] + np.spacing(1)
-    similar: Array = (np.exp(exponents, out=exponents) * counted).sum(axis=1) / counted.sum(axis=1)
+    # A joint without a prediction is a wrong one; what is not counted must not weigh in.
+    right = np.where(counted & ~np.isnan(exponents), np.exp(exponents), 0)
+    similar: Array = right.sum(axis=1) / counted.sum(axis=1)
     return similar
 
 
@@ -76,14 +78,19 @@ def coco_oks(detections: Detections, persons: Persons) -> Score:
         raise UserError("coco-oks: no person has a labelled joint")
     detections = _best_of_each_picture(detections)
     rows, columns, values = _pairs(detections, persons)
+    known = np.isfinite(detections.points).all(axis=2, keepdims=True)
+    low, high = (
+        op(np.where(known, detections.points, fill), axis=1)
+        for op, fill in ((np.min, np.inf), (np.max, -np.inf))
+    )
+    extent = np.maximum(high - low, 0).prod(axis=1)
     summary = {}
-    for name, (low, high) in AREAS.items():
-        out_of_range = ignored | (persons.areas < low) | (persons.areas > high)
+    for name, (least, most) in AREAS.items():
+        out_of_range = ignored | (persons.areas < least) | (persons.areas > most)
         matched, passed_over = _match(
             rows, columns, values, detections.images, out_of_range, persons.crowds
         )
-        extent = np.ptp(detections.points, axis=1).prod(axis=1)
-        passed_over |= ~matched & ((extent < low) | (extent > high))
+        passed_over |= ~matched & ((extent < least) | (extent > most))
         wanted = int((~out_of_range).sum())
         summary[name] = _precision(matched, passed_over, detections.scores, wanted)
     precision, recall = summary["all"]
