@@ -152,9 +152,11 @@ def _persons(
         return source, {"boxes_of": lambda path: given}
     if boxes:
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
-        of = read_boxes(path, threshold=least).of
+        read = read_boxes(path, threshold=least)
+        for kind, count in read.passed_over.items():
+            say(f"{path.name}: {kind}: {count}, passed over")
         source = PersonSource(kind="file", name=path.name, digest=digest_of(path), threshold=least)
-        return source, {"boxes_of": of}
+        return source, {"boxes_of": read.of}
     if detector:
         from spcnet.inference.detectors import SCORE, OnnxDetector
 
@@ -322,7 +324,7 @@ class _Run:
         if target.is_dir():
             raise UserError(f"{target}: is a folder; -o names another place")
         if target.exists() and not self.results.force:
-            with target.open(errors="replace") as file:
+            with target.open(encoding="utf-8", errors="replace") as file:
                 ours = file.read(100).startswith('{"info": {"description": "spcnet ')
             if not (known and ours):
                 raise UserError(
@@ -334,7 +336,7 @@ class _Run:
         if self.collection is None:
             return
         if self.target is not None and self.collection.pictures:
-            with replacing(self.target) as partial, partial.open("w") as file:
+            with replacing(self.target) as partial, partial.open("w", encoding="utf-8") as file:
                 self.collection.save(file)
         if self.as_json:
             self.collection.save(sys.stdout)

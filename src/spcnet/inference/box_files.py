@@ -1,19 +1,29 @@
 """Person boxes that were found elsewhere, read from COCO-style JSON files."""
 
-import json
+import os
+from collections import Counter
 from pathlib import Path, PurePath
+from typing import Any
 
+from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
+from spcnet.data.label_files import load_json, reading
 from spcnet.errors import UserError
 
+WANTED = (
+    "COCO-style boxes: images and annotations with image_id and bbox [x, y, width, height], or a "
+    "list of {file_name, bbox}"
+)
+LARGEST = 1e7  # of a coordinate, in pixels, and of a score
 Boxes = list[list[float]]
 
 
 class BoxFile:
     """Person boxes by picture; `read_boxes` says of what form."""
 
-    def __init__(self, path: Path, boxes: dict[str, Boxes]) -> None:
+    def __init__(self, path: Path, boxes: dict[str, Boxes], passed_over: Counter[str]) -> None:
         self.path = path
         self.boxes = boxes
+        self.passed_over = passed_over  # how many records gave no box, by what they are
         self._by_name: dict[str, list[str]] = {}
         for key in boxes:
             self._by_name.setdefault(PurePath(key).name, []).append(key)
@@ -23,6 +33,8 @@ class BoxFile:
 
         Where the file names pictures with folders, as many of them count as both paths have.
         """
+        # Where the locale is not UTF-8, a name of the command line is.
+        picture = os.fsencode(picture).decode("utf-8", "surrogateescape")
         path = PurePath(picture)
         for key in (picture, path.stem, path.stem.lstrip("0")):  # COCO's are named by numbers
             if key in self.boxes and (key == picture or path.name not in self._by_name):
@@ -60,32 +72,61 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
 
     Either an object with ``images`` (id, file_name) and ``annotations`` (image_id, bbox), or a
     list of detections with ``bbox`` and ``file_name`` or ``image_id``; ``bbox`` is x, y, width,
-    height. Passed over are other categories, where one has the name person, and boxes whose
-    ``score`` is below the threshold; those without a score are kept.
+    height. Passed over are boxes whose ``score`` is below the threshold, and counted: crowds,
+    records without a bbox, boxes without area, and other categories than the person's.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the boxes: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from None
-    try:
-        whole = content if isinstance(content, dict) else {"images": [], "annotations": content}
-        names = {image["id"]: image["file_name"] for image in whole["images"]}
-        persons = {c["id"] for c in whole.get("categories", []) if c["name"] == "person"}
-        boxes: dict[str, Boxes] = {str(name): [] for name in names.values()}
-        for row in whole["annotations"]:
+    content = load_json(path, wanted="COCO-style boxes")
+    passed: Counter[str] = Counter()
+    with reading(path, WANTED):
+        listed = isinstance(content, dict)
+        whole = content if listed else {"images": [], "annotations": content}
+        pictures = PictureList(path, whole["images"])
+        rows = list(whole["annotations"])
+        persons = _person_ids(path, whole.get("categories", []), rows)
+        boxes: dict[str, Boxes] = {picture.name: [] for picture in pictures.by_id.values()}
+        for n, row in enumerate(rows, start=1):
+            entry = f"entry {n}"
             key = row.get("file_name")
-            if key is None:
-                key = names.get(row["image_id"], row["image_id"])
-            x, y, width, height = (float(value) for value in row["bbox"])
-            of_picture = boxes.setdefault(str(key), [])
-            is_person = not persons or row.get("category_id") in (None, *persons)
-            if is_person and float(row.get("score", 1.0)) >= threshold:
-                of_picture.append([x, y, x + width, y + height])
-    except (KeyError, TypeError, ValueError, AttributeError):
+            if key is None and listed:
+                key = pictures.find(row["image_id"], entry).name
+            key = id_of(row["image_id"] if key is None else key)
+            of_picture = boxes.setdefault(slashed(key), [])
+            category = row.get("category_id")
+            if persons and category is not None and id_of(category) not in persons:
+                passed["boxes of other categories"] += 1
+            elif row.get("iscrowd"):
+                passed["crowds"] += 1
+            elif not row.get("bbox"):
+                passed["records without a bbox"] += 1
+            elif _numbers([row.get("score")], entry, "score", 1)[0] >= threshold:
+                x, y, width, height = _numbers(row["bbox"], entry, "bbox", 4)
+                if width > 0 and height > 0:
+                    of_picture.append([x, y, x + width, y + height])
+                else:
+                    passed["boxes without area"] += 1
+    return BoxFile(path, boxes, passed)
+
+
+def _person_ids(path: Path, categories: list[Any], rows: list[Any]) -> set[str]:
+    """The ids of the category of persons; none where whatever has a box is one.
+
+    It is the one of that name, or with joints; without any named, it is COCO's, which is 1.
+    """
+    found = [c for c in categories if str(c["name"]).lower() == "person" or c.get("keypoints")]
+    if categories:
+        return category_ids(found)
+    ids = {id_of(row["category_id"]) for row in rows if row.get("category_id") is not None}
+    if len(ids) > 1 and "1" not in ids:
         raise UserError(
-            f"{path}: not COCO-style boxes; wanted images and annotations with image_id and bbox "
-            "[x, y, width, height], or a list of {file_name, bbox}"
-        ) from None
-    return BoxFile(path, boxes)
+            f"{path}: boxes of the categories {', '.join(sorted(ids))} without their names; add "
+            "categories (id, name), or leave the persons' alone"
+        )
+    return {"1"} if len(ids) > 1 else set()
+
+
+def _numbers(values: Any, entry: str, name: str, count: int) -> list[float]:
+    """So many numbers of a size that pixels have; else a `ValueError`."""
+    numbers = [1.0 if value is None and name == "score" else float(value) for value in values]
+    if len(numbers) != count or not all(abs(number) <= LARGEST for number in numbers):
+        raise ValueError(f"{entry}: {name} must be {count} finite numbers, got {values!r:.60}")
+    return numbers
