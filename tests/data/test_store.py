@@ -3,6 +3,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -384,3 +385,63 @@ def test_pictures_of_own_data_are_told_apart_by_the_titles(tmp_path: Path) -> No
     # One folder's two parts, such as those to learn from and those held out, share its name.
     again = JoinedStores([own, own], titles=["studio", "studio"])
     assert again.pictures == {"studio/folder/one.jpg"}
+
+
+def changed(figures: PackedStore, folder: Path, **arrays: np.ndarray) -> Path:
+    """A copy of a store with other arrays."""
+    copy = shutil.copytree(figures.folder, folder, ignore=shutil.ignore_patterns("*.u8"))
+    np.savez(copy / "persons.npz", **(vars(figures._packed) | arrays))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("sizes", lambda values: values * 10_000_000, "sizes must be 1 to 16384 pixels"),
+        ("sizes", lambda values: values * 0, "sizes must be 1 to 16384 pixels"),
+        ("points", lambda values: values * np.nan, "points must be pixels"),
+        ("points", lambda values: values[:, :3], "points must be numbers of shape"),
+        ("centres", lambda values: values + 1e30, "centres must be pixels"),
+        ("sides", lambda values: -values, "sides must be positive"),
+        ("states", lambda values: values + 200, "states 0 to 3"),
+        ("offsets", lambda values: values[::-1], "offsets must rise"),
+        ("keys", lambda values: values.astype("S")[:1], "keys must be numbers of shape"),
+    ],
+)
+def test_stores_of_absurd_numbers_are_refused_before_anything_is_built(
+    tmp_path: Path, figures: PackedStore, name: str, make: Any, message: str
+) -> None:
+    array = make(getattr(figures._packed, name))
+    copy = changed(figures, tmp_path / "copy", **{name: array})
+    with pytest.raises(UserError, match=f"not a packed store; pack it again: .*{message}"):
+        PackedStore(copy)
+    assert not (copy / "expanded.u8").exists()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [[]], {"skeleton": 3}, {"skeleton": {"name": "x"}}, {"shards": 3},
+        {"shards": [{"file": 1}]},
+        {"shards": [{"file": "store.json", "bytes": 10**30}]},
+    ],
+)  # fmt: skip
+def test_headers_of_another_form_are_refused_in_a_line(
+    tmp_path: Path, figures: PackedStore, header: Any
+) -> None:
+    copy = shutil.copytree(figures.folder, tmp_path / "copy")
+    content = figures.header | header if isinstance(header, dict) else header
+    (copy / "store.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"pack (it|the store) again") as told:
+        PackedStore(copy)
+    assert "\n" not in str(told.value)
+
+
+def test_a_region_of_another_size_is_not_expanded(tmp_path: Path, figures: PackedStore) -> None:
+    sizes = figures._packed.sizes + 1
+    copy = changed(figures, tmp_path / "copy", sizes=sizes)
+    (copy / "expanded.u8").unlink(missing_ok=True)
+    with pytest.raises(
+        UserError, match=r"region of person 0 is broken \(\d+ x \d+ pixels in place"
+    ):
+        PackedStore(copy).expand()

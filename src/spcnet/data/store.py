@@ -6,18 +6,18 @@ from it once, the regions are raw uint8 in one memory-mapped file. Needs numpy a
 
 import io
 import itertools
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
 
+from spcnet.data.annotations import JointState
+from spcnet.data.label_files import load_json, load_npz, reading
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, whole_file
 from spcnet.geometry import Array
@@ -26,6 +26,7 @@ from spcnet.skeletons import COCO17, Skeleton
 FORMAT = "spcnet-store"
 VERSION = 3
 EXPANDED = "expanded.u8"
+LARGEST = 1 << 14  # pixels of a region's side
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,19 @@ class PackedStore:
         header = self.folder / "store.json"
         if not header.is_file():
             raise UserError(f"{self.folder}: no store.json here; `spcnet data pack` writes a store")
-        try:
-            self.header: dict[str, Any] = json.loads(header.read_text())
+        self.header: dict[str, Any] = load_json(header, wanted="the header of a packed store")
+        with reading(self.folder, "a packed store; pack it again"):
             if self.header.get("format") != FORMAT or self.header.get("version") != VERSION:
                 raise UserError(f"{header}: not a store of version {VERSION}; pack it again")
-            with np.load(self.folder / "persons.npz", allow_pickle=False) as arrays:
-                self._packed = Persons(**{name: arrays[name] for name in arrays.files})
-        except (OSError, ValueError, TypeError, BadZipFile) as error:
-            raise UserError(f"{self.folder}: a broken store ({error}); pack it again") from None
-        for shard in self.header["shards"]:
-            path = self.folder / shard["file"]
-            if not path.is_file() or path.stat().st_size != shard["bytes"]:
-                raise UserError(f"{path}: missing or cut short; pack the store again")
-        self.skeleton = Skeleton.from_dict(self.header["skeleton"])
-        self.dataset: str = self.header["dataset"]
+            arrays = load_npz(self.folder / "persons.npz", wanted="the persons of a packed store")
+            self._packed = Persons(**arrays)
+            self.skeleton = Skeleton.from_dict(self.header["skeleton"])
+            self.dataset = str(self.header["dataset"])
+            for shard in self.header["shards"]:
+                path = self.folder / Path(shard["file"]).name
+                if not path.is_file() or path.stat().st_size != shard["bytes"]:
+                    raise UserError(f"{path}: missing or cut short; pack the store again")
+            _check(self._packed, len(self.skeleton), sum(s["bytes"] for s in self.header["shards"]))
         self.persons = self.persons_as(self.skeleton)
         # Of each person the share of labels that are believed to be wrong where an opinion
         # differs, and a teacher's share of the loss, NaN where nothing is said of it.
@@ -97,7 +97,7 @@ class PackedStore:
         begin, end = (int(offset) for offset in self.persons.offsets[index : index + 2])
         for shard in self.header["shards"]:
             if begin < shard["bytes"]:
-                with (self.folder / shard["file"]).open("rb") as stream:
+                with (self.folder / Path(shard["file"]).name).open("rb") as stream:
                     stream.seek(begin)
                     data: bytes = stream.read(end - begin)
                     return data
@@ -123,13 +123,52 @@ class PackedStore:
         try:
             with whole_file(path) as partial, partial.open("wb") as stream:
                 for index in range(len(self)):
-                    with Image.open(io.BytesIO(self.jpeg(index))) as image:
-                        stream.write(np.asarray(image.convert("RGB")).tobytes())
+                    stream.write(self._decoded(index).tobytes())
         except OSError as error:
             raise UserError(
                 f"{path}: cannot expand the store here ({error.strerror or error}); "
                 f"it needs {self._pixel_offsets[-1] / 1e9:.1f} GB in a writable folder"
             ) from None
+
+    def _decoded(self, index: int) -> Array:
+        size = tuple(self.persons.sizes[index].tolist())
+        try:
+            with Image.open(io.BytesIO(self.jpeg(index)), formats=("JPEG",)) as image:
+                if image.size[::-1] == size:
+                    return np.asarray(image.convert("RGB"))
+                reason = f"{image.height} x {image.width} pixels in place of {size[0]} x {size[1]}"
+        except (OSError, SyntaxError) as error:  # of Pillow, for what is no picture
+            reason = str(error).split(" <")[0]
+        raise UserError(f"{self.folder}: the region of person {index} is broken ({reason})")
+
+
+def _check(persons: Persons, joints: int, size: int) -> None:
+    """A `ValueError` of arrays that do not belong together, or of numbers that none can be."""
+    count = len(persons.sides)
+    wanted = {
+        "keys": (count,), "points": (count, joints, 2), "states": (count, joints),
+        "centres": (count, 2), "sides": (count,), "references": (count,), "sizes": (count, 2),
+        "opinions": (count, len(COCO17), 3), "offsets": (count + 1,),
+    }  # fmt: skip
+    for name, shape in wanted.items():
+        array = getattr(persons, name)
+        if array.shape != shape or array.dtype.kind not in ("US" if name == "keys" else "uif"):
+            raise ValueError(f"{name} must be numbers of shape {shape}, got {array.shape}")
+    offsets, sizes = persons.offsets, persons.sizes
+    if (
+        not count
+        or offsets[0]
+        or offsets[-1] != size
+        or (np.diff(offsets.astype(float)) <= 0).any()
+    ):
+        raise ValueError(f"offsets must rise from 0 to the shards' {size} bytes")
+    if not ((sizes >= 1) & (sizes <= LARGEST)).all():
+        raise ValueError(f"sizes must be 1 to {LARGEST} pixels, got {sizes.min()} to {sizes.max()}")
+    for name in ("points", "centres", "sides", "opinions"):
+        if not (np.abs(getattr(persons, name)) < 1e7).all():
+            raise ValueError(f"{name} must be pixels, got {getattr(persons, name).ravel()[:3]}")
+    if not (persons.sides > 0).all() or persons.states.max() > max(JointState):
+        raise ValueError("sides must be positive, and states 0 to 3")
 
 
 class JoinedStores:
