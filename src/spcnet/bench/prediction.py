@@ -12,7 +12,8 @@ from pathlib import Path
 def peak_bytes() -> int:
     """The most that this process held so far."""
     status = Path("/proc/self/status")  # what getrusage says may be the parent's
-    if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+    text = status.read_text(encoding="utf-8") if status.is_file() else ""
+    if found := re.search(r"VmHWM:\s*(\d+) kB", text):
         return 1024 * int(found[1])
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -286,5 +286,7 @@ def synth(
             )  # fmt: skip
         categories = [LSP14.to_coco_category()]
         document = {"images": images, "annotations": annotations, "categories": categories}
-        (folder / "annotations.json").write_text(json.dumps(document, indent=1) + "\n")
+        (folder / "annotations.json").write_text(
+            json.dumps(document, indent=1) + "\n", encoding="utf-8"
+        )
     print(f"{output}: {count} figures and annotations.json")

@@ -92,7 +92,7 @@ def pack(
             "skeleton": dataset.skeleton.to_dict(),
             "shards": shards,
         }
-        (partial / "store.json").write_text(json.dumps(header, indent=1))
+        (partial / "store.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
 
 
 def _cut(image: Array, centre: Array, crop_side: float, *, side: int) -> tuple[Array, Array, float]:

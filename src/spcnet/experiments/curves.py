@@ -55,7 +55,7 @@ def read_run(path: Path) -> RunLog:
     """Read the evaluations of a run folder, or of its ``log.jsonl``; without any a `UserError`."""
     log = path / "log.jsonl" if path.is_dir() else path
     try:
-        lines = log.read_text().splitlines()
+        lines = log.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"{log}: cannot read the log ({reason}); {WANTED}") from None
@@ -85,7 +85,7 @@ def read_run(path: Path) -> RunLog:
 def _held_out(recipe: Path, persons: int) -> str:
     """What a run was scored on, as far as the recipe beside its log tells."""
     try:
-        data = yaml.safe_load(recipe.read_text())["data"]
+        data = yaml.safe_load(recipe.read_text(encoding="utf-8"))["data"]
         dataset, part = data["dataset"], str(data["holdout"])
         others = [more for more in data.get("more") or [] if more.get("holdout")]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):

@@ -15,6 +15,7 @@ from spcnet.data.datasets import (
     default_split,
     open_dataset,
 )
+from spcnet.data.label_files import load_json
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.evaluation.overlap import shared_pictures
@@ -78,7 +79,7 @@ class AblationRuns:
         path = self.directory(run) / SCORE
         if not path.is_file():
             return None
-        content = json.loads(path.read_text())
+        content = load_json(path, wanted="the score of a run")
         there = content["how"]
         if any(there[name] != wanted for name, wanted in self.how.items()):
             raise UserError(
@@ -109,7 +110,7 @@ class AblationRuns:
         ).score
         how = {**self.how, "recipe": self.plans[run].identity()}
         with RunDirectory(folder).writing(), whole_file(folder / SCORE) as partial:
-            partial.write_text(json.dumps({"how": how, "score": score.to_dict()}))
+            partial.write_text(json.dumps({"how": how, "score": score.to_dict()}), encoding="utf-8")
         return score
 
     def train(

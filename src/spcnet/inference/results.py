@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from spcnet.data.label_files import MALFORMED, load_json
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes, replacing, writing
 from spcnet.inference.estimator import PoseEstimator
@@ -46,20 +47,20 @@ class RunRecord:
     def read(self) -> tuple[str, Method] | None:
         """The folder of the pictures and the method of an earlier run, None if there was none."""
         try:
-            first, *lines = self.path.read_text().splitlines()
+            first, *lines = self.path.read_text(encoding="utf-8").splitlines()
             head = json.loads(first)
             found = str(head["source"]), Method.from_dict(head["method"])
             for line in lines:
                 try:
                     row = json.loads(line)
-                except ValueError:  # cut short when the run was killed
+                    self._rows.update({(str(row["name"]), kind): row for kind in row["kinds"]})
+                except MALFORMED:  # cut short when the run was killed
                     continue
-                self._rows.update({(row["name"], kind): row for kind in row["kinds"]})
         except FileNotFoundError:
             return None
         except OSError as error:
             raise UserError(f"{self.path}: cannot be read: {error.strerror}") from None
-        except (ValueError, LookupError, TypeError):
+        except MALFORMED:
             raise UserError(f"{self.path}: no record of a run; remove it to begin anew") from None
         return found
 
@@ -76,7 +77,8 @@ class RunRecord:
     def persons(self, job: Job, kind: str) -> int | None:
         """How many persons an earlier result shows; None if it is not of the picture of now."""
         row = self._rows.get((job.name, kind), {})
-        return int(row["persons"]) if job.state and row.get("picture") == job.state else None
+        persons = row.get("persons") if job.state and row.get("picture") == job.state else None
+        return persons if isinstance(persons, int) else None
 
     def begin(self, job: Job, kinds: Sequence[str]) -> None:
         """Note that results are about to be written."""
@@ -86,7 +88,8 @@ class RunRecord:
             # Written anew, as a run that was killed may have left half a line.
             rows = [{**row, "kinds": [kind]} for (_, kind), row in self._rows.items()]
             with replacing(self.path) as partial:
-                partial.write_text("".join(json.dumps(row) + "\n" for row in (self._head, *rows)))
+                lines = "".join(json.dumps(row) + "\n" for row in (self._head, *rows))
+                partial.write_text(lines, encoding="utf-8")
             self._begun = True
         self._add({"name": job.name, "kinds": list(kinds)})
 
@@ -97,7 +100,7 @@ class RunRecord:
             self._add({"name": job.name, "kinds": list(kinds), **now})
 
     def _add(self, row: dict[str, Any]) -> None:
-        with writing(self.path), self.path.open("a") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self._rows.update({(row["name"], kind): row for kind in row["kinds"]})
 
@@ -146,13 +149,12 @@ class Results:
         """The JSON of a picture that was predicted before."""
         path = self.path(job, "json")
         try:
-            document: dict[str, Any] = json.loads(path.read_text())
+            document: dict[str, Any] = load_json(path, wanted="what spcnet predict writes")
             if len(document["images"]) == 1 and document["info"]["method"]:
                 return document
-        except FileNotFoundError:
-            raise UserError(f"{path}: vanished while this ran") from None
-        except (OSError, ValueError, LookupError, TypeError):
-            pass
+        except (UserError, *MALFORMED):
+            if not path.exists():
+                raise UserError(f"{path}: vanished while this ran") from None
         raise UserError(
             f"{path}: already exists and was not written by spcnet; --force overwrites it"
         )

@@ -60,9 +60,11 @@ class RunDirectory:
         """Write the recipe and an empty log."""
         with self.writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / LOG).write_text("")
+            (self.path / LOG).write_text("", encoding="utf-8")
             with whole_file(self.path / RECIPE) as partial:
-                partial.write_text(yaml.safe_dump(recipe.model_dump(), sort_keys=False))
+                partial.write_text(
+                    yaml.safe_dump(recipe.model_dump(), sort_keys=False), encoding="utf-8"
+                )
 
     def check_space(self, size: int) -> None:
         """Check that checkpoints of some bytes fit, with a copy of each while it is replaced."""
@@ -74,15 +76,16 @@ class RunDirectory:
 
     def log(self, **entry: Any) -> None:
         """Add a line to ``log.jsonl``."""
-        with self.writing(), (self.path / LOG).open("a") as stream:
+        with self.writing(), (self.path / LOG).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop what the log says of steps that will be taken again."""
         path = self.path / LOG
-        lines = path.read_text().splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         with self.writing(), whole_file(path) as partial:
-            partial.write_text("".join(line + "\n" for line in lines if _step_of(line) <= step))
+            kept = [line + "\n" for line in lines if _step_of(line) <= step]
+            partial.write_text("".join(kept), encoding="utf-8")
 
     def writing(self) -> AbstractContextManager[None]:
         """What cannot be written is the user's to mend."""
