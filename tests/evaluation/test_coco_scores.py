@@ -45,10 +45,8 @@ def files(folder: Path, people: list[Any], found: list[Any], images: int) -> tup
     return paths
 
 
-def ours(paths: tuple[Path, Path]) -> list[float]:
-    found = score_predictions(
-        read_predictions(paths[1]), coco_labels(paths[0]), protocol="coco-oks"
-    )
+def ours(paths: tuple[Path, Path], protocol: str = "coco-oks") -> list[float]:
+    found = score_predictions(read_predictions(paths[1]), coco_labels(paths[0]), protocol=protocol)
     return [found.mean, *found.parts.values()]
 
 
@@ -122,8 +120,10 @@ def test_other_categories_are_not_scored(tmp_path: Path) -> None:
 def test_pictures_that_the_labels_do_not_list_are_refused(tmp_path: Path) -> None:
     people = [person(n, n, 10, 20, 120) for n in range(1, 5)]
     found = [detection(of, 0.9) for of in people] + [detection(people[0], 0.5, image_id=77)]
-    with pytest.raises(UserError, match=r"1 of 5 predictions .* such as 77"):
-        ours(files(tmp_path, people, found, 4))
+    paths = files(tmp_path, people, found, 4)
+    for protocol in ("coco-oks", "pck-box"):
+        with pytest.raises(UserError, match=r"1 of 5 predictions .* such as 77"):
+            ours(paths, protocol)
 
 
 def test_pictures_of_another_split_are_neither_right_nor_wrong(tmp_path: Path) -> None:

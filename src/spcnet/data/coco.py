@@ -236,7 +236,7 @@ def _of_row(
             box=box,
             area=area,
             crowd=bool(row.get("iscrowd", 0)),
-            number=None if (number := _whole(row.get("id"))) is None else number,
+            number=_whole(row.get("id")),
             image_number=picture.number if (of := _whole(picture.number)) is None else of,
             category=category,
         )

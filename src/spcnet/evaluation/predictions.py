@@ -183,6 +183,18 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
     )
 
 
+def check_listed(predictions: Predictions, labels: AnnotatedPictures) -> None:
+    """A `UserError` where a predicted picture is none of those that the labels' file lists."""
+    known = {text for of in labels.listed for text in (of.name, of.number, _stem(of.name))}
+    images = predictions.images or []
+    foreign = [image for image in images if not known & {image, slashed(image), _stem(image)}]
+    if known and foreign:
+        raise UserError(
+            f"{len(foreign)} of {len(images)} predictions are of pictures that the labels do not "
+            f"list, such as {foreign[0]}; leave them out, or list their pictures in images"
+        )
+
+
 def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | None:
     """Which prediction is each labelled person's, where numbers or pictures say so."""
     images, persons = predictions.images, labels.annotations
@@ -217,6 +229,7 @@ def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | No
             "labels have them, with their folders where several pictures have one name, or leave "
             "them out to take the predictions in order"
         )
+    check_listed(predictions, labels)
     # The n-th prediction of a picture is its n-th person's.
     theirs, ours = shared[0]
     given = Counter(theirs)

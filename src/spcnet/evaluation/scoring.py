@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures, ListedPicture
+from spcnet.data.annotations import AnnotatedPictures
 from spcnet.errors import UserError
-from spcnet.evaluation.predictions import Predictions, align
+from spcnet.evaluation.predictions import Predictions, align, check_listed
 from spcnet.geometry import Array
 from spcnet.metrics.oks import Detections, Persons, coco_oks
 from spcnet.metrics.protocols import Curves, GroundTruth, Score, find_rule, score, score_curves
@@ -115,13 +115,9 @@ def _oks(predictions: Predictions, labels: AnnotatedPictures) -> Score:
 
 def _picture_codes(labels: AnnotatedPictures) -> dict[str, int]:
     """Numbers of the split's pictures by their names and ids, in the order of the ids."""
-
-    def rank(picture: ListedPicture) -> tuple[int, str]:
-        number = picture.number
-        return (int(number) if number.isdecimal() else -1, number)
-
     codes: dict[str, int] = {}
-    for picture in sorted((of for of in labels.listed if of.chosen), key=rank):
+    chosen = [picture for picture in labels.listed if picture.chosen]
+    for picture in sorted(chosen, key=lambda of: (len(of.number), of.number)):
         codes[picture.number] = codes.setdefault(picture.name, len(codes))
     for person in labels.annotations:
         code = codes.setdefault(person.image, len(codes))
@@ -137,11 +133,5 @@ def _images_of(
     found = np.array([codes.get(image, -1) for image in predictions.images or ()])
     if not (found >= 0).any():
         raise UserError("no prediction is for a labelled picture; image_id or file_name must match")
-    file = {text for of in labels.listed for text in (of.name, of.number)}
-    unknown = [p for p, n in zip(predictions.images or (), found, strict=True) if n < 0]
-    if labels.listed and (foreign := [image for image in unknown if image not in file]):
-        raise UserError(
-            f"{len(foreign)} of {len(found)} predictions are of pictures that the labels do not "
-            f"list, such as {foreign[0]}; leave them out, or list their pictures in images"
-        )
+    check_listed(predictions, labels)
     return found
