@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from spcnet.codec import HeatmapKind
 from spcnet.heatmaps import cells_to_pixels, gaussian_heatmaps
 from spcnet.training.losses import Doubts, LabelNoise, Taught, heatmap_loss
 
@@ -412,3 +413,20 @@ def test_losses_stay_finite_where_nothing_is_believed_and_the_network_is_sure(ki
         value.sum().backward()
         assert logits.grad is not None
         assert value.isfinite().all() and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "softmax", "softmax_absent"])
+def test_a_joint_that_weighs_nothing_may_be_no_number(kind: HeatmapKind) -> None:
+    raw = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    points = torch.full((2, 3, 2), 14.0)
+    annotated = torch.tensor([[True, True, False], [False, True, True]])
+    results = []
+    for unknown in (3.0, float("nan"), float("inf")):
+        outputs = raw.clone().requires_grad_()
+        there = points.where(annotated[..., None], unknown)
+        loss = heatmap_loss([outputs], there, annotated, kind=kind, sigma=1.0, stride=4)
+        loss.sum().backward()
+        results.append((loss.item(), outputs.grad))
+    for loss, gradient in results[1:]:
+        assert loss == results[0][0]
+        assert torch.equal(gradient, results[0][1])

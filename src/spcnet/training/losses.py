@@ -77,7 +77,8 @@ def heatmap_loss(
     """
     raw = torch.stack([output.float() for output in outputs])  # (O, B, K, H, W)
     height, width = raw.shape[-2:]
-    cells = pixels_to_cells(points, stride)
+    # A weight of 0 does not take away what is no number.
+    cells = pixels_to_cells(points.where(annotated[..., None], 0), stride)
     gone = torch.zeros_like(annotated) if absent is None else absent
     if kind == "gaussian":
         target = gaussian_heatmaps(cells, (height, width), sigma=sigma)  # (B, K, H, W)
