@@ -140,7 +140,7 @@ def test_what_a_killed_write_leaves_is_removed(tmp_path: Path) -> None:
     write_tensors(path, {"a": torch.ones(3)}, {})
     assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == 9
     assert len(list(tmp_path.iterdir())) == 2
-    remove_leftovers(tmp_path, older_than=0)
+    remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
     assert read_tensors(path)[0]["a"].tolist() == [1, 1, 1]
 

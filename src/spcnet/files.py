@@ -2,11 +2,13 @@
 
 import os
 import platform
+import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,26 @@ from typing import Any
 from spcnet.errors import UserError
 
 STALE_SECONDS = 24 * 3600
+OWN_MARK = f".partial-{platform.node()}-"
+
+
+def check_file(path: Path) -> None:
+    """Check that something is a file with a content, to be read as often as is needed.
+
+    Raises:
+        UserError: it is missing, a pipe or a device, empty, or not to be seen.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # of a name with a zero byte
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "pipe" if stat.S_ISFIFO(status.st_mode) else "device"
+        raise UserError(f"{path}: is a {kind}, not a file; write its content to a file first")
+    if not status.st_size:
+        raise UserError(f"{path}: the file is empty (0 bytes)")
 
 
 @contextmanager
@@ -26,12 +48,10 @@ def whole_file(target: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    # Several machines may write to one disk, and their processes have the same numbers.
-    partial = target.with_name(f".{target.name}.partial-{platform.node()}-{os.getpid()}")
+    partial = target.with_name(f".{target.name}{_mark()}")
     try:
         yield partial
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())  # a disk may say only now that it is full
+        _to_disk(partial)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -84,8 +104,11 @@ def whole_folder(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}{_mark()}-", dir=target.parent))
         yield partial
+        for path in partial.rglob("*"):
+            if path.is_file():
+                _to_disk(path)
         partial.chmod(0o755)
         os.replace(partial, target)
     except OSError as error:
@@ -95,20 +118,47 @@ def whole_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path, *, older_than: float = STALE_SECONDS) -> None:
-    """Remove what killed processes left half written in a folder.
+def _mark() -> str:
+    """Of names of what this process has not finished; several machines may write to one disk."""
+    return f"{OWN_MARK}{os.getpid()}"
 
-    Args:
-        folder: where to look, not below it.
-        older_than: seconds since it was last written to; what is younger may be in the making.
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())  # a disk may say only now that it is full
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder, not below it.
+
+    That is what bears the number of a process that is gone from this machine. What comes from
+    another machine, or an older version, goes a day after it was last written to.
     """
-    for path in folder.glob(".*.partial*"):
+    for path in folder.glob(".*.partial-*"):
         try:
-            if time.time() - path.stat().st_mtime < older_than:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            if _abandoned(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except OSError:  # another process was quicker, or may not
             continue
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether nobody will finish a file or folder whose name is like one of `_mark`."""
+    of_us, mark, rest = path.name.rpartition(OWN_MARK)
+    number = rest.partition("-")[0]
+    if of_us and mark and number.isdecimal() and os.name == "posix":
+        return not _runs(int(number))
+    ours = re.fullmatch(r"\..+\.partial-(.+-\d+(-\w+)?|\w{8})", path.name)
+    return ours is not None and time.time() - path.stat().st_mtime > STALE_SECONDS
+
+
+def _runs(process: int) -> bool:
+    with suppress(OSError):  # where there is no /proc the next question is enough
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.errors import UserError
 from spcnet.evaluation.predictions import AXES, INDEX_BASES, check_format
+from spcnet.files import replacing
 from spcnet.geometry import Array
 from spcnet.skeletons import Skeleton
 
@@ -46,26 +46,26 @@ def write_predictions(
     }
     if all(person.number is not None for person in persons):
         arrays["numbers"] = np.array([person.number for person in persons])
-    try:
+    with replacing(path) as partial:
         if kind == ".npz":
-            with path.open("wb") as stream:
+            with partial.open("wb") as stream:
                 np.savez_compressed(stream, **arrays)
         elif kind == ".mat":
             import scipy.io
 
             cells = {name: arrays[name].astype(object) for name in ("joints", "images")}
-            scipy.io.savemat(str(path), arrays | cells, do_compression=True, oned_as="column")
+            scipy.io.savemat(
+                str(partial), arrays | cells, appendmat=False, do_compression=True, oned_as="column"
+            )
         elif kind == ".h5":
             import h5py
 
-            with h5py.File(path, "w") as file:
+            with h5py.File(partial, "w") as file:
                 for name, of in arrays.items():
                     file[name] = np.char.encode(of, "utf-8") if of.dtype.kind == "U" else of
         else:
             data = json.dumps(_document(arrays, labels, skeleton)).encode()
-            path.write_bytes(gzip.compress(data) if path.suffix.lower() == ".gz" else data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+            partial.write_bytes(gzip.compress(data) if path.suffix.lower() == ".gz" else data)
 
 
 def _document(
