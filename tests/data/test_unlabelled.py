@@ -61,7 +61,7 @@ def test_folders_without_pictures_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no picture here"):
         read_unlabelled(tmp_path, "all")
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"text\.png: cannot be read"):
+    with pytest.raises(UserError, match=r"text\.png: not a picture"):
         read_unlabelled(tmp_path, "all")
 
 

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import warnings
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -298,3 +302,125 @@ def test_bytes_of_a_bomb_are_refused_by_their_header() -> None:
         with pytest.raises(TooManyPixels, match=r"^3 x 2 pixels is more than 5e-06"):
             read(header, max_pixels=5)
     assert count_pixels(header, max_pixels=6) == 6
+
+
+def photo(size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """Noise (height, width, 3), of which every part of a file says something."""
+    return np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+
+
+def with_exif(orientation: int, *entries: bytes) -> bytes:
+    """EXIF data of an orientation and further entries of 12 bytes, right or not."""
+    count = (1 + len(entries)).to_bytes(2, "little")
+    turn = b"\x12\x01\x03\x00\x01\x00\x00\x00" + orientation.to_bytes(4, "little")
+    return b"Exif\0\0II*\0\x08\0\0\0" + count + turn + b"".join(entries) + bytes(4)
+
+
+BROKEN_TAG = b"\x1a\x01\x02\x00\xff\x00\x00\x00\xff\xff\x00\x00"  # a text far beyond the end
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_broken_exif_tag_refuses_no_picture_and_leaves_it_upright(
+    tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tagged"
+    whole = Image.fromarray(photo())
+    whole.save(path, form, exif=with_exif(6, BROKEN_TAG), lossless=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as PYTHONWARNINGS=error
+        turned = read_image(path)
+    assert turned.shape == (64, 48, 3)
+    if form != "JPEG":
+        assert np.array_equal(turned, np.rot90(photo(), -1))
+    for cut in (with_exif(6)[:-6], with_exif(6) + b"\xff" * 9, b"Exif\0\0nonsense"):
+        whole.save(path, form, exif=cut, lossless=True)
+        assert read_image(path).size == photo().size
+    assert all(str(path) in record.getMessage() for record in caplog.records)
+    assert caplog.records or form != "JPEG"  # Pillow warns of these alone
+
+
+def test_a_jpeg_without_its_end_marker_is_read_and_one_without_its_end_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "photo.jpg"
+    for how in ({}, {"progressive": True}, {"subsampling": 2, "restart_marker_rows": 1}):
+        Image.fromarray(photo((64, 96))).save(path, quality=90, **how)
+        whole, content = read_image(path), path.read_bytes()
+        path.write_bytes(content[:-2])
+        caplog.clear()
+        assert np.array_equal(read_image(path), whole)
+        (record,) = caplog.records
+        assert record.getMessage().startswith(f"{path}: read, but damaged: the file lacks its end")
+        assert read_reduced(path, lambda shape: 2).pixels.shape == (32, 48, 3)
+        assert np.array_equal(decode_image(content[:-2]), whole)
+        for cut in (40, 400, len(content) // 2):
+            path.write_bytes(content[:-cut])
+            with pytest.raises(UserError, match="truncated"):
+                read_image(path)
+
+
+def chunk(kind: bytes, content: bytes, crc: int | None = None) -> bytes:
+    right = zlib.crc32(kind + content)
+    return len(content).to_bytes(4) + kind + content + (right if crc is None else crc).to_bytes(4)
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        chunk(b"tEXt", b"Comment\0hello", 7),
+        chunk(b"iCCP", b"icc\0\0nothing", 7),
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2_000_000))),
+        chunk(b"pHYs", b"\0"),
+    ],
+    ids=["tEXt", "iCCP", "zTXt", "pHYs"],
+)
+def test_damaged_chunks_beside_the_pixels_of_a_png_are_left_out(
+    tmp_path: Path, damaged: bytes, place: str
+) -> None:
+    data = BytesIO()
+    Image.fromarray(photo()).save(data, "PNG")
+    content = data.getvalue()
+    at = content.index(b"IDAT" if place == "before" else b"IEND") - 4
+    path = tmp_path / "photo.png"
+    path.write_bytes(content[:at] + damaged + content[at:])
+    assert np.array_equal(read_image(path), photo())
+    assert np.array_equal(decode_image(path.read_bytes()), photo())
+    pixels = content.index(b"IDAT") + 40
+    path.write_bytes(content[:pixels] + b"\0\0\0" + content[pixels + 3 :])
+    with pytest.raises(UserError, match=r"photo\.png"):
+        read_image(path)
+
+
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(tmp_path: Path) -> None:
+    """25 megapixels of 16 bits: 50 MB in Pillow, 50 as an array and 75 as RGB."""
+    path = tmp_path / "wide.png"
+    Image.fromarray(np.full((5000, 5000), 40_000, np.uint16)).save(path, compress_level=1)
+    code = (
+        "import resource, sys; from spcnet.media.images import read_image\n"
+        "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "before = used(); image = read_image(sys.argv[1]); print(image[0, 0, 0], used() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+    level, megabytes = map(int, done.stdout.split())
+    assert level == 156
+    assert megabytes < 240
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "I;16", "I", "F", "1"])
+@pytest.mark.parametrize("orientation", [1, 4, 7])
+def test_stripes_change_nothing(
+    mode: str, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Image.fromarray(photo()).convert("L" if mode in ("I;16", "I", "F") else "RGB")
+    image = image.convert("I").convert(mode) if mode == "I;16" else image.convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    image.getexif()[274] = orientation
+    whole = rgb_from_pil(image)
+    monkeypatch.setattr("spcnet.media.images.STRIPE", 5 * 64)
+    assert np.array_equal(rgb_from_pil(image), whole)
+    assert whole.shape == ((64, 48, 3) if orientation == 7 else (48, 64, 3))
+    upright = ImageOps.exif_transpose(image)
+    if mode in ("L", "RGB", "CMYK"):
+        assert np.array_equal(whole, np.asarray(upright.convert("RGB")))

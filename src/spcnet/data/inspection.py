@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image
 
 from spcnet.data.annotations import (
     AnnotatedPictures,
@@ -25,7 +24,8 @@ from spcnet.data.datasets import DatasetInfo, dataset_info
 from spcnet.data.regions import Region, region_rule
 from spcnet.errors import UserError
 from spcnet.geometry import box_of_points
-from spcnet.media.images import read_image
+from spcnet.media.formats import RAW_SUFFIXES
+from spcnet.media.images import read_image, read_shape
 
 EXAMPLES = 5  # of each finding; a report names these and counts the rest
 SMALLEST_CROP = 8.0  # pixels: below, a crop shows nobody
@@ -35,7 +35,6 @@ BOX_MARGIN = 0.1  # of a box's size, within which its joints are looked for
 MOSTLY = 0.5  # of them
 WORKERS = 2  # decoders run without the interpreter's lock, and a check is to leave a machine usable
 CONTAINING = ("trainval", "all")  # other splits by their nature: a picture of both is no leak
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Opened: TypeAlias = Mapping[Path, tuple[int, int] | str]  # height and width, or what is wrong
 
@@ -264,11 +263,9 @@ def _finding(
 
 def _open(path: Path, *, fast: bool) -> tuple[int, int] | str:
     """Height and width of a picture, upright; or why it cannot be read."""
-    if fast:
-        with suppress(Exception), Image.open(path) as image:  # else the error is that of decoding
-            turned = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-            return image.size if turned else (image.height, image.width)
     try:
+        if fast and path.suffix.lower() not in RAW_SUFFIXES:
+            return read_shape(path)
         height, width = read_image(path).shape[:2]
     except UserError as error:
         return str(error).removeprefix(f"{path}: ")

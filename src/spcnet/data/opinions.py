@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.label_files import load_json
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError
 from spcnet.geometry import Array, box_of_points
+from spcnet.media.images import read_shape
 from spcnet.skeletons import COCO17
 
 LEAST = 0.3  # a point that is less probable says nothing
@@ -38,11 +38,7 @@ def read_unlabelled(root: Path, split: str) -> AnnotatedPictures:
         names = [names[number - 1] for number in numbers]
     annotations = []
     for name in names:
-        try:
-            with Image.open(folder / name) as picture:
-                width, height = picture.size
-        except OSError as error:
-            raise UserError(f"{folder / name}: cannot be read: {error}") from None
+        height, width = read_shape(folder / name)
         points, states = np.zeros((len(COCO17), 2)), np.zeros(len(COCO17), dtype=np.uint8)
         box = np.array([0.0, 0.0, width - 1.0, height - 1.0])
         annotations.append(Annotation(name, points, states, box))

@@ -64,7 +64,7 @@ def cut_off(
 def compress(pixels: Array, quality: int) -> Array:
     """RGB uint8 (H, W, 3) as JPEG leaves it."""
     jpeg = picture_bytes(Image.fromarray(pixels), "jpeg", quality=quality)
-    with Image.open(io.BytesIO(jpeg)) as worn:
+    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as worn:
         return np.asarray(worn)
 
 

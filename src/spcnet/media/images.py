@@ -5,9 +5,9 @@ scaled: by the range that the file states, or else by what its values need (`Gre
 are read before pixels: a decompression bomb is refused unread.
 """
 
+import logging
 import mimetypes
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from spcnet.errors import UserError
+from spcnet.files import check_file
 from spcnet.geometry import Array
 from spcnet.media.formats import RAW_SUFFIXES, TooManyPixels, clear_errors, read_raw, teach_format
 from spcnet.media.limits import MAX_PIXELS
+from spcnet.media.mending import load_pixels, open_picture, warnings_heard
+
+log = logging.getLogger(__name__)
 
 SENSOR_BITS = (8, 10, 12, 14, 16)  # of a grey, in files that have room for 16
 MOST = 65535
@@ -39,7 +43,9 @@ TAUGHT_FORMATS = ("HEIF", "AVIF", "JXL")  # where `teach_format` found their plu
 MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 TRANSPOSED = (5, 6, 7, 8)
 
+JPEGS = ("JPEG", "MPO")
 JPEG_FACTORS = (1, 2, 4, 8)  # how many times smaller its decoder can make one
+STRIPE = 4_000_000  # pixels that are converted together, about
 
 
 @dataclass(slots=True)
@@ -150,25 +156,40 @@ def read_reduced(
     path = Path(path)
     if os.path.isdir(path):
         raise UserError(f"{path}: is a folder, not a picture; name it alone, or the pictures in it")
-    if not os.path.lexists(path):
-        raise UserError(f"{path}: no such file")
+    check_file(path)
     if path.suffix.lower() in RAW_SUFFIXES:
         return Picture.of(read_raw(path, max_pixels=MAX_PIXELS))
-    teach_format(path)
     with _opened(path, max_pixels=MAX_PIXELS) as image:
+        if image.format not in JPEGS:
+            return Picture.of(rgb_from_pil(_loaded(image, path)))
         width, height = image.size
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = _orientation(image, path)
         shape = (width, height) if orientation in TRANSPOSED else (height, width)
         most = max(1.0, spare(shape))
         factor = max(factor for factor in JPEG_FACTORS if factor <= most)
-        drafted = image.draft(None, (max(1, width // factor), max(1, height // factor)))
+        size = (max(1, width // factor), max(1, height // factor))
+        drafted = image.draft(None, size)
         factor = 1 if drafted is None else round(width / drafted[1][2])
-        pixels = rgb_from_pil(image)
+        pixels = rgb_from_pil(_loaded(image, path, size))
     # The last pixels of the file's rows and columns stand for what there was left.
     beyond = np.array(pixels.shape[1::-1]) * factor - shape[::-1]
     begins = -beyond * [orientation in MIRRORED_X, orientation in MIRRORED_Y]
     middle = begins + (factor - 1) / 2  # of the first square of pixels
     return Picture(pixels, shape, np.column_stack([factor * np.eye(2), middle]))
+
+
+def read_shape(path: Path) -> tuple[int, int]:
+    """Height and width of an upright picture, by the file's header alone.
+
+    Raises:
+        UserError: as of `read_image`; broken pixels are not noticed.
+    """
+    check_file(path)
+    with _opened(path, max_pixels=MAX_PIXELS) as image:
+        # Of a PNG what stands behind its pixels would have them read.
+        known = image.format != "PNG" or "exif" in image.info
+        turned = known and _orientation(image, path) in TRANSPOSED
+        return image.size if turned else (image.height, image.width)
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
@@ -179,8 +200,9 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Array:
         TooManyPixels: the header tells of more; the pixels were not read.
         UserError: they are empty or broken.
     """
-    with _opened(BytesIO(data), max_pixels=max_pixels, formats=FORMATS) as image:
-        return rgb_from_pil(image)
+    source = BytesIO(data)
+    with _opened(source, max_pixels=max_pixels, formats=FORMATS) as image:
+        return rgb_from_pil(_loaded(image, source))
 
 
 def count_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
@@ -196,16 +218,19 @@ def _opened(
     """A picture of which the header was read, with clear errors for it and for its pixels."""
     path = source if isinstance(source, Path) else None
     name = f"{path}: " if path else ""
-    with clear_errors(f"{path}:" if path else "the picture"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        if not (source.stat().st_size if isinstance(source, Path) else source.getbuffer()):
-            raise UserError(f"{name}the file is empty (0 bytes)")
+    with clear_errors(f"{path}:" if path else "the picture"):
+        if path:
+            teach_format(path)
+        elif isinstance(source, BytesIO) and not source.getbuffer():
+            raise UserError("the file is empty (0 bytes)")
         taught = tuple(form for form in TAUGHT_FORMATS if form in Image.OPEN)
         try:
-            with Image.open(source, formats=formats or OWN_FORMATS + taught) as image:
+            opened, damages = open_picture(source, formats or OWN_FORMATS + taught)
+            with opened as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise TooManyPixels(f"{name}{width} x {height} pixels is", max_pixels)
+                _report(source, damages)
                 yield image
         except Image.DecompressionBombError:
             raise TooManyPixels(f"{name}it has", max_pixels) from None
@@ -216,17 +241,70 @@ def _opened(
             raise NotAPicture(f"{name}{text}") from None
 
 
+def _report(source: Path | BytesIO | None, damages: list[str]) -> None:
+    """Warn of what is damaged in a file that is read nevertheless."""
+    if isinstance(source, Path):
+        for text in damages:
+            log.warning("%s: read, but damaged: %s", source, text)
+
+
+def _loaded(
+    image: Image.Image, source: Path | BytesIO, size: tuple[int, int] | None = None
+) -> Image.Image:
+    image, lacking = load_pixels(image, source, size)
+    _report(source, [lacking] * bool(lacking))
+    return image
+
+
+def _orientation(image: Image.Image, source: Path | None = None) -> int:
+    """EXIF's number of how a picture is to be turned; 1, not at all, where it cannot be read."""
+    with warnings_heard() as damages:
+        try:
+            found = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception as error:  # what broken tags make Pillow raise is past listing
+            damages.append(f"its EXIF data cannot be read: {error}")
+            found = 1
+    _report(source, damages)
+    return found if found in range(1, 9) else 1
+
+
 def rgb_from_pil(image: Image.Image) -> Array:
-    """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation."""
-    stated = _stated_white(image)
-    image = ImageOps.exif_transpose(image)
+    """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation.
+
+    Large ones are converted stripe by stripe: beside the picture and the result there is little
+    in memory.
+    """
+    image.load()
+    width, height = image.size
+    orientation = _orientation(image)
+    shape = (width, height) if orientation in TRANSPOSED else (height, width)
+    rgb = np.empty((*shape, 3), np.uint8)
+    steps = [-1 if orientation in mirrored else 1 for mirrored in (MIRRORED_Y, MIRRORED_X)]
+    stored = rgb[:: steps[0], :: steps[1]]  # a view whose rows are those of the file
+    if orientation in TRANSPOSED:
+        stored = stored.swapaxes(0, 1)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _rgb_from_greys(np.asarray(image), stated)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("RGB"))
+        _fill_by_greys(stored, image)
+        return rgb
+    for rows, part in _stripes(image):
+        if part.has_transparency_data:
+            part = part.convert("RGBA")
+            part = Image.alpha_composite(Image.new("RGBA", part.size, "white"), part)
+        stored[rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    return rgb
+
+
+def _rows(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture, of about `STRIPE` pixels each time."""
+    step = max(1, STRIPE // width)
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
+
+
+def _stripes(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Rows of a picture, and that part of it."""
+    for rows in _rows(image.height, image.width):
+        whole = rows == slice(0, image.height)
+        yield rows, image if whole else image.crop((0, rows.start, image.width, rows.stop))
 
 
 def rgb_from_array(image: Array) -> Array:
@@ -263,10 +341,16 @@ def _stated_white(image: Image.Image) -> float | None:
     return None
 
 
-def _rgb_from_greys(greys: Array, white: float | None) -> Array:
-    """Greys (H, W) of more than 8 bits as RGB; `white` is as the file states it."""
+def _fill_by_greys(rgb: Array, image: Image.Image) -> None:
+    """Fill RGB uint8 (H, W, 3) by a picture whose greys have more than 8 bits."""
+    kind = np.asarray(image.crop((0, 0, 1, 1))).dtype.newbyteorder("=")
+    greys: Array = np.empty(rgb.shape[:2], kind)
+    for rows, part in _stripes(image):
+        greys[rows] = np.asarray(part)
+    white = _stated_white(image)
     low, high = (0.0, white) if white else (_RANGE.get() or GreyRange()).decide(greys)
-    return np.repeat(_levels(greys, low, high)[..., None], 3, axis=2)
+    for rows in _rows(*greys.shape):
+        rgb[rows] = _levels(greys[rows], low, high)[..., None]
 
 
 def _levels(greys: Array, low: float, high: float) -> Array:

@@ -18,8 +18,11 @@ from typing import Self, TypeAlias, cast
 import numpy as np
 
 from spcnet.errors import UserError, needs_extra
+from spcnet.files import check_file
 from spcnet.geometry import Array
 from spcnet.media.containers import missing_bytes
+from spcnet.media.formats import TooManyPixels, clear_errors
+from spcnet.media.limits import MAX_PIXELS
 
 with needs_extra("video", "reading and writing videos"):
     import av
@@ -82,7 +85,8 @@ class VideoReader:
             self._shifts = [-start]  # seconds, of each part between two jumps of the clock
             self._end = Fraction(0)  # of what was read, in seconds from the start
             self._clocks: dict[int, tuple[int, int]] = {}  # of each track the last, and its part
-            self._describe()
+            with clear_errors(f"{self.path}:"):
+                self._describe()
         except BaseException:
             self.close()
             raise
@@ -131,6 +135,10 @@ class VideoReader:
                 break
         else:
             raise UserError(f"{self.path}: none of its pictures can be decoded")
+        if first.width * first.height > MAX_PIXELS:
+            raise TooManyPixels(
+                f"{self.path}: {first.width} x {first.height} pixels is", MAX_PIXELS
+            )
         self._items = chain(before, items)
         self._stored_size = (first.height, first.width)
         self._matrix = _display_matrix(first)
@@ -153,7 +161,7 @@ class VideoReader:
                 packets += packet.size > 0
                 try:
                     frames = packet.decode()
-                except av.FFmpegError:
+                except (av.FFmpegError, ValueError, MemoryError):
                     broken += 1
                     continue
                 yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
@@ -315,13 +323,10 @@ def _as_os_errors() -> Iterator[None]:
 def _open_input(path: Path) -> InputContainer:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a video; name the video in it")
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty (0 bytes)")
+    check_file(path)
     try:
         # The prefix keeps a name such as a:b.mp4 from being taken for an address.
-        container = av.open(f"file:{path}")
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except av.error.InvalidDataError:
         text = "not a video that can be read, or only the first part of one"
         raise UserError(f"{path}: {text}") from None
