@@ -89,6 +89,21 @@ def test_a_card_survives_json() -> None:
         ({"calibration": {"peaks": [0, 1], "shares": [1]}}, "as many shares as peaks"),
         ({"scores": {}}, "scores must be of type list, got {}"),
         ({"licence": 3}, "licence must be of type str, got 3"),
+        ({"calibration": {"peaks": ["0.1"], "shares": [1]}}, "peaks and shares must be numbers"),
+        ({"calibration": {"peaks": [10**400], "shares": [1]}}, "too large to convert to float"),
+        ({"calibration": 7}, "its model card cannot be read: 'int' object"),
+        ({"skeleton": {"name": "x", "limbs": []}}, "its model card cannot be read: it has no 'joi"),
+        ({"skeleton": {"name": "x", "joints": [["a"]], "limbs": []}}, r"texts, got \['a'\]"),
+        (
+            {"skeleton": {"name": "x", "joints": [], "limbs": []}},
+            "1 to 1000 joints and .* got 0",
+        ),
+        (
+            {"skeleton": {"name": "x", "joints": [str(n) for n in range(1001)], "limbs": []}},
+            "1 to 1000 joints and at most as many limbs, got 1001 and 0",
+        ),
+        ({"unknown": 1}, "its model card cannot be read: .*unexpected keyword argument 'unknown'"),
+        ({"arguments": {"stacks": 10**9}}, "stacks must be whole and from 1 to 64, got 1000000000"),
     ],
 )
 def test_a_card_of_values_out_of_range_is_refused(
@@ -99,6 +114,30 @@ def test_a_card_of_values_out_of_range_is_refused(
     path = tmp_path / "changed.safetensors"
     write_tensors(path, tensors, {"spcnet": json.dumps(card)})
     with pytest.raises(UserError, match=message):
+        load_checkpoint(path)
+
+
+def test_a_card_that_is_nested_too_deeply_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    tensors, _ = read_tensors(tiny_checkpoint)
+    path = tmp_path / "deep.safetensors"
+    write_tensors(path, tensors, {"spcnet": "[" * 100_000 + "]" * 100_000})
+    with pytest.raises(UserError, match="its model card cannot be read: maximum recursion"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("change", [torch.nan, torch.inf, torch.uint16, torch.complex64])
+def test_weights_that_are_no_finite_numbers_are_refused(
+    tiny_checkpoint: Path, tmp_path: Path, change: float | torch.dtype
+) -> None:
+    tensors, metadata = read_tensors(tiny_checkpoint)
+    name = "stem.1.running_var"
+    if isinstance(change, torch.dtype):
+        tensors[name] = tensors[name].to(change)
+    else:
+        tensors[name][0] = change
+    path = tmp_path / "changed.safetensors"
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(UserError, match=f"{name} holds values that are no finite numbers"):
         load_checkpoint(path)
 
 

@@ -6,6 +6,7 @@ two joints is the surer.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class Calibration:
     fitted_on: str = ""  # on what, and by which rule a joint is right
 
     def __post_init__(self) -> None:
+        if not all(isinstance(value, Real) for value in (*self.peaks, *self.shares)):
+            raise ValueError("a calibration's peaks and shares must be numbers")
         peaks, shares = np.asarray(self.peaks, float), np.asarray(self.shares, float)
         if peaks.shape != shares.shape or peaks.ndim != 1 or not len(peaks):
             raise ValueError("a calibration has as many shares as peaks, and at least one")

@@ -7,7 +7,8 @@ a name into a file.
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -62,13 +63,14 @@ class ModelCard:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError, KeyError, TypeError: it is not that, or a value is out of its range.
+            ValueError: it is not that, or a value is out of its range.
         """
-        values = _card_values(text, curve="calibration")
-        of_codec = {field.name for field in fields(Codec)} & set(values)
-        codec = Codec(**{name: values.pop(name) for name in of_codec})
-        skeleton = Skeleton.from_dict(values.pop("skeleton"))
-        return cls(skeleton=skeleton, codec=codec, **values)
+        with _as_value_errors():
+            values = _card_values(text, curve="calibration")
+            of_codec = {field.name for field in fields(Codec)} & set(values)
+            codec = Codec(**{name: values.pop(name) for name in of_codec})
+            skeleton = Skeleton.from_dict(values.pop("skeleton"))
+            return cls(skeleton=skeleton, codec=codec, **values)
 
     def build(self) -> PoseNetwork:
         """The network of this card with fresh weights."""
@@ -108,12 +110,24 @@ class FinderCard:
 
     @classmethod
     def from_json(cls, text: str) -> "FinderCard":
-        """Read what `to_json` wrote."""
-        return cls(**_card_values(text, curve="presence"))
+        """Read what `to_json` wrote; raises as that of a `ModelCard`."""
+        with _as_value_errors():
+            return cls(**_card_values(text, curve="presence"))
 
     def build(self) -> PoseNetwork:
         """The network of this card with fresh weights."""
         return create_model(self.variant, num_joints=CHANNELS, **self.arguments)
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """What values of other types than a card's make Python raise."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from None
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_types(card: ModelCard | FinderCard) -> None:
@@ -200,21 +214,32 @@ def _load(path: str | os.PathLike[str], kind: type[Card]) -> tuple[PoseNetwork, 
         raise UserError(f"{path}: holds no {kind.key} model card{held}; not a checkpoint of ours")
     try:
         card = kind.from_json(metadata[kind.key])
+    except ValueError as error:
+        raise UserError(f"{path}: its model card cannot be read: {_short(error)}") from None
+    try:
         with torch.device("meta"):  # its weights are those of the file, and no others
             network = card.build()
+        own = network.state_dict()
         weights: dict[str, Tensor] = {
             name: torch.zeros((), dtype=torch.long)
-            for name in network.state_dict()
+            for name in own
             if name.endswith("num_batches_tracked")
         }
         for name in list(tensors):
             tensor = tensors.pop(name)
-            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+            if name in own and own[name].is_floating_point():
+                if not tensor.is_floating_point() or not tensor.isfinite().all():
+                    raise ValueError(f"{name} holds values that are no finite numbers")
+                tensor = tensor.float()
+            weights[name] = tensor
         network.load_state_dict(weights, assign=True)
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: weights and model card do not agree: {reason}") from None
+        raise UserError(f"{path}: weights and model card do not agree: {_short(error)}") from None
     return network.eval(), card
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def find_weights(name: str) -> Path:

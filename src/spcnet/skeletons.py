@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+MOST_JOINTS = 1000  # far beyond any scheme
+
 
 @dataclass(frozen=True)
 class Skeleton:
     """Names, limbs and reference joints of one annotation scheme.
 
     Raises:
-        ValueError: a joint is named twice, has no mirror partner, is of two pairs, or is unknown to
-            the skeleton.
+        ValueError: a name is no text, a joint is named twice, has no mirror partner, is of two
+            pairs or is unknown to the skeleton, or there are more than `MOST_JOINTS`.
     """
 
     name: str
@@ -31,14 +33,22 @@ class Skeleton:
     pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        named = [*self.limbs, *self.pairs, *filter(None, (self.head, self.torso))]
+        mentioned = [joint for pair in named for joint in pair]
+        if not 1 <= len(self.joints) <= MOST_JOINTS >= len(self.limbs):
+            raise ValueError(
+                f"a skeleton has 1 to {MOST_JOINTS} joints and at most as many limbs, got "
+                f"{len(self.joints)} and {len(self.limbs)}"
+            )
+        for name in (self.name, *self.joints, *mentioned):
+            if not isinstance(name, str):
+                raise ValueError(f"a skeleton's names must be texts, got {name!r:.60}")
         duplicates = sorted({joint for joint in self.joints if self.joints.count(joint) > 1})
         if duplicates:
             raise ValueError(f"skeleton {self.name!r}: joints named twice: {', '.join(duplicates)}")
         paired = [joint for pair in self.pairs for joint in pair]
         if len(set(paired)) < len(paired) or any(mirror_name(j) != j for j in paired):
             raise ValueError(f"skeleton {self.name!r}: pairs {self.pairs} name a joint twice")
-        mentioned = [joint for pair in (*self.limbs, *self.pairs) for joint in pair]
-        mentioned += [*(self.head or ()), *(self.torso or ())]
         for joint in self.joints:
             if mirror_name(joint) not in self.joints:
                 raise ValueError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spcnet.codec import Codec, Square
+from spcnet.errors import UserError
 from spcnet.geometry import Array, apply_affine, compose_affines, invert_affine
 from spcnet.heatmaps import flip_heatmaps, turn_heatmaps
 from spcnet.inference.pose import Maps
@@ -51,6 +52,11 @@ class CropPredictor:
                 points, peaks[rows] = answer.decode(self.codec)
                 affines = np.stack([self.codec.affine(square) for square in some[1]])
                 keypoints[rows] = apply_affine(invert_affine(affines), points)
+        if not (np.isfinite(keypoints).all() and np.isfinite(peaks).all()):
+            raise UserError(
+                f"{self.backend.path}: the model gives values that are not finite; its weights are "
+                "damaged, or of a training that went wrong"
+            )
         return keypoints, self.codec.scores(peaks), kept
 
     def cut(

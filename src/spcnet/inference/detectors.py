@@ -18,6 +18,7 @@ PERSON = 0  # the class, in all models that were trained on COCO's
 SCORE = 0.3
 OVERLAP = 0.65  # intersection over union; two persons in one another's arms stay below it
 USUAL_SIDE = 640  # of a model that takes any size
+LARGEST_SIDE = 4096
 STRIDES = (8, 16, 32)
 MOST_BOXES = 1000  # of a model that suppresses doubles itself
 GREY = 114  # around the picture, as these models are trained
@@ -126,7 +127,7 @@ class OnnxDetector:
         try:
             (output, *_) = self._session.run(None, {self._input: values})
         except Exception as error:  # the runtime's errors share no class of their own
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split())[:200]
             raise UserError(f"{self.path}: the detector does not run: {reason}") from None
         return np.asarray(output)
 
@@ -138,6 +139,11 @@ class OnnxDetector:
             batch, channels, *sides = inputs[0].shape
             if channels == 3 and (batch == 1 or not isinstance(batch, int)):
                 height, width = (n if isinstance(n, int) else USUAL_SIDE for n in sides)
+                if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+                    raise UserError(
+                        f"{self.path}: a detector's picture has sides of 1 to {LARGEST_SIDE} "
+                        f"pixels, got {width} x {height}"
+                    )
                 return inputs[0].name, types[inputs[0].type], (height, width)
         found = ", ".join(f"{one.name} {one.shape} {one.type}" for one in inputs)
         raise UserError(
@@ -149,7 +155,7 @@ class OnnxDetector:
         text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
         try:
             first = dict(ast.literal_eval(text))[PERSON]
-        except (ValueError, SyntaxError, TypeError, KeyError):
+        except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
             return
         if first not in ("person", "pedestrian", "human", "people"):
             raise UserError(

@@ -40,8 +40,9 @@ class OnnxModel(Backend):
             )
         try:
             self.card = ModelCard.from_json(metadata[METADATA_KEY])
-        except (TypeError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: its model card cannot be read: {error}") from None
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"{path}: its model card cannot be read: {reason}") from None
         side, joints = self.card.codec.input_size, len(self.card.skeleton)
         if {name: list(sizes[1:]) for name, sizes in inputs.items()} != {
             CROPS: [side, side, 3]
@@ -59,12 +60,27 @@ class OnnxModel(Backend):
     def run(self, names: list[str], crops: Array) -> list[Array]:
         """The outputs of these names."""
 
+    def _answers(self, names: list[str], crops: Array) -> list[Array]:
+        """The outputs of these names, of the shapes that they must have."""
+        n, k = len(crops), len(self.card.skeleton)
+        try:
+            outputs = self.run(names, np.ascontiguousarray(crops))
+        except Exception as error:  # runtimes' errors have no base of their own
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self.path}: its graph cannot be run: {reason}") from None
+        for name, found in zip(names, outputs, strict=True):
+            wanted = {KEYPOINTS: (n, k, 2), SCORES: (n, k)}.get(name, (n, k, *found.shape[2:]))
+            square = name != HEATMAPS or (found.ndim == 4 and found.shape[2] == found.shape[3] > 0)
+            if found.dtype != np.float32 or found.shape != wanted or not square:
+                got = f"{found.dtype} {found.shape}"
+                raise UserError(f"{self.path}: its graph gives {got} for {name}; not ours")
+        return outputs
+
     def __call__(self, crops: Array) -> Answer:
-        crops = np.ascontiguousarray(crops)
         if self.gives_heatmaps:
-            (heatmaps,) = self.run([HEATMAPS], crops)
+            (heatmaps,) = self._answers([HEATMAPS], crops)
             return Answer(torch.from_numpy(heatmaps))
-        points, scores = self.run([KEYPOINTS, SCORES], crops)
+        points, scores = self._answers([KEYPOINTS, SCORES], crops)
         calibration = self.card.codec.calibration
         peaks = scores if calibration is None else calibration.peaks_of(scores)
         return Answer(decoded=(points, peaks))

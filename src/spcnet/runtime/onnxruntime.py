@@ -28,7 +28,11 @@ def open_session(source: Path | bytes, *, gpu: bool = False) -> Any:
     there = [each for each in wanted if each in onnxruntime.get_available_providers()]
     content = source if isinstance(source, bytes) else str(source)
     try:
-        return onnxruntime.InferenceSession(content, options, providers=there)
+        session = onnxruntime.InferenceSession(content, options, providers=there)
+        # Texts that are no text are noticed where they are asked for.
+        assert session.get_modelmeta().custom_metadata_map is not None
+        assert all(each.name for each in (*session.get_inputs(), *session.get_outputs()))
+        return session
     except Exception as error:  # onnxruntime's errors have no base of their own
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name}: not an ONNX model that can be run: {reason}") from None
