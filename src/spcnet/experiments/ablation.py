@@ -13,13 +13,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import yaml
 from scipy import stats
 
 from spcnet.errors import UserError
 from spcnet.metrics.paper import TABLES, Row
 from spcnet.metrics.protocols import Score
-from spcnet.training.recipe import Recipe
+from spcnet.training.recipe import Recipe, load_yaml
 
 CONFIDENCE = 0.95
 
@@ -80,11 +79,7 @@ def read_study(path: Path) -> Study:
     another. A file that is not that is a `UserError`.
     """
     example = "arms: {baseline: {fusion: selective}, mine: {fusion: mine}}"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read: {reason}") from None
+    content = load_yaml(path)
     arms = content.get("arms") if isinstance(content, dict) else None
     if not isinstance(arms, dict) or len(arms) < 2 or set(content) - {"arms", "proposed"}:
         raise UserError(f"{path}: wanted two arms or more, such as {example}")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from matplotlib.figure import Figure
 
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.training.recipe import load_yaml
 from spcnet.viz.curves import draw_epoch_curves
 
 WANTED = "name a folder that spcnet train wrote, or its log.jsonl"
@@ -85,10 +85,10 @@ def read_run(path: Path) -> RunLog:
 def _held_out(recipe: Path, persons: int) -> str:
     """What a run was scored on, as far as the recipe beside its log tells."""
     try:
-        data = yaml.safe_load(recipe.read_text(encoding="utf-8"))["data"]
+        data = load_yaml(recipe)["data"]
         dataset, part = data["dataset"], str(data["holdout"])
         others = [more for more in data.get("more") or [] if more.get("holdout")]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (UserError, ValueError, TypeError, KeyError, AttributeError):
         return f"{persons} persons"
     also = f" and parts of {len(others)} others" if others else ""
     return f"{dataset} {Path(part).name}{also} ({persons} persons)"

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -30,6 +31,8 @@ from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
 from spcnet.models.registry import create_model
 from spcnet.registries import Registry
 from spcnet.skeletons import SKELETONS
+
+MOST_BYTES = 1_000_000  # of a YAML file
 
 
 def _known(things: Registry[Any], *others: str) -> AfterValidator:
@@ -257,12 +260,7 @@ class Recipe(Section):
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe from a YAML file and override fields: ``"optimizer.lr=5e-4"`` and the like."""
     path = Path(path)
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the recipe: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    values = load_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: a recipe is a YAML mapping with a `name`")
     for override in overrides:
@@ -270,16 +268,34 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return parse_recipe(values, source=str(path))
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error: else the last one silently wins."""
+def load_yaml(path: Path) -> Any:
+    """The plain values of a YAML file of at most `MOST_BYTES`, which a `UserError` says it is not.
 
+    A key that stands twice is an error: else the last one silently wins.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: more than {MOST_BYTES:,} bytes; not a file of ours")
+    try:
+        return yaml.load(content.decode(), _OnceLoader)
+    except Exception as error:  # what broken values make its parser raise is past listing
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: not a YAML file: {reason}") from None
+
+
+class _OnceLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        for key, (where, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"{key!r} stands twice", problem_mark=where.start_mark
+                    problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
                 )
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -339,7 +355,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 def _explain(problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     field = ".".join(location)
-    kind, got = problem["type"], problem["input"]
+    kind, given = problem["type"], problem["input"]
+    got = reprlib.repr(given)  # aliases may make it longer than any memory
     if kind == "extra_forbidden":
         known = _fields(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
@@ -348,13 +365,13 @@ def _explain(problem: Any) -> str:
     if kind in ("model_type", "dict_type"):
         known = _fields(location)
         inside = f"{', '.join(known)}, such as {field}.{known[0]}"
-        return f"{field}: a section with {inside}; got {got!r}"
-    if kind == "list_type" and isinstance(got, dict):
+        return f"{field}: a section with {inside}; got {got}"
+    if kind == "list_type" and isinstance(given, dict):
         return f"{field}: the recipe has no such list; write it there, or --set {field}=[{{...}}]"
     if kind == "string_pattern_mismatch":
-        return f"{field}: should name one folder, without / and not only dots; got {got!r}"
+        return f"{field}: should name one folder, without / and not only dots; got {got}"
     message = problem["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(got, dict) else f", got {got!r}"
+    shown = "" if isinstance(given, dict) else f", got {got}"
     return f"{field}: {message[0].lower()}{message[1:]}{shown}"
 
 
