@@ -1,10 +1,12 @@
 """``spcnet predict`` on folders, with detectors, and what it saves."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from spcnet.boxmaps import CHANNELS
 from spcnet.checkpoints import FinderCard, load_checkpoint, load_finder, save_checkpoint
 from spcnet.cli import main
 from spcnet.devices import has_bfloat16
+from spcnet.files import OWN_MARK
 from spcnet.inference.method import digest_of
 from spcnet.models.registry import create_model
 
@@ -179,6 +182,61 @@ def test_ctrl_c_says_how_to_go_on(
     assert "the same command goes on" in done.err
     assert "Traceback" not in done.err
     assert predict(photos, "-o", tmp_path / "out").code == 0
+
+
+def test_a_second_run_on_one_folder_is_refused_and_the_first_leaves_no_lock(
+    predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spcnet.cli import predict as module
+
+    seconds: list[Done] = []
+    keep = module._Run._keep
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    line = ["--model", predict.model, "--finder", predict.finder, "--device", "cpu"]
+    command = [sys.executable, "-m", "spcnet", "predict", photos, "-o", tmp_path / "out", *line]
+
+    def meanwhile(*arguments: Any) -> Any:
+        if not seconds:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            seconds.append(Done(done.returncode, done.stdout, done.stderr))
+        return keep(*arguments)
+
+    monkeypatch.setattr(module._Run, "_keep", meanwhile)
+    first = predict(photos, "-o", tmp_path / "out")
+    assert (first.code, seconds[0].code) == (0, 1)
+    assert "another spcnet predict writes here; wait for it, or -o" in seconds[0].errors[0]
+    assert not (tmp_path / "out" / module.LOCK).exists()
+
+
+def test_a_result_that_came_meanwhile_is_not_overwritten(
+    predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spcnet.cli import predict as module
+
+    keep = module._Run._keep
+
+    def meanwhile(*arguments: Any) -> Any:
+        (tmp_path / "out" / "b.pose.json").write_text("of another run")
+        return keep(*arguments)
+
+    monkeypatch.setattr(module._Run, "_keep", meanwhile)
+    done = predict(photos / "b.png", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "b.pose.json: already exists" in done.errors[0]
+    assert (tmp_path / "out" / "b.pose.json").read_text() == "of another run"
+
+
+def test_what_a_killed_run_left_half_written_is_removed(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = [f"x/y/.a.pose.jpg{OWN_MARK}{dead.pid}", f".poses.json{OWN_MARK}{dead.pid}"]
+    for name in left:
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("half")
+    assert predict(photos, "-o", tmp_path / "out", "-r").code == 0
+    assert not files(tmp_path / "out") & set(left)
 
 
 def test_results_of_another_method_are_not_mixed(

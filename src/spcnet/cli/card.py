@@ -88,5 +88,5 @@ def card(
         reliability_error=bins.error, auroc=auroc(*there), images=images,
     )  # fmt: skip
     with replacing(output) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_bytes(page.encode(errors="backslashreplace"))
     say(f"card -> {output}")

@@ -1,5 +1,6 @@
 """What the commands share: where they write, progress, tables, devices."""
 
+import logging
 import math
 import os
 import re
@@ -11,17 +12,67 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
 
 from spcnet.errors import UserError
-from spcnet.files import picture_bytes
+from spcnet.files import picture_bytes, remove_leftovers
 from spcnet.files import replacing as replacing  # commands have it from here
+
+LOST: list[OSError] = []  # what kept lines from stdout
 
 
 def say(text: str) -> None:
     """A line for the person who looks on: on stderr, so that stdout stays for results."""
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody can be informed where it is full
+        print(text, file=sys.stderr, flush=True)
+
+
+def print_line(text: str) -> None:
+    """A line on stdout; that it is full is said by `finish_streams`, when the work is done."""
+    try:
+        print(text)
+    except OSError as error:
+        LOST.append(error)
+
+
+def prepare_streams() -> None:
+    """Have both streams take every name, whatever their encoding, and be there at all."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started the command
+            nowhere = open(os.devnull, "w", errors="backslashreplace")  # noqa: SIM115
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish_streams() -> OSError | None:
+    """Write what is left; give what kept a line from stdout, None where all were written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            if stream is sys.stdout:
+                LOST.append(error)
+            with open(os.devnull, "wb") as nowhere:  # the interpreter tries again as it ends
+                os.dup2(nowhere.fileno(), stream.fileno())
+    lost = next(iter(LOST), None)
+    LOST.clear()
+    return lost
+
+
+class Warnings(logging.Handler):
+    """Says what the library warns of, each once in a row."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say a warning."""
+        if (text := f"warning: {record.getMessage()}") != self.last:
+            say(text)
+        self.last = text
 
 
 class Advance(Protocol):
@@ -131,6 +182,7 @@ def _make_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        remove_leftovers(folder)
     except OSError as error:
         text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
         raise UserError(text) from None

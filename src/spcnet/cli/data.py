@@ -166,7 +166,8 @@ def browse(
     drawn = contact_sheet(tiles, captions, columns=columns, title=f"{title}: {note}")
     save_figure(Image.fromarray(drawn), sheet)
     with replacing(page) as partial:
-        partial.write_text(contact_page(entries, title=title, note=note), encoding="utf-8")
+        content = contact_page(entries, title=title, note=note)
+        partial.write_bytes(content.encode(errors="backslashreplace"))  # names may be no Unicode
     say(note)
     print(page)
 

@@ -4,8 +4,14 @@ Exit status: 0, or 1 when something failed (one clear line on stderr), or 2 for 
 command imports what it needs when it runs, so that ``--help`` answers at once.
 """
 
+import errno
+import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated
 
@@ -31,10 +37,12 @@ from spcnet.cli import (
     video,
     webcam,
 )
+from spcnet.cli.console import LOST, Warnings, finish_streams, prepare_streams, say
 from spcnet.errors import UserError
 from spcnet.registries import import_extension
 
 IMPORT = "--import"
+WARNINGS = Warnings()
 
 app = Typer(
     name="spcnet",
@@ -94,14 +102,48 @@ def _extensions_first(arguments: list[str]) -> list[str]:
     return first + rest
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, and so leaves nothing half done."""
+
+    def hear(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def main() -> None:
     """Run the command line; errors of the user or the disk become one line on stderr."""
+    prepare_streams()
+    logging.getLogger("spcnet.media").addHandler(WARNINGS)
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         # Read when torch is imported: its threads that wait fall asleep soon. By default they loop
         # for milliseconds, so that beside a busy process each operation of a network takes as long.
         os.environ["GOMP_SPINCOUNT"] = "1000"  # some microseconds
+    status: str | int | None = 1
+    error: Exception | None = None
     try:
-        app(_extensions_first(sys.argv[1:]), prog_name="spcnet")
-    except (UserError, OSError) as error:
-        print(f"spcnet: error: {error}", file=sys.stderr)
-        sys.exit(1)
+        with _terminable():
+            app(_extensions_first(sys.argv[1:]), prog_name="spcnet")
+    except SystemExit as ended:
+        status = ended.code
+    except (UserError, OSError) as caught:
+        error = caught
+        if isinstance(caught, OSError) and not caught.filename and caught.errno == errno.ENOSPC:
+            LOST.append(caught)  # files are named
+    if lost := finish_streams():
+        status = status or 1
+        if not isinstance(error, UserError):
+            error = UserError(f"standard output: {lost.strerror}")
+    if error is not None:
+        say(f"spcnet: error: {error}")
+        finish_streams()
+    sys.exit(status)

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from typer import Argument, BadParameter, Exit, Option
 
-from spcnet.cli.console import Advance, output_folder, progress, refuse_existing, replacing, say
+from spcnet.cli.console import (
+    Advance,
+    output_folder,
+    print_line,
+    progress,
+    refuse_existing,
+    replacing,
+    say,
+)  # fmt: skip
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, parse_box
 from spcnet.errors import UserError
+from spcnet.files import remove_leftovers, writing
 from spcnet.inference.box_files import read_boxes
 from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.skeletons import Skeleton
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
     from spcnet.inference.pose import CocoCollection
     from spcnet.inference.results import Results
 
-COLLECTION = "poses.json"
+COLLECTION, LOCK = "poses.json", ".predict.lock"
 NAMES = {"version": "spcnet", "weights": "model", "skeleton": "joints of"}  # of facts
 
 IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
@@ -186,7 +195,7 @@ class _Run:
     def __post_init__(self) -> None:
         results, persons = self.results, persons_in_words(self.method.persons)
         self.words = f"{results.estimator.describe()}; {persons}"
-        self.tell: Callable[[str], None] = say if self.as_json else print
+        self.tell: Callable[[str], None] = say if self.as_json else print_line
         collected = self.source is not None and "json" in results.kinds
         self.target = results.folder / COLLECTION if collected else None  # documents of all
 
@@ -196,7 +205,7 @@ class _Run:
         if self.source is None and not results.force:
             there = [job for job in jobs if os.path.exists(job.path)]  # the others fail later
             refuse_existing(results.path(job, kind) for job in there for kind in results.kinds)
-        with output_folder(results.folder) if results.kinds else nullcontext():
+        with output_folder(results.folder) if results.kinds else nullcontext(), self._alone(jobs):
             say(f"model {self.words}")
             self.collection = self._open_collection(known=self._goes_on())
             results.check_maps()
@@ -214,6 +223,32 @@ class _Run:
             nobody = f", no person found in {self.empty}" if self.empty else ""
             self.tell(f"{self.predicted} pictures predicted{where}{before}{nobody}")
         return failures
+
+    @contextmanager
+    def _alone(self, jobs: "Sequence[Job]") -> Iterator[None]:
+        """Keep other runs on folders out of the results; a dead one's hold ends with it."""
+        if self.source is None or not self.results.kinds:
+            yield
+            return
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.results.folder / LOCK)
+        with writing(self.results.folder):
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:  # an OSError too
+                raise UserError(
+                    f"{self.results.folder}: another spcnet predict writes here; wait for it, or "
+                    "-o names another folder"
+                ) from None
+        try:
+            for folder in {self.results.path(job, "json").parent for job in jobs}:
+                remove_leftovers(folder)
+            yield
+        finally:
+            with suppress(OSError):
+                os.unlink(lock.lock_file)
+            lock.release()
 
     def _goes_on(self) -> bool:
         """Whether an earlier run on the same folder, by the same method, is gone on with."""
@@ -297,6 +332,8 @@ class _Run:
         poses = outcome.poses
         rows = coco_document([(job.shown, outcome.shape, poses)], self.view)
         document = {"info": self._info, **rows}
+        if self.source is None and not self.results.force:  # another run may have been quicker
+            refuse_existing(self.results.path(job, kind) for kind in self.results.kinds)
         target = self.results.write(job, outcome, document)
         if self.source is None and self.results.kinds:
             there = f"{job.path} -> {target}" if target else job.path
