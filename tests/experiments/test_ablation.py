@@ -104,7 +104,7 @@ def test_arms_of_a_file(tmp_path: Path) -> None:
         ("arms: {one: {}, ../two: {}}", "arm '../two' must be a plain name"),
         ("{arms: {one: {}, two: {}}, proposed: three}", "proposed 'three' is none of the arms one"),
         ("{arms: {one: {}, two: {}}, prop: one}", "wanted two arms or more"),
-        ("arms: [", "cannot be read: while parsing"),
+        ("arms: [", "not a YAML file: while parsing"),
     ],
 )
 def test_a_file_without_arms_is_refused(tmp_path: Path, text: str, message: str) -> None:

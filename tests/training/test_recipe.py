@@ -119,13 +119,17 @@ def test_a_wrong_field_names_itself_and_what_is_accepted(override: str, told: st
         ("- a list", "mapping"),
         ("a: [", "YAML"),
         ("seed: 1", "name: .*required"),
-        ("name: a\nseed: 1\nseed: 2", "'seed' stands twice.*line 2"),
+        ("name: a\nseed: 1\nseed: 2", "'seed' stands twice.*line 3"),
+        ("name: a\ncompile: !!bool maybe", "not a YAML file: 'maybe'"),
+        ("name: a\nscale: !!float ''", "not a YAML file: string index"),
+        ("name: " + 2000 * "[" + 2000 * "]", "brackets nested more than 50 deep"),
+        ("name: a\n" + 1_000_000 * "#", "more than 1,000,000 bytes"),
     ],
 )
 def test_files_that_are_no_recipes(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
         load_recipe(write(tmp_path, text))
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_recipe(tmp_path / "missing.yaml")
 
 

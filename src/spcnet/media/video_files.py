@@ -71,6 +71,8 @@ class VideoReader:
         self._container = _open_input(self.path)
         try:
             self._video = _video_track(self._container, self.path)
+            if self._video.codec_context is None:
+                raise UserError(f"{self.path}: its pictures are of an unknown kind")
             self._video.codec_context.thread_type = "AUTO"
             rate = self._video.average_rate or self._video.guessed_rate or USUAL_RATE
             self.rate = rate if 0 < rate <= HIGHEST_RATE else USUAL_RATE

@@ -3,8 +3,10 @@
 import contextlib
 import difflib
 import os
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -32,7 +34,7 @@ from spcnet.models.registry import create_model
 from spcnet.registries import Registry
 from spcnet.skeletons import SKELETONS
 
-MOST_BYTES = 1_000_000  # of a YAML file
+MOST_BYTES, MOST_NESTED = 1_000_000, 50  # of a YAML file; its parser is slow where it is deep
 
 
 def _known(things: Registry[Any], *others: str) -> AfterValidator:
@@ -280,6 +282,9 @@ def load_yaml(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if len(content) > MOST_BYTES:
         raise UserError(f"{path}: more than {MOST_BYTES:,} bytes; not a file of ours")
+    signs = re.findall(rb"[\[\]{}]", content)
+    if max(accumulate(1 if sign in b"[{" else -1 for sign in signs), default=0) > MOST_NESTED:
+        raise UserError(f"{path}: brackets nested more than {MOST_NESTED} deep; not a file of ours")
     try:
         return yaml.load(content.decode(), _OnceLoader)
     except Exception as error:  # what broken values make its parser raise is past listing
