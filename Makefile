@@ -3,6 +3,8 @@
 # make coverage           the same, and which lines no test reaches (slower)
 # make check              lint, format and types
 # make docs               the documentation's site, in site/
+# make fuzz SECONDS=600   broken files of every kind, for so long; those that fail are kept in fuzz/
+# make kills              commands that write, killed at many moments
 # Each makes .venv and installs what it needs, once.
 
 PYTHON ?= python3
@@ -10,10 +12,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
+SECONDS ?= 600
 IMAGE :=
 export IMAGE
 
-.PHONY: demo test coverage check docs clean
+.PHONY: demo test coverage check docs fuzz kills clean
 
 demo: $(VENV)/.installed
 	@if [ -n "$$IMAGE" ]; then \
@@ -34,12 +37,18 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+fuzz: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/robustness/fuzz.py --seconds $(SECONDS)
+
+kills: $(VENV)/.installed-dev
+	$(BIN)/python tests/robustness/kills.py
+
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site is in $(CURDIR)/site; to read it: $(BIN)/mkdocs serve"
 
 clean:
-	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site fuzz .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
