@@ -104,7 +104,7 @@ def main() -> None:
     prepare_streams()
     logging.getLogger("spcnet.media").addHandler(WARNINGS)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a container's stop too
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         # Read when torch is imported: its threads that wait fall asleep soon. By default they loop
         # for milliseconds, so that beside a busy process each operation of a network takes as long.

@@ -1,6 +1,5 @@
 """``spcnet serve``: poses over HTTP, and a page to try it by hand."""
 
-import signal
 from contextlib import suppress
 from typing import Annotated
 
@@ -50,8 +49,6 @@ def serve(
         from spcnet.serve.app import create_app
         from spcnet.serve.server import listen, run, url
 
-    # A container's stop is as good as Ctrl-C. The server handles both, and then raises them again.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     opened = listen(host, port)
     estimator = options.open(batch_size=batch)
     say(f"model {estimator.describe()}")
