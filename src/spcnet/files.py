@@ -20,11 +20,7 @@ OWN_MARK = f".partial-{platform.node()}-"
 
 
 def check_file(path: Path) -> None:
-    """Check that something is a file with a content, to be read as often as is needed.
-
-    Raises:
-        UserError: it is missing, a pipe or a device, empty, or not to be seen.
-    """
+    """Check that something is a file with a content; a `UserError` says what it is instead."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # of a name with a zero byte
@@ -106,9 +102,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
         remove_leftovers(target.parent)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}{_mark()}-", dir=target.parent))
         yield partial
-        for path in partial.rglob("*"):
-            if path.is_file():
-                _to_disk(path)
+        for path in filter(Path.is_file, partial.rglob("*")):
+            _to_disk(path)
         partial.chmod(0o755)
         os.replace(partial, target)
     except OSError as error:
@@ -129,10 +124,9 @@ def _to_disk(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written in a folder, not below it.
+    """Remove what processes of this machine that are gone left half written in a folder.
 
-    That is what bears the number of a process that is gone from this machine. What comes from
-    another machine, or an older version, goes a day after it was last written to.
+    Others' goes a day after it was last written to.
     """
     for path in folder.glob(".*.partial-*"):
         try:
@@ -160,5 +154,5 @@ def _runs(process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # it is somebody else's
-        return True
+        pass
     return True

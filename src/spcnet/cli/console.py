@@ -69,7 +69,6 @@ class Warnings(logging.Handler):
     last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say a warning."""
         if (text := f"warning: {record.getMessage()}") != self.last:
             say(text)
         self.last = text

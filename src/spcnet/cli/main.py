@@ -119,11 +119,9 @@ def main() -> None:
         error = caught
         if isinstance(caught, OSError) and not caught.filename and caught.errno == errno.ENOSPC:
             LOST.append(caught)  # files are named
-    if lost := finish_streams():
-        status = status or 1
-        if not isinstance(error, UserError):
-            error = UserError(f"standard output: {lost.strerror}")
+    if (lost := finish_streams()) and not isinstance(error, UserError):
+        error = UserError(f"standard output: {lost.strerror}")
     if error is not None:
         say(f"spcnet: error: {error}")
         finish_streams()
-    sys.exit(status)
+    sys.exit(status or int(error is not None))

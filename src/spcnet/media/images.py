@@ -170,7 +170,7 @@ def read_reduced(
         size = (max(1, width // factor), max(1, height // factor))
         drafted = image.draft(None, size)
         factor = 1 if drafted is None else round(width / drafted[1][2])
-        pixels = rgb_from_pil(_loaded(image, path, size))
+        pixels = rgb_from_pil(_loaded(image, path, *size))
     # The last pixels of the file's rows and columns stand for what there was left.
     beyond = np.array(pixels.shape[1::-1]) * factor - shape[::-1]
     begins = -beyond * [orientation in MIRRORED_X, orientation in MIRRORED_Y]
@@ -179,11 +179,7 @@ def read_reduced(
 
 
 def read_shape(path: Path) -> tuple[int, int]:
-    """Height and width of an upright picture, by the file's header alone.
-
-    Raises:
-        UserError: as of `read_image`; broken pixels are not noticed.
-    """
+    """Height and width of an upright picture, by its header alone; raises as `read_image`."""
     check_file(path)
     with _opened(path, max_pixels=MAX_PIXELS) as image:
         # Of a PNG what stands behind its pixels would have them read.
@@ -248,11 +244,9 @@ def _report(source: Path | BytesIO | None, damages: list[str]) -> None:
             log.warning("%s: read, but damaged: %s", source, text)
 
 
-def _loaded(
-    image: Image.Image, source: Path | BytesIO, size: tuple[int, int] | None = None
-) -> Image.Image:
-    image, lacking = load_pixels(image, source, size)
-    _report(source, [lacking] * bool(lacking))
+def _loaded(image: Image.Image, source: Path | BytesIO, *size: int) -> Image.Image:
+    image, lacking = load_pixels(image, source, *size)
+    _report(source, lacking)
     return image
 
 
@@ -269,11 +263,7 @@ def _orientation(image: Image.Image, source: Path | None = None) -> int:
 
 
 def rgb_from_pil(image: Image.Image) -> Array:
-    """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation.
-
-    Large ones are converted stripe by stripe: beside the picture and the result there is little
-    in memory.
-    """
+    """A PIL image of any mode as RGB uint8 (H, W, 3), upright by its EXIF orientation."""
     image.load()
     width, height = image.size
     orientation = _orientation(image)

@@ -35,10 +35,7 @@ def warnings_heard() -> Iterator[list[str]]:
 
 
 def open_picture(source: Path | BytesIO, formats: tuple[str, ...]) -> tuple[Image.Image, list[str]]:
-    """A picture of which the header was read, and what is damaged beside its pixels.
-
-    Raises what `Image.open` does.
-    """
+    """A picture of which the header was read, and what is damaged beside its pixels."""
     with warnings_heard() as heard:
         try:
             image = Image.open(source, formats=formats)
@@ -53,32 +50,29 @@ def open_picture(source: Path | BytesIO, formats: tuple[str, ...]) -> tuple[Imag
 
 
 def load_pixels(
-    image: Image.Image, source: Path | BytesIO, size: tuple[int, int] | None = None
-) -> tuple[Image.Image, str]:
-    """The picture with its pixels, and what its file lacks beside them; "" where it is whole.
-
-    `size` is what its `draft` was given. Raises what `Image.load` does.
-    """
+    image: Image.Image, source: Path | BytesIO, *size: int
+) -> tuple[Image.Image, list[str]]:
+    """A picture, of whose `draft` this was the size, with its pixels; and what its file lacks."""
     try:
         image.load()
-        return image, ""
+        return image, []
     except Exception:
         if image.format == "PNG":
             image, _ = open_picture(BytesIO(_pixel_chunks(_content(source))), ("PNG",))
             image.load()
-            return image, METADATA
+            return image, [METADATA]
         if image.format in ("JPEG", "MPO"):
             data = _content(source)
-            mended, probed = (_load_jpeg(data + more + END, size) for more in (b"", PROBE))
+            mended, probed = (_load_jpeg(data + more + END, *size) for more in (b"", PROBE))
             if mended.tobytes() == probed.tobytes():
-                return mended, "the file lacks its end marker; its pixels are all there"
+                return mended, ["the file lacks its end marker; its pixels are all there"]
         raise
 
 
-def _load_jpeg(data: bytes, size: tuple[int, int] | None) -> Image.Image:
+def _load_jpeg(data: bytes, *size: int) -> Image.Image:
     image, _ = open_picture(BytesIO(data), ("JPEG",))
-    if size is not None:
-        image.draft(None, size)
+    if size:
+        image.draft(None, (size[0], size[1]))
     image.load()
     return image
 

@@ -69,9 +69,9 @@ class OnnxModel(Backend):
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{self.path}: its graph cannot be run: {reason}") from None
         for name, found in zip(names, outputs, strict=True):
-            wanted = {KEYPOINTS: (n, k, 2), SCORES: (n, k)}.get(name, (n, k, *found.shape[2:]))
-            square = name != HEATMAPS or (found.ndim == 4 and found.shape[2] == found.shape[3] > 0)
-            if found.dtype != np.float32 or found.shape != wanted or not square:
+            square = (n, k, *found.shape[-1:], *found.shape[-1:])
+            wanted = {KEYPOINTS: (n, k, 2), SCORES: (n, k)}.get(name, square)
+            if found.dtype != np.float32 or found.shape != wanted or not found.size:
                 got = f"{found.dtype} {found.shape}"
                 raise UserError(f"{self.path}: its graph gives {got} for {name}; not ours")
         return outputs

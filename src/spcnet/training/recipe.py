@@ -271,10 +271,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
 
 def load_yaml(path: Path) -> Any:
-    """The plain values of a YAML file of at most `MOST_BYTES`, which a `UserError` says it is not.
-
-    A key that stands twice is an error: else the last one silently wins.
-    """
+    """The plain values of a YAML file; a `UserError` where it is none, or a key stands twice."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
