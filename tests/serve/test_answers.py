@@ -3,6 +3,7 @@
 import base64
 import json
 import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BytesIO
@@ -225,6 +226,23 @@ def test_a_long_text_of_boxes_is_refused_before_it_is_taken_apart(
         assert form.status_code == 422 and told in form.json()["error"]["message"]
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 150_000  # kB; parsed, these are gigabytes
+
+
+def test_a_json_string_without_end_is_refused_in_no_time(serve: Serve) -> None:
+    body = b'{"image": "' + rb"\"" * 1_000_000
+    kind = {"content-type": "application/json"}
+    began = time.process_time()
+    response = serve().post("/v1/poses", content=body, headers=kind)
+    refused(response, 422, "bad_request", "body: faulty JSON: its last string has no end")
+    assert time.process_time() - began < 5  # gone through from each of its quotes, for hours
+
+
+@pytest.mark.parametrize("where", ["key", "skeleton", "people", "heatmaps", "image"])
+def test_a_long_value_is_not_said_again(serve: Serve, where: str) -> None:
+    long = "x" * 1_000_000
+    fields = {long: 1} if where == "key" else {where: long if where != "image" else "!" + long}
+    response = serve().post("/v1/poses", json=as_json(picture()) | fields)
+    assert response.status_code == 422 and len(response.content) < 600
 
 
 def test_maps_of_many_persons_are_refused(serve: Serve) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+LONGEST_MESSAGE = 400  # characters; what was wrong may be as long as a body
 LINGER = 2.0  # seconds in which a client may go on sending a body that nobody wants
 
 
@@ -30,7 +31,10 @@ class ErrorResponse(JSONResponse):
     """
 
     def __init__(self, refusal: RequestError) -> None:
-        content = {"error": {"code": refusal.code, "message": refusal.message}}
+        message = refusal.message
+        if len(message) > LONGEST_MESSAGE:
+            message = message[:LONGEST_MESSAGE] + "..."
+        content = {"error": {"code": refusal.code, "message": message}}
         closing = {"Connection": "close"} if refusal.unread else {}
         super().__init__(content, refusal.status, {**refusal.headers, **closing})
         self.unread = refusal.unread

@@ -19,7 +19,8 @@ LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
 ENCODINGS = {MULTIPART: Form, JSON: Question}
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# Possessive, as a string that does not end would be gone through from each of its quotes again.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 Asked = TypeVar("Asked", Form, Question)
 
 
@@ -82,11 +83,15 @@ def _check_text(what: str, size: int, limits: Limits) -> None:
 
 
 def _from_json(body: bytes, limits: Limits) -> Question:
-    longest = 0
-    for count, text in enumerate(_STRING.finditer(body)):
-        longest = max(longest, text.end() - text.start())
-        if count == FEW:
+    longest = end = 0
+    for _ in range(FEW):
+        if (begin := body.find(b'"', end)) < 0:
             break
+        text = _STRING.match(body, begin)
+        if text is None:
+            raise RequestError(422, "bad_request", "body: faulty JSON: its last string has no end")
+        end = text.end()
+        longest = max(longest, end - begin)
     _check_text("body: beside the picture it has", len(body) - longest, limits)
     return _validated(Question.model_validate_json, body)
 
@@ -143,9 +148,11 @@ def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"])) or "body"
-    value = json.dumps(first["input"], default=lambda raw: raw.decode(errors="replace"))
-    shown = first["type"] != "missing" and len(value) <= LONGEST_ECHO
-    text = f"{place}: {first['msg']}" + (f", got {value}" if shown else "")
+    text, value = f"{place}: {first['msg']}", first["input"]
+    long = isinstance(value, str | bytes) and len(value) > LONGEST_ECHO
+    if first["type"] != "missing" and not long:
+        value = json.dumps(value, default=lambda raw: raw.decode(errors="replace"))
+        text += f", got {value}" if len(value) <= LONGEST_ECHO else ""
     code = "bad_base64" if first["type"] == "bad_base64" else "bad_request"
     if place.startswith("boxes"):
         text += "; boxes are [[x0, y0, x1, y1], ...]"
