@@ -4,6 +4,7 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -424,3 +425,37 @@ def test_stripes_change_nothing(
     upright = ImageOps.exif_transpose(image)
     if mode in ("L", "RGB", "CMYK"):
         assert np.array_equal(whole, np.asarray(upright.convert("RGB")))
+
+
+def progressive(**options: Any) -> tuple[bytes, bytes]:
+    """A progressive JPEG without its end, and its last scan."""
+    file = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", progressive=True, **options)
+    jpeg = file.getvalue().removesuffix(b"\xff\xd9")
+    return jpeg, jpeg[jpeg.rindex(b"\xff\xda") :]
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_undecoded(tmp_path: Path) -> None:
+    jpeg, scan = progressive()
+    assert jpeg.count(b"\xff\xda") == 10
+    assert decode_image(jpeg + 90 * scan + b"\xff\xd9").shape == (64, 64, 3)
+    bomb = jpeg + 91 * scan + b"\xff\xd9"
+    for read in (decode_image, count_pixels):
+        with pytest.raises(UserError, match="a JPEG of 101 scans; at most 100 are decoded: save"):
+            read(bomb)
+    (tmp_path / "bomb.jpg").write_bytes(bomb)
+    with pytest.raises(UserError, match=r"bomb\.jpg: a JPEG of 101 scans"):
+        read_image(tmp_path / "bomb.jpg")
+    # Where the coefficients end too early the decoder skips what is no marker, byte by byte.
+    hidden = jpeg + b"\xff\x02\x70\x00" + 91 * scan + b"\xff\xd9"
+    with pytest.raises(UserError, match="101 scans"):
+        decode_image(hidden)
+
+
+def test_scans_of_thumbnails_and_beyond_the_end_do_not_count() -> None:
+    marks = 200 * b"\xff\xda\x00"
+    jpeg, _ = progressive(comment=marks)
+    plain, _ = progressive()
+    film = jpeg + b"\xff\xd9" + marks  # as telephones append one
+    assert np.array_equal(decode_image(film), decode_image(plain + b"\xff\xd9"))

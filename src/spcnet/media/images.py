@@ -22,7 +22,14 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from spcnet.errors import UserError
 from spcnet.files import check_file
 from spcnet.geometry import Array
-from spcnet.media.formats import RAW_SUFFIXES, TooManyPixels, clear_errors, read_raw, teach_format
+from spcnet.media.formats import (
+    RAW_SUFFIXES,
+    TooManyPixels,
+    check_scans,
+    clear_errors,
+    read_raw,
+    teach_format,
+)
 from spcnet.media.limits import MAX_PIXELS
 from spcnet.media.mending import load_pixels, open_picture, warnings_heard
 
@@ -226,6 +233,11 @@ def _opened(
                 width, height = image.size
                 if width * height > max_pixels:
                     raise TooManyPixels(f"{name}{width} x {height} pixels is", max_pixels)
+                if (file := image.fp) and image.format in ("JPEG", "MPO"):
+                    place = file.tell()
+                    file.seek(0)
+                    check_scans(file.read(), name)
+                    file.seek(place)
                 _report(source, damages)
                 yield image
         except Image.DecompressionBombError:
