@@ -34,16 +34,16 @@ class Decoder:
         self.free = threading.Event()
         self.begun = 0
 
-    def __call__(self, data: bytes, *, max_pixels: int) -> Any:
+    def __call__(self, content: bytes) -> Any:
         self.begun += 1
         assert self.free.wait(20)
-        return decode_image(data, max_pixels=max_pixels)
+        return decode_image(content)
 
 
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> Decoder:
     slow = Decoder()
-    monkeypatch.setattr("spcnet.serve.service.decode_image", slow)
+    monkeypatch.setattr("spcnet.serve.decoding.Decoders.decode", lambda _, content: slow(content))
     return slow
 
 

@@ -31,7 +31,7 @@ ERRORS = {
     408: "The upload took too long.",
     413: "The picture's file is too large, or it has too many pixels.",
     415: "Not a picture, or another content type.",
-    422: "Faulty JSON, base64, form or boxes, too many boxes, or a broken picture.",
+    422: "Faulty JSON, base64, form or boxes, too many boxes, or a broken or costly picture.",
     503: "Too many requests wait; Retry-After says when to try again.",
     504: "No answer in time.",
 }
@@ -53,6 +53,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.pictures.warm()
         yield
         service.close()
 

@@ -17,12 +17,11 @@ from spcnet.errors import UserError
 from spcnet.files import picture_bytes
 from spcnet.geometry import Array
 from spcnet.inference.people import check_boxes
-from spcnet.media.formats import TooManyPixels
-from spcnet.media.images import NotAPicture, count_pixels, decode_image
 from spcnet.serve import schema
 from spcnet.serve.budget import Budget
+from spcnet.serve.decoding import Decoders
 from spcnet.serve.errors import RequestError
-from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
+from spcnet.serve.limits import BUDGET_PICTURES, DECODE_SECONDS, MAPS_PERSONS, Limits
 from spcnet.serve.metrics import Metrics
 from spcnet.serve.schema import Form, Question
 from spcnet.serve.uploads import parse, read_body
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DECODERS = min(4, os.cpu_count() or 1)  # threads
+DECODERS = min(4, os.cpu_count() or 1)  # threads, each of which asks a process
 CLERKS = 2  # threads that read requests and write answers, neither of which takes long
 
 
@@ -49,6 +48,8 @@ class PoseService:
         self.taken = 0
         self.metrics = Metrics({"version": __version__, "model": estimator.path.stem})
         self.pixels = Budget(BUDGET_PICTURES * limits.pixels)
+        seconds = min(DECODE_SECONDS, limits.timeout)
+        self.pictures = Decoders(seconds=seconds, max_pixels=limits.pixels)
         self.decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="spcnet-decode")
         # Apart from the decoders: a small request is not to wait for the pictures of others.
         self.clerks = ThreadPoolExecutor(CLERKS, thread_name_prefix="spcnet-clerk")
@@ -58,7 +59,8 @@ class PoseService:
         watch("queue_length", "Requests that wait for the network.", lambda: self.worker.waiting)
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads; decoders are not waited for."""
+        self.pictures.close()
         self.worker.close()
         self.decoders.shutdown(cancel_futures=True)
         self.clerks.shutdown(cancel_futures=True)
@@ -106,12 +108,10 @@ class PoseService:
             raise RequestError(422, "no_attention", text)
         with _refused("no_such_skeleton"):
             self._view(asked.skeleton)
-        with _refused("broken_picture"):
-            return asked, count_pixels(asked.image, max_pixels=self.limits.pixels)
+        return asked, self.pictures.count_pixels(asked.image)
 
     def _decode(self, asked: Form | Question) -> Job:
-        with _refused("broken_picture"):
-            picture = decode_image(asked.image, max_pixels=self.limits.pixels)
+        picture = self.pictures.decode(asked.image)
         with _refused("bad_boxes"):
             boxes = None if asked.boxes is None else check_boxes(asked.boxes, picture.shape)
         maps = asked.heatmaps or asked.attention
@@ -169,10 +169,6 @@ def _refused(code: str) -> Iterator[None]:
     """What the user can mend, as a refusal."""
     try:
         yield
-    except TooManyPixels as error:
-        raise RequestError(413, "too_many_pixels", str(error)) from None
-    except NotAPicture as error:
-        raise RequestError(415, "not_a_picture", str(error)) from None
     except UserError as error:
         raise RequestError(422, code, str(error)) from None
 
