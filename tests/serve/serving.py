@@ -91,8 +91,8 @@ class Stub:
 @contextmanager
 def app_of(stub: Stub, **limits: Any) -> Iterator[FastAPI]:
     """A service with some limits; its threads end with the block."""
-    names = limits.pop("names", None)
-    app = create_app(stub, Limits(**limits), names=names)  # type: ignore[arg-type]
+    more = {name: limits.pop(name) for name in ("names", "root_path") if name in limits}
+    app = create_app(stub, Limits(**limits), **more)  # type: ignore[arg-type]
     try:
         yield app
     finally:

@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -435,6 +437,39 @@ def test_a_service_for_this_machine_answers_to_its_names_and_its_pages_alone(ser
     response = client.post("/v1/poses", content=b"x", headers={"host": "evil"})
     refused(response, 403, "forbidden", "asked as 'evil' by a page of 'http://evil'")
     assert response.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize("root_path", ["", "/pose", "pose/"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_every_link_of_the_pages_leads_somewhere_behind_a_proxy(
+    serve: Serve, root_path: str, cut: bool
+) -> None:
+    client = serve(root_path=root_path)
+    prefix = f"/{root_path.strip('/')}" if root_path else ""
+
+    def get(url: str) -> Any:
+        """What a browser gets through a proxy that cuts its prefix off, or passes it on."""
+        assert url.startswith(f"http://shown{prefix}/"), url
+        path = url.removeprefix("http://shown")
+        return client.get(path.removeprefix(prefix) if cut else path)
+
+    links = set()
+    for page in ("", "docs"):
+        address = f"http://shown{prefix}/{page}"
+        found = re.findall(r'(?:href|src)="([^"]*)"', get(address).text)
+        links |= {urljoin(address, link) for link in found}
+    script = get(f"http://shown{prefix}/page.js").text
+    calls = re.findall(r'fetch\("([^"]*)"', script)
+    assert sorted(calls) == ["v1/poses", "v1/service"]
+    links |= {urljoin(f"http://shown{prefix}/", call) for call in calls}
+    names = ("", "docs", "style.css", "icon.svg", "page.js", "openapi.json", "v1/poses",
+             "v1/service", "healthz", "metrics")  # fmt: skip
+    assert links == {f"http://shown{prefix}/{name}" for name in names}
+    answers = {link: get(link).status_code for link in links}
+    assert answers.pop(f"http://shown{prefix}/v1/poses") == 405
+    assert set(answers.values()) == {200}, answers
+    servers = get(f"http://shown{prefix}/openapi.json").json().get("servers")
+    assert servers == ([{"url": prefix}] if prefix else None)
 
 
 def test_head_is_get_without_a_body(serve: Serve) -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 from spcnet.cli.serve import serve
 from spcnet.errors import UserError
 from spcnet.media.limits import MAX_PIXELS
-from spcnet.serve.limits import Limits
+from spcnet.serve.limits import Limits, is_loopback
 from spcnet.serve.server import listen, url
 from spcnet.viz.skeletons import Style, _thickness
 
@@ -34,10 +34,12 @@ BROWSER = (
 
 
 @contextmanager
-def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def command(
+    *arguments: str, host: str = "127.0.0.1"
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The running command, and the address that it says it listens on."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "spcnet", "serve", "--port", "0", *arguments],
+        [sys.executable, "-m", "spcnet", "serve", "--host", host, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -46,7 +48,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     try:
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
-        assert line.startswith("listening on http://127.0.0.1:"), process.stderr.read()
+        assert line.startswith(f"listening on http://{host}:"), process.stderr.read()
         yield process, line.split()[2]
     finally:
         process.kill()
@@ -91,6 +93,27 @@ def test_the_command_answers_with_right_joints_and_stops_when_told() -> None:
         _, said = process.communicate(timeout=30)
         assert process.returncode == 0, said
         assert said.splitlines()[-1] == "stopped" and "Traceback" not in said
+
+
+def test_a_service_for_other_machines_says_so_and_answers_by_any_name() -> None:
+    with command("--root-path", "/pose", host="0.0.0.0") as (process, address):
+        other = {"host": "poses.example", "origin": "https://poses.example"}
+        port = address.rpartition(":")[2]
+        answer = httpx.get(f"http://127.0.0.1:{port}/pose/v1/service", headers=other, timeout=60)
+        assert answer.status_code == 200
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert "0.0.0.0 is open to other machines, and there are no accounts" in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("localhost", True), ("127.1", True), ("127.0.0.2", True), ("", False)]
+)
+def test_whether_it_is_for_this_machine_alone_is_asked_of_the_socket(
+    host: str, loopback: bool
+) -> None:
+    with listen(host, 0) as opened:
+        assert is_loopback(opened.getsockname()[0]) is loopback
 
 
 def test_the_options_have_the_limits_of_the_service() -> None:

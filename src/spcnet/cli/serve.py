@@ -18,6 +18,7 @@ PORT = Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
 NAME = Option(
     help="A further name it may be asked by on this machine, such as a proxy's; may be repeated."
 )
+ROOT_PATH = Option(help="Path under which a proxy shows it, such as /pose.")
 MAX_MEGABYTES = Option(min=0.001, max=1000, help="Largest file of a picture.")
 MAX_MEGAPIXELS = Option(min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header.")
 QUEUE = Option(min=1, help="Most requests at once; further ones get 503.")
@@ -30,6 +31,7 @@ def serve(
     host: Annotated[str, HOST] = "127.0.0.1",
     port: Annotated[int, PORT] = 8000,
     name: Annotated[list[str] | None, NAME] = None,
+    root_path: Annotated[str, ROOT_PATH] = "",
     options: EstimatorOptions = BY_DEFAULT,
     max_megabytes: Annotated[float, MAX_MEGABYTES] = DEFAULTS.picture_bytes / 1e6,
     max_megapixels: Annotated[float, MAX_MEGAPIXELS] = DEFAULTS.pixels / 1e6,
@@ -56,9 +58,9 @@ def serve(
     limits = Limits(
         picture_bytes=size, pixels=area, boxes=max_boxes, queue=queue, timeout=timeout, batch=batch
     )
-    local = is_loopback(host)
+    local = is_loopback(opened.getsockname()[0])  # whatever name it was asked for by
     names = dict.fromkeys(each.lower() for each in (*LOOPBACK, host, *(name or [])))
-    app = create_app(estimator, limits, names=names if local else None)
+    app = create_app(estimator, limits, names=names if local else None, root_path=root_path)
     if not local:
         say(f"{host} is open to other machines, and there are no accounts")
     print(f"listening on {url(opened)} (Ctrl-C stops)", flush=True)

@@ -44,10 +44,11 @@ def create_app(
     limits: Limits | None = None,
     *,
     names: Collection[str] | None = None,
+    root_path: str = "",
 ) -> FastAPI:
     """The service of one estimator, whose `batch_size` should be that of the limits.
 
-    `names` are those of `spcnet.serve.pages.add_pages`.
+    `names` and `root_path` are those of `spcnet.serve.pages.add_pages`.
     """
     service = PoseService(estimator, limits or Limits())
 
@@ -68,7 +69,7 @@ def create_app(
         license_info={"name": "MIT", "identifier": "MIT"},
     )
     app.state.service = service
-    add_pages(app, PAGES, names=names)
+    add_pages(app, PAGES, names=names, root_path=root_path)
 
     @app.post(
         "/v1/poses",

@@ -40,8 +40,5 @@ def host_name(host: str) -> str | None:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether what listens at an address is for this machine alone."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+    """Whether what listens at an address of a socket is for this machine alone."""
+    return ipaddress.ip_address(address).is_loopback

@@ -30,11 +30,18 @@ HEADERS = {
 }
 
 
-def add_pages(app: Starlette, pages: Mapping[str, str], *, names: Collection[str] | None) -> None:
+def add_pages(
+    app: Starlette,
+    pages: Mapping[str, str],
+    *,
+    names: Collection[str] | None,
+    root_path: str = "",
+) -> None:
     """Give an application pages (file by path), `HEADERS`, and refusals of the one form.
 
     `names` are those by which alone it may be asked, such as `LOOPBACK`; then a page from elsewhere
-    may not ask it either. None is any.
+    may not ask it either. None is any. `root_path` is where a proxy shows it, such as ``/pose``,
+    whether it cuts that off or passes it on.
     """
     folder = Path(str(files("spcnet.serve") / "page"))
     for path, name in pages.items():
@@ -43,7 +50,7 @@ def add_pages(app: Starlette, pages: Mapping[str, str], *, names: Collection[str
             return FileResponse(file)
 
         app.add_route(path, page, include_in_schema=False)
-    app.add_middleware(_Guard, names=names)
+    app.add_middleware(_Guard, names=names, root_path=f"/{root_path.strip('/')}".rstrip("/"))
     app.add_exception_handler(HTTPException, _answer_http_error)
 
 
@@ -57,14 +64,15 @@ def _answer_http_error(_: Request, error: Exception) -> Response:
 class _Guard:
     """Refuses who asks by another name, adds `HEADERS`, and answers HEAD as GET without a body."""
 
-    def __init__(self, app: ASGIApp, *, names: Collection[str] | None) -> None:
-        self.app, self.names = app, names
+    def __init__(self, app: ASGIApp, *, names: Collection[str] | None, root_path: str) -> None:
+        self.app, self.names, self.root_path = app, names, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         bare = scope["method"] == "HEAD"
+        scope = {**scope, "root_path": self.root_path, "method": "GET" if bare else scope["method"]}
 
         async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -74,7 +82,7 @@ class _Guard:
             await send(message)
 
         answer = self._refusal(Headers(scope=scope)) or self.app
-        await answer({**scope, "method": "GET"} if bare else scope, receive, send_more)
+        await answer(scope, receive, send_more)
 
     def _refusal(self, headers: Headers) -> ErrorResponse | None:
         """A page from elsewhere could give its name this address, or send a form here."""

@@ -11,7 +11,7 @@ const REACH = 28; // CSS pixels about a joint in which pointing at it counts
 const $ = (id) => document.getElementById(id);
 const canvas = $("canvas");
 
-const asking = fetch("/v1/service").then((response) => response.json());
+const asking = fetch("v1/service").then((response) => response.json());
 let service = null; // what it says
 let photo = null; // { file, name, bitmap or null }
 let answer = null; // what /v1/poses said, with its maps as numbers
@@ -69,7 +69,7 @@ async function ask() {
   if (box) form.append("boxes", JSON.stringify([box]));
   const began = performance.now();
   try {
-    const response = await fetch("/v1/poses", { method: "POST", body: form, signal });
+    const response = await fetch("v1/poses", { method: "POST", body: form, signal });
     const content = await response.json();
     if (!response.ok) throw new Refused(content.error.message);
     const [person] = content.poses;
