@@ -24,14 +24,16 @@ SLOW = b"\xff\xd8" + b"\xff\xe2\x00\x02" * 4_000_000
 
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
-    opened = Decoders(seconds=60, max_pixels=10_000)
+    opened = Decoders(max_pixels=10_000)
     yield opened
     opened.close()
 
 
-def refusal(decoders: Decoders, content: bytes, *, pixels: bool = True) -> tuple[int, str]:
+def refusal(
+    decoders: Decoders, content: bytes, *, pixels: bool = True, seconds: float = 60
+) -> tuple[int, str]:
     with pytest.raises(RequestError) as refused:
-        (decoders.decode if pixels else decoders.count_pixels)(content)
+        (decoders.decode if pixels else decoders.count_pixels)(content, seconds=seconds)
     return refused.value.status, refused.value.code
 
 
@@ -41,8 +43,8 @@ def running(decoders: Decoders) -> list[int]:
 
 def test_pictures_and_refusals_are_those_of_this_process(decoders: Decoders) -> None:
     content = picture(40, 30, at=(7, 5), form="JPEG")
-    assert decoders.count_pixels(content) == 1200
-    assert np.array_equal(decoders.decode(content), decode_image(content))
+    assert decoders.count_pixels(content, seconds=60) == 1200
+    assert np.array_equal(decoders.decode(content, seconds=60), decode_image(content))
     (first,) = running(decoders)
     for pixels in (False, True):
         assert refusal(decoders, picture(101, 100), pixels=pixels) == (413, "too_many_pixels")
@@ -50,20 +52,18 @@ def test_pictures_and_refusals_are_those_of_this_process(decoders: Decoders) -> 
         assert refusal(decoders, b"", pixels=pixels) == (422, "broken_picture")
     assert refusal(decoders, content[:-30]) == (422, "broken_picture")
     assert running(decoders) == [first]
-    assert decoders.decode(content).flags.writeable
+    assert decoders.decode(content, seconds=60).flags.writeable
 
 
 @pytest.mark.parametrize("pixels", [False, True])
 def test_a_picture_that_takes_too_long_is_given_up_on(decoders: Decoders, pixels: bool) -> None:
     content = picture()
-    assert decoders.count_pixels(content) == 1200
+    assert decoders.count_pixels(content, seconds=60) == 1200
     (first,) = running(decoders)
-    decoders.seconds = 0.5
-    assert refusal(decoders, SLOW, pixels=pixels) == (422, "costly_picture")
+    assert refusal(decoders, SLOW, pixels=pixels, seconds=0.5) == (422, "costly_picture")
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
-    decoders.seconds = 60
-    assert decoders.decode(content).shape == (30, 40, 3)  # by another process
+    assert decoders.decode(content, seconds=60).shape == (30, 40, 3)  # by another process
 
 
 def test_a_decoder_that_crashes_takes_nothing_with_it(decoders: Decoders) -> None:
@@ -71,7 +71,7 @@ def test_a_decoder_that_crashes_takes_nothing_with_it(decoders: Decoders) -> Non
     (first,) = running(decoders)
     os.kill(first, signal.SIGKILL)
     assert refusal(decoders, picture()) == (422, "broken_picture")
-    assert decoders.count_pixels(picture()) == 1200
+    assert decoders.count_pixels(picture(), seconds=60) == 1200
 
 
 def test_closing_does_not_wait_for_decoders(decoders: Decoders) -> None:
@@ -97,7 +97,7 @@ def test_many_threads_have_a_process_each(decoders: Decoders) -> None:
 
     def ask() -> int:
         together.wait()
-        return decoders.count_pixels(content)
+        return decoders.count_pixels(content, seconds=60)
 
     with ThreadPoolExecutor(3) as threads:
         assert [work.result() for work in [threads.submit(ask) for _ in range(3)]] == [1200] * 3
@@ -105,7 +105,7 @@ def test_many_threads_have_a_process_each(decoders: Decoders) -> None:
 
 
 def test_a_decoder_ends_with_the_service() -> None:
-    decoders = Decoders(seconds=60, max_pixels=10_000)
+    decoders = Decoders(max_pixels=10_000)
     decoders.warm()
     (process,) = decoders._idle
     assert process.stdin is not None

@@ -43,7 +43,9 @@ class Decoder:
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> Decoder:
     slow = Decoder()
-    monkeypatch.setattr("spcnet.serve.decoding.Decoders.decode", lambda _, content: slow(content))
+    monkeypatch.setattr(
+        "spcnet.serve.decoding.Decoders.decode", lambda _, content, seconds: slow(content)
+    )
     return slow
 
 
@@ -54,6 +56,7 @@ class Call:
     chunks: Sequence[bytes] | AsyncIterator[bytes]
     headers: dict[str, str] = field(default_factory=dict)
     path: str = "/v1/poses"
+    method: str = "POST"
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     taken: int = 0  # bytes of the body that were asked for
     taken_at_start: int = -1  # of these, when the answer began
@@ -92,9 +95,10 @@ class Call:
 
         headers = {"content-type": FORM, **self.headers}
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
-            "scheme": "http", "path": self.path, "raw_path": self.path.encode(), "root_path": "",
-            "query_string": b"", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
+            "method": self.method, "path": self.path, "raw_path": self.path.encode(),
+            "root_path": "", "query_string": b"", "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
             "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
         }  # fmt: skip
         await app(scope, receive, send)  # type: ignore[arg-type]
@@ -194,7 +198,7 @@ def test_a_client_that_hangs_up_costs_no_look(stub: Stub) -> None:
         gone, there = await queued(app, [waits, stays])
         waits.gone.set()
         await gone
-        assert app.state.service.taken == 2
+        assert len(app.state.service.places) == 2
         stub.free.set()
         await asyncio.gather(first, there)
         assert stub.batches == [[(11, 11)], [(44, 44)]]
@@ -223,7 +227,7 @@ def test_clients_that_hang_up_leave_no_picture_in_the_queue(stub: Stub) -> None:
         first.gone.set()  # the network still looks at its picture
         await running
         await asyncio.sleep(0.01)
-        assert service.taken == 0 and service.pixels.left == whole - 11 * 11
+        assert len(service.places) == 0 and service.pixels.left == whole - 11 * 11
         stub.free.set()
         await eventually(lambda: bool(service.pixels.left == whole))
 
@@ -242,7 +246,7 @@ def test_a_picture_that_is_decoded_for_nobody_counts_until_it_is(
         call.gone.set()
         await task
         await asyncio.sleep(0.01)
-        assert service.taken == 0 and service.pixels.left == whole - 33 * 33
+        assert len(service.places) == 0 and service.pixels.left == whole - 33 * 33
         decoder.free.set()
         await eventually(lambda: bool(service.pixels.left == whole))
         assert stub.batches == []
@@ -275,7 +279,7 @@ def test_a_client_that_hangs_up_while_it_sends_is_forgotten(stub: Stub) -> None:
 
         call.chunks = chunks()
         await call(app)
-        assert stub.batches == [] and app.state.service.taken == 0
+        assert stub.batches == [] and len(app.state.service.places) == 0
 
     with_service(stub, scenario)
 
@@ -312,17 +316,124 @@ def test_an_upload_that_takes_too_long_is_ended(
 ) -> None:
     monkeypatch.setattr("spcnet.serve.errors.LINGER", 0.01)
 
-    async def trickle() -> AsyncIterator[bytes]:
-        while True:
-            yield b"-"
-            await asyncio.sleep(0.01)
-
     async def scenario(app: FastAPI) -> None:
         call = await Call(trickle())(app)
         assert (call.status, call.code) == (408, "slow_upload")
         assert call.answer["connection"] == "close"
 
     with_service(stub, scenario, timeout=0.1)
+
+
+async def trickle() -> AsyncIterator[bytes]:
+    """An upload without end."""
+    while True:
+        yield b"-"
+        await asyncio.sleep(0.01)
+
+
+async def silence() -> AsyncIterator[bytes]:
+    """An upload that stops in the middle."""
+    yield b"-"
+    await asyncio.sleep(60)
+
+
+def test_an_upload_that_falls_silent_is_ended(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spcnet.serve.errors.LINGER", 0.01)
+    monkeypatch.setattr("spcnet.serve.places.SILENT_SECONDS", 0.2)
+
+    async def scenario(app: FastAPI) -> None:
+        steady = asyncio.create_task(Call(trickle())(app))
+        call = await Call(silence())(app)
+        assert (call.status, call.code) == (408, "slow_upload")
+        assert "the upload was silent for 0.2 seconds" in call.body.decode()
+        first = await held(app, stub)
+        await asyncio.sleep(0.5)  # an answer may take longer
+        stub.free.set()
+        assert (await first).status == 200
+        assert not steady.done()
+        steady.cancel()
+
+    with_service(stub, scenario)
+
+
+def test_slow_uploads_give_their_places_to_others(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spcnet.serve.errors.LINGER", 0.01)
+    monkeypatch.setattr("spcnet.serve.places.SLOW_SECONDS", 0.5)
+
+    async def scenario(app: FastAPI) -> None:
+        slow = [asyncio.create_task(Call(trickle())(app)) for _ in range(3)]
+        await eventually(lambda: len(app.state.service.places) == 3)
+        early = await Call(form(picture()))(app)
+        assert (early.status, early.code) == (503, "busy")
+        await asyncio.sleep(0.6)
+        first = await held(app, stub)
+        second, third = await queued(app, [Call(form(picture())) for _ in range(2)])
+        ended = await asyncio.gather(*slow)  # longest first
+        assert {(call.status, call.code) for call in ended} == {(408, "slow_upload")}
+        full = await Call(form(picture()))(app)  # who is waited for keeps the place
+        assert (full.status, full.code) == (503, "busy")
+        stub.free.set()
+        answers = await asyncio.gather(first, second, third)
+        assert {call.status for call in answers} == {200}
+        assert len(app.state.service.places) == 0
+
+    with_service(stub, scenario, queue=3)
+
+
+@pytest.mark.parametrize("soon", [True, False])
+def test_stopping_waits_for_answers_a_little_and_for_uploads_not_at_all(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, soon: bool
+) -> None:
+    monkeypatch.setattr("spcnet.serve.errors.LINGER", 0.01)
+    monkeypatch.setattr("spcnet.serve.places.GRACE_SECONDS", 1.0)
+
+    async def scenario(app: FastAPI) -> None:
+        uploads = [asyncio.create_task(Call(each())(app)) for each in (trickle, silence)]
+        first = await held(app, stub)
+        (waits,) = await queued(app, [Call(form(picture()))])
+        app.state.service.places.stop()
+        for call in await asyncio.wait_for(asyncio.gather(*uploads), 0.9):
+            assert (call.status, call.code) == (503, "stopping")
+        late = await Call(form(picture()))(app)
+        assert (late.status, late.code) == (503, "stopping")
+        if soon:
+            stub.free.set()
+        answers = await asyncio.wait_for(asyncio.gather(first, waits), 5)
+        assert {call.status for call in answers} == ({200} if soon else {503})
+        assert soon or {call.code for call in answers} == {"stopping"}
+
+    with_service(stub, scenario)
+
+
+def test_health_tells_of_places_that_are_taken_for_long_and_of_late_answers(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spcnet.serve.places.FULL_SECONDS", 0.2)
+
+    async def health(app: FastAPI) -> tuple[int, Any]:
+        call = await Call([], path="/healthz", method="GET")(app)
+        return call.status, json.loads(call.body)
+
+    async def scenario(app: FastAPI) -> None:
+        assert await health(app) == (200, {"status": "ok", "taken": 0, "places": 2})
+        first = await held(app, stub)
+        (second,) = await queued(app, [Call(form(picture()))])
+        assert (await health(app))[0] == 200
+        await asyncio.sleep(0.3)
+        status, said = await health(app)
+        assert status == 503 and said["error"]["code"] == "unavailable"
+        assert said["error"]["message"].startswith("all 2 places are taken for ")
+        assert [(await call).status for call in (first, second)] == [504, 504]
+        status, said = await health(app)
+        assert status == 503
+        assert said["error"]["message"] == "the last requests got no answer within 4 seconds"
+        stub.free.set()
+        assert (await Call(form(picture()))(app)).status == 200
+        assert (await health(app))[0] == 200
+
+    with_service(stub, scenario, queue=2, timeout=4)
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -418,7 +529,7 @@ def test_a_service_that_was_closed_is_not_healthy(stub: Stub) -> None:
 
     with app_of(stub) as app:
         with TestClient(app) as client:
-            assert client.get("/healthz").json() == {"status": "ok"}
+            assert client.get("/healthz").json() == {"status": "ok", "taken": 0, "places": 64}
         assert TestClient(app).get("/healthz").status_code == 503
 
 

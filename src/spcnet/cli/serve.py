@@ -65,5 +65,5 @@ def serve(
         say(f"{host} is open to other machines, and there are no accounts")
     print(f"listening on {url(opened)} (Ctrl-C stops)", flush=True)
     with suppress(KeyboardInterrupt):
-        run(app, opened, grace=timeout)
+        run(app, opened, stopping=app.state.service.places.stop)
     say("stopped")

@@ -28,11 +28,11 @@ HUNG_UP = 499  # what proxies log for a client that did not wait
 PAGES = {f"/{name}": name for name in ("style.css", "page.js", "drawing.js", "icon.svg")}
 PAGES |= {"/": "index.html", "/docs": "docs.html"}
 ERRORS = {
-    408: "The upload took too long.",
+    408: "The upload took too long, or longer than others could wait for its place.",
     413: "The picture's file is too large, or it has too many pixels.",
     415: "Not a picture, or another content type.",
     422: "Faulty JSON, base64, form or boxes, too many boxes, or a broken or costly picture.",
-    503: "Too many requests wait; Retry-After says when to try again.",
+    503: "Too many requests wait, or it is stopping; Retry-After says when to try again.",
     504: "No answer in time.",
 }
 FORMS = {kind: {"schema": form.model_json_schema()} for kind, form in ENCODINGS.items()}
@@ -97,13 +97,15 @@ def create_app(
     @app.get(
         "/healthz",
         summary="Whether requests are answered",
-        responses={503: {"model": Error, "description": "The network's thread has ended."}},
+        responses={503: {"model": Error, "description": "They are not, or not in time."}},
     )
     async def healthz() -> JSONResponse:
-        """For load balancers and containers."""
-        if not service.worker.alive:
-            return ErrorResponse(RequestError(503, "stopped", "the service is stopping"))
-        return JSONResponse({"status": "ok"})
+        """For load balancers and containers; how many places for requests are taken."""
+        places = service.places
+        trouble = places.trouble if service.worker.alive else "the service is stopping"
+        if trouble is not None:
+            return ErrorResponse(RequestError(503, "unavailable", trouble))
+        return JSONResponse({"status": "ok", "taken": len(places), "places": places.count})
 
     @app.get(
         "/metrics", summary="Counts and times for Prometheus", response_class=PlainTextResponse

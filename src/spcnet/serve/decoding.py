@@ -26,21 +26,21 @@ START = "import sys; sys.path[:] = {}; from spcnet.serve.decoder import main; ma
 class Decoders:
     """Processes that open pictures: as many as threads ask at once, kept for the next ones."""
 
-    def __init__(self, *, seconds: float, max_pixels: int) -> None:
-        self.seconds, self.max_pixels = seconds, max_pixels
+    def __init__(self, *, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
         self._idle: list[subprocess.Popen[bytes]] = []
         self._busy: set[subprocess.Popen[bytes]] = set()
         self._closed = False
         self._lock = threading.Lock()
 
-    def count_pixels(self, content: bytes) -> int:
+    def count_pixels(self, content: bytes, *, seconds: float) -> int:
         """Of a picture's file, by its header; a `RequestError` says why there are none."""
-        with self._asked(content, pixels=False) as (answer, _):
+        with self._asked(content, seconds, pixels=False) as (answer, _):
             return int(answer["pixels"])
 
-    def decode(self, content: bytes) -> Array:
+    def decode(self, content: bytes, *, seconds: float) -> Array:
         """A picture's file as RGB uint8 (H, W, 3); a `RequestError` says why there is none."""
-        with self._asked(content, pixels=True) as (answer, rest):
+        with self._asked(content, seconds, pixels=True) as (answer, rest):
             picture: Array = np.empty(answer["shape"], np.uint8)
             left = picture.reshape(-1).data
             while left:
@@ -63,7 +63,9 @@ class Decoders:
                 _end(self._idle.pop())
 
     @contextmanager
-    def _asked(self, content: bytes, *, pixels: bool) -> Iterator[tuple[Any, IO[bytes]]]:
+    def _asked(
+        self, content: bytes, seconds: float, *, pixels: bool
+    ) -> Iterator[tuple[Any, IO[bytes]]]:
         """The first line of an answer, and where what follows it is read."""
         process = self._take()
         late = threading.Event()
@@ -72,7 +74,7 @@ class Decoders:
             late.set()
             process.kill()
 
-        timer = threading.Timer(self.seconds, end)
+        timer = threading.Timer(seconds, end)
         timer.start()
         whole = False
         try:
@@ -87,7 +89,7 @@ class Decoders:
                 yield answer, process.stdout
             whole = True
         except (OSError, EOFError):
-            raise self._failure(late=late.is_set()) from None
+            raise self._failure(seconds if late.is_set() else None) from None
         finally:
             timer.cancel()
             timer.join()
@@ -99,11 +101,11 @@ class Decoders:
         if "refused" in answer:
             raise RequestError(*answer["refused"])
 
-    def _failure(self, *, late: bool) -> RequestError:
+    def _failure(self, late: float | None = None) -> RequestError:
         if self._closed:
             return RequestError(503, "stopping", "the service is stopping")
-        if late:
-            text = f"opening the picture took more than {self.seconds:g} seconds"
+        if late is not None:
+            text = f"opening the picture took more than {late:g} seconds"
             text = f"{text}; reduce it, or save it again as a plain JPEG or PNG"
             return RequestError(422, "costly_picture", text)
         text = "the picture made its decoder crash; save it again as a plain JPEG or PNG"
@@ -112,7 +114,7 @@ class Decoders:
     def _take(self) -> "subprocess.Popen[bytes]":
         with self._lock:
             if self._closed:
-                raise self._failure(late=False)
+                raise self._failure()
             process = self._idle.pop() if self._idle else self._start()
             self._busy.add(process)
             return process

@@ -2,20 +2,24 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 
 from spcnet.errors import UserError
+from spcnet.serve.connections import Connection
+
+BACKLOG = 128  # connections that may come at once, before any of them is counted
+GRACE = 5  # seconds for connections to end after a service stops, more than it gives requests
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one. A `UserError` says why there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        opened = socket.create_server((host, port), family=family, backlog=128)
+        opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
         # Connections inherit it. Without, an answer's body waits 40 ms for the word that its head
         # has come: asyncio sees to it only for sockets that were made with a protocol's number.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -33,15 +37,15 @@ def url(opened: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Any, opened: socket.socket, *, grace: float) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way have some seconds to be answered."""
-    _server(app, grace).run(sockets=[opened])
+def run(app: Any, opened: socket.socket, *, stopping: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; `stopping` is called first, and ends requests soon."""
+    _Server(_config(app), stopping).run(sockets=[opened])
 
 
 @contextmanager
 def running(app: Any, opened: socket.socket) -> Iterator[None]:
     """Serve in a thread while the block runs."""
-    server = _server(app, grace=1)
+    server = uvicorn.Server(_config(app))
     thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
     thread.start()
     try:
@@ -51,15 +55,25 @@ def running(app: Any, opened: socket.socket) -> Iterator[None]:
         thread.join()
 
 
-def _server(app: Any, grace: float) -> uvicorn.Server:
-    config = uvicorn.Config(
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
+
+
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(grace)),
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE,
     )
-    return uvicorn.Server(config)

@@ -21,8 +21,15 @@ from spcnet.serve import schema
 from spcnet.serve.budget import Budget
 from spcnet.serve.decoding import Decoders
 from spcnet.serve.errors import RequestError
-from spcnet.serve.limits import BUDGET_PICTURES, DECODE_SECONDS, MAPS_PERSONS, Limits
+from spcnet.serve.limits import (
+    BUDGET_PICTURES,
+    DECODE_SECONDS,
+    HEADER_SECONDS,
+    MAPS_PERSONS,
+    Limits,
+)
 from spcnet.serve.metrics import Metrics
+from spcnet.serve.places import Places
 from spcnet.serve.schema import Form, Question
 from spcnet.serve.uploads import parse, read_body
 from spcnet.serve.worker import Job, Worker
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DECODERS = min(4, os.cpu_count() or 1)  # threads, each of which asks a process
-CLERKS = 2  # threads that read requests and write answers, neither of which takes long
+CLERKS = 4  # threads that read requests and write answers, neither of which takes long
 
 
 class PoseService:
@@ -45,17 +52,16 @@ class PoseService:
         self.limits = limits
         self._view = estimator.view
         self.about = _about(estimator, limits)
-        self.taken = 0
+        self.places = Places(limits.queue, seconds=limits.timeout)
         self.metrics = Metrics({"version": __version__, "model": estimator.path.stem})
         self.pixels = Budget(BUDGET_PICTURES * limits.pixels)
-        seconds = min(DECODE_SECONDS, limits.timeout)
-        self.pictures = Decoders(seconds=seconds, max_pixels=limits.pixels)
+        self.pictures = Decoders(max_pixels=limits.pixels)
         self.decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="spcnet-decode")
         # Apart from the decoders: a small request is not to wait for the pictures of others.
         self.clerks = ThreadPoolExecutor(CLERKS, thread_name_prefix="spcnet-clerk")
         self.worker = Worker(estimator, batch=limits.batch, counted=self.metrics.count_batch)
         watch = self.metrics.watch
-        watch("requests_taken", "Requests that are not answered yet.", lambda: self.taken)
+        watch("requests_taken", "Requests that are not answered yet.", lambda: len(self.places))
         watch("queue_length", "Requests that wait for the network.", lambda: self.worker.waiting)
 
     def close(self) -> None:
@@ -70,25 +76,12 @@ class PoseService:
 
         `ClientDisconnect` says that nobody waits for it any more.
         """
-        if self.taken >= self.limits.queue:  # before anything of the body is read
-            text = f"{self.taken} requests are already waiting; try again in a moment"
-            raise RequestError(503, "busy", text, {"Retry-After": "1"}, unread=True)
-        self.taken += 1
-        whole = False
-        try:
-            async with asyncio.timeout(self.limits.timeout):
-                # No name holds the body here: it goes as soon as its picture is out of it.
-                work = self._find(*await read_body(request, self.limits))
-                whole = True
-                return await _unless_hung_up(request, work)
-        except TimeoutError:
-            most = f"{self.limits.timeout:g} seconds"
-            if whole:
-                raise RequestError(504, "timeout", f"no answer within {most}; try later") from None
-            text = f"the upload took more than {most}"
-            raise RequestError(408, "slow_upload", text, unread=True) from None
-        finally:
-            self.taken -= 1
+        async with self.places.take() as place:
+            # No name holds the body here: it goes as soon as its picture is out of it.
+            work = self._find(*await read_body(request, self.limits, place.heard))
+            place.heard(whole=True)
+            self.places.count_whole()
+            return await _unless_hung_up(request, work)
 
     async def _find(self, content: bytes, kind: str) -> schema.Answer:
         read = _submit(self.clerks, self._read, content, kind)
@@ -108,10 +101,10 @@ class PoseService:
             raise RequestError(422, "no_attention", text)
         with _refused("no_such_skeleton"):
             self._view(asked.skeleton)
-        return asked, self.pictures.count_pixels(asked.image)
+        return asked, self.pictures.count_pixels(asked.image, seconds=HEADER_SECONDS)
 
     def _decode(self, asked: Form | Question) -> Job:
-        picture = self.pictures.decode(asked.image)
+        picture = self.pictures.decode(asked.image, seconds=DECODE_SECONDS)
         with _refused("bad_boxes"):
             boxes = None if asked.boxes is None else check_boxes(asked.boxes, picture.shape)
         maps = asked.heatmaps or asked.attention

@@ -24,8 +24,10 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 Asked = TypeVar("Asked", Form, Question)
 
 
-async def read_body(request: Request, limits: Limits) -> tuple[bytes, str]:
-    """The whole body of a request, and its content type.
+async def read_body(
+    request: Request, limits: Limits, heard: Callable[[], None]
+) -> tuple[bytes, str]:
+    """The whole body of a request, and its content type; `heard` is called for each piece.
 
     Raises:
         RequestError: it is of another type than the two, or larger than a picture may be, by its
@@ -49,6 +51,7 @@ async def read_body(request: Request, limits: Limits) -> tuple[bytes, str]:
         if size > most:
             raise _too_large(limits, unread=True)
         chunks.append(chunk)
+        heard()
     return b"".join(chunks), kind
 
 

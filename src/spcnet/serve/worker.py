@@ -74,7 +74,7 @@ class Worker:
         return self._thread.is_alive() and not self._closed
 
     def close(self) -> None:
-        """End the batch that runs, drop what waits, and stop."""
+        """Drop what waits, and what is not yet in the network, and stop."""
         with self._change:
             self._closed = True
             for job in self._jobs:
@@ -129,4 +129,6 @@ class Worker:
             jobs.pop(0).future.set_result(poses.pop(0))
 
     def _boxes(self, job: Job) -> Array | Sightings:
+        if self._closed:
+            raise RuntimeError("the worker is closed")
         return self.estimator.find(job.picture, job.people)[1] if job.boxes is None else job.boxes
