@@ -13,6 +13,7 @@ import argparse
 import io
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from spcnet.media.images import MAX_SCANS
+
 PICTURE = (Path(__file__).parents[1] / "examples" / "standing.jpg").read_bytes()
 BOX = {"boxes": "[[180, 90, 470, 830]]"}
 FILES = 1024  # that the service may open
@@ -35,6 +38,7 @@ HEAD = (
     b"POST /v1/poses HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 )
 MULTIPART, JSON = b"multipart/form-data; boundary=x", b"application/json"
+CONTEXT = ssl.create_default_context()  # made once, as that takes long
 PATIENCE = 120  # seconds that attackers and good clients wait
 
 
@@ -72,7 +76,11 @@ class Watched:
         began = time.perf_counter()
         try:
             response = httpx.post(
-                f"{self.address}/v1/poses", files={"image": PICTURE}, data=BOX, timeout=PATIENCE
+                f"{self.address}/v1/poses",
+                files={"image": PICTURE},
+                data=BOX,
+                timeout=PATIENCE,
+                verify=CONTEXT,
             )
             got = str(response.status_code)
         except httpx.HTTPError as error:
@@ -82,7 +90,7 @@ class Watched:
     def health(self) -> str:
         """What a health check gets within five seconds."""
         try:
-            return str(httpx.get(f"{self.address}/healthz", timeout=5).status_code)
+            return str(httpx.get(f"{self.address}/healthz", timeout=5, verify=CONTEXT).status_code)
         except httpx.HTTPError as error:
             return type(error).__name__
 
@@ -332,7 +340,7 @@ def main() -> None:
             attack(target, name, lambda sent=body: [target.ask(*sent)])  # type: ignore[misc]
         bombs = {
             f"4 JPEGs of {options.scans} scans": scan_bomb(options.side, options.scans),
-            "4 JPEGs of 100 scans": scan_bomb(options.side, 100),
+            f"4 JPEGs of {MAX_SCANS} scans": scan_bomb(options.side, MAX_SCANS),
             "4 JPEGs of empty segments": header_bomb(options.megabytes),
         }
         for name, bomb in bombs.items():

@@ -20,9 +20,8 @@ LARGE = 50_000_000
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Where something answers that has two seconds of patience, and four connections."""
+    """Where something answers that has two seconds of patience, for four connections."""
     monkeypatch.setattr(connections, "IDLE_SECONDS", 2.0)
-    monkeypatch.setattr(connections, "STALLED_SECONDS", 1.0)
     monkeypatch.setattr(connections, "MOST", 4)
 
     async def quick(_: Request) -> Response:

@@ -30,7 +30,7 @@ def decoders() -> Iterator[Decoders]:
 
 
 def refusal(
-    decoders: Decoders, content: bytes, *, pixels: bool = True, seconds: float = 60
+    decoders: Decoders, content: bytes, *, pixels: bool = True, seconds: float = 60.0
 ) -> tuple[int, str]:
     with pytest.raises(RequestError) as refused:
         (decoders.decode if pixels else decoders.count_pixels)(content, seconds=seconds)
@@ -38,13 +38,13 @@ def refusal(
 
 
 def running(decoders: Decoders) -> list[int]:
-    return [process.pid for process in (*decoders._idle, *decoders._busy)]
+    return [process.pid for process in decoders._all]
 
 
 def test_pictures_and_refusals_are_those_of_this_process(decoders: Decoders) -> None:
     content = picture(40, 30, at=(7, 5), form="JPEG")
-    assert decoders.count_pixels(content, seconds=60) == 1200
-    assert np.array_equal(decoders.decode(content, seconds=60), decode_image(content))
+    assert decoders.count_pixels(content) == 1200
+    assert np.array_equal(decoders.decode(content), decode_image(content))
     (first,) = running(decoders)
     for pixels in (False, True):
         assert refusal(decoders, picture(101, 100), pixels=pixels) == (413, "too_many_pixels")
@@ -52,18 +52,18 @@ def test_pictures_and_refusals_are_those_of_this_process(decoders: Decoders) -> 
         assert refusal(decoders, b"", pixels=pixels) == (422, "broken_picture")
     assert refusal(decoders, content[:-30]) == (422, "broken_picture")
     assert running(decoders) == [first]
-    assert decoders.decode(content, seconds=60).flags.writeable
+    assert decoders.decode(content).flags.writeable
 
 
 @pytest.mark.parametrize("pixels", [False, True])
 def test_a_picture_that_takes_too_long_is_given_up_on(decoders: Decoders, pixels: bool) -> None:
     content = picture()
-    assert decoders.count_pixels(content, seconds=60) == 1200
+    assert decoders.count_pixels(content) == 1200
     (first,) = running(decoders)
     assert refusal(decoders, SLOW, pixels=pixels, seconds=0.5) == (422, "costly_picture")
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
-    assert decoders.decode(content, seconds=60).shape == (30, 40, 3)  # by another process
+    assert decoders.decode(content).shape == (30, 40, 3)  # by another process
 
 
 def test_a_decoder_that_crashes_takes_nothing_with_it(decoders: Decoders) -> None:
@@ -71,7 +71,7 @@ def test_a_decoder_that_crashes_takes_nothing_with_it(decoders: Decoders) -> Non
     (first,) = running(decoders)
     os.kill(first, signal.SIGKILL)
     assert refusal(decoders, picture()) == (422, "broken_picture")
-    assert decoders.count_pixels(picture(), seconds=60) == 1200
+    assert decoders.count_pixels(picture()) == 1200
 
 
 def test_closing_does_not_wait_for_decoders(decoders: Decoders) -> None:
@@ -97,7 +97,7 @@ def test_many_threads_have_a_process_each(decoders: Decoders) -> None:
 
     def ask() -> int:
         together.wait()
-        return decoders.count_pixels(content, seconds=60)
+        return decoders.count_pixels(content)
 
     with ThreadPoolExecutor(3) as threads:
         assert [work.result() for work in [threads.submit(ask) for _ in range(3)]] == [1200] * 3
@@ -128,6 +128,6 @@ def test_what_a_library_prints_is_no_answer() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], input=question, capture_output=True, check=True
     )
-    line, pixels = done.stdout.split(b"\n", 1)
-    assert line == b'{"shape": [30, 40, 3]}' and len(pixels) == 3600
+    ready, line, pixels = done.stdout.split(b"\n", 2)
+    assert ready == b"ready" and line == b'{"shape": [30, 40, 3]}' and len(pixels) == 3600
     assert b"noise" in done.stderr

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import wait
@@ -43,9 +44,7 @@ class Decoder:
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> Decoder:
     slow = Decoder()
-    monkeypatch.setattr(
-        "spcnet.serve.decoding.Decoders.decode", lambda _, content, seconds: slow(content)
-    )
+    monkeypatch.setattr("spcnet.serve.decoding.Decoders.decode", lambda _, content: slow(content))
     return slow
 
 
@@ -130,6 +129,7 @@ def with_service(
     stub: Stub, scenario: Callable[[FastAPI], Coroutine[Any, Any, None]], **limits: Any
 ) -> None:
     with app_of(stub, **limits) as app:
+        app.state.service.pictures.warm()
         asyncio.run(scenario(app))
 
 
@@ -266,6 +266,22 @@ def test_an_answered_job_is_let_go(stub: Stub) -> None:
         asyncio.run(eventually(lambda: all(each() is None for each in held)))
     finally:
         worker.close()
+
+
+def test_closing_does_not_wait_long_for_the_network(stub: Stub) -> None:
+    worker = Worker(stub, batch=1, counted=lambda jobs, persons: None)  # type: ignore[arg-type]
+    stub.free.clear()
+    pictures = [np.zeros((9, 9, 3), np.uint8) for _ in range(2)]
+    running, waiting = [worker.submit(Job(picture=picture)) for picture in pictures]
+    stub.entered.acquire()
+    began = time.perf_counter()
+    worker.close()
+    assert 1 <= time.perf_counter() - began < 10
+    assert not worker.ended and not worker.alive
+    assert waiting.cancelled() and not running.done()
+    stub.free.set()
+    assert running.result(20) == []  # a black picture
+    asyncio.run(eventually(lambda: worker.ended))
 
 
 def test_a_client_that_hangs_up_while_it_sends_is_forgotten(stub: Stub) -> None:

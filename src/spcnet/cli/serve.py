@@ -1,5 +1,6 @@
 """``spcnet serve``: poses over HTTP, and a page to try it by hand."""
 
+import os
 from contextlib import suppress
 from typing import Annotated
 
@@ -67,3 +68,5 @@ def serve(
     with suppress(KeyboardInterrupt):
         run(app, opened, stopping=app.state.service.places.stop)
     say("stopped")
+    if not app.state.service.worker.ended:  # a batch that nobody waits for cannot be given up on
+        os._exit(0)

@@ -4,7 +4,6 @@ Each is read where the package that can is installed; otherwise the error says h
 """
 
 import importlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,37 +27,11 @@ PLUG_INS = (
 )  # fmt: skip
 
 
-MAX_SCANS = 100  # of a JPEG, as libtiff has it; encoders write some ten at most
-_EOI, _SOS, _FIRST_WITH_LENGTH = 0xD9, 0xDA, 0xC0
-# Within the coefficients a 0xff is followed by a zero or a restart marker.
-_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
-
-
 class TooManyPixels(UserError):
     """The header tells of more pixels, in words, than are taken."""
 
     def __init__(self, found: str, max_pixels: int) -> None:
         super().__init__(f"{found} more than {max_pixels / 1e6:g} megapixels; reduce it first")
-
-
-def check_scans(jpeg: bytes, name: str) -> None:
-    """Refuse a JPEG of more than `MAX_SCANS`: each is gone through for the whole picture.
-
-    379 kB may be 2,500 scans of 49 megapixels, which take half a minute.
-    """
-    if jpeg.count(bytes((0xFF, _SOS))) <= MAX_SCANS:  # thumbnails and what follows its end included
-        return
-    scans, at = 0, 0
-    while found := _MARKER.search(jpeg, at):
-        marker, at = found[1][0], found.end()
-        if marker == _EOI:
-            break
-        scans += marker == _SOS
-        if marker >= _FIRST_WITH_LENGTH:
-            at += int.from_bytes(jpeg[at : at + 2], "big")
-    if scans > MAX_SCANS:
-        text = f"a JPEG of {scans} scans; at most {MAX_SCANS} are decoded: save it again"
-        raise UserError(f"{name}{text} in an image editor")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ are read before pixels: a decompression bomb is refused unread.
 import logging
 import mimetypes
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -22,14 +23,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from spcnet.errors import UserError
 from spcnet.files import check_file
 from spcnet.geometry import Array
-from spcnet.media.formats import (
-    RAW_SUFFIXES,
-    TooManyPixels,
-    check_scans,
-    clear_errors,
-    read_raw,
-    teach_format,
-)
+from spcnet.media.formats import RAW_SUFFIXES, TooManyPixels, clear_errors, read_raw, teach_format
 from spcnet.media.limits import MAX_PIXELS
 from spcnet.media.mending import load_pixels, open_picture, warnings_heard
 
@@ -53,6 +47,10 @@ TRANSPOSED = (5, 6, 7, 8)
 JPEGS = ("JPEG", "MPO")
 JPEG_FACTORS = (1, 2, 4, 8)  # how many times smaller its decoder can make one
 STRIPE = 4_000_000  # pixels that are converted together, about
+MAX_SCANS = 50  # of a JPEG; encoders write some ten
+_EOI, _SOS, _FIRST_WITH_LENGTH = 0xD9, 0xDA, 0xC0
+# Within the coefficients a 0xff is followed by a zero or a restart marker.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -236,7 +234,7 @@ def _opened(
                 if (file := image.fp) and image.format in ("JPEG", "MPO"):
                     place = file.tell()
                     file.seek(0)
-                    check_scans(file.read(), name)
+                    _check_scans(file.read(), name)
                     file.seek(place)
                 _report(source, damages)
                 yield image
@@ -272,6 +270,26 @@ def _orientation(image: Image.Image, source: Path | None = None) -> int:
             found = 1
     _report(source, damages)
     return found if found in range(1, 9) else 1
+
+
+def _check_scans(jpeg: bytes, name: str) -> None:
+    """Refuse a JPEG of more than `MAX_SCANS`: each is gone through for the whole picture.
+
+    379 kB may be 2,500 scans of 49 megapixels, which take half a minute.
+    """
+    if jpeg.count(bytes((0xFF, _SOS))) <= MAX_SCANS:  # thumbnails and what follows its end included
+        return
+    scans, at = 0, 0
+    while found := _MARKER.search(jpeg, at):
+        marker, at = found[1][0], found.end()
+        if marker == _EOI:
+            break
+        scans += marker == _SOS
+        if marker >= _FIRST_WITH_LENGTH:
+            at += int.from_bytes(jpeg[at : at + 2], "big")
+    if scans > MAX_SCANS:
+        text = f"a JPEG of {scans} scans; at most {MAX_SCANS} are decoded: save it again"
+        raise UserError(f"{name}{text} in an image editor")
 
 
 def rgb_from_pil(image: Image.Image) -> Array:

@@ -9,7 +9,6 @@ MOST = 500  # connections at once; fewer where the process may open few files
 IDLE_SECONDS = (
     15.0  # in which a whole head has to come, and an answer that is ready has to be taken
 )
-STALLED_SECONDS = 30.0  # in which some of a long answer has to be taken
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
     b"Content-Length: 81\r\nConnection: close\r\n\r\n"
@@ -28,24 +27,23 @@ def most_connections() -> int:
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with ends to its patience: that closes only who is silent after an answer.
+    """uvicorn's, with an end to its patience: that closes only who is silent after an answer.
 
     A byte now and then does not prolong it. Where there are too many connections, the one that has
     asked nothing for longest makes room for a new one.
     """
 
+    timer: asyncio.TimerHandle | None = None  # while no request is answered
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count a new connection, and close another one if it is one too many."""
         super().connection_made(transport)
-        self._idle_since = self.loop.time()
-        self._idle: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
         self._watch()
         if len(self.connections) <= most_connections():
             return
-        others = [each for each in self.connections if isinstance(each, Connection)]
-        if others := [each for each in others if each.idle and each is not self]:
-            longest = min(others, key=lambda each: each._idle_since)
+        others = {each for each in self.connections if isinstance(each, Connection)} - {self}
+        if idle := {each: each.timer.when() for each in others if each.timer is not None}:
+            longest = min(idle, key=idle.__getitem__)
             self.connections.discard(longest)  # it ends a little later
             longest.transport.abort()
         else:
@@ -56,14 +54,8 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         super().connection_lost(exc)
-        for timer in (self._idle, self._stalled):
-            if timer is not None:
-                timer.cancel()
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        if self.timer is not None:
+            self.timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Part of a request, or of what follows one that was answered before its end."""
@@ -73,23 +65,12 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """From now on it waits for the next request."""
         super().on_response_complete()
-        self._idle_since = self.loop.time()
         self._watch()
 
-    def pause_writing(self) -> None:
-        """The client does not take what it is sent."""
-        super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-
     def _watch(self) -> None:
-        if self._idle is not None and not self.idle:
-            self._idle.cancel()
-            self._idle = None
-        elif self._idle is None and self.idle:
-            self._idle = self.loop.call_later(IDLE_SECONDS, self.transport.abort)
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.timer is None:
+            self.timer = self.loop.call_later(IDLE_SECONDS, self.transport.abort)
+        elif not idle and self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

@@ -10,8 +10,6 @@ MAPS_PERSONS = 16  # persons a request may ask heatmaps or attention of: each ta
 BODY_SLACK = 1_000_000  # bytes beside the picture: boxes, the form's headers
 TEXT_OF_BOX = 400  # bytes that the text of one box may take
 FEW = 1000  # strings of a JSON body: of a question's there are some ten
-HEADER_SECONDS = 3.0  # in which a picture's header is read, or else given up on
-DECODE_SECONDS = 10.0  # and its pixels
 BUDGET_PICTURES = 4  # pictures of the largest size that are held decoded at once
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from time import monotonic
 
 from spcnet.serve.errors import RequestError
 
@@ -18,23 +19,21 @@ class Place:
     """One request's, and the time that it has left."""
 
     patience: asyncio.Timeout
-    began: float
     until: float
-    whole: bool = False  # whether all of its body came
+    whole: float | None = None  # when all of its body had come
     refusal: RequestError | None = None  # why it ended, other than by taking its time
 
     def heard(self, *, whole: bool = False) -> None:
         """Something of the body came, or its end."""
-        self.whole = whole
+        self.whole = monotonic() if whole else None
         if self.refusal is None:
-            silent = asyncio.get_running_loop().time() + SILENT_SECONDS
-            self.patience.reschedule(self.until if whole else min(self.until, silent))
+            silent = min(self.until, monotonic() + SILENT_SECONDS)
+            self.patience.reschedule(self.until if whole else silent)
 
     def end(self, refusal: RequestError, *, grace: float = 0.0) -> None:
         """Have it refused, unless it is answered before."""
         self.refusal = refusal
-        now = asyncio.get_running_loop().time()
-        self.patience.reschedule(min(self.until, now + grace))
+        self.patience.reschedule(min(self.until, monotonic() + grace))
 
 
 class Places:
@@ -43,8 +42,7 @@ class Places:
     def __init__(self, count: int, *, seconds: float) -> None:
         self.count, self.seconds = count, seconds
         self._taken: list[Place] = []  # longest first
-        self._full_since: float | None = None
-        self._late: float | None = None  # when the last request that was not answered ended
+        self._late: float | None = None  # when the last request ended, if there was no answer
         self._stopping = False
 
     def __len__(self) -> int:
@@ -54,44 +52,30 @@ class Places:
     async def take(self) -> AsyncIterator[Place]:
         """A place for a request while the block runs; a `RequestError` when its time ends."""
         if self._stopping:
-            raise _stopping(unread=True)
-        now = asyncio.get_running_loop().time()
+            raise _refusal(503, "stopping", "the service is stopping")
         if len(self) >= self.count:
-            self._make_room(now)
-        until = now + self.seconds
-        place = None
+            self._make_room()
+        until = monotonic() + self.seconds
+        self._taken.append(place := Place(asyncio.timeout_at(until), until))
         try:
-            async with asyncio.timeout_at(until) as patience:
-                self._taken.append(place := Place(patience, now, until))
+            async with place.patience:
                 place.heard()
                 yield place
-            self._late = None
+                self._late = None
         except TimeoutError:
-            assert place is not None
             raise (place.refusal or self._too_late(place)) from None
-        except RequestError:
-            self._late = None
-            raise
         finally:
-            if place in self._taken:
+            with suppress(ValueError):  # it gave its place to another one
                 self._taken.remove(place)
-            self.count_whole()
-
-    def count_whole(self) -> None:
-        """Note whether there is a place for one more request, which uploads would give up."""
-        if sum(place.whole for place in self._taken) < self.count:
-            self._full_since = None
-        elif self._full_since is None:
-            self._full_since = asyncio.get_running_loop().time()
 
     @property
     def trouble(self) -> str | None:
         """Why further requests would not be answered, as far as those there are tell."""
-        now = asyncio.get_running_loop().time()
+        now, whole = monotonic(), [place.whole for place in self._taken if place.whole]
         if self._stopping:
             return "the service is stopping"
-        if self._full_since is not None and now - self._full_since > FULL_SECONDS:
-            return f"all {self.count} places are taken for {now - self._full_since:.0f} seconds"
+        if len(whole) >= self.count and now - max(whole) > FULL_SECONDS:
+            return f"all {self.count} places are taken for {now - max(whole):.0f} seconds"
         if self._late is not None and now - self._late < self.seconds:
             return f"the last requests got no answer within {self.seconds:g} seconds"
         return None
@@ -100,32 +84,28 @@ class Places:
         """Take nobody in any more, and end what still comes; answers have a few seconds."""
         self._stopping = True
         for place in self._taken:
-            place.end(
-                _stopping(unread=not place.whole), grace=GRACE_SECONDS if place.whole else 0.0
-            )
+            refusal = _refusal(503, "stopping", "the service is stopping", unread=not place.whole)
+            place.end(refusal, grace=GRACE_SECONDS if place.whole else 0.0)
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self) -> None:
         for place in self._taken:
-            if not place.whole and now - place.began > SLOW_SECONDS:
-                text = "the upload was slow, and others wait for its place; try again later"
-                place.end(RequestError(408, "slow_upload", text, {"Retry-After": "1"}, unread=True))
+            if not place.whole and place.until - monotonic() < self.seconds - SLOW_SECONDS:
+                text = "the upload was slow, and others wait for its place"
+                place.end(_refusal(408, "slow_upload", text))
                 self._taken.remove(place)
                 return
-        text = f"{len(self)} requests are already waiting; try again in a moment"
-        raise RequestError(503, "busy", text, {"Retry-After": "1"}, unread=True)
+        raise _refusal(503, "busy", f"{len(self)} requests are already waiting")
 
     def _too_late(self, place: Place) -> RequestError:
-        now = asyncio.get_running_loop().time()
         if place.whole:
-            self._late = now
-            text = f"no answer within {self.seconds:g} seconds; try later"
-            return RequestError(504, "timeout", text)
-        text = f"took more than {self.seconds:g} seconds"
-        if now < place.until:
-            text = f"was silent for {SILENT_SECONDS:g} seconds"
-        return RequestError(408, "slow_upload", f"the upload {text}", unread=True)
+            self._late = monotonic()
+            return RequestError(504, "timeout", f"no answer within {self.seconds:g} seconds")
+        most = f"took more than {self.seconds:g} seconds"
+        if monotonic() < place.until:
+            most = f"was silent for {SILENT_SECONDS:g} seconds"
+        return _refusal(408, "slow_upload", f"the upload {most}")
 
 
-def _stopping(*, unread: bool) -> RequestError:
-    text = "the service is stopping; try again in a moment"
-    return RequestError(503, "stopping", text, {"Retry-After": "1"}, unread=unread)
+def _refusal(status: int, code: str, text: str, *, unread: bool = True) -> RequestError:
+    headers = {"Retry-After": "1"}
+    return RequestError(status, code, f"{text}; try again in a moment", headers, unread=unread)

@@ -21,13 +21,7 @@ from spcnet.serve import schema
 from spcnet.serve.budget import Budget
 from spcnet.serve.decoding import Decoders
 from spcnet.serve.errors import RequestError
-from spcnet.serve.limits import (
-    BUDGET_PICTURES,
-    DECODE_SECONDS,
-    HEADER_SECONDS,
-    MAPS_PERSONS,
-    Limits,
-)
+from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
 from spcnet.serve.metrics import Metrics
 from spcnet.serve.places import Places
 from spcnet.serve.schema import Form, Question
@@ -80,7 +74,6 @@ class PoseService:
             # No name holds the body here: it goes as soon as its picture is out of it.
             work = self._find(*await read_body(request, self.limits, place.heard))
             place.heard(whole=True)
-            self.places.count_whole()
             return await _unless_hung_up(request, work)
 
     async def _find(self, content: bytes, kind: str) -> schema.Answer:
@@ -101,10 +94,10 @@ class PoseService:
             raise RequestError(422, "no_attention", text)
         with _refused("no_such_skeleton"):
             self._view(asked.skeleton)
-        return asked, self.pictures.count_pixels(asked.image, seconds=HEADER_SECONDS)
+        return asked, self.pictures.count_pixels(asked.image)
 
     def _decode(self, asked: Form | Question) -> Job:
-        picture = self.pictures.decode(asked.image, seconds=DECODE_SECONDS)
+        picture = self.pictures.decode(asked.image)
         with _refused("bad_boxes"):
             boxes = None if asked.boxes is None else check_boxes(asked.boxes, picture.shape)
         maps = asked.heatmaps or asked.attention

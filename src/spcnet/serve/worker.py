@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
 
 
+PATIENCE = 1.0  # seconds that closing waits for a batch
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One request's picture, with the future of the poses in it.
@@ -73,15 +76,20 @@ class Worker:
         """Whether jobs are still taken."""
         return self._thread.is_alive() and not self._closed
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs any more."""
+        return not self._thread.is_alive()
+
     def close(self) -> None:
-        """Drop what waits, and what is not yet in the network, and stop."""
+        """Drop what waits, and stop: a batch that is in the network has a second left."""
         with self._change:
             self._closed = True
             for job in self._jobs:
                 job.future.cancel()
             self._jobs.clear()
             self._change.notify()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _drop(self, future: "Future[list[Pose]]") -> None:
         """Let go of a job that was cancelled: its picture is not to wait for a turn."""
