@@ -11,7 +11,7 @@ from spcnet.serve.errors import RequestError
 SILENT_SECONDS = 10.0  # in which something of a body has to come
 SLOW_SECONDS = 1.0  # after which an upload gives its place to another one, where there is no other
 FULL_SECONDS = 10.0  # without a free place that count as trouble
-GRACE_SECONDS = 3.0  # in which requests are answered after the service was told to stop
+GRACE_SECONDS = 3.0  # in which requests are answered after the service began to stop
 
 
 @dataclass(eq=False)
