@@ -17,6 +17,8 @@ import spcnet
 ROOT = Path(spcnet.__file__).parent
 VOCABULARY = {
     "skeletons",
+    "angles",
+    "tables",
     "geometry",
     "codec",
     "registries",

@@ -97,12 +97,15 @@ def measure_angles(
         for name, score in sure.items()
     }
     columns = []
+    moves: tuple[
+        tuple[str, Array], ...
+    ]  # joints, and how far one's move by a pixel turns the angle
     for name in names:
         if name in JOINT_ANGLES:
             near, middle, far = JOINT_ANGLES[name]
             one, other = points[near] - points[middle], points[far] - points[middle]
             degrees = np.abs(_turn(one, other))
-            pulls = _pull(one), -_pull(other)  # radians that the angle turns by a pixel's move
+            pulls = _pull(one), -_pull(other)
             moves = (near, pulls[0]), (far, pulls[1]), (middle, -(pulls[0] + pulls[1]))
             ends = 0.0, 180.0
         else:

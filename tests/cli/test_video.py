@@ -1,5 +1,6 @@
 """``spcnet video`` and ``spcnet webcam``, from end to end."""
 
+import csv
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from spcnet.errors import UserError
 from spcnet.inference.video import FramePoses
 from spcnet.media.images import read_image
 from spcnet.media.video_files import VideoReader, VideoWriter
+from spcnet.tables import read_angles
 
 COMMAND = [sys.executable, "-m", "spcnet"]
 
@@ -51,7 +53,7 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
         sound="aac", matrix=[0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30],
     )  # fmt: skip
     output = tmp_path / "out put" / "walk.mp4"
-    done = spcnet("video", source, "-o", output, "--device", "cpu")
+    done = spcnet("video", source, "-o", output, "--device", "cpu", "--save", "csv,angles")
     assert done.returncode == 0, done.stderr
     assert "9 frames" in done.stdout and "person found in 9; nobody in 0" in done.stdout
     assert "default" in done.stderr and "9 of 9" in done.stderr
@@ -80,6 +82,36 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     found = np.array([frame["poses"][0]["keypoints"][neck] for frame in frames])
     expected = true_neck + [[10 * n, 6] for n in range(9)]
     assert np.abs(found - expected).max() < 8
+    check_tables(output, frames, document["skeleton"]["joints"])
+
+
+def check_tables(output: Path, frames: list[dict[str, Any]], joints: list[str]) -> None:
+    """Joints and angles stand beside the video, a row each, and the angles can be drawn."""
+    with output.with_suffix(".csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["joint"]) for row in rows] == [
+        (str(n), joint) for n in range(9) for joint in joints
+    ]
+    assert {row["source"] for row in rows} == {"my walk.mp4"}
+    last = frames[-1]["poses"][0]
+    of_last = rows[-len(joints) :]
+    assert [[float(row["x"]), float(row["y"])] for row in of_last] == last["keypoints"]
+    assert {float(row["time"]) for row in of_last} == {frames[-1]["time"]}
+    table = output.with_suffix(".angles.csv")
+    times, found = read_angles(table)
+    assert times.tolist() == [frame["time"] for frame in frames]
+    trunk = found.names.index("trunk")
+    assert np.abs(found.degrees[:, trunk]).max() < 15  # upright
+    assert (found.low[:, trunk] < 0).all() and (found.high[:, trunk] > 0).all()
+    runner = CliRunner()
+    drawn = runner.invoke(app, ["figure", "angles", str(table), "-o", str(output.parent / "a.png")])
+    assert drawn.exit_code == 0, drawn.output
+    assert read_image(output.parent / "a.png").shape[0] > 600
+    wrong = runner.invoke(app, ["figure", "angles", str(table), "-o", str(output.parent / "b.png"),
+                                "--angle", "left_toe"])  # fmt: skip
+    assert isinstance(wrong.exception, UserError) and "--angle left_toe: not in" in str(
+        wrong.exception
+    )
 
 
 def test_joints_alone_and_one_person_a_box(
@@ -370,3 +402,10 @@ def test_help_has_an_example(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
     assert f"Example: spcnet {command}" in " ".join(shown.output.split())
+
+
+def test_a_wrong_table_is_told(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="--save csw: wanted csv or angles"):
+        video(tmp_path / "clip.mp4", save="csw")
+    with pytest.raises(typer.BadParameter, match="--save goes with a file for the joints"):
+        video(tmp_path / "clip.mp4", json_path=Path("-"), save="csv")

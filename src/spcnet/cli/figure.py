@@ -143,6 +143,39 @@ def curves(
     save_figure(figure, output)
 
 
+@app.command("angles")
+def angles(
+    table: Annotated[Path, Argument(help="A table that --save angles wrote.")],
+    output: Annotated[Path, OUTPUT],
+    angle: Annotated[
+        list[str] | None, Option(help="By default the joints' and the trunk's.")
+    ] = None,
+    person: Annotated[int, Option(min=0, help="By the table's numbers.")] = 0,
+    force: Annotated[bool, FORCE] = False,
+) -> None:
+    """Draw a person's angles over time, each with the interval that holds nine of ten.
+
+    Example: spcnet figure angles poses/dance.pose.angles.csv -o angles.png --angle left_knee
+    """
+    import dataclasses
+
+    from spcnet.angles import JOINT_ANGLES
+    from spcnet.tables import read_angles
+    from spcnet.viz.angle_curves import draw_angle_curves
+
+    prepare_figure(output, force=force)
+    times, found = read_angles(table, person)
+    wanted = angle or [name for name in found.names if name in JOINT_ANGLES or name == "trunk"]
+    if missing := set(wanted) - set(found.names):
+        raise UserError(
+            f"--angle {sorted(missing)[0]}: not in {table}; there are {', '.join(found.names)}"
+        )
+    chosen = [found.names.index(name) for name in wanted]
+    values = {f.name: getattr(found, f.name)[:, chosen] for f in dataclasses.fields(found)[1:]}
+    found = type(found)(tuple(wanted), **values)
+    save_figure(draw_angle_curves(times, found, title=f"{table.name}, person {person}"), output)
+
+
 @app.command("reliability")
 def reliability(
     output: Annotated[Path, OUTPUT],

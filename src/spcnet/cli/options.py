@@ -15,6 +15,7 @@ BOX = Option(
     "Without boxes the bundled finder looks for persons."
 )
 PEOPLE = Option(help="Without boxes: one, the main person, or all.")
+WIDE = Option("--wide", help="Tables of one row per person, not of one per joint or angle.")
 SKELETON = Option(
     help="Joints of the results: lsp14, coco17, mpii16, ...; by default all that the model has.",
     autocompletion=skeleton_names,

@@ -14,12 +14,14 @@ from spcnet import __version__
 from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
-from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, parse_box
+from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, WIDE, parse_box
 from spcnet.errors import UserError
 from spcnet.files import writing
 
 if TYPE_CHECKING:
+    from spcnet.inference.video import FramePoses
     from spcnet.media.video_files import VideoReader, VideoWriter
+    from spcnet.skeletons import Skeleton
 
 OUTPUT = Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
 JSON = Option("--json", help="Where joints go, - for stdout; alone no video.", show_default=False)
@@ -27,6 +29,12 @@ STDOUT = Path("-")
 BOX = Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
     "picture; may be repeated. Without boxes the bundled finder looks for persons."
+)
+
+
+SAVE = Option(
+    help="Tables beside the joints' JSON: csv (joints), angles, or both with a comma.",
+    show_default=False,
 )
 
 
@@ -38,6 +46,8 @@ def video(
     box: Annotated[list[str] | None, BOX] = None,
     people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
+    save: Annotated[str, SAVE] = "",
+    wide: Annotated[bool, WIDE] = False,
     options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
     force: Annotated[bool, FORCE] = False,
@@ -53,11 +63,12 @@ def video(
     from spcnet.media.video_files import VideoReader
 
     output, json_path = _targets(source, output, json_path)
+    tables = _table_paths(save, json_path)
     boxes = [parse_box(text) for text in box or []] or None
     if boxes and (options.finder or people == "all"):
         raise BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
-        written = [path for path in (output, json_path) if path not in (None, STDOUT)]
+        written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
         prepare_output(written, force=force)
 
         from spcnet.inference.video import follow
@@ -76,6 +87,7 @@ def video(
                 "skeleton": view.to_dict(),
             }
             record = stack.enter_context(_json_record(json_path, head)) if json_path else None
+            fill = _open_tables(stack, tables, source.name, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
             frames = reader.frames(writer.copy_sound if writer else None)
             poses = follow(
@@ -84,6 +96,7 @@ def video(
             for frame in poses:
                 if record:
                     record(frame.to_record())
+                fill(frame)
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
@@ -120,6 +133,41 @@ def _targets(
     joints = None if json_path == STDOUT else json_path
     refuse_same([("the video to read", source), ("-o", output), ("--json", joints)])
     return output, json_path
+
+
+def _table_paths(save: str, json_path: Path | None) -> dict[str, Path]:
+    """Where the tables go that ``--save`` names: beside the joints' JSON."""
+    from spcnet.tables import ENDS
+
+    named = [part.strip() for part in save.split(",") if part.strip()]
+    if not ENDS.keys() >= set(named):
+        raise BadParameter(f"--save {save}: wanted {' or '.join(ENDS)}, or both with a comma")
+    if named and json_path in (None, STDOUT):
+        raise BadParameter("--save goes with a file for the joints: -o or --json")
+    assert json_path is not None or not named
+    return {kind: json_path.with_suffix(ENDS[kind]) for kind in named if json_path is not None}
+
+
+def _open_tables(
+    stack: ExitStack, paths: dict[str, Path], source: str, view: "Skeleton", *, wide: bool
+) -> "Callable[[FramePoses], None]":
+    """Takes one frame after the other into some tables."""
+    from spcnet.tables import TABLES, table_file, to_records
+
+    tables = {
+        TABLES[kind]: stack.enter_context(table_file(path, view, TABLES[kind], wide=wide))
+        for kind, path in paths.items()
+    }
+
+    def fill(frame: "FramePoses") -> None:
+        for what, table in tables.items():
+            rows = to_records(
+                frame.persons,
+                source=source, frame=frame.index, time=frame.time, what=what, wide=wide,
+            )  # fmt: skip
+            table.write(rows)
+
+    return fill
 
 
 @contextmanager
