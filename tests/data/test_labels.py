@@ -247,3 +247,18 @@ def test_what_a_data_set_teaches_and_needs_is_in_its_descriptor(
         parse_recipe(
             {"name": "r", "data": {"dataset": "moors", "holdout": "all"}}, source="a recipe"
         )
+
+
+def test_a_labelled_joint_that_is_nowhere_is_an_error_of_its_file(tmp_path: Path) -> None:
+    joints = np.ones((14, 3, 4), np.float32)
+    joints[5, 1, 2] = np.inf
+    path = tmp_path / "joints.mat"
+    scipy.io.savemat(path, {"joints": joints})
+    for read in (lambda: read_labels(path), lambda: datasets.dataset_info("lspet").persons(
+        tmp_path, "all"
+    )):  # fmt: skip
+        with pytest.raises(
+            UserError, match=r"tmp.*joint's coordinates are not finite; the labels"
+        ) as e:
+            read()
+        assert "im00003.jpg" in str(e.value)

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -79,10 +80,22 @@ class DatasetInfo:
 
         A folder that is not what it should be, or an unknown split, is a `UserError`.
         """
-        if self.read is not None:
-            return self.read(root, split)
-        assert self.labels is not None, f"{self.title} has neither `read` nor `labels`"
-        return read_in_folder(root, split, title=self.title, files=self.files, labels=self.labels)
+        with _sound(root):
+            if self.read is not None:
+                return self.read(root, split)
+            assert self.labels is not None, f"{self.title} has neither `read` nor `labels`"
+            return read_in_folder(
+                root, split, title=self.title, files=self.files, labels=self.labels
+            )
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Records that cannot be, such as a labelled joint nowhere, are a `UserError` of their file."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; the labels are damaged") from None
 
 
 class SyntheticFigures:
@@ -318,7 +331,8 @@ def read_labels(path: str | os.PathLike[str], split: str | None = None) -> Annot
     for info in reversed(DATASETS.values()):  # one of yours is asked before ours
         if found := info.recognise(form, content):
             read, scored = found
-            return read(path, split or scored)
+            with _sound(path):
+                return read(path, split or scored)
     raise UserError(f"{path}: holds {', '.join(content) or 'nothing'}; known labels: {known}")
 
 
