@@ -85,8 +85,8 @@ class FinderCard:
     arguments: dict[str, Any]
     input_size: int  # longer side of a picture as the network takes it, pixels
     threshold: float  # least score of a person
-    # Least product of that score and the mean of a pose's joint scores from which somebody is
-    # there; 0 where it was not fitted.
+    # Least presence, by which poses say whether somebody is there (`inference.people.confirm`);
+    # 0 where it was not fitted.
     present: float = 0.0
     # From the score of the surest box to the probability that somebody is there.
     presence: Calibration | None = None

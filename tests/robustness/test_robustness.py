@@ -9,13 +9,7 @@ from watched import watch
 COUNTS = {"videos": 60, "cards": 40, "safetensors": 60}  # others are faster
 
 
-OPEN = ("mat-labels", "h5-labels", "predictions", "mat", "h5")
-FOUND = pytest.mark.xfail(reason="scipy.io.loadmat crashes, and h5py's errors come through")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=FOUND) if name in OPEN else name for name in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_broken_files_give_a_value_or_one_clear_line(name: str, tmp_path: Path) -> None:
     report = watch(name, tmp_path, count=COUNTS.get(name, 200), seconds=60)
     assert not report.places

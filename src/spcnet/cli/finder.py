@@ -18,7 +18,7 @@ OUTPUT = Option("--output", "-o", help="Write the finder with threshold and pres
 FIGURE = Option(help="Draw false alarms over missed persons, a .png or .pdf.")
 ALARMS = Option(min=0, max=1, help="Share of empty pictures that -o's threshold gives a box.")
 POSES = Option(
-    help="Multiply by this model's mean joint score, as predict does; -o then sets that threshold."
+    help="Let this model's joints decide who is there, as predict does; -o sets that threshold."
 )
 
 

@@ -12,7 +12,7 @@ from spcnet.data.annotations import AnnotatedPictures
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.finder import LEAST, Finder
-from spcnet.inference.people import SIGHTED
+from spcnet.inference.people import SIGHTED, confirm
 from spcnet.media.images import read_image
 from spcnet.metrics.boxes import FoundPersons, threshold_at
 
@@ -26,9 +26,9 @@ def find_in(
 ) -> list[FoundPersons]:
     """What a finder sees in every picture of some data sets, down to the least score.
 
-    With each data set comes whether every person in its pictures has a box. `poses` multiplies each
-    score by the mean of the joints' scores, as `PoseEstimator.predict` does; `report` is called
-    with the number of pictures done.
+    With each data set comes whether every person in its pictures has a box. `poses` says who is
+    there, and how far they reach, as in `PoseEstimator.predict`; `report` is called with the
+    number of pictures done.
     """
     found: list[FoundPersons] = []
     for labels, complete in sources:
@@ -38,9 +38,8 @@ def find_in(
             boxes, scores = finder.detect(picture, least=least)
             if poses and len(boxes):
                 seen = poses.predict(picture, boxes)
-                scores = scores * np.array([pose.scores.mean() for pose in seen])
-                order = np.argsort(-scores, kind="stable")
-                boxes, scores = boxes[order], scores[order]
+                boxes, scores, kept = confirm(scores, seen)
+                boxes, scores = boxes[kept], scores[kept]
             truth, passed = (
                 np.reshape([person.box for person in of], (-1, 4)) for of in (persons, crowds)
             )
@@ -55,7 +54,7 @@ def fit_presence(
     """A finder's card with the threshold and the curve that pictures give, which are new to it.
 
     `alarms` is the share of the pictures without anybody that may get a box; `with_poses` says that
-    the scores are those times the joints', and fits `present` alone.
+    joints had their say in the scores, and fits `present` alone.
     """
     empty = [picture for picture in found if picture.empty]
     peopled = [picture for picture in found if len(picture.truth)]

@@ -219,8 +219,7 @@ class PoseEstimator:
             )
             for picture, who in seen:
                 mine = list(islice(poses, len(who.boxes)))
-                there = who.who([pose.scores for pose in mine], picture.shape)
-                yield [mine[n].seen_as(view) for n in there]
+                yield [pose.seen_as(view) for pose in who.who(mine, picture.shape)]
 
     def find(self, image: ImageLike | Picture, people: People = "one") -> tuple[Picture, Sightings]:
         """A picture as `predict` sees it, and whom the finder sees: `PictureReader.find`."""

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeGuard, TypeVar, get_args
@@ -13,13 +13,17 @@ from numpy.typing import ArrayLike
 
 from spcnet.codec import Codec, square_of_box
 from spcnet.errors import UserError
-from spcnet.geometry import SHARPEST, Array, apply_affine
-from spcnet.inference.detectors import PersonDetector, main_person, main_ranks
-from spcnet.inference.finder import Finder
+from spcnet.geometry import SHARPEST, Array, apply_affine, box_of_points
+from spcnet.inference.detectors import PersonDetector, main_person, main_ranks, nms
+from spcnet.inference.finder import OVERLAP, Finder
+from spcnet.inference.pose import Pose
 from spcnet.media.images import ImageLike, Picture, load_picture, read_reduced
 
 People: TypeAlias = Literal["one", "all"]
 
+BELIEVED = 0.3  # score of joints that say how far a person reaches
+FEWEST = 8  # of them: fewer say nothing of it
+BEYOND = 0.05  # of a size, on each side: what of a person lies beyond the joints
 SIGHTED = 0.1  # score of a sighting that poses then decide on
 CANDIDATES = 3  # sightings of which poses say which is the main person
 FINDING = 640  # pixels of a picture's longer side, at least, in which a finder looks for persons
@@ -34,21 +38,47 @@ class Sightings:
     boxes: Array  # (N, 4) x0, y0, x1, y1 in pixels of the upright picture
     scores: Array | None = None  # (N,) in [0, 1]; None of those that are given
     people: People = "all"  # who is wanted
-    present: float = 0.0  # least product of a score and the mean joint score of who is there
+    # Least presence of who is there, see `confirm`; 0 where the scores alone say so.
+    present: float = 0.0
 
-    def who(self, joints: Sequence[Array], shape: Sequence[int]) -> list[int]:
-        """Numbers of those who are there: all given ones, the main person, or all, surest first.
+    def who(self, poses: Sequence[Pose], shape: Sequence[int]) -> list[Pose]:
+        """The poses of all given ones, of the main person, or of all who are there, surest first.
 
-        `joints` are the scores of each one's joints, `shape` is that of the picture.
+        One pose per box, and `shape` is that of the picture.
         """
         if self.scores is None:
-            return list(range(len(self.boxes)))
-        presence = self.scores * np.array([scores.mean() for scores in joints])
-        there = np.flatnonzero(presence >= self.present)
+            return list(poses)
+        if self.present:
+            boxes, presence, kept = confirm(self.scores, poses)
+            there = kept[presence[kept] >= self.present]
+        else:
+            boxes, presence = self.boxes, self.scores * [pose.scores.mean() for pose in poses]
+            there = np.argsort(-presence, kind="stable")
         if self.people == "one" and len(there):
-            return [int(there[main_person(self.boxes[there], presence[there], shape)])]
-        order: list[int] = there[np.argsort(-presence[there], kind="stable")].tolist()
-        return order
+            there = there[[main_person(boxes[there], presence[there], shape)]]
+        return [replace(poses[n], box=boxes[n].astype(np.float32)) for n in there]
+
+
+def confirm(scores: Array, poses: Sequence[Pose]) -> tuple[Array, Array, Array]:
+    """What poses say of a finder's sightings: boxes (N, 4), presence (N,), and which are persons.
+
+    A box is the mean of the finder's own and of that about the joints. Presence, how sure it is
+    that somebody is there, is the root of the finder's score times the mean of the joints' scores.
+    Of several sightings of one body the surest is left: (M,) numbers, surest first.
+    """
+    boxes = np.reshape([_reach(pose) for pose in poses], (-1, 4)).astype(np.float64)
+    presence = np.sqrt(scores) * np.array([pose.scores.mean() for pose in poses])
+    return boxes, presence, nms(boxes, presence, overlap=OVERLAP)
+
+
+def _reach(pose: Pose) -> Array:
+    sure = pose.scores >= BELIEVED
+    if sure.sum() < FEWEST:
+        return pose.box
+    around = box_of_points(pose.keypoints[sure]).astype(np.float64)
+    beyond = BEYOND * (around[2:] - around[:2])
+    box: Array = (pose.box + around + np.concatenate([-beyond, beyond])) / 2
+    return box
 
 
 Given: TypeAlias = ArrayLike | Sightings | None  # boxes, whom a finder saw, or nothing

@@ -34,7 +34,8 @@ class Pose:
     Attributes:
         keypoints: (K, 2) float32, x right and y down, 0-based pixel centres.
         scores: (K,) float32 in [0, 1], how sure the network is of each joint.
-        box: (4,) float32 x0, y0, x1, y1, the person box that was given, or that of the finder.
+        box: (4,) float32 x0, y0, x1, y1, the person box that was given, or what the finder and the
+            joints say of it.
         skeleton: names and limbs of the K joints.
         maps: what the network said of the person, where it was asked for.
     """

@@ -231,7 +231,7 @@ def _opened(
                 width, height = image.size
                 if width * height > max_pixels:
                     raise TooManyPixels(f"{name}{width} x {height} pixels is", max_pixels)
-                if (file := image.fp) and image.format in ("JPEG", "MPO"):
+                if (file := getattr(image, "fp", None)) and image.format in JPEGS:
                     place = file.tell()
                     file.seek(0)
                     _check_scans(file.read(), name)
