@@ -6,9 +6,8 @@ from contextlib import suppress
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST = 500  # connections at once; fewer where the process may open few files
-IDLE_SECONDS = (
-    15.0  # in which a whole head has to come, and an answer that is ready has to be taken
-)
+# In which a whole head has to come, and an answer that is ready has to be taken.
+IDLE_SECONDS = 15.0
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
     b"Content-Length: 81\r\nConnection: close\r\n\r\n"
