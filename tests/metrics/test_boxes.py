@@ -88,3 +88,7 @@ def test_a_higher_threshold_trades_alarms_for_misses() -> None:
     assert curve.alarms[4] == 0.5 and curve.alarms[6] == 0
     assert curve.misses[2] == 0 and curve.misses[4] == 0.5 and curve.misses[9] == 1
     assert list(curve.to_dict()) == ["thresholds", "alarms", "misses"]
+    own = tradeoff(pictures, steps=10, also=0.43)
+    at = own.thresholds.tolist().index(0.43)
+    assert len(own.thresholds) == 12 and at == 5
+    assert own.alarms[at] == curve.alarms[4] and own.misses[at] == curve.misses[4]

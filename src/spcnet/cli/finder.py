@@ -72,7 +72,7 @@ def finder(
         threshold = card.present if poses else card.threshold
         say(f"finder with threshold {threshold:.3f} -> {output}")
     recall = recall_by_height(found, threshold)
-    curve = tradeoff(found)
+    curve = tradeoff(found, also=threshold)
     if figure is not None:
         title = f"{model.stem}, {len(found)} pictures"
         drawn = draw_tradeoff(

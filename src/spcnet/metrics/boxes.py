@@ -106,10 +106,13 @@ class Tradeoff:
         return {name: np.round(values, 4).tolist() for name, values in vars(self).items()}
 
 
-def tradeoff(found: Sequence[FoundPersons], steps: int = 100) -> Tradeoff:
-    """False alarms and missed tall persons over the threshold, 0 to 1; NaN where there are none."""
+def tradeoff(found: Sequence[FoundPersons], steps: int = 100, *, also: float = 0.0) -> Tradeoff:
+    """False alarms and missed tall persons over the threshold, 0 to 1; NaN where there are none.
+
+    The threshold `also` is one of them, whatever the steps.
+    """
     at, heights = _persons(found)
-    thresholds = np.linspace(0, 1, steps + 1)
+    thresholds = np.union1d(np.linspace(0, 1, steps + 1), also)
     alarms, hits = (
         np.array([_share(scores > step) / 100 for step in thresholds])
         for scores in (_false_alarms(found), at[heights >= TALL])
