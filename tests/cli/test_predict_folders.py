@@ -1,5 +1,6 @@
 """``spcnet predict`` on folders, with detectors, and what it saves."""
 
+import csv
 import json
 import os
 import subprocess
@@ -626,3 +627,60 @@ def test_another_finder_of_the_same_name_is_another_run(
     again = predict(photos, "-o", out, "--finder", finder)
     assert again.code == 1
     assert "was predicted otherwise" in again.errors[0]
+
+
+# --- tables
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_has_one_table_of_all_pictures_and_one_of_each(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = predict(photos, "-o", out, "--save", "json,csv,angles", "--box", "0,0,30,30")
+    assert done.code == 0, done.err
+    document = json.loads((out / "poses.json").read_text())
+    joints = rows_of(out / "poses.csv")
+    of = [row["file_name"] for row in document["images"]]
+    assert [row["source"] for row in joints[::14]] == of and len(joints) == 14 * len(of)
+    first = document["annotations"][0]
+    assert [float(joints[0]["x"]), float(joints[0]["y"])] == first["keypoints"][:2]
+    assert float(joints[0]["score"]) == first["keypoint_scores"][0]
+    one = next(path for path in out.glob("*.pose.csv"))
+    assert len(rows_of(one)) == 14
+    angles = rows_of(out / "poses.angles.csv")
+    assert {row["source"] for row in angles} == set(of) and len(angles) == 17 * len(of)
+
+
+def test_a_table_goes_on_and_another_form_is_written_anew(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    how = (photos, "-o", out, "--box", "0,0,30,30", "--save", "csv")
+    assert predict(*how).code == 0
+    whole = (out / "poses.csv").read_text()
+    gone = next(out.glob("*.pose.csv"))
+    gone.unlink()
+    done = predict(*how)
+    assert "1 pictures predicted" in done.out and (out / "poses.csv").read_text() == whole
+    done = predict(*how, "--wide")
+    assert done.code == 0 and "were there already" not in done.out
+    assert len(rows_of(out / "poses.csv")) == len(whole.splitlines()) // 14
+    (out / "poses.csv").write_text("mine\n")
+    done = predict(*how)
+    assert done.code == 1 and "poses.csv: already exists and was not written by" in done.err
+    assert (out / "poses.csv").read_text() == "mine\n"
+
+
+def test_a_picture_with_nobody_has_a_table_without_rows(
+    predict: Command, photos: Path, tmp_path: Path, finders: dict[str, Path]
+) -> None:
+    picture = photos / "a.jpg"
+    done = predict(picture, "-o", tmp_path / "out", "--save", "csv", "--finder", finders["shy"])
+    assert done.code == 0 and "no person found" in done.out
+    (table,) = (tmp_path / "out").glob("*.csv")
+    assert rows_of(table) == [] and table.read_text().startswith("source,frame,time,person,joint")

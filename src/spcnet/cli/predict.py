@@ -21,7 +21,7 @@ from spcnet.cli.console import (
     say,
 )  # fmt: skip
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, parse_box
+from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, WIDE, parse_box
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, writing
 from spcnet.inference.box_files import read_boxes
@@ -42,8 +42,8 @@ IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
 OUTPUT = Option("--output", "-o", help="Folder for the results; by default poses/.")
 RECURSIVE = Option("--recursive", "-r", help="Take the folder's sub-folders too.")
 SAVE = Option(
-    help="What is written: some of overlay, json, and of each person crops (what the network looks "
-    "at), heatmaps, attention (which level it takes where)."
+    help="What is written: some of overlay, json, the tables csv (joints) and angles, and of each "
+    "person crops (what the network looks at), heatmaps, attention (which level it takes where)."
 )
 DETECTOR = Option(help="Find the persons with this ONNX model of the YOLO family.")
 DETECTOR_KIND = Option(help="Of what kind the detector is.")
@@ -62,6 +62,7 @@ def predict(
     output: Annotated[Path | None, OUTPUT] = None,
     recursive: Annotated[bool, RECURSIVE] = False,
     save: Annotated[str, SAVE] = "overlay,json",
+    wide: Annotated[bool, WIDE] = False,
     box: Annotated[list[str] | None, BOX] = None,
     boxes: Annotated[Path | None, BOXES] = None,
     detector: Annotated[Path | None, DETECTOR] = None,
@@ -107,11 +108,13 @@ def predict(
     folder = Path(os.path.expanduser(output or "poses"))
     style = Style(least=joint_score, line_width=line_width, labels=labels)
     record, kinds = RunRecord(folder), () if output is None and as_json else kinds
+    view = estimator.view(skeleton)
     results = Results(
-        folder=folder, kinds=kinds, estimator=estimator, style=style, record=record, force=force
-    )
+        folder=folder, kinds=kinds, estimator=estimator, style=style, record=record, force=force,
+        view=view, wide=wide,
+    )  # fmt: skip
     persons = persons or cast("Finder", estimator.finder).source(people)
-    method, view = estimator.method(persons, skeleton), estimator.view(skeleton)
+    method = estimator.method(persons, skeleton)
     run = _Run(results, method, view, {**found_by, "people": people}, source, as_json)
     failures = run.all(jobs)
     for line in unreadable:
@@ -209,6 +212,8 @@ class _Run:
             say(f"model {self.words}")
             self.collection = self._open_collection(known=self._goes_on())
             results.check_maps()
+            if self.source is not None:
+                results.check_joined()
             done = self._done(jobs)
             try:
                 failures = self._predict(jobs, done)
@@ -217,6 +222,8 @@ class _Run:
                     say("\nstopped; the same command goes on with the pictures that are left")
                 raise
             self._save()
+            if self.source is not None:
+                results.join_tables(jobs)
         if self.source is not None:
             where = f" -> {results.folder}" if results.kinds else ""
             before = f", {len(done)} were there already" if done else ""
@@ -279,12 +286,13 @@ class _Run:
         """Predict what is not done; collect the documents of all; give the number that failed."""
         from spcnet.inference.files import predict_files
         from spcnet.media.images import GreyRange
+        from spcnet.tables import TABLES
 
         kinds = set(self.results.kinds)
         outcomes = predict_files(
             self.results.estimator,
             (job.path for job in jobs if job.name not in done),
-            keep=bool(kinds - {"json"}),
+            keep=bool(kinds - {"json", *TABLES}),
             skeleton=self.view,
             maps=bool(kinds & {"heatmaps", "attention"}),
             greys=(greys := GreyRange()),

@@ -8,10 +8,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from spcnet.media.folders import find_pictures
+from spcnet.tables import ENDS as TABLE_ENDS
 
 ENDS = {  # of the files' names; {} is the number of a person
     "overlay": ".pose.jpg",
     "json": ".pose.json",
+    **{kind: f".pose{end}" for kind, end in TABLE_ENDS.items()},
     "crops": ".crop-{}.png",
     "heatmaps": ".heatmaps-{}.png",
     "attention": ".attention-{}.png",

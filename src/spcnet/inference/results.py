@@ -1,8 +1,10 @@
 """What ``spcnet predict`` leaves of each picture, and notes so that a later run goes on with it."""
 
+import io
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,9 @@ from spcnet.inference.files import Predicted
 from spcnet.inference.jobs import ENDS, Job
 from spcnet.inference.method import Method
 from spcnet.inference.pose import Pose
+from spcnet.skeletons import Skeleton
+from spcnet.tables import ENDS as TABLE_ENDS
+from spcnet.tables import TABLES, WHERE, TableWriter, columns, to_records
 from spcnet.viz.skeletons import Style, draw_skeleton
 
 if TYPE_CHECKING:
@@ -114,6 +119,8 @@ class Results:
     estimator: PoseEstimator
     style: Style  # of the overlays
     record: RunRecord  # of earlier results
+    view: Skeleton  # whose joints tables have
+    wide: bool = False  # tables of one row per person
     force: bool = False  # write those anew
 
     def path(self, job: Job, kind: str, person: int = 1) -> Path:
@@ -125,6 +132,8 @@ class Results:
         persons = self.record.persons(job, kind)
         if persons is None or self.force:
             return False
+        if kind in TABLES and _first_line(self.path(job, kind)) != self._head(kind):
+            return False  # cut short, or of another form
         return all(path.exists() for path in self._paths(job, kind, persons))
 
     def refuse_foreign(self, job: Job) -> None:
@@ -162,7 +171,7 @@ class Results:
     def write(self, job: Job, found: Predicted, document: dict[str, Any]) -> Path | None:
         """Write the results of one picture that are not there; give the path of the first kind.
 
-        Where nobody was found only the JSON is written.
+        Where nobody was found there is only the JSON, and tables without rows.
         """
         kinds = [kind for kind in self.kinds if not self.has(job, kind)]
         if not kinds:
@@ -177,6 +186,8 @@ class Results:
             for number, path in enumerate(paths):
                 if kind == "json":
                     content = f"{json.dumps(document, indent=1)}\n".encode()
+                elif kind in TABLES:
+                    content = self._table(job, kind, found.poses).encode()
                 else:
                     assert found.picture is not None
                     content = self._picture(kind, found.picture, found.poses, number)
@@ -186,9 +197,41 @@ class Results:
         first = self.kinds[0] if found.poses else "json"
         return self.path(job, first) if first in self.kinds else None
 
+    def check_joined(self) -> None:
+        """Check that what lies in the place of the tables of all pictures is such a table."""
+        for _, path in [] if self.force else self._joined():
+            if os.path.lexists(path) and not _first_line(path).startswith(",".join(WHERE)):
+                raise UserError(
+                    f"{path}: already exists and was not written by spcnet; --force overwrites it"
+                )
+
+    def join_tables(self, jobs: Sequence[Job]) -> None:
+        """Write each kind of table once more, of all pictures that are done."""
+        for kind, target in self._joined():
+            with replacing(target) as partial, partial.open("w", encoding="utf-8") as file:
+                file.write(self._head(kind) + "\n")
+                for job in jobs:
+                    if self.record.persons(job, kind) is not None:
+                        with self.path(job, kind).open(encoding="utf-8") as part:
+                            part.readline()
+                            shutil.copyfileobj(part, file)
+
+    def _joined(self) -> list[tuple[str, Path]]:
+        return [(k, self.folder / f"poses{TABLE_ENDS[k]}") for k in self.kinds if k in TABLES]
+
+    def _head(self, kind: str) -> str:
+        return ",".join(columns(self.view, TABLES[kind], wide=self.wide))
+
+    def _table(self, job: Job, kind: str, poses: Sequence[Pose]) -> str:
+        file, what = io.StringIO(), TABLES[kind]
+        rows = to_records(poses, source=job.shown, what=what, wide=self.wide)
+        TableWriter(file, columns(self.view, what, wide=self.wide)).write(rows)
+        return file.getvalue()
+
     def _paths(self, job: Job, kind: str, persons: int) -> list[Path]:
-        """The files of a kind: one JSON, one overlay unless nobody is there, else one a person."""
-        count = {"json": 1, "overlay": min(persons, 1)}.get(kind, persons)
+        """The files of a kind: a JSON, a table, an overlay if anybody is there, or one a person."""
+        one = dict.fromkeys(["json", *TABLES], 1)
+        count = {**one, "overlay": min(persons, 1)}.get(kind, persons)
         return [self.path(job, kind, number) for number in range(1, count + 1)]
 
     def _remove_others(self, job: Job, kind: str, paths: Sequence[Path]) -> None:
@@ -225,3 +268,12 @@ class Results:
             sizes = level_sizes(self.estimator.network, input_size=size)
             image = draw_levels([level_view(self.estimator, picture, pose)], sizes)
         return picture_bytes(image, "png")
+
+
+def _first_line(path: Path) -> str:
+    """Of a text, or nothing where there is none."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(1 << 20).rstrip("\n")
+    except OSError:
+        return ""
