@@ -88,6 +88,22 @@ def test_angles_of_a_file_are_those_that_were_written(tmp_path: Path) -> None:
         read_angles(tmp_path / "gone.csv")
 
 
+def test_a_table_without_rows_has_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    with table_file(path, LSP14, "angles"):
+        pass
+    with pytest.raises(UserError, match=r"empty\.csv: nobody is in this table"):
+        read_angles(path)
+
+
+def test_what_are_no_poses_is_an_error_at_once() -> None:
+    with pytest.raises(UserError, match="what must be joints or angles, got 'joint'"):
+        to_records([pose()], what="joint")  # type: ignore[arg-type]
+    for wrong in (pose(), "photo.jpg"):
+        with pytest.raises(UserError, match=f"poses must be .* got {type(wrong).__name__}"):
+            to_records(wrong)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "time,person,angle\n0,0,left_knee\n"])
 def test_another_file_is_no_table_of_angles(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.csv"

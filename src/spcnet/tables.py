@@ -45,12 +45,27 @@ def to_records(
     `source` is the picture's or video's name, `time` is in seconds. Long rows of joints have the
     columns of `WHERE`, joint, x, y (pixels) and score; those of angles angle, degrees, low, high
     and score. Wide rows have left_knee_x, left_knee_y, left_knee_score, or left_knee,
-    left_knee_low and so on, after ``score``, the mean of the joints'.
+    left_knee_low and so on, after ``score``, the mean of the joints'. Anything but the poses of one
+    picture is a `UserError`.
     """
+    if what not in TABLES.values():
+        raise UserError(f"what must be {' or '.join(TABLES.values())}, got {what!r}")
+    if not isinstance(poses, Iterable) or isinstance(poses, str):
+        raise UserError(
+            "poses must be those of one picture, such as `predict` gives, or the `persons` of a "
+            f"video's frame, got {type(poses).__name__}"
+        )
+    at = dict(zip(WHERE, (source, frame, round(time, 6)), strict=False))
+    return _rows(poses, at, what, wide)
+
+
+def _rows(
+    poses: "Iterable[Pose | None]", at: Mapping[str, Any], what: What, wide: bool
+) -> Iterator[Row]:
     for person, pose in enumerate(poses):
         if pose is None:
             continue
-        where = dict(zip(WHERE, (source, frame, round(time, 6), person), strict=True))
+        where = {**at, "person": person}
         cells = _joints(pose) if what == "joints" else _angles(pose)
         if not wide:
             name = what.removesuffix("s")
@@ -105,7 +120,9 @@ def read_angles(path: Path, person: int = 0) -> tuple[np.ndarray, Angles]:
     wanted = ["time", "person", "angle", "degrees", "low", "high", "score"]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if set(wanted) <= row.keys()]
+            table = csv.DictReader(file)
+            ours = set(wanted) <= set(table.fieldnames or ())
+            rows = [row for row in table if ours]
         persons = sorted({int(row["person"]) for row in rows})
         rows = [row for row in rows if int(row["person"]) == person]
         cells = {
@@ -116,7 +133,9 @@ def read_angles(path: Path, person: int = 0) -> tuple[np.ndarray, Angles]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path}: no table of angles: {error}") from None
-    if not persons:
+    if ours and not persons:
+        raise UserError(f"{path}: nobody is in this table")
+    if not ours:
         raise UserError(
             f"{path}: no long table of angles; spcnet video --save angles writes one (without "
             "--wide)"

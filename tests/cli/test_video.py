@@ -407,5 +407,7 @@ def test_help_has_an_example(command: str) -> None:
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match="--save csw: wanted csv or angles"):
         video(tmp_path / "clip.mp4", save="csw")
-    with pytest.raises(typer.BadParameter, match="--save goes with a file for the joints"):
+    with pytest.raises(
+        typer.BadParameter, match="--save goes with a file for the joints: -o, or --json FILE"
+    ):
         video(tmp_path / "clip.mp4", json_path=Path("-"), save="csv")

@@ -56,6 +56,12 @@ def refused(response: Any, status: int, code: str, told: str = "") -> None:
     assert "\n" not in error["message"]
 
 
+def test_what_is_asked_in_the_address_is_not_passed_over(serve: Serve) -> None:
+    files = {"image": ("a.png", picture())}
+    answer = serve().post("/v1/poses?people=all", files=files)
+    refused(answer, 422, "bad_request", "query parameter 'people': what is asked of a picture is a")
+
+
 def test_a_form_is_answered_with_named_joints_of_the_picture(serve: Serve) -> None:
     response = post(serve(), picture(at=(7, 5)))
     assert response.status_code == 200

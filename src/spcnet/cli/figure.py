@@ -12,7 +12,6 @@ from spcnet.cli.console import prepare_figure, progress, save_figure, say
 from spcnet.cli.estimator_options import FLIP
 from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED, parse_box
 from spcnet.errors import UserError
-from spcnet.inference.box_files import read_boxes
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -165,7 +164,9 @@ def angles(
 
     prepare_figure(output, force=force)
     times, found = read_angles(table, person)
-    wanted = angle or [name for name in found.names if name in JOINT_ANGLES or name == "trunk"]
+    wanted = [name for text in angle or [] for name in text.split(",")] or [
+        name for name in found.names if name in JOINT_ANGLES or name == "trunk"
+    ]
     if missing := set(wanted) - set(found.names):
         raise UserError(
             f"--angle {sorted(missing)[0]}: not in {table}; there are {', '.join(found.names)}"
@@ -234,6 +235,8 @@ def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
     if box and boxes:
         raise BadParameter("use either --box or --boxes, not both")
     if boxes:
+        from spcnet.inference.box_files import read_boxes
+
         return read_boxes(boxes).of
     of_every_picture = [parse_box(text) for text in box or []] or None
     return lambda path: of_every_picture

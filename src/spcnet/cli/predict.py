@@ -24,7 +24,6 @@ from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_esti
 from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, WIDE, parse_box
 from spcnet.errors import UserError
 from spcnet.files import remove_leftovers, writing
-from spcnet.inference.box_files import read_boxes
 from spcnet.inference.method import Method, PersonSource, digest_of
 from spcnet.skeletons import Skeleton
 
@@ -163,6 +162,8 @@ def _persons(
         source = PersonSource(kind="boxes", name=text, digest=digest_of(text))
         return source, {"boxes_of": lambda path: given}
     if boxes:
+        from spcnet.inference.box_files import read_boxes
+
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
         read = read_boxes(path, threshold=least)
         for kind, count in read.passed_over.items():

@@ -143,7 +143,7 @@ def _table_paths(save: str, json_path: Path | None) -> dict[str, Path]:
     if not ENDS.keys() >= set(named):
         raise BadParameter(f"--save {save}: wanted {' or '.join(ENDS)}, or both with a comma")
     if named and json_path in (None, STDOUT):
-        raise BadParameter("--save goes with a file for the joints: -o or --json")
+        raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
     assert json_path is not None or not named
     return {kind: json_path.with_suffix(ENDS[kind]) for kind in named if json_path is not None}
 

@@ -40,6 +40,10 @@ async def read_body(
         text = f"send {MULTIPART} with a file named image, or {JSON}"
         text = f"content type {essence or '(none)'}: {text}"
         raise RequestError(415, "unsupported_type", text, unread=True)
+    if request.query_params:
+        name = next(iter(request.query_params))[:LONGEST_ECHO]
+        text = f"query parameter {name!r}: what is asked of a picture is a field of the body"
+        raise RequestError(422, "bad_request", text, unread=True)
     most = limits.body_bytes(base64=essence == JSON)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
