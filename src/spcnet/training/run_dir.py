@@ -43,7 +43,7 @@ class RunDirectory:
                 message = f"{self.path}: another process is training here; {remedy}"
                 raise RunInUseError(message) from None
         try:
-            remove_leftovers(self.path)
+            remove_leftovers(self.path, ours=True)
             yield
         finally:
             # The lock last: nobody else is here while the directory goes.
