@@ -210,7 +210,7 @@ def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | No
         return None
     numbers = [str(person.image_number) for person in persons]
     names = [person.image for person in persons]
-    ways = [(images, numbers), *[([slashed(n) for n in images], [slashed(n) for n in names])]]
+    ways = [(images, numbers), ([slashed(n) for n in images], [slashed(n) for n in names])]
     # The names may lack folders or suffixes, if they still tell the pictures apart.
     stems = list(map(_stem, names))
     if len(set(stems)) == len(set(names)):

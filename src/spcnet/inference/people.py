@@ -16,13 +16,12 @@ from spcnet.errors import UserError
 from spcnet.geometry import SHARPEST, Array, apply_affine, box_of_points
 from spcnet.inference.detectors import PersonDetector, main_person, main_ranks, nms
 from spcnet.inference.finder import OVERLAP, Finder
-from spcnet.inference.pose import Pose
+from spcnet.inference.pose import CONFIDENT, Pose
 from spcnet.media.images import ImageLike, Picture, load_picture, read_reduced
 
 People: TypeAlias = Literal["one", "all"]
 
-BELIEVED = 0.3  # score of joints that say how far a person reaches
-FEWEST = 8  # of them: fewer say nothing of it
+FEWEST = 8  # confident joints: fewer do not say how far a person reaches
 BEYOND = 0.05  # of a size, on each side: what of a person lies beyond the joints
 SIGHTED = 0.1  # score of a sighting that poses then decide on
 CANDIDATES = 3  # sightings of which poses say which is the main person
@@ -72,7 +71,7 @@ def confirm(scores: Array, poses: Sequence[Pose]) -> tuple[Array, Array, Array]:
 
 
 def _reach(pose: Pose) -> Array:
-    sure = pose.scores >= BELIEVED
+    sure = pose.scores >= CONFIDENT
     if sure.sum() < FEWEST:
         return pose.box
     around = box_of_points(pose.keypoints[sure]).astype(np.float64)
