@@ -25,7 +25,7 @@ from spcnet.files import check_file
 from spcnet.geometry import Array
 from spcnet.media.formats import RAW_SUFFIXES, TooManyPixels, clear_errors, read_raw, teach_format
 from spcnet.media.limits import MAX_PIXELS
-from spcnet.media.mending import load_pixels, open_picture, warnings_heard
+from spcnet.media.mending import JPEGS, load_pixels, open_picture, warnings_heard
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,6 @@ TAUGHT_FORMATS = ("HEIF", "AVIF", "JXL")  # where `teach_format` found their plu
 MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 TRANSPOSED = (5, 6, 7, 8)
 
-JPEGS = ("JPEG", "MPO")
 JPEG_FACTORS = (1, 2, 4, 8)  # how many times smaller its decoder can make one
 STRIPE = 4_000_000  # pixels that are converted together, about
 MAX_SCANS = 50  # of a JPEG; encoders write some ten

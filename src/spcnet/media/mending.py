@@ -12,7 +12,8 @@ from PIL import Image
 
 PNG = b"\x89PNG\r\n\x1a\n"  # what its files begin with
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")  # and which way is up
-END = b"\xff\xd9"  # of a JPEG
+JPEGS = ("JPEG", "MPO")  # what Pillow calls them
+END = b"\xff\xd9"  # of one
 # To a decoder that still waits for pixels these bytes are some; after the last it skips them.
 PROBE = bytes((37 * n + 91) % 254 for n in range(256))
 METADATA = "its metadata are damaged and were not read"
@@ -61,7 +62,7 @@ def load_pixels(
             image, _ = open_picture(BytesIO(_pixel_chunks(_content(source))), ("PNG",))
             image.load()
             return image, [METADATA]
-        if image.format in ("JPEG", "MPO"):
+        if image.format in JPEGS:
             data = _content(source)
             mended, probed = (_load_jpeg(data + more + END, *size) for more in (b"", PROBE))
             if mended.tobytes() == probed.tobytes():
