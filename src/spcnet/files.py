@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -85,6 +85,38 @@ def picture_bytes(image: Any, form: str, **how: Any) -> bytes:
     write = image.savefig if hasattr(image, "savefig") else image.save
     write(content, format=form, **how)
     return content.getvalue()
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Check that none of the files to be written is there."""
+    for path in paths:
+        if os.path.lexists(path):
+            raise UserError(f"{path}: already exists; --force overwrites it, or name another")
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder if it is not there, and check that files can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        remove_leftovers(folder)
+    except OSError as error:
+        text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
+        raise UserError(text) from None
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """A folder to write results to; where none came, it is left as it was found."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_writable(folder)
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # it is not empty: this is the usual end
+                path.rmdir()
 
 
 @contextmanager

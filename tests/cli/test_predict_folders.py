@@ -171,13 +171,13 @@ def test_results_that_no_picture_has_any_more_stay_but_not_in_the_document_of_al
 def test_ctrl_c_says_how_to_go_on(
     predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spcnet.cli import predict as module
+    from spcnet.inference import runs as module
 
     def stopped(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Run, "_keep", stopped)
+        patch.setattr(module.PredictionRun, "_keep", stopped)
         done = predict(photos, "-o", tmp_path / "out")
     assert done.code == 130
     assert "the same command goes on" in done.err
@@ -188,10 +188,10 @@ def test_ctrl_c_says_how_to_go_on(
 def test_a_second_run_on_one_folder_is_refused_and_the_first_leaves_no_lock(
     predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spcnet.cli import predict as module
+    from spcnet.inference import runs as module
 
     seconds: list[Done] = []
-    keep = module._Run._keep
+    keep = module.PredictionRun._keep
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     line = ["--model", predict.model, "--finder", predict.finder, "--device", "cpu"]
     command = [sys.executable, "-m", "spcnet", "predict", photos, "-o", tmp_path / "out", *line]
@@ -202,7 +202,7 @@ def test_a_second_run_on_one_folder_is_refused_and_the_first_leaves_no_lock(
             seconds.append(Done(done.returncode, done.stdout, done.stderr))
         return keep(*arguments)
 
-    monkeypatch.setattr(module._Run, "_keep", meanwhile)
+    monkeypatch.setattr(module.PredictionRun, "_keep", meanwhile)
     first = predict(photos, "-o", tmp_path / "out")
     assert (first.code, seconds[0].code) == (0, 1)
     assert "another spcnet predict writes here; wait for it, or -o" in seconds[0].errors[0]
@@ -212,15 +212,15 @@ def test_a_second_run_on_one_folder_is_refused_and_the_first_leaves_no_lock(
 def test_a_result_that_came_meanwhile_is_not_overwritten(
     predict: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spcnet.cli import predict as module
+    from spcnet.inference import runs as module
 
-    keep = module._Run._keep
+    keep = module.PredictionRun._keep
 
     def meanwhile(*arguments: Any) -> Any:
         (tmp_path / "out" / "b.pose.json").write_text("of another run")
         return keep(*arguments)
 
-    monkeypatch.setattr(module._Run, "_keep", meanwhile)
+    monkeypatch.setattr(module.PredictionRun, "_keep", meanwhile)
     done = predict(photos / "b.png", "-o", tmp_path / "out")
     assert done.code == 1
     assert "b.pose.json: already exists" in done.errors[0]

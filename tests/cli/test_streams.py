@@ -80,7 +80,7 @@ def test_closed_streams_end_nothing(command: list[str], tmp_path: Path) -> None:
 def test_sigterm_ends_a_run_as_ctrl_c_does(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: object
 ) -> None:
-    from spcnet.cli import predict as module
+    from spcnet.inference import runs as module
 
     def terminated(*arguments: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -91,7 +91,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(
     Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(folder / "a.png")
     line = ["spcnet", "predict", folder, "--model", tiny_checkpoint, "--box", "0,0,30,40"]
     monkeypatch.setattr(sys, "argv", [str(part) for part in (*line, "-o", tmp_path / "out")])
-    monkeypatch.setattr(module._Run, "_keep", terminated)
+    monkeypatch.setattr(module.PredictionRun, "_keep", terminated)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as ended:

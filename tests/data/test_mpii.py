@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
+from conftest import untrained
+from PIL import Image
 
 from spcnet.data.annotations import JointState
 from spcnet.data.datasets import open_pictures
@@ -22,6 +24,10 @@ from spcnet.data.mpii import (
     submission,
 )
 from spcnet.errors import UserError
+from spcnet.evaluation.evaluate import predict_dataset
+from spcnet.evaluation.writing import write_submission
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.skeletons import BODY19, COCO17, MPII16
 
 h5py = pytest.importorskip("h5py")
 
@@ -383,6 +389,32 @@ def test_submission_is_what_the_server_reads(release: Path, tmp_path: Path) -> N
 def test_submission_wants_every_single_person(release: Path) -> None:
     with pytest.raises(UserError, match=r"person 2 of test image 000000004\.jpg \(annolist 4\)"):
         submission(read_release(release), {(3, 0): np.zeros((16, 2)), (5, 0): np.zeros((16, 2))})
+
+
+def test_a_submission_is_what_a_network_of_more_joints_says_of_every_single_person(
+    release: Path, body_checkpoint: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in (4, 6):
+        pixels = rng.integers(0, 255, (600, 600, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number:09d}.jpg")
+    target = tmp_path / "pred_keypoints_mpii.mat"
+    body = PoseEstimator(str(body_checkpoint), device="cpu")
+    assert write_submission(target, tmp_path, body) == (3, 3)  # persons, pictures
+    points, _, persons = predict_dataset(body, open_pictures("mpii", tmp_path, "test"), crop="mpii")
+    last = read_back(target)[0, 2]["annorect"][0, 0]["annopoints"]["point"][0, 0][0]
+    assert annolist_index(persons[2].number or 0) == (5, 0)
+    for joint, channels in (
+        ("left_wrist", ["left_wrist"]), ("pelvis", ["left_hip", "right_hip"]),
+        ("thorax", ["left_shoulder", "right_shoulder"]),
+    ):  # fmt: skip
+        expected = points[2][[BODY19.index(name) for name in channels]].mean(axis=0) + 1
+        row = last[MPII16.index(joint)]
+        assert [float(row["x"][0, 0]), float(row["y"][0, 0])] == pytest.approx(expected)
+    coco = PoseEstimator(str(untrained(tmp_path / "coco.safetensors", COCO17)), device="cpu")
+    with pytest.raises(UserError, match="'mpii16': 'coco17' can be seen as flic11"):
+        write_submission(target, tmp_path, coco)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spcnet.errors import UserError
-from spcnet.files import picture_bytes, remove_leftovers
+from spcnet.files import make_writable, picture_bytes, refuse_existing
 from spcnet.files import replacing as replacing  # commands have it from here
 
 LOST: list[OSError] = []  # what kept lines from stdout
@@ -156,14 +155,7 @@ def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
     if not force:
         refuse_existing(paths)
     for folder in {path.parent for path in paths}:
-        _make_writable(folder)
-
-
-def refuse_existing(paths: Iterable[Path]) -> None:
-    """Check that none of the files to be written is there."""
-    for path in paths:
-        if os.path.lexists(path):
-            raise UserError(f"{path}: already exists; --force overwrites it, or name another")
+        make_writable(folder)
 
 
 def refuse_same(named: Sequence[tuple[str, Path | None]]) -> None:
@@ -174,17 +166,6 @@ def refuse_same(named: Sequence[tuple[str, Path | None]]) -> None:
             other = seen.setdefault(path.resolve(), name)
             if other != name:
                 raise UserError(f"{path}: {name} must be another file than {other}")
-
-
-def _make_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        remove_leftovers(folder)
-    except OSError as error:
-        text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
-        raise UserError(text) from None
 
 
 def prepare_figure(output: Path, *, force: bool) -> None:
@@ -202,19 +183,6 @@ def save_figure(figure: Any, output: Path, *, say: Callable[[str], None] = print
     with replacing(output) as partial:
         partial.write_bytes(picture_bytes(figure, output.suffix[1:].lower()))
     say(str(output))
-
-
-@contextmanager
-def output_folder(folder: Path) -> Iterator[None]:
-    """A folder to write results to; where none came, it is left as it was found."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    _make_writable(folder)
-    try:
-        yield
-    finally:
-        for path in made:
-            with suppress(OSError):  # it is not empty: this is the usual end
-                path.rmdir()
 
 
 def table(

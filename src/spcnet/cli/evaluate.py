@@ -10,10 +10,9 @@ from typer import BadParameter, Option
 
 from spcnet.cli import scoring
 from spcnet.cli.completion import protocol_names
-from spcnet.cli.console import prepare_output, progress, replacing, say, table
+from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import AS_JSON, DATASET, FORCE, ROOT
-from spcnet.errors import UserError
 from spcnet.evaluation.overlap import learned_from
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def evaluate(
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
     from spcnet.data.regions import check_rule
     from spcnet.evaluation.predictions import check_format
-    from spcnet.evaluation.writing import write_predictions
+    from spcnet.evaluation.writing import write_predictions, write_submission
     from spcnet.metrics.breakdown import score_by_torso
     from spcnet.metrics.paper import comparison
 
@@ -78,7 +77,9 @@ def evaluate(
         check_format(predictions)
     estimator = options.open()
     if submission is not None:
-        _submit(submission, root, options.model, estimator)
+        with progress("persons", None) as report:
+            persons, images = write_submission(submission, root, estimator, report=report)
+        print(f"{submission}: {persons} persons of {images} test images")
         return
     opened = open_dataset(dataset, root, split or default_split(dataset, root))
     rule = None if no_boxes else check_rule(crop or default_crop(dataset))
@@ -166,28 +167,3 @@ def _row(heading: str, mean: str, group: "Group") -> dict[str, Any]:
 def _warn_of_learned(estimator: "PoseEstimator", opened: "Dataset", root: object, of: str) -> None:
     if shared := learned_from(estimator.card.training, opened, root).shared:
         say(f"warning: the model learned from {len(shared)} of {of}, such as {shared[0]}")
-
-
-def _submit(path: Path, root: Path | None, model: str, estimator: "PoseEstimator") -> None:
-    """Predict MPII's test persons and write the file that its server takes."""
-    import scipy.io
-
-    from spcnet.data.annotations import find_labels
-    from spcnet.data.datasets import open_pictures
-    from spcnet.data.mpii import FILES, annolist_index, read_release, submission
-    from spcnet.evaluation.evaluate import predict_dataset
-    from spcnet.skeletons import MPII16
-
-    persons = open_pictures("mpii", root, "test")
-    if estimator.skeleton != MPII16:
-        raise UserError(f"{model} predicts {estimator.skeleton.name}; MPII's server wants mpii16")
-    with progress("persons", len(persons)) as report:
-        points, _, annotations = predict_dataset(estimator, persons, crop="mpii", report=report)
-    assert root is not None
-    release = find_labels(root, FILES["test"], title="MPII")
-    assert release is not None
-    numbers = [annolist_index(person.number or 0) for person in annotations]
-    content = submission(read_release(release), dict(zip(numbers, points, strict=True)))
-    with replacing(path) as partial:
-        scipy.io.savemat(str(partial), content, do_compression=True, appendmat=False)
-    print(f"{path}: {len(numbers)} persons of {content['pred'].shape[1]} test images")

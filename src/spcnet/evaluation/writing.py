@@ -3,17 +3,21 @@
 import gzip
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures
+from spcnet.data.annotations import AnnotatedPictures, find_labels
+from spcnet.data.datasets import open_pictures
+from spcnet.data.mpii import FILES, TITLE, annolist_index, read_release, submission
+from spcnet.evaluation.evaluate import predict_dataset
 from spcnet.evaluation.predictions import AXES, INDEX_BASES, check_format
 from spcnet.files import replacing
 from spcnet.geometry import Array
-from spcnet.skeletons import Skeleton
+from spcnet.inference.estimator import PoseEstimator
+from spcnet.skeletons import MPII16, Skeleton
 
 
 def write_predictions(
@@ -66,6 +70,39 @@ def write_predictions(
         else:
             data = json.dumps(_document(arrays, labels, skeleton)).encode()
             partial.write_bytes(gzip.compress(data) if path.suffix.lower() == ".gz" else data)
+
+
+def write_submission(
+    path: Path,
+    root: str | os.PathLike[str] | None,
+    estimator: PoseEstimator,
+    *,
+    report: Callable[[int], None] = lambda done: None,
+) -> tuple[int, int]:
+    """Predict MPII's test persons and write the file that its server takes.
+
+    Args:
+        path: of ``pred_keypoints_mpii.mat``, as the server wants it called.
+        root: MPII's folder, with the official ``.mat``.
+        estimator: of a network that can be seen as mpii16; another is a `UserError`.
+        report: called with the number of persons that are done.
+
+    Returns:
+        how many persons and test images it is of.
+    """
+    import scipy.io
+
+    channels = estimator.skeleton.view(estimator.view(MPII16))
+    persons = open_pictures("mpii", root, "test")
+    points, _, annotations = predict_dataset(estimator, persons, crop="mpii", report=report)
+    points = np.stack([points[:, of].mean(axis=1) for of in map(list, channels)], axis=1)
+    numbers = [annolist_index(person.number or 0) for person in annotations]
+    release = find_labels(Path(root or "").expanduser(), FILES["test"], title=TITLE)
+    assert release is not None  # the persons are from it
+    content = submission(read_release(release), dict(zip(numbers, points, strict=True)))
+    with replacing(path) as partial:
+        scipy.io.savemat(str(partial), content, do_compression=True, appendmat=False)
+    return len(numbers), content["pred"].shape[1]
 
 
 def _document(
