@@ -124,8 +124,9 @@ def kill_command(name: str, folder: Path, kills: int, moments: random.Random) ->
     begin = time.monotonic()
     errors = whole.communicate()[1]
     assert whole.returncode == 0, errors
-    lasts, killed, left = time.monotonic() - begin, 0, 0
-    for _ in range(kills):
+    lasts, killed, left, runs = time.monotonic() - begin, 0, 0, 0
+    while killed < kills:
+        runs += 1
         process = start(commands(folder, out)[name])
         time.sleep(moments.uniform(0, 1) * lasts)
         process.kill()
@@ -138,6 +139,8 @@ def kill_command(name: str, folder: Path, kills: int, moments: random.Random) ->
                 check_whole(path)
         if name == "data pack":
             shutil.rmtree(out / "store", ignore_errors=True)  # it refuses one that is there
+        if process.returncode == 0:  # it was done before: the next begins anew
+            shutil.rmtree(out / "run", ignore_errors=True)
     last = start(commands(folder, out)[name])
     errors = last.communicate()[1]
     assert last.returncode == 0, errors
@@ -151,7 +154,7 @@ def kill_command(name: str, folder: Path, kills: int, moments: random.Random) ->
     shutil.rmtree(folder / "whole" / "run", ignore_errors=True)
     digest = hashlib.sha256("".join(sorted(names)).encode()).hexdigest()[:8]
     return (
-        f"{name:10} {killed} kills in {kills} runs, {left} half-written files or folders after "
+        f"{name:10} {killed} kills in {runs} runs, {left} half-written files or folders after "
         f"them, none after the next run; {len(names)} whole results ({digest}), "
         f"{time.monotonic() - began:.0f} s"
     )
