@@ -5,9 +5,15 @@ import torch
 from test_loop import recipe
 from torch import nn
 
+from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork
 from spcnet.models.selective import begin_squeeze_at_zero
-from spcnet.training.optimisation import make_optimizer
+from spcnet.training.optimisation import (
+    freeze_statistics,
+    make_network,
+    make_optimizer,
+    measure_statistics,
+)
 
 
 def network(channels: int = 24, fusion: str = "selective") -> PoseNetwork:
@@ -60,3 +66,47 @@ def test_a_squeeze_that_begins_at_zero_weighs_all_levels_alike() -> None:
         else:
             assert torch.equal(one, other), name  # whatever else begins, begins as it did
     begin_squeeze_at_zero(nn.Sequential(nn.Conv2d(1, 1, 1)))  # has none, and nothing happens
+
+
+def frozen(channels: int, *names: str) -> PoseNetwork:
+    plan = recipe(
+        model={
+            "variant": "spcnet_s1_w64", "arguments": {"channels": channels}, "weights": "default",
+            "freeze": list(names),
+        }
+    )  # fmt: skip
+    return make_network(plan, 3, torch.device("cpu"))
+
+
+@every_optimiser
+def test_frozen_parts_keep_weights_and_statistics_and_the_body_goes_slowly(name: str) -> None:
+    mine = frozen(16, "stem", "stacks.0.module")
+    plan = recipe(optimizer={"name": name, "body_rate": 0.1, "squeeze_rate": 0.5})
+    optimizer = make_optimizer(plan, mine)
+    rates = {id(p): g.get("rate", 1) for g in optimizer.param_groups for p in g["params"]}
+    expected = {
+        "stacks.0.features.1.weight": 0.1, "collect.0.norm.bias": 0.1, "head.weight": 1,
+        "stacks.0.head.bias": 1, "distribute.squeeze.weight": 0.5,
+    }  # fmt: skip
+    weights = dict(mine.named_parameters())
+    assert {key: rates[id(weights[key])] for key in expected} == expected
+    assert not any(id(p) in rates for p in mine.stem.parameters())
+    before = {key: tensor.clone() for key, tensor in mine.state_dict().items()}
+    freeze_statistics(mine, every=False)
+    torch.stack([out.square().mean() for out in mine(torch.randn(2, 3, 64, 64))]).sum().backward()
+    optimizer.step()
+    measure_statistics(mine, [torch.randn(2, 3, 64, 64)])
+    for key, tensor in mine.state_dict().items():
+        same = torch.equal(tensor, before[key])
+        if key.startswith(("stem.", "stacks.0.module.")):
+            assert same, key
+        elif key in expected or key.endswith("running_mean"):
+            assert not same, key
+
+
+def test_nothing_left_to_learn_and_unknown_parts_are_refused() -> None:
+    with pytest.raises(UserError, match=r"model\.freeze: the network has no module 'neck'; it has"):
+        frozen(16, "neck")
+    everything = frozen(16, "stem", "stacks", "collect", "distribute", "head")
+    with pytest.raises(UserError, match=r"model\.freeze: nothing is left to be learned"):
+        make_optimizer(recipe(), everything)

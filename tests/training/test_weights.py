@@ -1,6 +1,7 @@
 """A run that begins with weights of other joints."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ from test_loop import recipe
 from torch import nn
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.cli.training_runs import say_taken
 from spcnet.codec import Codec
 from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model
 from spcnet.skeletons import BODY19, COCO17, LSP14, Skeleton
-from spcnet.training.weights import begin_with
+from spcnet.training.optimisation import is_of_joints
+from spcnet.training.weights import Taken, begin_with
 
 ARGUMENTS = {"stacks": 2, "channels": 16}
 
@@ -32,11 +35,22 @@ Begin = Callable[..., PoseNetwork]
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Begin:
+def taken() -> list[Taken]:
+    """What `begin` took over, each time."""
+    return []
+
+
+@pytest.fixture
+def begin(tmp_path: Path, taken: list[Taken]) -> Begin:
     """A network for a skeleton that began with a trained one for another."""
 
     def with_weights_of(
-        trained: Skeleton, wanted: Skeleton, *, anew: tuple[str, ...] = (), **changes: int
+        trained: Skeleton,
+        wanted: Skeleton,
+        *,
+        anew: tuple[str, ...] = (),
+        joints: dict[str, str] | None = None,
+        **changes: int,
     ) -> PoseNetwork:
         card = ModelCard(
             variant="spcnet_s2_w96", arguments=ARGUMENTS, skeleton=trained,
@@ -45,8 +59,8 @@ def begin(tmp_path: Path) -> Begin:
         path = tmp_path / "trained.safetensors"
         save_checkpoint(path, fresh(trained, seed=0).state_dict(), card)
         network = fresh(wanted, **changes)
-        plan = recipe(model={"weights": str(path), "anew": list(anew)})
-        assert begin_with(network, plan, wanted) == {"seed": 5}
+        plan = recipe(model={"weights": str(path), "anew": list(anew), "joints": joints or {}})
+        taken.append(begin_with(network, plan, wanted))
         return network
 
     return with_weights_of
@@ -104,16 +118,76 @@ def test_a_part_that_is_not_there_is_named(begin: Begin, part: str) -> None:
         begin(LSP14, BODY19, anew=("distribute", part))
 
 
-def test_a_skeleton_without_a_shared_joint_is_refused(begin: Begin) -> None:
+def test_of_joints_that_nobody_knows_the_body_is_taken_and_said(
+    begin: Begin, taken: list[Taken]
+) -> None:
     dots = Skeleton("dots", ("left_dot", "right_dot"), ())
-    with pytest.raises(UserError, match=r"model\.weights: .* predicts 'lsp14', which shares no"):
-        begin(LSP14, dots)
+    state, before = begin(LSP14, dots).state_dict(), fresh(dots).state_dict()
+    trained = fresh(LSP14, seed=0).state_dict()
+    for name, tensor in state.items():
+        if ".head." in f".{name}":
+            assert torch.equal(tensor, before[name]), name
+        elif tensor.shape == trained[name].shape:
+            torch.testing.assert_close(tensor, trained[name], rtol=1e-3, atol=1e-3)
+    (found,) = taken
+    assert found.joints == {} and found.new_joints == dots.joints
+    assert found.training == {"seed": 5}
+    heads = sum(p.numel() for n, p in fresh(dots).named_parameters() if is_of_joints(n))
+    everything = sum(p.numel() for p in fresh(dots).parameters())
+    assert found.share == pytest.approx(1 - heads / everything)
 
 
-@pytest.mark.parametrize("changes", [{"stacks": 1}, {"stacks": 3}, {"channels": 32}])
+def test_a_map_says_what_joints_are_called_in_the_weights(begin: Begin, taken: list[Taken]) -> None:
+    own = Skeleton("own", ("left_foot", "right_foot", "head_top", "tail"), ())
+    names = {"left_foot": "left_ankle", "right_foot": "right_ankle"}
+    state, before = begin(LSP14, own, joints=names).state_dict(), fresh(own).state_dict()
+    trained = fresh(LSP14, seed=0).state_dict()
+    known = [LSP14.index(joint) for joint in ("left_ankle", "right_ankle", "head_top")]
+    for name in ("stacks.0.head.weight", "stacks.1.head.bias", "head.weight"):
+        torch.testing.assert_close(state[name][:3], trained[name][known], rtol=1e-3, atol=1e-3)
+        assert torch.equal(state[name][3], before[name][3])
+    (found,) = taken
+    assert found.joints == names | {"head_top": "head_top"}
+    assert found.new_joints == ("tail",)
+    for wrong, message in (
+        ({"foot": "left_ankle"}, "the labels have no joint 'foot', but left_foot, right_foot"),
+        ({"tail": "toe"}, "the weights have no joint 'toe', but right_ankle"),
+    ):
+        with pytest.raises(UserError, match=rf"model\.joints: {message}"):
+            begin(LSP14, own, joints=wrong)
+
+
+@pytest.mark.parametrize("stacks", [1, 3])
+def test_of_other_stacks_what_fits_is_taken(begin: Begin, taken: list[Taken], stacks: int) -> None:
+    state = begin(LSP14, LSP14, stacks=stacks).state_dict()
+    trained = fresh(LSP14, seed=0).state_dict()
+    for name in ("stem.0.weight", "stacks.0.features.1.weight", "head.weight"):
+        torch.testing.assert_close(state[name], trained[name], rtol=1e-3, atol=1e-3)
+    gathered = {f"collect.{n}" for n in range(4)}
+    assert set(taken[0].anew) == gathered | ({"stacks.2", "feedbacks.1"} if stacks == 3 else set())
+
+
 @pytest.mark.parametrize("wanted", [LSP14, BODY19], ids=lambda skeleton: skeleton.name)
-def test_weights_of_another_size_are_refused_with_what_to_do(
-    begin: Begin, wanted: Skeleton, changes: dict[str, int]
+def test_weights_of_another_width_are_refused_with_what_to_do(
+    begin: Begin, wanted: Skeleton
 ) -> None:
     with pytest.raises(UserError, match=r"model\.weights: .*'stacks': 2, 'channels': 16"):
-        begin(LSP14, wanted, **changes)
+        begin(LSP14, wanted, channels=32)
+
+
+def test_what_was_taken_is_said_in_three_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    taken = Taken(
+        name="default", training={}, share=0.9987, anew=("collect.0", "stacks.2"),
+        joints={"left_foot": "left_ankle", "head_top": "head_top"}, new_joints=("tail",),
+    )  # fmt: skip
+    say_taken(taken)
+    assert capsys.readouterr().err.splitlines() == [
+        "begins with default: 99.9 % of the weights; collect.0, stacks.2 begin anew",
+        "joints taken over: left_foot from left_ankle, head_top",
+        "joints that begin anew: tail",
+    ]
+    say_taken(replace(taken, anew=(), joints={}))
+    assert capsys.readouterr().err.splitlines() == [
+        "begins with default: 99.9 % of the weights",
+        "joints that begin anew: tail (model.joints says what they are called in the weights)",
+    ]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spcnet.training.distributed import ProcessGroup
     from spcnet.training.log import Progress
     from spcnet.training.recipe import DataSection, Recipe
+    from spcnet.training.weights import Taken
 
 OVERRIDES = Option("--set", help="Override a field: optimizer.lr=5e-4; may be repeated.")
 MAX_MINUTES = Option(min=0, help="Stop cleanly after this time; go on later.")
@@ -71,8 +72,20 @@ def train_by(
     with _reporter() as hear:
         return train_recipe(
             recipe, directory, resume=resume, processes=processes, stop=stop,
-            packing=say_packing, begin=begin, report=hear, finish=finish,
+            packing=say_packing, begin=begin, took=say_taken, report=hear, finish=finish,
         )  # fmt: skip
+
+
+def say_taken(taken: "Taken") -> None:
+    """In three lines, what a run took over."""
+    anew = f"; {', '.join(taken.anew)} begin anew" if taken.anew else ""
+    say(f"begins with {taken.name}: {100 * taken.share:.1f} % of the weights{anew}")
+    names = [a if a == b else f"{a} from {b}" for a, b in taken.joints.items()]
+    if names:
+        say(f"joints taken over: {', '.join(names)}")
+    if taken.new_joints:
+        hint = "" if names else " (model.joints says what they are called in the weights)"
+        say(f"joints that begin anew: {', '.join(taken.new_joints)}{hint}")
 
 
 def titles_of(data: "DataSection") -> str:

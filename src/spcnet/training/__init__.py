@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # a recipe can be read without the loop
     from spcnet.training.distributed import ProcessGroup
     from spcnet.training.log import Progress
     from spcnet.training.recipe import Recipe
+    from spcnet.training.weights import Taken
 
 
 def train_recipe(
@@ -22,15 +23,17 @@ def train_recipe(
     stop: Callable[[], bool] = lambda: False,
     packing: Callable[..., None] = lambda done, total=None: None,
     begin: Callable[[int, int], None] = lambda learned, steps: None,
+    took: Callable[["Taken"], None] = lambda taken: None,
     report: Callable[["Progress"], None] = lambda progress: None,
     finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
     """Open a recipe's data and train by it, as ``spcnet train`` does; gives the trained checkpoint.
 
-    `resume`, `stop`, `report`, `finish` and what is raised are as of `spcnet.training.loop.train`;
-    `run_dir` is ``runs/NAME`` by default. `packing` is called with the persons or pictures that are
-    packed, and their number where it is known; `begin`, in the first process, with the number of
-    these to learn from and of steps, before the first one. Several `processes` are those of
+    `resume`, `stop`, `took`, `report`, `finish` and what is raised are as of
+    `spcnet.training.loop.train`; `run_dir` is ``runs/NAME`` by default. `packing` is called with
+    the persons or pictures that are packed, and their number where it is known; `begin`, in the
+    first process, with the number of these to learn from and of steps, before the first one.
+    Several `processes` are those of
     `spcnet.training.distributed.join_processes`.
     """
     from spcnet.devices import find_device
@@ -63,6 +66,7 @@ def train_recipe(
         resume=resume,
         processes=processes,
         stop=stop,
+        took=took,
         report=report,
         finish=finish,
         kind=FinderTask if finds else PoseTask,

@@ -33,7 +33,7 @@ from spcnet.training.recentring import recentre
 from spcnet.training.recipe import Recipe
 from spcnet.training.run_dir import BEST, MODEL, RunDirectory
 from spcnet.training.task import PoseTask, Task
-from spcnet.training.weights import begin_with
+from spcnet.training.weights import Taken, begin_with
 
 LOG_EVERY = 20  # steps
 MOST_SKIPPED = 50  # steps in a row that fp16's scaler may leave out while it finds its scale
@@ -55,6 +55,7 @@ def train(
     processes: ProcessGroup | None = None,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
+    took: Callable[[Taken], None] = lambda taken: None,
     finish: Callable[[Path], None] = lambda checkpoint: None,
     kind: type[Task] = PoseTask,
 ) -> Path:
@@ -63,6 +64,7 @@ def train(
     With `resume` it goes on from the directory's last checkpoint, or from the start where the run
     was stopped before it wrote one; None goes on with a run and begins where there is none. `stop`
     is asked after every step: True in any process saves and leaves the run. In the first process
+    `took` is called with what a new run took over of ``model.weights``,
     `report` is called every few steps and after every evaluation, and `finish` with the checkpoint
     after the last step, while the directory is still held.
 
@@ -80,6 +82,8 @@ def train(
         task = kind(recipe, store, holdout=holdout, processes=processes)
         run = Run(recipe, task, directory, processes)
         run.open(resume=bool(resume))
+        if run.taken is not None and processes.first:
+            took(run.taken)
         if run.finished and processes.first:
             log.info("finished already: all %d steps are taken", run.steps)
         run.go(report, stop=stop)
@@ -121,6 +125,7 @@ class Run:
         self.step = 0
         self.seconds = 0.0  # spent training, over all resumed stretches
         self.began_with: dict[str, Any] | None = None  # the training behind its first weights
+        self.taken: Taken | None = None  # where it began with others' weights just now
         self.scores: list[dict[str, Any]] = []
         self.window: list[list[float]] = []  # the losses that are not in the log yet
         self.skipped = 0  # steps in a row that fp16's gradients were too large for
@@ -139,7 +144,8 @@ class Run:
                 state.save(self)  # killed between the two files
         else:
             if self.recipe.model.weights is not None:
-                self.began_with = begin_with(self.network, self.recipe, self.task.skeleton)
+                self.taken = begin_with(self.network, self.recipe, self.task.skeleton)
+                self.began_with = self.taken.training
                 self.average.load_state_dict(self.network.state_dict())
             if first:
                 self.directory.begin(self.recipe)
@@ -198,8 +204,7 @@ class Run:
         lr = optimisation.learning_rate(recipe, self.step, self.steps, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("rate", 1.0)
-        if plan.frozen_batchnorm:
-            optimisation.freeze_statistics(self.network)
+        optimisation.freeze_statistics(self.network, every=plan.frozen_batchnorm)
         self.optimizer.zero_grad(set_to_none=True)
         parts = np.split(indices, processes.count * plan.accumulate)
         mine = parts[processes.rank * plan.accumulate : (processes.rank + 1) * plan.accumulate]

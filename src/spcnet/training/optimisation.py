@@ -1,7 +1,7 @@
 """How the weights move: the network, its precision, optimisers, rates, the weights' average."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.models.selective import InformationDistribution, begin_squeeze_at_zero
 from spcnet.training.muon import Muon
@@ -21,6 +22,8 @@ def make_network(recipe: Recipe, channels: int, device: torch.device) -> PoseNet
     network = recipe.model.build(channels)
     if recipe.model.squeeze == "zero":
         begin_squeeze_at_zero(network)
+    for module in find_modules(network, "model.freeze", recipe.model.freeze):
+        module.requires_grad_(False)
     if plan.sync_batchnorm:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     if plan.precision == "fp64":
@@ -30,10 +33,28 @@ def make_network(recipe: Recipe, channels: int, device: torch.device) -> PoseNet
     return network
 
 
+def find_modules(network: nn.Module, field: str, names: Sequence[str]) -> list[nn.Module]:
+    """The modules that a field of a recipe names; of an unknown name a `UserError`."""
+    modules = dict(network.named_modules())
+    for name in names:
+        if not name or name not in modules:
+            known = ", ".join(child for child, _ in network.named_children())
+            there = f"it has {known} and their parts"
+            raise UserError(f"{field}: the network has no module {name!r}; {there}")
+    return [modules[name] for name in names]
+
+
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
     """Half precision where the recipe asks for it."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.training.precision)
     return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+
+def is_of_joints(name: str) -> bool:
+    """Whether a weight has a row or column per joint: of a head, or of the feedback of its maps."""
+    module, _, tensor = name.rpartition(".")
+    part = module.rpartition(".")[2]
+    return part == "head" or (part == "of_heatmaps" and tensor == "weight")
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
@@ -41,10 +62,11 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
-def freeze_statistics(network: nn.Module) -> None:
-    """Let batch norms use their running statistics, and leave them as they are."""
+def freeze_statistics(network: nn.Module, *, every: bool = True) -> None:
+    """Let batch norms use their running statistics: every one, or those that are frozen."""
     for norm in batch_norms(network):
-        norm.eval()
+        if every or not norm.weight.requires_grad:
+            norm.eval()
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
@@ -54,14 +76,22 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     one size add up over the channels and saturate the softmax within 50 steps.
     """
     plan = recipe.optimizer
+    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if not learned:
+        raise UserError("model.freeze: nothing is left to be learned; leave the heads out of it")
     fusions = [m for m in network.modules() if isinstance(m, InformationDistribution)]
-    squeeze = [parameter for fusion in fusions for parameter in fusion.squeeze.parameters()]
+    squeeze = [p for fusion in fusions for p in fusion.squeeze.parameters() if p.requires_grad]
     slow = set(squeeze)
-    parameters = [p for p in network.parameters() if p not in slow]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    rest = {name: p for name, p in learned.items() if p not in slow}
+    heads = {name for name in rest if plan.body_rate is not None and is_of_joints(name)}
+    parts: list[tuple[Any, dict[str, float]]] = [(rest.keys() - heads, {}), (heads, {})]
+    if plan.body_rate is not None:
+        parts[0][1]["rate"] = plan.body_rate
+    groups: list[dict[str, Any]] = []
+    for names, at_rate in parts[: 2 if heads else 1]:
+        for kernels, decay in ((True, plan.weight_decay), (False, 0.0)):
+            of_kind = [p for name, p in rest.items() if name in names and (p.ndim > 1) == kernels]
+            groups.append({"params": of_kind, "weight_decay": decay, **at_rate})
     if squeeze:
         rate = plan.squeeze_rate or 2 / fusions[-1].squeeze.in_channels
         groups.append({"params": squeeze, "weight_decay": 0.0, "rate": rate})
@@ -92,12 +122,13 @@ def measure_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     weights never had them (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3).
     The network is left in evaluation mode.
     """
-    norms = batch_norms(network)
+    norms = [norm for norm in batch_norms(network) if norm.weight.requires_grad]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all that is seen
     network.train()
+    freeze_statistics(network, every=False)
     for images in batches:
         network(images)
     network.eval()

@@ -90,9 +90,19 @@ class ModelSection(Section):
     input_size: int = Field(256, ge=SIZES[0], le=SIZES[1], description="side of the input, pixels")
     weights: str | None = Field(None, description="a model or .safetensors to begin with")
     anew: list[str] = Field([], description="modules that begin anew, such as `distribute.squeeze`")
+    joints: dict[str, str] = Field(
+        {}, description="what joints are called in `weights`, such as {right_foot: right_ankle}"
+    )
+    freeze: list[str] = Field([], description="modules that keep their weights, such as `stem`")
     squeeze: Literal["zero", "literal"] = Field(
         "zero", description="SIM's squeeze begins at zero, all levels alike, or as any convolution"
     )
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> "ModelSection":
+        if self.weights is None and (self.joints or self.freeze):
+            raise ValueError("`joints` and `freeze` go with `weights`")
+        return self
 
     def build(self, joints: int) -> PoseNetwork:
         """The network of so many maps, with fresh weights."""
@@ -188,6 +198,9 @@ class OptimizerSection(Section):
     weight_decay: float = Field(0, ge=0, description="of kernels; norms and biases have none")
     squeeze_rate: float | None = Field(
         None, gt=0, description="learning rate of SIM's squeeze over lr; by default 2 / channels"
+    )
+    body_rate: float | None = Field(
+        None, gt=0, le=1, description="learning rate of all but the heads over lr, by default 1"
     )
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     schedule: Literal["step", "cosine"] = Field(

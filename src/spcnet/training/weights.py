@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from spcnet.errors import UserError
 from spcnet.models.network import channels_last
 from spcnet.skeletons import Skeleton
 from spcnet.tensor_files import read_metadata
+from spcnet.training.optimisation import find_modules, is_of_joints
 from spcnet.training.recipe import Recipe
 
 
@@ -25,77 +27,99 @@ def weights_of(field: str, name: str) -> Path:
         raise UserError(f"{field}: {error}") from None
 
 
-def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton | None) -> dict[str, Any]:
-    """Take over the weights that a recipe names, and give what their card says of their training.
+@dataclass(frozen=True)
+class Taken:
+    """What a run took over from the weights that its recipe names."""
 
-    Those of another network, or without any of the labels' joints, are a `UserError`; a network
-    that predicts no joints takes what fits.
+    name: str
+    training: dict[str, Any]  # what their card says of their training
+    share: float  # of the network's weights that were taken over
+    anew: tuple[str, ...]  # modules of which some weight begins anew, but for heads of new joints
+    joints: dict[str, str]  # joints whose maps were taken over, and what they were called there
+    new_joints: tuple[str, ...]  # those that begin anew
+
+
+def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton | None) -> Taken:
+    """Take over what fits of the weights that a recipe names; the rest begins anew.
+
+    What fits has the same name and shape; a joint's maps are those of the joint of its name, or of
+    the one that ``model.joints`` gives for it. It is a `UserError` where nothing of the stacks
+    fits, or a joint or module that the recipe names is not there.
     """
-    if skeleton is None:
-        return _begin_with_body(network, recipe)
-    name = str(recipe.model.weights)
-    trained, card = load_checkpoint(weights_of("model.weights", name))
-    if not set(card.skeleton.joints) & set(skeleton.joints):
-        nothing = f"which shares no joint with {skeleton.name!r} of the data"
-        raise UserError(f"model.weights: {name} predicts {card.skeleton.name!r}, {nothing}")
-    fresh, modules = network.state_dict(), [child for child, _ in network.named_modules()]
-    for part in recipe.model.anew:
-        if part not in modules[1:]:
-            known = ", ".join(child for child, _ in network.named_children())
-            there = f"it has {known} and their parts"
-            raise UserError(f"model.anew: the network has no module {part!r}; {there}")
-    try:
-        fitted = _fitted(trained.state_dict(), fresh, card.skeleton, skeleton)
-        anew = tuple(f"{part}." for part in recipe.model.anew)
-        fitted |= {key: fresh[key] for key in fitted if key.startswith(anew)}
-        network.load_state_dict(fitted)
-    except (KeyError, RuntimeError):
-        arguments = json.dumps(card.arguments)
-        raise UserError(
-            f"model.weights: {name} is a {card.variant} with arguments {card.arguments}, the "
-            f"recipe's is a {recipe.model.variant} with {recipe.model.arguments}; take over the "
-            f"former by --set model.variant={card.variant} --set 'model.arguments={arguments}'"
-        ) from None
-    return card.training
-
-
-def _begin_with_body(network: nn.Module, recipe: Recipe) -> dict[str, Any]:
-    """What fits by name and shape, whatever it predicts; the rest begins afresh."""
-    name = str(recipe.model.weights)
+    name, plan = str(recipe.model.weights), recipe.model
     path = weights_of("model.weights", name)
     finds = path.suffix == ".safetensors" and FinderCard.key in read_metadata(path)
     trained, card = load_finder(path) if finds else load_checkpoint(path)
+    theirs = None if isinstance(card, FinderCard) else card.skeleton
+    joints = _shared_joints(plan.joints, theirs, skeleton)
     fresh, own = network.state_dict(), trained.state_dict()
-    fitting = {key: own[key] for key in own if key in fresh and fresh[key].shape == own[key].shape}
-    if not any(key.startswith("stacks.") and fitting[key].ndim > 1 for key in fitting):
+    fitted: dict[str, Tensor] = {}
+    to = [skeleton.index(joint) for joint in joints] if skeleton else []
+    source = [theirs.index(joint) for joint in joints.values()] if theirs else []
+    for key, tensor in own.items():
+        if skeleton and theirs and is_of_joints(key):
+            fitted |= _maps_of(key, tensor, fresh, to, source)
+        elif key in fresh and fresh[key].shape == tensor.shape:
+            fitted[key] = tensor
+    if not any(key.startswith("stacks.") and fitted[key].ndim > 1 for key in fitted):
+        arguments = json.dumps(card.arguments)
         raise UserError(
             f"model.weights: nothing of {name}, a {card.variant} with arguments {card.arguments}, "
-            f"fits a {recipe.model.variant} with {recipe.model.arguments}"
+            f"fits a {plan.variant} with {plan.arguments}; take over the former by "
+            f"--set model.variant={card.variant} --set 'model.arguments={arguments}'"
         )
-    network.load_state_dict({**fresh, **fitting})
-    return card.training
+    find_modules(network, "model.anew", plan.anew)
+    anew = tuple(f"{part}." for part in plan.anew)
+    fitted = {key: tensor for key, tensor in fitted.items() if not key.startswith(anew)}
+    network.load_state_dict({**fresh, **fitted})
+    weights = {key: parameter.numel() for key, parameter in network.named_parameters()}
+    missing = [key for key in weights if key not in fitted]
+    return Taken(
+        name=name,
+        training=card.training,
+        share=1 - sum(weights[key] for key in missing) / sum(weights.values()),
+        anew=tuple(dict.fromkeys(_module_of(key) for key in missing)),
+        joints=joints,
+        new_joints=tuple(j for j in (skeleton.joints if skeleton else ()) if j not in joints),
+    )
 
 
-def _fitted(
-    trained: Mapping[str, Tensor], fresh: Mapping[str, Tensor], own: Skeleton, wanted: Skeleton
+def _shared_joints(
+    given: Mapping[str, str], theirs: Skeleton | None, ours: Skeleton | None
+) -> dict[str, str]:
+    """Our joints that weights know, and what they are called there."""
+    if theirs is None or ours is None:
+        return {}
+    for mine, other in given.items():
+        for joint, skeleton in ((mine, ours), (other, theirs)):
+            if joint not in skeleton.joints:
+                where = "the labels" if skeleton is ours else "the weights"
+                names = ", ".join(skeleton.joints)
+                raise UserError(f"model.joints: {where} have no joint {joint!r}, but {names}")
+    named = {joint: given.get(joint, joint) for joint in ours.joints}
+    return {joint: other for joint, other in named.items() if other in theirs.joints}
+
+
+def _maps_of(
+    key: str, tensor: Tensor, fresh: Mapping[str, Tensor], to: list[int], source: list[int]
 ) -> dict[str, Tensor]:
-    """Trained tensors for a network of other joints; new ones have fresh heads and no feedback."""
-    if own.joints == wanted.joints:
-        return {**trained}
-    both = [joint for joint in wanted.joints if joint in own.joints]
-    to, source = [wanted.index(joint) for joint in both], [own.index(joint) for joint in both]
-    fitted: dict[str, Tensor] = {}
-    for name, tensor in trained.items():
-        module = name.rpartition(".")[0].rpartition(".")[2]
-        if module == "head":  # (K, C, 1, 1) or (K,)
-            fitted[name] = fresh[name].clone()
-            fitted[name][to] = tensor[source].to(fresh[name])
-        elif module == "of_heatmaps" and tensor.ndim > 1:  # (C, K, 1, 1)
-            fitted[name] = torch.zeros_like(fresh[name])
-            fitted[name][:, to] = tensor[:, source].to(fresh[name])
-        else:
-            fitted[name] = tensor
-    return fitted
+    """A head of other joints, (K, C, 1, 1) or (K,), or the feedback of their maps, (C, K, 1, 1).
+
+    New joints have fresh heads and no feedback.
+    """
+    ours, feedback = fresh.get(key), key.endswith("of_heatmaps.weight")
+    joints = int(feedback)  # the dimension that counts them
+    if ours is None or not to or ours.shape[1 - joints :][:1] != tensor.shape[1 - joints :][:1]:
+        return {}  # of another width
+    ours = torch.zeros_like(ours) if feedback else ours.clone()
+    known = tensor.index_select(joints, torch.tensor(source)).to(ours)
+    return {key: ours.index_copy_(joints, torch.tensor(to).to(ours.device), known)}
+
+
+def _module_of(key: str) -> str:
+    """The module that a person would name, such as ``collect.0`` or ``stacks.1``."""
+    first, second, *_ = key.split(".")
+    return f"{first}.{second}" if second.isdecimal() else first
 
 
 class Teacher:
