@@ -67,6 +67,23 @@ def test_training_learns_the_figures_it_sees(figures: PackedStore, tmp_path: Pat
     assert curve[-1][1] < 0.75 * curve[0][1]
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "softmax", "softmax_absent"])
+def test_the_loss_of_predicting_nothing_is_reported(
+    figures: PackedStore, tmp_path: Path, kind: str
+) -> None:
+    plan = recipe(loss={"kind": kind}, training={"epochs": 1})
+    seen: list[Progress] = []
+    train(plan, figures, tmp_path / "run", report=seen.append)
+    (now, *_) = seen
+    outputs, cells = len(now.losses), (plan.model.input_size // 4) ** 2
+    assert now.nothing is not None
+    if kind == "gaussian":  # a Gaussian of sigma 1 has a squared sum of pi in its cells
+        assert now.nothing == pytest.approx(outputs * 0.5 * math.pi / cells, rel=0.2)
+    else:
+        places = cells + (kind == "softmax_absent")
+        assert now.nothing == pytest.approx(outputs * math.log(places), rel=0.05)
+
+
 def test_the_run_directory_holds_a_usable_model(figures: PackedStore, tmp_path: Path) -> None:
     path = train(recipe(), figures, tmp_path / "run", holdout=figures)
     network, card = load_checkpoint(path)

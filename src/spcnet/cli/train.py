@@ -95,8 +95,8 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
 
 
 def _describe_recipe(recipe: "Recipe") -> str:
-    """Every field, a line a section."""
-    values = recipe.model_dump(mode="json", exclude={"description"})
+    """What differs from the defaults, a line a section; the run's recipe.yaml has every field."""
+    values = recipe.model_dump(mode="json", exclude={"description"}, exclude_defaults=True)
     sections = {name: fields for name, fields in values.items() if isinstance(fields, dict)}
     first = {name: value for name, value in values.items() if name not in sections}
     return "\n".join(

@@ -115,7 +115,8 @@ def _reporter() -> Iterator[Callable[["Progress"], None]]:
                 for title, part in now.sources.items():
                     say(f"  {title}: {part.headline:.2f} %, {part.persons} persons")
             rate = f"lr {now.lr:.2e} {now.images_per_second:.1f} images/s"
-            note = f"loss {now.loss:.4f} {rate}{latest}"
+            flat = "" if now.nothing is None else f" (predicting nothing: {now.nothing:.3g})"
+            note = f"loss {now.loss:.4f}{flat} {rate}{latest}"
             if bar is not None:
                 bar(now.step, note)
             elif score is None:

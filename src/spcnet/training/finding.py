@@ -1,11 +1,12 @@
 """Training a finder: whole pictures in, person boxes out (see `spcnet.boxmaps`)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from spcnet.boxmaps import CHANNELS, boxes_of, find_peaks, target_maps
 from spcnet.checkpoints import FinderCard
@@ -88,7 +89,7 @@ class FinderTask(Task):
     make_batch = staticmethod(make_scene_batch)
     channels = CHANNELS
 
-    def losses(self, forward: nn.Module, batch: SceneBatch) -> Tensor:
+    def losses(self, forward: Callable[[Tensor], Any], batch: SceneBatch) -> Tensor:
         return finder_losses(forward(self.images(batch)), batch)
 
     @torch.no_grad()

@@ -32,6 +32,7 @@ class Progress:
     lr: float  # of the last step
     images_per_second: float
     seconds_left: float
+    nothing: float | None = None  # the loss of maps that are flat, whatever the crop shows
     score: Score | None = None  # of the held-out persons, where this follows an evaluation
     sources: Mapping[str, Score] = field(default_factory=dict)  # of each data set, where several
 

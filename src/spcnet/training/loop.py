@@ -127,6 +127,7 @@ class Run:
         self.began_with: dict[str, Any] | None = None  # the training behind its first weights
         self.taken: Taken | None = None  # where it began with others' weights just now
         self.scores: list[dict[str, Any]] = []
+        self.nothing: float | None = None  # the loss of predicting nothing, where there is one
         self.window: list[list[float]] = []  # the losses that are not in the log yet
         self.skipped = 0  # steps in a row that fp16's gradients were too large for
 
@@ -166,6 +167,8 @@ class Run:
         for epoch, indices in self.batches():
             step_losses, stopped = self.take_step(epoch, indices, stop)
             self.window.append(step_losses.tolist())
+            if self.nothing is None and self.processes.first:
+                self.nothing = self.task.loss_of_nothing(epoch, indices, outputs=len(step_losses))
             taken += 1
             now = time.monotonic()
             self.seconds = seconds_before + now - began
@@ -257,7 +260,7 @@ class Run:
             "images_per_second": self.recipe.training.batch_size / seconds_a_step,
         }
         left = (self.steps - self.step) * seconds_a_step
-        progress = Progress(**entry, steps=self.steps, seconds_left=left)
+        progress = Progress(**entry, steps=self.steps, seconds_left=left, nothing=self.nothing)
         if self.processes.first:
             self.directory.log(**entry, seconds=self.seconds)
         if self.board is not None:

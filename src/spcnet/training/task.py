@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spcnet.checkpoints import FinderCard, ModelCard
 from spcnet.data.annotations import has_place
@@ -48,9 +48,13 @@ class Task:
         self.recipe, self.store, self.holdout = recipe, store, holdout
         self.processes = processes or ProcessGroup()
 
-    def losses(self, forward: nn.Module, batch: Any) -> Tensor:
+    def losses(self, forward: Callable[[Tensor], Any], batch: Any) -> Tensor:
         """The losses (O,) of a batch, of each supervised output of a network."""
         raise NotImplementedError
+
+    def loss_of_nothing(self, epoch: int, rows: Array, *, outputs: int) -> float | None:
+        """The loss of a network of so many outputs that says nothing; None where that has none."""
+        return None
 
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
         """Of what is held out, all and by source."""
@@ -97,7 +101,7 @@ class PoseTask(Task):
         if (name := recipe.loss.teacher) is not None:
             self.teacher = Teacher(name, skeleton=store.skeleton, device=self.processes.device)
 
-    def losses(self, forward: nn.Module, batch: Batch) -> Tensor:
+    def losses(self, forward: Callable[[Tensor], Any], batch: Batch) -> Tensor:
         recipe = self.recipe
         images = self.images(batch)
         taught = None
@@ -124,6 +128,16 @@ class PoseTask(Task):
             doubts=doubts,
             taught=taught,
         )
+
+    @torch.no_grad()
+    def loss_of_nothing(self, epoch: int, rows: Array, *, outputs: int) -> float | None:
+        """Of maps that are zero everywhere: no joint anywhere, or one anywhere alike."""
+
+        def flat(images: Tensor) -> list[Tensor]:
+            cells = images.shape[-1] // PoseNetwork.stride
+            return [images.new_zeros(len(images), self.channels, cells, cells)] * outputs
+
+        return float(self.losses(flat, self.batch(epoch, rows)).sum())
 
     def score(self, network: PoseNetwork) -> tuple[Score, dict[str, Score]]:
         assert self.holdout is not None
