@@ -16,6 +16,8 @@ import pytest
 import yaml
 from conftest import EXAMPLES
 
+from spcnet.training.recipe import parse_recipe
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
@@ -77,8 +79,12 @@ def leaves(nav: object) -> Iterator[str]:
 
 def test_own_data_is_trained_on_as_its_page_says(tmp_path: Path) -> None:
     page = DOCS / "own-data.md"
-    (recipe,) = blocks(page, "yaml")
+    recipe, transfer = blocks(page, "yaml")
     (tmp_path / "mine.yaml").write_text(recipe)
+    values = yaml.safe_load(recipe)
+    for section, changes in yaml.safe_load(transfer).items():
+        values[section] |= changes
+    assert parse_recipe(values, source="page").model.joints["left_foot"] == "left_ankle"
     environment = {**os.environ, "SPCNET_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
     printed = ""
     for program, *arguments in commands(page):

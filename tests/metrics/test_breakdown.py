@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from spcnet.errors import UserError
-from spcnet.metrics.breakdown import score_by_torso, score_sources, torso_angles
+from spcnet.metrics.breakdown import (
+    compare_sources,
+    interval_of,
+    score_by_torso,
+    score_sources,
+    torso_angles,
+)
 from spcnet.metrics.protocols import PCK_RULES, GroundTruth, score
 from spcnet.skeletons import LSP14, Skeleton
 
@@ -78,10 +84,8 @@ def test_a_skeleton_without_hips_has_no_torso() -> None:
 
 
 def test_sources_have_a_score_each_and_a_mean_in_which_they_count_alike() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(0, 300, (30, 14, 2))
-    truth[:, LSP14.index("right_hip")] = truth[:, LSP14.index("left_shoulder")] + [60, 80]
-    labels = GroundTruth(truth, np.ones((30, 14), bool), LSP14)
+    labels = labelled(30)
+    truth = labels.points
     few = GroundTruth(truth[:3], np.ones((3, 14), bool), LSP14)
     wrong = truth.copy()
     wrong[:, LSP14.index("left_knee")] += 500
@@ -99,3 +103,45 @@ def test_sources_have_a_score_each_and_a_mean_in_which_they_count_alike() -> Non
     assert spread.score == pytest.approx(100 * 11.5 / 12)
     low, high = spread.interval
     assert 100 * 11 / 12 < low < spread.score < high < 100
+    assert interval_of(PCK_RULES["torso-pck"], half, labels, repeats=500) == spread.interval
+
+
+def labelled(persons: int) -> GroundTruth:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 300, (persons, 14, 2))
+    truth[:, LSP14.index("right_hip")] = truth[:, LSP14.index("left_shoulder")] + [60, 80]
+    return GroundTruth(truth, np.ones((persons, 14), bool), LSP14)
+
+
+def test_what_is_hard_for_both_cancels_in_their_difference() -> None:
+    labels = labelled(100)
+    first, second = labels.points.copy(), labels.points.copy()
+    for predicted in (first, second):
+        predicted[:50] += 500  # half of the persons are nothing for either
+    first[80:, LSP14.index("left_knee")] += 500
+    rule = PCK_RULES["torso-pck"]
+    (row,) = compare_sources(rule, {"one": (first, second, labels)}, repeats=500)
+    assert row.persons == 100
+    assert row.scores == pytest.approx((50 - 20 / 12, 50))
+    assert row.difference == pytest.approx(20 / 12)  # 20 of 100 persons, one of 12 limbs
+    low, high = row.interval
+    spread = 100 / 12 * 1.96 * math.sqrt(0.2 * 0.8 / 100)  # of a share of a fifth
+    assert (high - low) / 2 == pytest.approx(spread, rel=0.15)
+    assert 0 < low < row.difference < high  # each alone has an interval of 10 points
+    assert row.needed == math.ceil(100 * ((high - low) / 2 / row.difference) ** 2) < 100
+
+
+def test_two_alike_need_more_persons_than_there_are() -> None:
+    labels = labelled(20)
+    same, other = labels.points.copy(), labels.points.copy()
+    (row,) = compare_sources(PCK_RULES["torso-pck"], {"a": (same, same, labels)}, repeats=50)
+    assert (row.difference, row.interval, row.needed) == (0, (0, 0), None)
+    same[:3, LSP14.index("left_knee")] += 500
+    other[10:14, LSP14.index("left_wrist")] += 500
+    rows = compare_sources(
+        PCK_RULES["torso-pck"], {"a": (same, other, labels), "b": (same, same, labels)}
+    )
+    assert [row.name for row in rows] == ["a", "b", "mean"]
+    assert rows[0].interval[0] < 0 < rows[0].interval[1]
+    assert rows[0].needed is not None and rows[0].needed > 20
+    assert rows[2].difference == pytest.approx(rows[0].difference / 2)

@@ -70,8 +70,9 @@ def evaluate(
     from spcnet.data.regions import check_rule
     from spcnet.evaluation.predictions import check_format
     from spcnet.evaluation.writing import write_predictions, write_submission
-    from spcnet.metrics.breakdown import score_by_torso
+    from spcnet.metrics.breakdown import interval_of, score_by_torso
     from spcnet.metrics.paper import comparison
+    from spcnet.metrics.protocols import PCK_RULES
 
     if predictions is not None:
         check_format(predictions)
@@ -95,6 +96,7 @@ def evaluate(
         "model": options.model, "dataset": dataset, "split": opened.split, "crop": rule,
         "refinement": estimator.codec.refinement, **asdict(estimator.testing),
     }  # fmt: skip
+    interval = interval_of(*found.judged()) if protocol in PCK_RULES else None
     groups = []
     if by_torso:
         groups = [g for g in score_by_torso(*found.judged()) if g.persons]
@@ -104,7 +106,7 @@ def evaluate(
         part, testing = (opened.name, opened.split), str(estimator.testing or "single scale")
         method = f"SPCNet ({options.model})"
         compared = comparison(found.score, method=method, part=part, testing=testing)
-    scoring.print_score(found.score, compared, style=style, how=how)
+    scoring.print_score(found.score, compared, style=style, how=how, interval=interval)
     if groups and style != "json":
         mean = "Mean" if found.score.mean_limbs is None else "Limbs"
         rows = [_row("Torso, degrees", mean, group) for group in groups]

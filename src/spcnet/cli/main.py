@@ -20,6 +20,7 @@ from spcnet.cli import (
     bench,
     calibrate,
     card,
+    compare,
     data,
     doctor,
     evaluate,
@@ -52,8 +53,8 @@ app = Typer(
 )
 for command in (
     predict.predict, video.video, webcam.webcam, serve.serve, train.train, ablate.ablate,
-    calibrate.calibrate, finder.finder, card.card, evaluate.evaluate, score.score, export.export,
-    models.models,
+    calibrate.calibrate, finder.finder, card.card, evaluate.evaluate, compare.compare, score.score,
+    export.export, models.models,
 ):  # fmt: skip
     app.command()(command)
 for name, group in (("data", data), ("figure", figure), ("bench", bench)):

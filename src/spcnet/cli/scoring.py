@@ -150,6 +150,7 @@ def print_score(
     *,
     style: str,
     how: Mapping[str, Any] | None = None,
+    interval: tuple[float, float] | None = None,
 ) -> None:
     """Print a score, and the paper's table with our row where it is compared.
 
@@ -157,12 +158,17 @@ def print_score(
     """
     if style == "json":
         values = score.to_dict() | dict(how or {})
+        if interval is not None:
+            values["interval"] = interval
         if compared is not None:
             paper, ours = compared
             values["comparison"] = {**asdict(paper), "ours": asdict(ours)}
         print(json.dumps(values))
         return
     blocks = [_score_table(score)] if compared is None or style == "text" else []
+    if blocks and interval is not None:
+        mean = "mean" if score.mean_limbs is None else "limbs"
+        blocks.append("95 % interval of the {}: {:.1f} to {:.1f}".format(mean, *interval))
     if compared is not None:
         blocks.append(_comparison_table(*compared, score, style=style))
     print("\n\n".join(blocks))

@@ -34,7 +34,7 @@ def score_predictions(
         if threshold is not None or stored_reference:
             raise UserError("coco-oks has neither a threshold nor a reference length to choose")
         return _oks(predictions, labels)
-    points, truth = _aligned(predictions, labels, protocol)
+    points, truth = aligned(predictions, labels, protocol)
     return score(protocol, points, truth, threshold=threshold, stored_reference=stored_reference)
 
 
@@ -49,7 +49,7 @@ def curves_of_predictions(
 
     A `UserError` for coco-oks, which has no such curves.
     """
-    return score_curves(protocol, *_aligned(predictions, labels, protocol), thresholds)
+    return score_curves(protocol, *aligned(predictions, labels, protocol), thresholds)
 
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:
@@ -62,9 +62,10 @@ def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) ->
         )
 
 
-def _aligned(
+def aligned(
     predictions: Predictions, labels: AnnotatedPictures, protocol: str
 ) -> tuple[Array, GroundTruth]:
+    """Predictions (N, K, 2) in the labels' order and frame, and these; see `score_predictions`."""
     skeleton = labels.skeleton
     points = align(predictions, labels).points
     known = ~np.isnan(points).all(axis=(0, 2))

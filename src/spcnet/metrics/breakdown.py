@@ -1,5 +1,6 @@
 """Scores of groups of persons, with intervals: by how upright they are, or where they come from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +25,21 @@ class Group:
     persons: int
     score: float  # percent, plain mean over the joints, or the limbs where the protocol has it
     interval: tuple[float, float]  # of it, from resampled persons (bootstrap, 95 %)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The scores of two models on the same persons."""
+
+    name: str
+    persons: int
+    scores: tuple[float, float]  # percent, as a `Group`'s
+    difference: float  # of the second from the first, in points
+    # Of it, 95 %: the same resampled persons count for both, so that what is hard for both cancels.
+    interval: tuple[float, float]
+    # Persons from which on the interval would leave out 0, if the difference stays; None where the
+    # two score alike.
+    needed: int | None
 
 
 def torso_columns(skeleton: Skeleton) -> tuple[list[int], list[int]]:
@@ -81,6 +97,43 @@ def score_sources(
     groups = [_group(name, *each) for name, each in zip(sources, resampled, strict=True)]
     persons, scores = zip(*resampled, strict=True)
     return [*groups, _group("mean", sum(persons), np.mean(scores, axis=0))]
+
+
+def interval_of(
+    rule: Rule, predicted: Array, truth: GroundTruth, *, repeats: int = REPEATS
+) -> tuple[float, float]:
+    """The 95 % interval of a score, from resampled persons; see `Group`."""
+    return _group("", *_resampled(*_right(rule, predicted, truth), repeats)).interval
+
+
+def compare_sources(
+    rule: Rule,
+    sources: Mapping[str, tuple[Array, Array, GroundTruth]],
+    *,
+    repeats: int = REPEATS,
+) -> list[Difference]:
+    """The paired differences on several data sets, and at last on their mean (`score_sources`).
+
+    A source is two models' predictions (N, K, 2) of the same persons, and their labels.
+    """
+    rows: list[tuple[str, int, Array, Array]] = []
+    for seed, (name, (first, second, truth)) in enumerate(sources.items()):
+        of_both = [_resampled(*_right(rule, p, truth), repeats, seed) for p in (first, second)]
+        rows.append((name, of_both[0][0], of_both[0][1], of_both[1][1]))
+    if len(rows) > 1:
+        _, persons, *of_all = zip(*rows, strict=True)
+        rows.append(("mean", sum(persons), *(np.mean(scores, axis=0) for scores in of_all)))
+    return [_difference(*row) for row in rows]
+
+
+def _difference(name: str, persons: int, first: Array, second: Array) -> Difference:
+    differences = second - first
+    low, high = np.quantile(differences[1:], INTERVAL).tolist()
+    found = float(differences[0])
+    # The interval shrinks with the root of the number of persons.
+    needed = math.ceil(persons * ((high - low) / 2 / found) ** 2) if abs(found) > 1e-9 else None
+    scores = float(first[0]), float(second[0])
+    return Difference(name, persons, scores, found, (low, high), needed)
 
 
 def _right(rule: Rule, predicted: Array, truth: GroundTruth) -> tuple[Array, Array]:
