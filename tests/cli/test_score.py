@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from command_line import spcnet
+from command_line import fails, spcnet
 
 from spcnet.skeletons import LSP14
 
@@ -126,3 +126,55 @@ def test_protocols_are_listed_and_wrong_usage_says_what_is_wanted() -> None:
     bare = spcnet("score")
     assert bare.returncode == 2
     assert "--ground-truth" in bare.stderr
+
+
+def labelled_twice(folder: Path) -> tuple[Path, Path]:
+    """Two people's labels of 200 persons of a skeleton of its own, in another order of ids."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(20, 80, (200, 2, 2))
+    paths = folder / "one.json", folder / "two.json"
+    for path in paths:
+        strayed = truth + rng.normal(size=truth.shape) * np.array([3.0, 6.0])[None, :, None]
+        rows = [
+            {"id": n, "image_id": 1 + k, "category_id": 1, "bbox": [0, 0, 100, 100], "area": 9000,
+             "keypoints": np.column_stack([strayed[k], [2, 2]]).ravel().tolist()}
+            for n, k in enumerate(rng.permutation(200).tolist(), start=1)
+        ]  # fmt: skip
+        names = ["tip", "root"]
+        images = [{"id": n, "file_name": f"{n}.jpg"} for n in range(1, 201)]
+        category = {"id": 1, "name": "leaf", "keypoints": names, "skeleton": [[1, 2]]}
+        content = {"images": images, "annotations": rows, "categories": [category]}
+        path.write_text(json.dumps(content))
+    return paths
+
+
+def test_constants_of_two_labellers_score_a_skeleton_of_ones_own(tmp_path: Path) -> None:
+    one, two = labelled_twice(tmp_path)
+    done = spcnet("data", "sigmas", one, two, "-o", tmp_path / "sigmas.json")
+    assert done.returncode == 0, done.stderr
+    sigmas = json.loads((tmp_path / "sigmas.json").read_text())
+    # A label strays by the root of two times 3 (6) px, of persons of 9000 square pixels.
+    expected = {"tip": 3 * 2**0.5 / 9000**0.5, "root": 6 * 2**0.5 / 9000**0.5}
+    assert sigmas == pytest.approx(expected, rel=0.1)
+    command = ["score", two, "--protocol", "oks", "--ground-truth", one, "--json"]
+    scored = spcnet(*command, "--sigmas", tmp_path / "sigmas.json")
+    assert scored.returncode == 0, scored.stderr
+    values = json.loads(scored.stdout)
+    assert values["protocol"] == "oks" and list(values["joints"]) == ["tip", "root"]
+    # d^2 of two labels that stray alike is exponential about 2 sigma^2 area: the mean of
+    # exp(-d^2 / (8 sigma^2 area)) is 1 / (1 + 2 / 8).
+    assert values["joints"]["tip"] == pytest.approx(80, abs=5)
+
+
+def test_constants_that_do_not_fit_are_one_clear_line(tmp_path: Path) -> None:
+    one, two = labelled_twice(tmp_path)
+    command = ["score", two, "--ground-truth", one, "--protocol"]
+    fails(*command, "oks", told="oks needs the joints' constants: --sigmas FILE")
+    fails(*command, "coco-oks", told="(oks takes any skeleton with constants")
+    (tmp_path / "s.json").write_text('{"tip": 0.1}')
+    sigmas = ["--sigmas", tmp_path / "s.json"]
+    fails(*command, "oks", *sigmas, told="oks: no constant for root of the labels")
+    fails(*command, "pck-box", *sigmas, told="protocol 'pck-box' has no constants of joints")
+    (tmp_path / "s.json").write_text('{"tip": 0.1, "root": -1}')
+    fails(*command, "oks", *sigmas, told="root: a constant is a number above 0, got -1")
+    fails("data", "sigmas", one, one, told="the same in both files: were they copied?")

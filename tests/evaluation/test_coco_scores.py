@@ -45,18 +45,23 @@ def files(folder: Path, people: list[Any], found: list[Any], images: int) -> tup
     return paths
 
 
-def ours(paths: tuple[Path, Path], protocol: str = "coco-oks") -> list[float]:
-    found = score_predictions(read_predictions(paths[1]), coco_labels(paths[0]), protocol=protocol)
+def ours(paths: tuple[Path, Path], sigmas: dict[str, float] | None = None) -> list[float]:
+    protocol = "coco-oks" if sigmas is None else "oks"
+    found = score_predictions(
+        read_predictions(paths[1]), coco_labels(paths[0]), protocol=protocol, sigmas=sigmas
+    )
     return [found.mean, *found.parts.values()]
 
 
-def theirs(paths: tuple[Path, Path]) -> list[float]:
+def theirs(paths: tuple[Path, Path], sigmas: dict[str, float] | None = None) -> list[float]:
     coco = pytest.importorskip("pycocotools.coco")
     scoring = pytest.importorskip("pycocotools.cocoeval")
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco.COCO(str(paths[0]))
         score = scoring.COCOeval(truth, truth.loadRes(str(paths[1])), "keypoints")
         score.params.catIds = [1]  # the carrots have no keypoints to be scored by
+        if sigmas is not None:
+            score.params.kpt_oks_sigmas = np.array(list(sigmas.values()))
         score.evaluate()
         score.accumulate()
         score.summarize()
@@ -96,6 +101,8 @@ def test_random_files_score_as_pycocotools_has_them(tmp_path: Path, seed: int) -
             found.append(detection(whole, 0.99, category_id=2))
     paths = files(tmp_path, people, found, images)
     assert ours(paths) == pytest.approx(theirs(paths), abs=1e-6, nan_ok=True)
+    own = dict(zip(COCO17.joints, random.uniform(0.01, 0.2, 17), strict=True))
+    assert ours(paths, own) == pytest.approx(theirs(paths, own), abs=1e-6, nan_ok=True)
 
 
 def test_detections_in_pictures_without_persons_are_wrong(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spcnet.errors import UserError
-from spcnet.metrics.oks import Detections, Persons, coco_oks, similarity
+from spcnet.metrics.oks import Detections, Persons, coco_oks, estimate_sigmas, similarity
 from spcnet.skeletons import COCO17
 
 # COCO's constants of the falloff, by joint.
@@ -369,3 +369,51 @@ def test_what_is_not_labelled_weighs_nothing_whatever_it_holds() -> None:
         assert similarity(found.points, persons).tolist() == [pytest.approx(1)]
         found.points[0, 3] = np.nan
         assert coco_oks(found, persons).mean == pytest.approx(100)
+
+
+def test_each_joint_has_its_own_mean_similarity() -> None:
+    persons = scene((1, 0, 0, 200), (2, 0, 0, 200), (3, 0, 0, 200))
+    points = persons.points.copy()
+    wrist = COCO17.index("left_wrist")
+    away = 2 * 0.062 * math.sqrt(2 * persons.areas[0])  # by which a joint's own is 1 / e
+    points[0, wrist, 0] += away
+    persons.annotated[1, wrist] = False
+    points[2] += 1000  # found by nobody
+    result = coco_oks(Detections(points, np.ones(3), persons.images), persons)
+    assert result.joints["left_wrist"] == pytest.approx(100 / math.e)
+    assert result.joints["nose"] == pytest.approx(100)
+    assert list(result.joints) == list(COCO17.joints)
+
+
+def test_other_constants_and_joints() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 100, (2, 3, 2))
+    persons = Persons(
+        points=places, annotated=np.ones((2, 3), bool), images=np.arange(2),
+        areas=np.full(2, 5000.0), boxes=np.array([[0.0, 0, 100, 100]] * 2),
+        crowds=np.zeros(2, bool),
+    )  # fmt: skip
+    points = places.copy()
+    points[:, 0, 0] += 10
+    sigmas = np.array([0.05, 0.1, 0.1])
+    one = math.exp(-100 / (2 * 5000 * 0.1**2))
+    assert similarity(points, persons, sigmas) == pytest.approx([(2 + one) / 3] * 2)
+    result = coco_oks(
+        Detections(points, np.ones(2), np.arange(2)), persons,
+        sigmas=sigmas, joints=("a", "b", "c"), name="oks",
+    )  # fmt: skip
+    assert result.joints == pytest.approx({"a": 100 * one, "b": 100, "c": 100})
+    assert (result.protocol, result.mean) == ("oks", pytest.approx(60))  # 0.79 passes 6 of 10
+
+
+def test_constants_are_found_again_in_labels_that_stray_by_them() -> None:
+    rng = np.random.default_rng(0)
+    sigmas, areas = np.array([0.03, 0.1]), rng.uniform(1000, 9000, 4000)
+    truth = rng.uniform(0, 100, (4000, 2, 2))
+    # A label strays sigma times the root of the area: in each of x and y over the root of two.
+    spread = sigmas[None, :, None] * np.sqrt(areas / 2)[:, None, None]
+    first, second = (truth + rng.normal(size=truth.shape) * spread for _ in range(2))
+    annotated = rng.random((4000, 2)) < 0.8
+    second[~annotated] = 1e6
+    assert estimate_sigmas(first, second, annotated, areas) == pytest.approx(sigmas, rel=0.05)
+    assert np.isnan(estimate_sigmas(first, second, np.zeros_like(annotated), areas)).all()

@@ -252,6 +252,35 @@ def pack(
     print(f"{output}: {len(store)} persons cropped by the rule {rule!r}, {content}")
 
 
+@app.command("sigmas")
+def sigmas(
+    first: Annotated[Path, Argument(help="Labels of a data set, such as COCO's .json.")],
+    second: Annotated[Path, Argument(help="Somebody else's labels of the same persons.")],
+    output: Annotated[Path | None, Option("--output", "-o", help="Write them as JSON.")] = None,
+    force: Annotated[bool, FORCE] = False,
+) -> None:
+    """Estimate the constants of OKS from persons who were labelled twice.
+
+    Example: spcnet data sigmas mine.json yours.json -o sigmas.json
+    """
+    from spcnet.data.datasets import read_labels
+    from spcnet.evaluation.sigmas import sigmas_of
+
+    if output is not None:
+        prepare_output([output], force=force)
+    found = sigmas_of(read_labels(first, None), read_labels(second, None))
+    rows = [
+        {"Joint": joint, "Persons": count, "Sigma": f"{sigma:.4f}"}
+        for joint, (sigma, count) in found.items()
+    ]
+    print(table(rows, right=["Persons", "Sigma"]))
+    if output is not None:
+        content = {joint: round(sigma, 5) for joint, (sigma, _) in found.items()}
+        with replacing(output) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        say(f"{output}: for --protocol oks --sigmas {output}")
+
+
 @app.command("synth")
 def synth(
     output: Annotated[Path, Option("--output", "-o", help="New folder for the pictures.")],

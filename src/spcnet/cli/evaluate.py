@@ -39,6 +39,7 @@ def evaluate(
     crop: Annotated[str | None, scoring.CROP] = None,
     no_boxes: Annotated[bool, NO_BOXES] = False,
     threshold: Annotated[float | None, scoring.THRESHOLD] = None,
+    sigmas: Annotated[Path | None, scoring.SIGMAS] = None,
     predictions: Annotated[Path | None, PREDICTIONS] = None,
     submission: Annotated[Path | None, SUBMISSION] = None,
     by_torso: Annotated[bool, BY_TORSO] = False,
@@ -55,7 +56,8 @@ def evaluate(
     """
     if options.finder and not no_boxes:
         raise BadParameter("--finder goes with --no-boxes")
-    alone = (root, split, crop, predictions, submission, compare, by_torso, threshold is not None)
+    alone = (root, split, crop, predictions, submission, compare, by_torso, threshold is not None,
+             sigmas)  # fmt: skip
     if source and any(alone):
         raise BadParameter("--source goes without options of a single data set")
     style = scoring.check_style(style, compare=compare, as_json=as_json)
@@ -69,6 +71,7 @@ def evaluate(
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
     from spcnet.data.regions import check_rule
     from spcnet.evaluation.predictions import check_format
+    from spcnet.evaluation.scoring import read_sigmas
     from spcnet.evaluation.writing import write_predictions, write_submission
     from spcnet.metrics.breakdown import interval_of, score_by_torso
     from spcnet.metrics.paper import comparison
@@ -87,7 +90,10 @@ def evaluate(
     protocol = protocol or default_protocol(dataset)
     scoring.say_foreign(protocol, opened.name)
     _warn_of_learned(estimator, opened, root, "these pictures")
-    found = _evaluate(estimator, opened, protocol=protocol, crop=rule, threshold=threshold)
+    found = _evaluate(
+        estimator, opened, protocol=protocol, crop=rule, threshold=threshold,
+        sigmas=None if sigmas is None else read_sigmas(sigmas),
+    )  # fmt: skip
     if predictions is not None:
         skeleton = estimator.skeleton
         write_predictions(predictions, found.points, found.scores, found.labels, skeleton=skeleton)

@@ -19,6 +19,7 @@ def score(
     split: Annotated[str | None, scoring.SPLIT] = None,
     threshold: Annotated[float | None, scoring.THRESHOLD] = None,
     stored_reference: Annotated[bool, STORED_REFERENCE] = False,
+    sigmas: Annotated[Path | None, scoring.SIGMAS] = None,
     index_base: Annotated[int | None, scoring.INDEX_BASE] = None,
     axes: Annotated[str | None, scoring.AXES] = None,
     key: Annotated[str | None, scoring.KEY] = None,
@@ -32,18 +33,18 @@ def score(
 
     Example: spcnet score preds.h5 --protocol mpii-tompson --ground-truth mpii/valid.h5
     """
-    from spcnet.metrics.protocols import PCK_RULES
+    from spcnet.metrics.protocols import OKS_RULES, PCK_RULES
 
     if list_protocols:
         rows = [{"Protocol": rule.name, "Rule": rule.title} for rule in PCK_RULES.values()]
-        oks = "AP over OKS 0.50:0.95 with COCO's constants, 17 joints"
-        print(table([*rows, {"Protocol": "coco-oks", "Rule": oks}]))
+        rows += [{"Protocol": name, "Rule": title} for name, title in OKS_RULES.items()]
+        print(table(rows))
         return
     if predictions is None or protocol is None or ground_truth is None:
         raise BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
     style = scoring.check_style(style, compare=compare, as_json=as_json)
 
-    from spcnet.evaluation.scoring import score_predictions
+    from spcnet.evaluation.scoring import read_sigmas, score_predictions
     from spcnet.metrics.paper import comparison
 
     found, labels = scoring.read_both(
@@ -51,8 +52,9 @@ def score(
         split=split, index_base=index_base, axes=axes, key=key, joints=joints,
     )  # fmt: skip
     result = score_predictions(
-        found, labels, protocol=protocol, threshold=threshold, stored_reference=stored_reference
-    )
+        found, labels, protocol=protocol, threshold=threshold, stored_reference=stored_reference,
+        sigmas=None if sigmas is None else read_sigmas(sigmas),
+    )  # fmt: skip
     say(
         f"{predictions.name}: {len(found)} predictions counted from {found.index_base}; "
         f"{ground_truth.name}: {labels.name} {labels.split}, {len(labels)} persons"

@@ -43,6 +43,7 @@ KEY = Option(help="Name of the array of joints in the file.")
 JOINTS = Option(help="Such as lsp14, or their names with commas.", autocompletion=skeleton_names)
 # Of scores.
 THRESHOLD = Option(help="Override the protocol's threshold.")
+SIGMAS = Option(help="Of oks: a JSON of the joints' constants; see `spcnet data sigmas`.")
 COMPARE = Option("--compare", help="Print the score under the paper's table.")
 STYLE = Option("--format", help="Of tables: text (default), markdown or latex.")
 

@@ -1,6 +1,6 @@
 """Scoring a model on a data set by a named protocol."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
@@ -49,13 +49,14 @@ def evaluate(
     protocol: str,
     crop: CropRule | None = "box",
     threshold: float | None = None,
+    sigmas: Mapping[str, float] | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Predict every annotated person of a data set and score the predictions.
 
     Joints are compared by their names. Persons are cropped by the rule `crop`; None leaves it to
-    the estimator to find them. `threshold` overrides the protocol's own; `report` is called with
-    the number of persons done.
+    the estimator to find them. `threshold` overrides the protocol's own, `sigmas` are the joints'
+    constants of ``oks``; `report` is called with the number of persons done.
 
     Raises:
         UserError: the protocol counts joints that the estimator does not predict, or does not fit
@@ -74,7 +75,9 @@ def evaluate(
         joints=joints,
         confidences=scores.mean(axis=1),
     )
-    score = score_predictions(predictions, labels, protocol=protocol, threshold=threshold)
+    score = score_predictions(
+        predictions, labels, protocol=protocol, threshold=threshold, sigmas=sigmas
+    )
     return Evaluation(score, points, scores, joints, labels)
 
 

@@ -2,15 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
+from spcnet.data.label_files import load_json
 from spcnet.errors import UserError
 from spcnet.evaluation.predictions import Predictions, align, check_listed
 from spcnet.geometry import Array
-from spcnet.metrics.oks import Detections, Persons, coco_oks
-from spcnet.metrics.protocols import Curves, GroundTruth, Score, find_rule, score, score_curves
+from spcnet.metrics.oks import SIGMAS, Detections, Persons, coco_oks
+from spcnet.metrics.protocols import (
+    OKS_RULES,
+    Curves,
+    GroundTruth,
+    Score,
+    find_rule,
+    score,
+    score_curves,
+)
 from spcnet.skeletons import COCO17, Skeleton
 
 
@@ -21,19 +31,22 @@ def score_predictions(
     protocol: str,
     threshold: float | None = None,
     stored_reference: bool = False,
+    sigmas: Mapping[str, float] | None = None,
 ) -> Score:
     """Score predicted joints, in any order that can be matched to the labels.
 
     `threshold` overrides the protocol's own; `stored_reference` normalises by the lengths that the
-    labels' file holds.
+    labels' file holds; `sigmas` are the joints' constants of the protocol ``oks``.
 
     Raises:
         UserError: the two do not belong together, or the protocol does not fit them.
     """
-    if protocol == "coco-oks":
+    if protocol in OKS_RULES:
         if threshold is not None or stored_reference:
-            raise UserError("coco-oks has neither a threshold nor a reference length to choose")
-        return _oks(predictions, labels)
+            raise UserError(f"{protocol} has neither a threshold nor a reference length to choose")
+        return _oks(predictions, labels, protocol, sigmas)
+    if sigmas is not None:
+        raise UserError(f"protocol {protocol!r} has no constants of joints; oks has")
     points, truth = aligned(predictions, labels, protocol)
     return score(protocol, points, truth, threshold=threshold, stored_reference=stored_reference)
 
@@ -54,7 +67,8 @@ def curves_of_predictions(
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:
     """A `UserError` where a joint that a protocol counts of a skeleton is not predicted."""
-    counted = COCO17.joints if protocol == "coco-oks" else find_rule(protocol).joints(skeleton)
+    counted = {"coco-oks": COCO17.joints, "oks": skeleton.joints}.get(protocol)
+    counted = counted or find_rule(protocol).joints(skeleton)
     if lacking := [joint for joint in counted if joint not in predicted]:
         raise UserError(
             f"protocol {protocol!r} counts {', '.join(lacking)}, which are not predicted"
@@ -73,20 +87,52 @@ def aligned(
     return points, GroundTruth.of(labels.annotations, skeleton)
 
 
-def _oks(predictions: Predictions, labels: AnnotatedPictures) -> Score:
-    """Detections need not be as many as the labelled persons, nor in their order."""
-    if labels.skeleton != COCO17:
+def read_sigmas(path: Path) -> dict[str, float]:
+    """Constants of joints for ``oks``, from JSON such as ``{"left_foot": 0.089}``."""
+    content = load_json(path, wanted="constants of joints, {JOINT: SIGMA}")
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path}: wanted constants of joints, {{JOINT: SIGMA}}")
+    for joint, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10:
+            raise UserError(f"{path}: {joint}: a constant is a number above 0, got {value!r:.40}")
+    return {joint: float(value) for joint, value in content.items()}
+
+
+def _constants(skeleton: Skeleton, protocol: str, given: Mapping[str, float] | None) -> Array:
+    """COCO's constants, or those that are given for every joint of a skeleton."""
+    if protocol == "coco-oks":
+        if given is not None:
+            raise UserError("coco-oks has COCO's own constants; others go with --protocol oks")
+        if skeleton != COCO17:
+            raise UserError(
+                f"coco-oks scores COCO's 17 joints; these labels are {skeleton.name!r} "
+                "(oks takes any skeleton with constants of your own, pck-box without)"
+            )
+        return SIGMAS
+    if given is None:
         raise UserError(
-            f"coco-oks scores COCO's 17 joints; these labels are {labels.skeleton.name!r} "
-            "(pck-box takes any skeleton)"
+            "oks needs the joints' constants: --sigmas FILE, as spcnet data sigmas writes it"
         )
+    if lacking := [joint for joint in skeleton.joints if joint not in given]:
+        raise UserError(f"oks: no constant for {', '.join(lacking)} of the labels")
+    return np.array([given[joint] for joint in skeleton.joints])
+
+
+def _oks(
+    predictions: Predictions,
+    labels: AnnotatedPictures,
+    protocol: str,
+    given: Mapping[str, float] | None,
+) -> Score:
+    """Detections need not be as many as the labelled persons, nor in their order."""
+    sigmas = _constants(labels.skeleton, protocol, given)
     if len(labels.categories) > 1:
         raise UserError(
-            f"coco-oks scores one category, and these labels are of "
+            f"{protocol} scores one category, and these labels are of "
             f"{', '.join(sorted(labels.categories))}; keep the annotations of one"
         )
     predictions = predictions.of_categories(labels.categories).of_skeleton(labels.skeleton)
-    check_joints("coco-oks", labels.skeleton, predictions.joints or COCO17.joints)
+    check_joints(protocol, labels.skeleton, predictions.joints or labels.skeleton.joints)
     persons = labels.annotations
     if predictions.images is None:
         predictions = replace(align(predictions, labels), images=[p.image for p in persons])
@@ -111,7 +157,8 @@ def _oks(predictions: Predictions, labels: AnnotatedPictures) -> Score:
         boxes=truth.boxes,
         crowds=np.array([person.crowd for person in persons]),
     )
-    return coco_oks(detections, everyone)
+    joints = labels.skeleton.joints
+    return coco_oks(detections, everyone, sigmas=sigmas, joints=joints, name=protocol)
 
 
 def _picture_codes(labels: AnnotatedPictures) -> dict[str, int]:

@@ -247,12 +247,12 @@ def _steps(limit: float) -> Array:
 
 def find_rule(name: str) -> Rule:
     """A variant of PCK by its name; a `UserError` where there is none."""
-    if name == "coco-oks":
+    if name in OKS_RULES:
         raise UserError(
-            "coco-oks has no reference length and no curve over it: it averages over similarities"
+            f"{name} has no reference length and no curve over it: it averages over similarities"
         )
     if not PCK_RULES.knows(name):
-        raise UserError(PCK_RULES.unknown(name, "coco-oks"))
+        raise UserError(PCK_RULES.unknown(name, *OKS_RULES))
     return PCK_RULES[name]
 
 
@@ -354,9 +354,14 @@ _RULES = (
         title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
     ),
 )  # fmt: skip
+# By object keypoint similarity (`spcnet.metrics.oks`), in a line each.
+OKS_RULES = {
+    "coco-oks": "AP over OKS 0.50:0.95 with COCO's constants, 17 joints",
+    "oks": "the same with constants of your own (--sigmas), any skeleton",
+}
 PCK_RULES: Registry[Rule] = Registry("protocol", {rule.name: rule for rule in _RULES})
 
 
 def protocol_names() -> list[str]:
     """Of all scoring rules."""
-    return [*PCK_RULES, "coco-oks"]
+    return [*PCK_RULES, *OKS_RULES]

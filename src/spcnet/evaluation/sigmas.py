@@ -1,0 +1,70 @@
+"""Constants of OKS from persons who were labelled twice."""
+
+from itertools import groupby
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.errors import UserError
+from spcnet.geometry import box_overlaps
+from spcnet.metrics.oks import estimate_sigmas
+
+OVERLAP = 0.5
+
+
+def sigmas_of(first: AnnotatedPictures, second: AnnotatedPictures) -> dict[str, tuple[float, int]]:
+    """Of every joint that both label, its constant, and of how many persons that is.
+
+    In pictures of one name persons are the same whose boxes overlap most, and by half at least.
+    Areas are the first's, or those of its boxes. A `UserError` where nobody, or a joint
+    of nobody, was labelled by both, or all labels agree.
+    """
+    pairs = _pairs(first, second)
+    joints = [joint for joint in first.skeleton.joints if joint in second.skeleton.joints]
+    if not pairs or not joints:
+        raise UserError(
+            f"{len(pairs)} persons and {len(joints)} joints are labelled in both files; wanted are "
+            "two people's labels of the same persons"
+        )
+    columns = [[labels.skeleton.index(joint) for joint in joints] for labels in (first, second)]
+    points, known = (
+        [np.stack([getattr(p, name)[columns[n]] for p in people])
+         for n, people in enumerate(zip(*pairs, strict=True))]
+        for name in ("points", "annotated")
+    )  # fmt: skip
+    both = known[0] & known[1]
+    areas = np.array([person.area or _box_area(person) for person, _ in pairs])
+    sigmas = estimate_sigmas(points[0], points[1], both, areas)
+    counts = both.sum(axis=0)
+    if lacking := [joint for joint, count in zip(joints, counts, strict=True) if not count]:
+        raise UserError(f"nobody's {', '.join(lacking)} is labelled in both files")
+    if not (sigmas > 0).all():
+        raise UserError("the labels of a joint are the same in both files: were they copied?")
+    each = zip(joints, sigmas.tolist(), counts.tolist(), strict=True)
+    return {joint: (sigma, count) for joint, sigma, count in each}
+
+
+def _box_area(person: Annotation) -> float:
+    return float((person.box[2:] - person.box[:2]).prod())
+
+
+def _pairs(
+    first: AnnotatedPictures, second: AnnotatedPictures
+) -> list[tuple[Annotation, Annotation]]:
+    pictures: dict[str, list[Annotation]] = {}
+    for person in second.annotations:
+        pictures.setdefault(person.image, []).append(person)
+    pairs = []
+    for image, group in groupby(sorted(first.annotations, key=_picture), key=_picture):
+        people, others = list(group), pictures.get(image, [])
+        if others:
+            shared = np.stack([box_overlaps(p.box, [o.box for o in others])[0] for p in people])
+            rows, columns = linear_sum_assignment(shared, maximize=True)
+            same = [(r, c) for r, c in zip(rows, columns, strict=True) if shared[r, c] >= OVERLAP]
+            pairs += [(people[r], others[c]) for r, c in same]
+    return pairs
+
+
+def _picture(person: Annotation) -> str:
+    return person.image
