@@ -130,7 +130,7 @@ def test_pictures_that_the_labels_do_not_list_are_refused(tmp_path: Path) -> Non
     paths = files(tmp_path, people, found, 4)
     for protocol in ("coco-oks", "pck-box"):
         with pytest.raises(UserError, match=r"1 of 5 predictions .* such as 77"):
-            ours(paths, protocol)
+            score_predictions(read_predictions(paths[1]), coco_labels(paths[0]), protocol=protocol)
 
 
 def test_pictures_of_another_split_are_neither_right_nor_wrong(tmp_path: Path) -> None:

@@ -317,7 +317,7 @@ def test_pck_box_takes_only_persons_with_a_box() -> None:
 
 
 def test_every_rule_has_a_test_case_and_a_name() -> None:
-    assert [*PCK_RULES, "coco-oks"] == protocol_names()
+    assert [*PCK_RULES, "coco-oks", "oks"] == protocol_names()
     assert {name: rule.threshold for name, rule in PCK_RULES.items()} == {
         "mpii-tompson": 0.5, "mpii-official": 0.5, "mpii-msra": 0.5,
         "lsp-pc": 0.2, "lsp-oc": 0.2, "lsp-pc-corrected": 0.2,
