@@ -65,7 +65,8 @@ def cases(small: bool, device: torch.device, *, compiled: bool) -> list[Case]:
         narrow = {"stacks": 2, "channels": 16} if small else {}
         return create_model("spcnet_s8_w256", num_joints=JOINTS, **narrow).to(device)
 
-    usual = ReferenceNetwork(joints=JOINTS).to(device)
+    toy = {"stacks": 2, "width": 16} if small else {}
+    usual = ReferenceNetwork(joints=JOINTS, **toy).to(device)
     found = [
         Case("usual 8-stack hourglass, fp32", usual),
         Case("usual 8-stack hourglass, bf16", usual, bf16=True),

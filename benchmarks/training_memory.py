@@ -115,9 +115,10 @@ def main() -> None:
     for name, value in (("stacks", 8), ("width", 256), ("size", 256), ("batch", 12)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     setting = vars(parser.parse_args())
-    device = find_device(setting.pop("device"))
-    cases = [(precision, keeps) for precision in ("fp32", "bf16") for keeps in (False, True)]
+    device, precisions = find_device(setting.pop("device")), setting.pop("precisions")
+    cases = [(precision, keeps) for precision in precisions for keeps in (False, True)]
     recipes = [
         our_recipe(
             variant="spcnet_s8_w256", precision=precision, checkpointing=checkpointing, **setting

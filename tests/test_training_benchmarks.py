@@ -128,14 +128,16 @@ def test_the_training_loop_benchmark_prints_ratios_and_json() -> None:
 
 
 def test_memory_shrinks_by_checkpointing() -> None:
-    done = run("training_memory.py", "--stacks", 6, "--width", 32, "--size", 128, "--batch", 16)
+    # Where bfloat16 is emulated it is slow, and takes memory of its own.
+    precisions = ["fp32", "bf16"] if has_bfloat16(torch.device("cpu")) else ["fp32"]
+    size = ["--stacks", 6, "--width", 32, "--size", 128, "--batch", 16]
+    done = run("training_memory.py", *size, "--precisions", *precisions)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["precision"], row["checkpointing"]) for row in rows] == [
-        ("fp32", False), ("fp32", True), ("bf16", False), ("bf16", True),
-    ]  # fmt: skip
+    cases = [(row["precision"], row["checkpointing"]) for row in rows]
+    assert cases == [(precision, keeps) for precision in precisions for keeps in (False, True)]
     added = [row["peak"] - row["before"] for row in rows]
     assert 0 < added[1] < 0.8 * added[0]
-    if has_bfloat16(torch.device("cpu")):  # where it is emulated that takes memory of its own
+    if len(rows) == 4:
         assert 0 < added[3] < 0.9 * added[2]
         assert added[2] < added[0]
