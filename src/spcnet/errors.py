@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""What a user is meant to read: the one error, and counts in words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,11 @@ class UserError(Exception):
 
     The command line prints its message as one line and exits with 1, without a traceback.
     """
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """A number of things in words: ``"1 picture"``, ``"2,958 persons"``."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 @contextmanager

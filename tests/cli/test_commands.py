@@ -218,7 +218,7 @@ def test_a_dry_run_prints_what_a_run_would_take(tmp_path: Path) -> None:
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert lines["parameters"] == "0.25 M"
     assert lines["steps"] == "9 epochs x 125 = 1125"
-    assert "4000 persons" in lines["data"]
+    assert "4,000 persons" in lines["data"]
     assert "GB a process" in lines["memory"]
     assert not (tmp_path / "run").exists()
     fails("train", RECIPES / "lspet_cpu.yaml", "--dry-run", "--set", "data.train=train",

@@ -101,7 +101,10 @@ def test_rows_without_keypoints_are_no_persons(tmp_path: Path) -> None:
     [
         ({"keypoints": [1, 2, 3] * 3}, "annotation 31: .*none of 0, 1, 2"),
         ({"keypoints": [1, 2, 0.5] * 3}, "annotation 31: .*none of 0, 1, 2"),
-        ({"keypoints": [1, 2, 2] * 2}, "annotation 31: .*6 numbers are not x, y, v for 3 joints"),
+        (
+            {"keypoints": [1, 2, 2] * 2},
+            "annotation 31: keypoints of 6 numbers, wanted x, y, v of 3 joints",
+        ),
         ({"keypoints": ["a", 2, 2] * 3}, "annotation 31: "),
         ({"keypoints": [float("nan"), 2, 2] * 3}, "annotation 31: .*not finite"),
         ({"keypoints": [10**400, 2, 2] * 3}, "annotation 31: .*too large"),

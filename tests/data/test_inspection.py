@@ -283,7 +283,7 @@ def test_mpii_lists_what_its_json_cannot_tell(tmp_path: Path) -> None:
     assert "mpii_human_pose_v1_u12_1.mat" in found.absent["test"]
     kinds = {finding.kind: finding for finding in found.findings}
     assert kinds["wrong-counts"].examples == [
-        "train: 1 persons, should be 22,246", "val: 1 persons, should be 2,958"
+        "train: 1 person, should be 22,246", "val: 1 person, should be 2,958"
     ]  # fmt: skip
     assert kinds["no-reference"].examples == ["1.jpg #1001"]
     assert "mpii-tompson" in kinds["no-reference"].note

@@ -420,7 +420,7 @@ def test_predictions_of_other_pictures_are_an_error() -> None:
 @pytest.mark.parametrize("images", [["a", "a", "b"], ["a"], ["b", "b"]])
 def test_every_person_wants_one_prediction(images: list[str]) -> None:
     labels = persons("a", "b")
-    with pytest.raises(UserError, match=r"picture \w has 1 labelled persons and"):
+    with pytest.raises(UserError, match=r"picture \w has 1 labelled person and"):
         align(Predictions(numbered(len(images), 14), images=images), labels)
 
 

@@ -13,6 +13,7 @@ from spcnet.cli.completion import protocol_names
 from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import AS_JSON, DATASET, FORCE, ROOT
+from spcnet.errors import counted
 from spcnet.evaluation.overlap import learned_from
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def evaluate(
     if submission is not None:
         with progress("persons", None) as report:
             persons, images = write_submission(submission, root, estimator, report=report)
-        print(f"{submission}: {persons} persons of {images} test images")
+        print(f"{submission}: {counted(persons, 'person')} of {counted(images, 'test image')}")
         return
     opened = open_dataset(dataset, root, split or default_split(dataset, root))
     rule = None if no_boxes else check_rule(crop or default_crop(dataset))
@@ -117,13 +118,13 @@ def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Eva
 
     boxes = f"crop {how['crop']}" if how["crop"] else "no boxes"
     say(
-        f"model {estimator.describe()}; {opened.name} {opened.split}, {len(opened)} persons, "
-        f"{boxes}, protocol {how['protocol']}"
+        f"model {estimator.describe()}; {opened.name} {opened.split}, "
+        f"{counted(len(opened), 'person')}, {boxes}, protocol {how['protocol']}"
     )
     began = time.monotonic()
     with progress("persons", len(opened)) as report:
         found = score_model(estimator, opened, report=report, **how)
-    say(f"{len(opened)} persons in {time.monotonic() - began:.1f} s")
+    say(f"{counted(len(opened), 'person')} in {time.monotonic() - began:.1f} s")
     return found
 
 

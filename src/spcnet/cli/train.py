@@ -10,6 +10,7 @@ from typer import Argument, Option
 from spcnet.cli.console import say
 from spcnet.cli.options import DEVICE
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, titles_of, train_by, training_processes
+from spcnet.errors import counted
 
 if TYPE_CHECKING:
     import torch
@@ -76,15 +77,16 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     steps = plan.epochs * batches
     costs = make_plan(recipe, joints=joints, steps=steps, processes=processes, device=device)
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
+    shared = f"{counted(processes, 'process', 'processes')}{parts}"
     checkpointing = ", with checkpointing" if plan.checkpointing else ""
     lines = {
         "recipe": recipe.name,
         "network": f"{model.variant} {model.arguments or ''}".strip(),
         "parameters": f"{costs.parameters / 1e6:.2f} M",
         "multiply-adds": f"{costs.gmac:.3g} G an image of {model.input_size} px",
-        "data": f"{titles_of(recipe.data)}, {persons} persons, {joints} joints",
-        "steps": f"{plan.epochs} epochs x {batches} = {steps}",
-        "persons a step": f"{plan.batch_size} over {processes} process(es){parts}",
+        "data": f"{titles_of(recipe.data)}, {counted(persons, 'person')}, {joints} joints",
+        "steps": f"{counted(plan.epochs, 'epoch')} x {batches} = {steps}",
+        "persons a step": f"{plan.batch_size} over {shared}",
         "memory": f"about {costs.memory / 1e9:.3g} GB a process: {costs.weight_bytes / 1e9:.3g} GB "
         f"of weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
         f"activations{checkpointing}",

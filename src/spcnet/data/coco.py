@@ -21,7 +21,7 @@ from spcnet.data.annotations import (
 from spcnet.data.coco_files import PictureList, category_ids, find_pictures, id_of
 from spcnet.data.label_files import MALFORMED, load_json, reading
 from spcnet.data.leeds import parse_numbers
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import BODY19, SKELETONS, Skeleton, joint_names
 
@@ -259,7 +259,8 @@ def _joints(keypoints: Any, joints: int) -> tuple[Array, Array]:
     if not values.size:
         return np.zeros((joints, 2)), np.zeros(joints)
     if values.size != 3 * joints:
-        raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
+        wanted = f"wanted x, y, v of {counted(joints, 'joint')}"
+        raise ValueError(f"keypoints of {counted(values.size, 'number')}, {wanted}")
     points, flags = np.split(values.reshape(joints, 3), [2], axis=1)
     unknown = np.isnan(points).any(axis=1) & np.isnan(flags[:, 0])  # null, null, null
     flags = np.where(unknown, 0, flags[:, 0])

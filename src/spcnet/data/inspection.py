@@ -22,7 +22,7 @@ from spcnet.data.annotations import (
 )
 from spcnet.data.datasets import DatasetInfo, dataset_info
 from spcnet.data.regions import Region, region_rule
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.geometry import box_of_points
 from spcnet.media.formats import RAW_SUFFIXES
 from spcnet.media.images import read_image, read_shape
@@ -177,7 +177,7 @@ def read_folder(
             if not read:
                 sizes = " or ".join(f"{size:,}" for size in info.releases)
                 broken["train"] = (
-                    f"{root}: has {len(whole):,} labelled persons, which is no release of "
+                    f"{root}: has {counted(len(whole), 'labelled person')}, which is no release of "
                     f"{info.title} ({sizes} images), so its splits are not known"
                 )
                 read["all"] = whole
@@ -210,7 +210,7 @@ def inspect_folder(
         counts = len(own), len(own - opened.keys()), len(own & bad.keys())
         rows.append(SplitCounts(split, len(part), info.splits.get(split), *counts))
     wrong = [
-        f"{row.split}: {row.persons:,} persons, should be {row.expected:,}"
+        f"{row.split}: {counted(row.persons, 'person')}, should be {row.expected:,}"
         for row in rows
         if row.expected not in (None, row.persons)
     ]

@@ -7,7 +7,7 @@ from contextlib import suppress
 import torch
 from pydantic import ValidationError
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.tensor_files import read_metadata
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.log import writer_class
@@ -68,8 +68,9 @@ def check_processes(recipe: Recipe, processes: ProcessGroup) -> None:
     parts = processes.count * plan.accumulate
     if plan.batch_size % parts:
         raise UserError(
-            f"training.batch_size: {plan.batch_size} persons cannot be dealt out to "
-            f"{processes.count} process(es) in {plan.accumulate} part(s); use a multiple of {parts}"
+            f"training.batch_size: {counted(plan.batch_size, 'person')} cannot be dealt out to "
+            f"{counted(processes.count, 'process', 'processes')} in "
+            f"{counted(plan.accumulate, 'part')}; use a multiple of {parts}"
         )
     if plan.batch_size == parts and not plan.frozen_batchnorm:
         try:
@@ -103,7 +104,7 @@ def _pass_once(recipe: Recipe, *, training: bool) -> None:
 def check_disjoint(shared: Collection[str]) -> None:
     """Check that there is no name of a picture that is both held out and learned from."""
     if shared:
-        some = f"{len(shared)} pictures, such as {min(shared)}"
+        some = f"{counted(len(shared), 'picture')}, such as {min(shared)}"
         raise UserError(f"data.train and data.holdout share {some}; make them disjoint")
 
 
@@ -111,6 +112,6 @@ def steps_per_epoch(recipe: Recipe, count: int) -> int:
     """Batches in an epoch of so many persons; what is left over waits for the next shuffle."""
     size = recipe.training.batch_size
     if count < size:
-        there = f"the {count} persons there are to learn from"
-        raise UserError(f"training.batch_size: {size} is more than {there}")
+        there = f"there {'is' if count == 1 else 'are'} {counted(count, 'person')} to learn from"
+        raise UserError(f"training.batch_size: {size} is too many, as {there}")
     return count // size
