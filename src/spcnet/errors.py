@@ -1,6 +1,6 @@
 """What a user is meant to read: the one error, and counts in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -14,6 +14,12 @@ class UserError(Exception):
 def counted(number: int, thing: str, things: str = "") -> str:
     """A number of things in words: ``"1 picture"``, ``"2,958 persons"``."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def first_few(texts: Sequence[str], limit: int = 3, between: str = ", ") -> str:
+    """Some texts in a line, and how many more there are."""
+    more = f" and {len(texts) - limit:,} more" if len(texts) > limit else ""
+    return between.join(texts[:limit]) + more
 
 
 @contextmanager

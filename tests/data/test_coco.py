@@ -275,6 +275,29 @@ def test_an_id_of_two_pictures_is_refused_by_both_names(tmp_path: Path) -> None:
         coco_labels(write(tmp_path / "own.json", content))
 
 
+def test_all_ids_that_are_wrong_are_counted_by_kind(tmp_path: Path) -> None:
+    content = document(own_row(), *[own_row(id=n, image_id=10 * n) for n in range(1, 6)])
+    content["images"] += [{"id": of, "file_name": f"{of}.jpg"} for of in (7, 9)]
+    path = write(tmp_path / "own.json", content)
+    with pytest.raises(UserError) as raised:
+        coco_labels(path)
+    assert str(raised.value) == (
+        f"{path}: image id 7 is a.jpg and 7.jpg, image id 9 is sub/b.jpg and 9.jpg; give each "
+        "picture an id of its own; annotation 1: image_id 10, annotation 2: image_id 20, "
+        "annotation 3: image_id 30 and 2 more are of none of the 2 images, whose ids are like 7, "
+        "9; list the pictures, or remove what names them"
+    )
+
+
+def test_all_rows_that_are_wrong_are_counted(tmp_path: Path) -> None:
+    rows = [own_row(id=n, area=float("inf")) for n in range(1, 6)]
+    path = write(tmp_path / "own.json", document(own_row(), *rows))
+    with pytest.raises(UserError) as raised:
+        coco_labels(path)
+    told = "; ".join(f"annotation {n}: area inf is no number" for n in (1, 2, 3))
+    assert str(raised.value) == f"{path}: {told} and 2 more"
+
+
 def test_numbers_of_pictures_are_those_of_the_list_of_images(tmp_path: Path) -> None:
     rows = [own_row(id=1, image_id=9), own_row(id=2), own_row(id=3, image_id=9)]
     content = document(*rows)
@@ -348,5 +371,5 @@ def test_nobody_is_refused_for_a_lone_broken_person(tmp_path: Path, label_first:
     broken = {"id": 1, "image_id": 7, "keypoints": None}
     rows = [own_row(), broken] if label_first else [broken, own_row()]
     assert len(coco_labels(write(tmp_path / "own.json", document(*rows)))) == 1
-    with pytest.raises(UserError, match="no annotation with keypoints; 1 are without-keypoints"):
+    with pytest.raises(UserError, match="no annotation with keypoints; 1 without keypoints"):
         coco_labels(write(tmp_path / "own.json", document(broken)))

@@ -120,7 +120,7 @@ def test_without_boxes_people_are_found_one_or_all_or_none(serve: Serve) -> None
 
 def test_all_people_and_boxes_are_two_wishes(serve: Serve) -> None:
     client, boxes = serve(), [[1, 2, 20, 25]]
-    said = "people: people 'all' goes without boxes: leave out one of the two"
+    said = "people 'all' goes without boxes: leave out one of the two"
     refused(
         post(client, picture(), boxes=json.dumps(boxes), people="all"), 422, "bad_request", said
     )

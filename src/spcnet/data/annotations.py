@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, first_few
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import Skeleton
 
@@ -142,6 +142,8 @@ class AnnotatedPictures:
     listed: tuple[ListedPicture, ...] = ()
     # Records of the split that are no persons, by kinds of `spcnet.data.inspection.KINDS`.
     passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # What was made up or left out of those that are, likewise.
+    mended: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -245,5 +247,4 @@ def alternatives(files: Sequence[str]) -> str:
 def seen_in(folder: Path, *, limit: int = 6) -> str:
     """What a folder holds, for messages about what it lacks."""
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(folder))
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more if names else "nothing"
+    return first_few(names, limit) or "nothing"

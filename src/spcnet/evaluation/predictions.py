@@ -271,7 +271,8 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
     with reading(path, RESULTS):
         named = [c for c in document.get("categories", []) if c.get("keypoints")]
         own = category_ids(named)
-        pictures = PictureList(path, document.get("images", []))
+        listed = document.get("images", [])
+        pictures = PictureList(path, listed, document.get("annotations", ()) if listed else ())
         rows, points, images, categories = [], [], [], []
         for n, row in enumerate(document["annotations"], start=1):
             category = "" if row.get("category_id") is None else id_of(row["category_id"])
@@ -284,7 +285,7 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
                 there = f"{counted(len(points[-1]), 'joint')}, and the first one {len(points[0])}"
                 raise ValueError(f"entry {n} has {there}")
             if pictures.by_id:
-                images.append(pictures.find(row["image_id"], f"entry {n}").name)
+                images.append(pictures.find(row["image_id"]).name)
             else:
                 images.append(slashed(id_of(row.get("image_id", row.get("file_name")))))
         if not rows:

@@ -3,20 +3,10 @@
 import base64
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Json,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from spcnet.errors import UserError
-from spcnet.inference.people import People, check_people
+from spcnet.inference.people import People
 
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
@@ -59,15 +49,6 @@ class Wishes(BaseModel):
     )
     heatmaps: bool = about("Answer the heatmaps of each person too.", default=False)
     attention: bool = about("Answer how much each level is taken where, too.", default=False)
-
-    @field_validator("people")
-    @classmethod
-    def _without_boxes(cls, people: People, info: ValidationInfo) -> People:
-        try:
-            check_people(people, info.data.get("boxes"))
-        except UserError as error:
-            raise PydanticCustomError("people_and_boxes", str(error)) from None
-        return people
 
 
 class Form(Wishes):
