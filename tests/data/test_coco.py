@@ -206,6 +206,18 @@ def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
         read_coco(tmp_path, "val")
 
 
+def test_a_split_that_is_no_file_says_which_are(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write(tmp_path / f"{split}.json", document(own_row()))
+    with pytest.raises(UserError) as raised:
+        read_coco(tmp_path, "1-3")
+    assert str(raised.value) == (
+        f"{tmp_path}: no split '1-3' here, but train, val; numbers of pictures, or all, are of one "
+        f"file, named itself: --root {tmp_path / 'val.json'}"
+    )
+    assert len(read_coco(tmp_path / "val.json", "1-2").annotations) == 1
+
+
 def test_files_read_back_what_a_skeleton_writes(tmp_path: Path) -> None:
     row = own_row(keypoints=np.arange(51).reshape(17, 3).tolist())
     row["keypoints"] = [[x, y, 2] for x, y, _ in row["keypoints"]]

@@ -11,7 +11,7 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from spcnet.cli.completion import dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say, table
-from spcnet.cli.options import AS_JSON, FORCE
+from spcnet.cli.options import AS_JSON, FORCE, ROOT
 from spcnet.cli.scoring import CROP, PERSONS
 from spcnet.errors import UserError, counted
 from spcnet.files import picture_bytes, whole_folder
@@ -36,7 +36,6 @@ app = Typer(
 
 PHOTOGRAPHS = Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
 ANY_SET = Argument(help="mpii, lsp, lspet, flic, coco or synthetic.", autocompletion=dataset_names)
-ROOT = Option(help="Folder of the data set; for coco also a JSON file.")
 SPLITS = Option(help="A split; may be repeated. By default all whose labels are there.")
 PACKED = Option(
     help="The data set's own, such as train or val2017; of lsp, lspet and synthetic also 1-500."

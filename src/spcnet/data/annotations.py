@@ -225,7 +225,7 @@ def read_in_folder(
     if path is None:
         raise UserError(
             f"{root}: split {split!r} of {title} needs {alternatives(names)}, with the pictures "
-            f"in images/, and this folder holds {seen_in(root)}"
+            f"in images/, and this folder holds {seen_in(root)}{_own_data(root)}"
         )
     images = root / "images"
     return replace(labels(path, split), images=images if images.is_dir() else None)
@@ -235,8 +235,16 @@ def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
     """The first of some files that is in a folder, or None; without the folder a `UserError`."""
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
-        raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")
+        wanted = f"{title} is a folder that holds {names[0]} and pictures"
+        raise UserError(f"{root}: {kind}; {wanted}{_own_data(root)}")
     return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def _own_data(root: Path) -> str:
+    """Of which data set a JSON file is that was named in place of another's folder."""
+    own = any(path.name.endswith((".json", ".json.gz")) for path in (root, *root.glob("*.json")))
+    hint = "; own data in COCO's format is --dataset coco, or data.dataset=coco in a recipe"
+    return hint if own else ""
 
 
 def alternatives(files: Sequence[str]) -> str:

@@ -67,6 +67,13 @@ def _find(root: Path, split: str) -> Path:
 def _none_in(root: Path, split: str) -> UserError:
     if not root.is_dir():
         return UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
+    files = sorted([*root.glob("*.json"), *root.glob(f"annotations/{PREFIX}*.json")])
+    if files:
+        there = first_few([*map(_split_of, files)], 6)
+        return UserError(
+            f"{root}: no split {split!r} here, but {there}; numbers of pictures, or all, are of "
+            f"one file, named itself: --root {files[-1]}"
+        )
     return UserError(
         f"{root}: no keypoint file here; COCO's is annotations/{PREFIX}{split}.json, own data's "
         f"{split}.json or a JSON file of any name, alone or named itself, and this folder holds "
