@@ -98,10 +98,12 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
 
 def _describe_recipe(recipe: "Recipe") -> str:
     """Every field, a line a section."""
+    from spcnet.training.recipe import in_yaml
+
     values = recipe.model_dump(mode="json", exclude={"description"})
     sections = {name: fields for name, fields in values.items() if isinstance(fields, dict)}
     first = {name: value for name, value in values.items() if name not in sections}
     return "\n".join(
-        f"{section:13} {', '.join(f'{name} {value}' for name, value in fields.items())}"
+        f"{section:13} {', '.join(f'{name} {in_yaml(value)}' for name, value in fields.items())}"
         for section, fields in {"recipe": first, **sections}.items()
     )

@@ -3,7 +3,9 @@
 README.md says what own data must hold. A file that is not what it should be is a `UserError`.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from spcnet.data.annotations import (
 from spcnet.data.coco_files import PictureList, category_ids, find_pictures, id_of
 from spcnet.data.label_files import MALFORMED, load_json, reading
 from spcnet.data.leeds import parse_numbers
-from spcnet.errors import UserError, counted, first_few
+from spcnet.errors import UserError, counted, first_few, in_words
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import BODY19, SKELETONS, Skeleton, joint_names
 
@@ -121,7 +123,7 @@ def read_nobody(root: Path, split: str) -> AnnotatedPictures:
     with reading(path, WANTED):
         rows = content["annotations"]
         pictures = PictureList(path, content["images"], rows, _named)
-        peopled = {pictures.find(row["image_id"]).number for row in rows}
+        peopled = {id_of(row["image_id"]) for row in rows}
         listed = [of for number, of in pictures.by_id.items() if number not in peopled]
         if not listed:
             raise UserError(f"{path}: every picture has an annotation; none shows nobody")
@@ -169,12 +171,9 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     faults: list[str] = []
     for n, row in enumerate(rows, start=1):
         try:
-            picture, found = _of_row(row, pictures, ids, len(skeleton))
-        except KeyError as error:
-            faults.append(f"{_named(row, n)}: {error} is missing")
-            continue
+            picture, found = _of_row(row, pictures.by_id, ids, len(skeleton))
         except MALFORMED as error:
-            faults.append(f"{_named(row, n)}: {error!s:.120}")
+            faults.append(f"{_named(row, n)}: {in_words(error)}")
             continue
         if not picture.chosen:
             continue
@@ -220,7 +219,9 @@ def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
             torso=pair("left_shoulder", "right_hip"),
         )
     except MALFORMED as error:
-        raise UserError(f"{path}: the category's keypoints make no skeleton: {error}") from None
+        raise UserError(
+            f"{path}: the category's keypoints make no skeleton: {in_words(error)}"
+        ) from None
 
 
 def _named(row: Any, n: int) -> str:
@@ -230,10 +231,10 @@ def _named(row: Any, n: int) -> str:
 
 
 def _of_row(
-    row: Any, pictures: PictureList, categories: set[str], joints: int
+    row: Any, pictures: Mapping[str, ListedPicture], categories: set[str], joints: int
 ) -> tuple[ListedPicture, Annotation | str]:
     """A record's picture and person, or the kind of record that it is in place of a person."""
-    picture = pictures.find(row["image_id"])
+    picture = pictures[id_of(row["image_id"])]
     category = None if row.get("category_id") is None else id_of(row["category_id"])
     if categories and category is not None and category not in categories:
         return picture, "other-categories"
@@ -293,7 +294,8 @@ def _joints(keypoints: Any, joints: int) -> tuple[Array, Array]:
 
 
 def _tight(bbox: Sequence[float] | None) -> Array | None:
-    x, y, width, height = map(float, bbox or (0, 0, 0, 0))  # zeros are what tools write too
-    if not np.isfinite([x, y, width, height]).all():
-        raise ValueError(f"bbox {bbox!r:.60} is not x, y, width, height")
-    return np.array([x, y, x + width, y + height]) if width > 0 and height > 0 else None
+    with suppress(TypeError, ValueError):
+        x, y, width, height = map(float, bbox or (0, 0, 0, 0))  # zeros are what tools write too
+        if np.isfinite([x, y, width, height]).all():
+            return np.array([x, y, x + width, y + height]) if width > 0 and height > 0 else None
+    raise ValueError(f"bbox {json.dumps(bbox):.60} is not x, y, width, height")

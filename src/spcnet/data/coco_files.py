@@ -11,9 +11,9 @@ from spcnet.errors import UserError, counted, first_few
 
 
 def id_of(value: object) -> str:
-    """An id as text: 1, 1.0 and "1" are one; a `TypeError` of what is none."""
+    """An id as text: 1, 1.0 and "1" are one; a `ValueError` of what is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TypeError(f"an id must be a number or a text, got {value!r:.40}")
+        raise ValueError(f"an id must be a number or a text, got {value!r:.40}")
     return re.sub(r"^(-?(?:0|[1-9]\d*))\.0+$", r"\1", str(value).strip())
 
 
@@ -48,12 +48,11 @@ class PictureList:
                 doubled.setdefault(number, f"image id {number} is {earlier.name} and {name}")
         unknown = []
         for n, row in enumerate(rows, start=1):
-            with suppress(LookupError, TypeError):  # said where the row is read
+            with suppress(LookupError, TypeError, ValueError):  # said where the row is read
                 if (number := id_of(row["image_id"])) not in self.by_id:
                     unknown.append(f"{named(row, n)}: image_id {number}")
-        faults = []
-        if doubled:
-            faults.append(f"{first_few([*doubled.values()])}; give each picture an id of its own")
+        told = f"{first_few([*doubled.values()])}; give each picture an id of its own"
+        faults = [told] if doubled else []
         if unknown:
             some = ", ".join(list(self.by_id)[:3]) or "none"
             faults.append(
@@ -63,10 +62,6 @@ class PictureList:
             )
         if faults:
             raise UserError(f"{path}: {'; '.join(faults)}")
-
-    def find(self, image_id: object) -> ListedPicture:
-        """The picture of an id."""
-        return self.by_id[id_of(image_id)]
 
 
 def find_pictures(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, dict[str, str]]:

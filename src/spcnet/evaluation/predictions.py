@@ -285,7 +285,7 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
                 there = f"{counted(len(points[-1]), 'joint')}, and the first one {len(points[0])}"
                 raise ValueError(f"entry {n} has {there}")
             if pictures.by_id:
-                images.append(pictures.find(row["image_id"]).name)
+                images.append(pictures.by_id[id_of(row["image_id"])].name)
             else:
                 images.append(slashed(id_of(row.get("image_id", row.get("file_name")))))
         if not rows:
@@ -319,7 +319,7 @@ def _places(row: Mapping[str, Any]) -> Array:
             raise ValueError(f"keypoints of {held}, wanted x, y, v of every joint")
         values = values.reshape(-1, 2 if paired else 3)
     if values.ndim != 2 or values.shape[1] not in (2, 3):
-        raise ValueError(f"keypoints of shape {values.shape} are not x, y, v for every joint")
+        raise ValueError("keypoints are not x, y, v for every joint")
     unknown = np.isnan(values[:, :2]).any(axis=1, keepdims=True)
     return np.where(unknown, np.nan, values[:, :2])
 
@@ -354,17 +354,18 @@ def _oriented(
         fits = persons in (None, size["n"]) and (not joints or size["k"] in joints)
         if size["c"] in (2, 3) and (letters == axes if axes else fits):
             readings.append(letters)
+    shape = " x ".join(map(str, values.shape))
     if not readings:
         raise UserError(
-            f"{path}: joints of shape {values.shape} are not "
+            f"{path}: joints of {shape} are not "
             + (f"{persons} persons x " if persons else "persons x ")
             + (f"{' or '.join(map(str, joints))} joints" if joints else "joints")
             + " x 2 in any order; --split names another part of the labels, --joints other joints"
         )
     if len(readings) > 1:
         raise UserError(
-            f"{path}: joints of shape {values.shape} can be read in several ways; --axes says "
-            f"which: {' or '.join(readings)} (n persons, k joints, c coordinates)"
+            f"{path}: joints of {shape} can be read in several ways; --axes says which:"
+            f" {' or '.join(readings)} (n persons, k joints, c coordinates)"
         )
     order = [readings[0].index(axis) for axis in AXES]
     return values.transpose(order)[..., :2].astype(np.float64)

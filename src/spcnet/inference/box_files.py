@@ -89,7 +89,7 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
             entry = f"entry {n}"
             key = row.get("file_name")
             if key is None and listed:
-                key = pictures.find(row["image_id"]).name
+                key = pictures.by_id[id_of(row["image_id"])].name
             key = id_of(row["image_id"] if key is None else key)
             of_picture = boxes.setdefault(slashed(key), [])
             category = row.get("category_id")

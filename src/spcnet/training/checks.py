@@ -7,7 +7,7 @@ from contextlib import suppress
 import torch
 from pydantic import ValidationError
 
-from spcnet.errors import UserError, counted
+from spcnet.errors import UserError, counted, in_words
 from spcnet.tensor_files import read_metadata
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.log import writer_class
@@ -58,8 +58,7 @@ def check_recipe(recipe: Recipe) -> None:
     try:
         _pass_once(recipe, training=False)
     except (ValueError, TypeError) as error:
-        reason = str(error).replace("PoseNetwork.__init__() got an ", "")
-        raise UserError(f"model: {reason}") from None
+        raise UserError(f"model: {in_words(error)}") from None
 
 
 def check_processes(recipe: Recipe, processes: ProcessGroup) -> None:
