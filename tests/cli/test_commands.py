@@ -72,7 +72,10 @@ def test_the_bundled_model_sits_right_on_an_example() -> None:
 def test_predict_never_overwrites_without_force(tmp_path: Path) -> None:
     mine = tmp_path / "standing.pose.jpg"
     mine.write_text("precious")
-    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, told="--force")
+    told = "standing.pose.jpg: already exists; --force overwrites it, -o names another"
+    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, told=told)
+    told = "standing.pose.jpg: already exists; --force overwrites it, --submission names another"
+    fails("evaluate", "--submission", mine, told=told)
     assert mine.read_text() == "precious"
     assert spcnet("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, "--force").returncode == 0
     assert Image.open(mine).size == (672, 896)

@@ -65,7 +65,8 @@ def evaluate(
         return
     if no_boxes and (crop or submission):
         raise BadParameter("--no-boxes goes without --crop and --submission")
-    prepare_output([path for path in (predictions, submission) if path], force=force)
+    for by, path in (("--predictions", predictions), ("--submission", submission)):
+        prepare_output([path] if path else [], force=force, by=by)
 
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
     from spcnet.data.regions import check_rule

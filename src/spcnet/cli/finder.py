@@ -53,7 +53,7 @@ def finder(
 
     if output is not None and output.suffix != ".safetensors":
         raise UserError(f"{output}: a finder's name ends in .safetensors")
-    prepare_output([path for path in (output, figure) if path], force=force)
+    prepare_output([path for path in (output, figure) if path], force=force, by="-o or --figure")
     opened = []
     for text in source:
         part = parse_source(text.removeprefix("+"))

@@ -69,7 +69,7 @@ def video(
         raise BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
-        prepare_output(written, force=force)
+        prepare_output(written, force=force, by="-o or --json")
 
         from spcnet.inference.video import follow
 
