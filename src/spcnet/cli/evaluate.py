@@ -144,6 +144,8 @@ def _score_sources(
         _warn_of_learned(estimator, source.open(), source.root, f"the pictures of {source.title}")
     with progress("persons", None) as report:
         scored = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
+    for each in scored[:-1]:
+        scoring.say_left_out(protocol, each.left_out, f"{each.group.name}: ")
     if as_json:
         found = {each.group.name: {**asdict(each.group), "kinds": each.kinds} for each in scored}
         how = {"protocol": protocol, "model": options.model, "boxes": boxes}

@@ -124,6 +124,15 @@ def _score_table(score: "Score") -> str:
     return "\n\n".join(blocks)
 
 
+def say_left_out(protocol: str, persons: int, where: str = "") -> None:
+    """Say how many persons have no reference length by a variant of PCK, if any."""
+    from spcnet.metrics.protocols import find_rule
+
+    if persons:
+        reference = find_rule(protocol).reference
+        say(f"{where}{counted(persons, 'person')} without a {reference} left out")
+
+
 def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
     """The style of the comparison with the paper's table, or wrong usage."""
     if style not in (None, "text", "markdown", "latex"):
@@ -155,6 +164,7 @@ def print_score(
 
     In a style for documents the table comes alone; JSON says also how the score came about.
     """
+    say_left_out(score.protocol, score.left_out)
     if style == "json":
         values = score.to_dict() | dict(how or {})
         if compared is not None:
