@@ -609,6 +609,30 @@ def test_all_people_or_the_main_one(
     assert "--people all goes without" in wrong.err
 
 
+def test_a_picture_that_is_named_twice_is_predicted_once(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    single, other = sorted(photos.rglob("*.png"))[:2]
+    (tmp_path / "link.png").symlink_to(single)
+    relative = os.path.relpath(single)
+    done = predict(single, relative, tmp_path / "link.png", other, single, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "3 pictures named more than once; each is predicted once" in done.err
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+    assert done.out.count(" -> ") == 2
+
+
+def test_a_folder_among_pictures_says_what_to_do_and_the_others_are_done(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    single = min(photos.rglob("*.png"))
+    done = predict(single, photos, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert f"{photos}: is a folder, not a picture; name it alone, or the pictures in it" in done.err
+    assert "1 of 2 pictures failed" in done.err
+    assert len(list((tmp_path / "out").glob("*.json"))) == 1
+
+
 def test_a_model_of_poses_is_no_finder(predict: Command, photos: Path) -> None:
     single = next(photos.rglob("*.png"))
     done = predict(single, "--json", "--finder", predict.model)

@@ -139,7 +139,12 @@ def _jobs(images: list[str], *, recursive: bool) -> "tuple[Path | None, list[Job
         raise BadParameter("--recursive goes with one folder")
     if len(paths) == 1 and not os.path.lexists(paths[0]):
         raise UserError(f"{paths[0]}: no such file")
-    return None, jobs_of_files(paths), []
+    once: dict[str, str] = {}
+    for path in paths:
+        once.setdefault(os.path.realpath(path), path)
+    if again := len(paths) - len(once):
+        say(f"{counted(again, 'picture')} named more than once; each is predicted once")
+    return None, jobs_of_files(list(once.values())), []
 
 
 def _persons(
