@@ -87,12 +87,18 @@ def test_a_card_survives_json() -> None:
         ({"calibration": {"peaks": [0.5, 0.2], "shares": [0, 1]}}, "peaks must be finite and rise"),
         ({"calibration": {"peaks": [0, 1], "shares": [0, 2]}}, r"shares must lie in 0\.\.1"),
         ({"calibration": {"peaks": [0, 1], "shares": [1]}}, "as many shares as peaks"),
-        ({"scores": {}}, "scores must be of type list, got {}"),
-        ({"licence": 3}, "licence must be of type str, got 3"),
+        ({"scores": {}}, "scores must be a list, got {}"),
+        ({"licence": 3}, "licence must be a text, got 3"),
         ({"calibration": {"peaks": ["0.1"], "shares": [1]}}, "peaks and shares must be numbers"),
-        ({"calibration": {"peaks": [10**400], "shares": [1]}}, "too large to convert to float"),
-        ({"calibration": 7}, "its model card cannot be read: 'int' object"),
-        ({"skeleton": {"name": "x", "limbs": []}}, "its model card cannot be read: it has no 'joi"),
+        ({"calibration": {"peaks": [10**400], "shares": [1]}}, "a number is too large"),
+        (
+            {"calibration": 7},
+            "its model card cannot be read: a value is of another kind than is wanted",
+        ),
+        (
+            {"skeleton": {"name": "x", "limbs": []}},
+            "its model card cannot be read: 'joints' is missing",
+        ),
         ({"skeleton": {"name": "x", "joints": [["a"]], "limbs": []}}, r"texts, got \['a'\]"),
         (
             {"skeleton": {"name": "x", "joints": [], "limbs": []}},
@@ -102,7 +108,7 @@ def test_a_card_survives_json() -> None:
             {"skeleton": {"name": "x", "joints": [str(n) for n in range(1001)], "limbs": []}},
             "1 to 1000 joints and at most as many limbs, got 1001 and 0",
         ),
-        ({"unknown": 1}, "its model card cannot be read: .*unexpected keyword argument 'unknown'"),
+        ({"unknown": 1}, "its model card cannot be read: 'unknown' is unknown"),
         ({"arguments": {"stacks": 10**9}}, "stacks must be whole and from 1 to 64, got 1000000000"),
     ],
 )
@@ -121,7 +127,7 @@ def test_a_card_that_is_nested_too_deeply_is_refused(tiny_checkpoint: Path, tmp_
     tensors, _ = read_tensors(tiny_checkpoint)
     path = tmp_path / "deep.safetensors"
     write_tensors(path, tensors, {"spcnet": "[" * 100_000 + "]" * 100_000})
-    with pytest.raises(UserError, match="its model card cannot be read: maximum recursion"):
+    with pytest.raises(UserError, match="its model card cannot be read: it is nested too deeply"):
         load_checkpoint(path)
 
 

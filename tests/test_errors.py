@@ -1,6 +1,36 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from spcnet.errors import UserError, needs_extra
+from spcnet.errors import UserError, counted, in_words, needs_extra
+
+
+def test_one_thing_is_not_called_several() -> None:
+    assert [counted(n, "picture") for n in (0, 1, 2, 2958)] == [
+        "0 pictures", "1 picture", "2 pictures", "2,958 pictures"
+    ]  # fmt: skip
+    assert [counted(n, "box", "boxes") for n in (1, 2)] == ["1 box", "2 boxes"]
+
+
+def test_what_python_says_of_content_is_put_into_words() -> None:
+    def words(read: Callable[[Any], object], content: Any) -> str:
+        with pytest.raises(Exception) as raised:
+            read(content)
+        return in_words(raised.value)
+
+    def four(content: Any) -> None:
+        _, _, _, _ = content
+
+    alien = "a value is of another kind than is wanted"
+    assert [words(float, content) for content in ("a", None, 10**400)] == [
+        "'a' is no number", alien, "a number is too large"
+    ]  # fmt: skip
+    assert [words(four, content) for content in ([1], range(5), 1)] == [
+        "a list of 4 is wanted", "a list of 4 is wanted", alien
+    ]  # fmt: skip
+    assert words(lambda row: row["bbox"], {}) == "'bbox' is missing"
+    assert in_words(ValueError("too\nwide")) == "too wide"
 
 
 def test_a_missing_extra_is_named_with_its_remedy() -> None:

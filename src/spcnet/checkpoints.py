@@ -21,7 +21,7 @@ from spcnet.boxmaps import CHANNELS
 from spcnet.bundled import weights_folder, weights_names
 from spcnet.calibration import Calibration
 from spcnet.codec import MEAN, PADDING, STD, Codec, check_size
-from spcnet.errors import UserError
+from spcnet.errors import UserError, in_words
 from spcnet.models.network import PoseNetwork
 from spcnet.models.registry import create_model
 from spcnet.models.variants import variant_names
@@ -124,18 +124,17 @@ def _as_value_errors() -> Iterator[None]:
     """What values of other types than a card's make Python raise."""
     try:
         yield
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
-    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+    except (TypeError, AttributeError, ArithmeticError, LookupError, RecursionError) as error:
+        raise ValueError(in_words(error)) from None
 
 
 def _check_types(card: ModelCard | FinderCard) -> None:
     """Check the types of what both cards have."""
     kinds = {"variant": str, "arguments": dict, "training": dict, "scores": list, "version": str}
+    called = {str: "a text", dict: "an object", list: "a list"}
     for name, kind in {**kinds, "licence": str}.items():
         if not isinstance(value := getattr(card, name), kind):
-            raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r:.60}")
+            raise ValueError(f"{name} must be {called[kind]}, got {value!r:.60}")
 
 
 def _card_values(text: str, *, curve: str) -> dict[str, Any]:
@@ -215,7 +214,7 @@ def _load(path: str | os.PathLike[str], kind: type[Card]) -> tuple[PoseNetwork, 
     try:
         card = kind.from_json(metadata[kind.key])
     except ValueError as error:
-        raise UserError(f"{path}: its model card cannot be read: {_short(error)}") from None
+        raise UserError(f"{path}: its model card cannot be read: {in_words(error)}") from None
     try:
         with torch.device("meta"):  # its weights are those of the file, and no others
             network = card.build()
@@ -234,12 +233,8 @@ def _load(path: str | os.PathLike[str], kind: type[Card]) -> tuple[PoseNetwork, 
             weights[name] = tensor
         network.load_state_dict(weights, assign=True)
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: weights and model card do not agree: {_short(error)}") from None
+        raise UserError(f"{path}: weights and model card do not agree: {in_words(error)}") from None
     return network.eval(), card
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def find_weights(name: str) -> Path:

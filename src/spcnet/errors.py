@@ -1,7 +1,18 @@
-"""The one error a user is meant to read."""
+"""What a user is meant to read: the one error, counts in words, and words for Python's errors."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+_WORDS = {  # for what Python says of content that is not what it should be
+    r"could not convert string to float: (.*)": r"\1 is no number",
+    r".*too large to convert to float": "a number is too large",
+    r"(?:not enough|too many) values to unpack \(expected (\d+).*": r"a list of \1 is wanted",
+    r"setting an array element .*": "a list is wanted whose parts are of one length",
+    r".* unexpected keyword argument (.*)": r"\1 is unknown",
+    r".* missing \d+ required .*: (.*)": r"\1 is missing",
+    r"maximum recursion .*": "it is nested too deeply",
+}
 
 
 class UserError(Exception):
@@ -9,6 +20,29 @@ class UserError(Exception):
 
     The command line prints its message as one line and exits with 1, without a traceback.
     """
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """A number of things in words: ``"1 picture"``, ``"2,958 persons"``."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with content, by what Python, or we, raised where it was read."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    text = " ".join(str(error).split())[:200]
+    for pattern, words in _WORDS.items():
+        if found := re.fullmatch(pattern, text):
+            return found.expand(words)
+    alien = isinstance(error, AttributeError | IndexError | TypeError)
+    return "a value is of another kind than is wanted" if alien else text
+
+
+def first_few(texts: Sequence[str], limit: int = 3, between: str = ", ") -> str:
+    """Some texts in a line, and how many more there are."""
+    more = f" and {len(texts) - limit:,} more" if len(texts) > limit else ""
+    return between.join(texts[:limit]) + more
 
 
 @contextmanager

@@ -87,11 +87,11 @@ def picture_bytes(image: Any, form: str, **how: Any) -> bytes:
     return content.getvalue()
 
 
-def refuse_existing(paths: Iterable[Path]) -> None:
-    """Check that none of the files to be written is there."""
+def refuse_existing(paths: Iterable[Path], by: str = "-o") -> None:
+    """Check that none of the files to be written, which are named `by` an option, is there."""
     for path in paths:
         if os.path.lexists(path):
-            raise UserError(f"{path}: already exists; --force overwrites it, or name another")
+            raise UserError(f"{path}: already exists; --force overwrites it, {by} names another")
 
 
 def make_writable(folder: Path) -> None:
@@ -127,7 +127,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         UserError: there is one already, or it cannot be written.
     """
     if target.exists():
-        raise UserError(f"{target}: already exists; name a new folder or remove it")
+        raise UserError(f"{target}: already exists; remove it, or -o names a new folder")
     partial: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

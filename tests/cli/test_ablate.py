@@ -82,7 +82,7 @@ def test_every_arm_is_trained_scored_and_compared(
                     **cache)  # fmt: skip
     assert report.returncode == 0, report.stderr
     assert "| here, 2 seeds |" in report.stdout
-    assert "4 of 12 runs are not done yet" in report.stderr
+    assert "still to do: 4 of 12 runs" in report.stderr
     more = [*command, "--set", "training.epochs=2"]
     fails(*more, "-o", out, "--seeds", "3", told="was trained by another recipe")
     fails(*command[:-1], "12-14", "-o", out, "--seeds", "3", "--report",
@@ -94,7 +94,7 @@ def test_a_dry_run_states_the_steps_before_anything_is_trained(
 ) -> None:
     done = spcnet(*command, "-o", tmp_path / "study", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "12 runs of 1 epochs, 2 steps each, 24 in all" in done.stdout
+    assert "12 runs of 1 epoch, 2 steps each, 24 in all" in done.stdout
     assert not (tmp_path / "study").exists()
     done = spcnet(*command, "--seeds", "1", "--dry-run", "--json")
     plan = json.loads(done.stdout)
@@ -130,7 +130,7 @@ def test_an_arm_that_fails_does_not_stop_the_others(
     (out / "sim-seed3" / "state.safetensors").write_text("broken")
     done = spcnet(*command, "-o", out, "--seeds", "3", **cache)
     assert done.returncode == 1
-    assert "error: 1 runs failed: sim-seed3: " in done.stderr
+    assert "error: 1 run failed: sim-seed3: " in done.stderr
     assert {path.parent.name for path in out.glob("*/score.json")} == {
         "baseline-seed3", "dhm-r2-seed3", "dhm-sim-seed3",
     }  # fmt: skip

@@ -73,7 +73,10 @@ def test_the_bundled_model_sits_right_on_an_example() -> None:
 def test_predict_never_overwrites_without_force(tmp_path: Path) -> None:
     mine = tmp_path / "standing.pose.jpg"
     mine.write_text("precious")
-    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, told="--force")
+    told = "standing.pose.jpg: already exists; --force overwrites it, -o names another"
+    fails("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, told=told)
+    told = "standing.pose.jpg: already exists; --force overwrites it, --submission names another"
+    fails("evaluate", "--submission", mine, told=told)
     assert mine.read_text() == "precious"
     assert spcnet("predict", EXAMPLES / "standing.jpg", "-o", tmp_path, "--force").returncode == 0
     assert Image.open(mine).size == (672, 896)
@@ -220,7 +223,7 @@ def test_a_dry_run_prints_what_a_run_would_take(tmp_path: Path) -> None:
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert lines["parameters"] == "0.25 M"
     assert lines["steps"] == "9 epochs x 125 = 1125"
-    assert "4000 persons" in lines["data"]
+    assert "4,000 persons" in lines["data"]
     assert "GB a process" in lines["memory"]
     assert not (tmp_path / "run").exists()
     fails("train", RECIPES / "lspet_cpu.yaml", "--dry-run", "--set", "data.train=train",

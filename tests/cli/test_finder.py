@@ -47,7 +47,7 @@ def test_a_finder_is_scored_and_its_threshold_fitted(folder: Path, tmp_path: Pat
     written = ["-o", tmp_path / "fitted.safetensors", "--figure", tmp_path / "curve.png"]
     done = spcnet("finder", folder / "finder.safetensors", *sources, "--alarms", 0, *written)
     assert done.returncode == 0, done.stderr
-    assert "0 of 2 pictures without anybody get a box" in done.stdout
+    assert "0 of 2 pictures without anybody got a box" in done.stdout
     assert "at least 25%" in done.stdout
     with Image.open(tmp_path / "curve.png") as drawn:
         assert drawn.width > 300
@@ -68,7 +68,7 @@ def test_poses_and_the_finder_together_say_who_is_there(
     command = ["finder", folder / "finder.safetensors", *sources, "--poses", tiny_checkpoint]
     done = spcnet(*command, "--alarms", 0, "-o", tmp_path / "fitted.safetensors")
     assert done.returncode == 0, done.stderr
-    assert "0 of 2 pictures without anybody get a box" in done.stdout
+    assert "0 of 2 pictures without anybody got a box" in done.stdout
     _, card = load_finder(tmp_path / "fitted.safetensors")
     assert (card.threshold, card.presence) == (0.4, None) and 0 < card.present < 1
     alone = json.loads(spcnet(*command[:-2], "--json").stdout)

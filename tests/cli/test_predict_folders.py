@@ -147,7 +147,7 @@ def test_it_goes_on_where_it_was_stopped(predict: Command, photos: Path, tmp_pat
     (out / "poses.json").unlink()
     done = predict(photos, "-r", "-o", out)
     assert done.code == 0, done.err
-    assert done.out == f"1 pictures predicted -> {out}, 3 were there already\n"
+    assert done.out == f"1 picture predicted -> {out}, 3 were there already\n"
     assert (out / "b.pose.jpg").read_text() == "kept"
     assert read(out / "poses.json") == first
     again = predict(photos, "-r", "-o", out, "--force")
@@ -272,7 +272,7 @@ def test_results_of_another_folder_are_not_mixed(
     assert done.code == 1
     assert f"{out}: holds the results of {photos}; --force" in done.errors[0]
     assert before == ((out / "a.pose.json").read_bytes(), (out / "poses.json").read_bytes())
-    assert predict(others, "-o", out, "--force").out.startswith("1 pictures predicted")
+    assert predict(others, "-o", out, "--force").out.startswith("1 picture predicted")
     assert len(read(out / "poses.json")["images"]) == 1
     assert predict(others, "-o", out).out.startswith("0 pictures predicted")
 
@@ -286,12 +286,12 @@ def test_a_picture_that_changed_is_predicted_again(
     # Of each kind of result it is known of which picture it is.
     for kind in ("json", "overlay"):
         done = predict(photos, "-o", out, "--save", kind)
-        assert done.out == f"1 pictures predicted -> {out}, 1 were there already\n", done.err
+        assert done.out == f"1 picture predicted -> {out}, 1 was there already\n", done.err
     assert Image.open(out / "a.pose.jpg").size == (50, 60)
     assert [row["width"] for row in read(out / "poses.json")["images"]] == [50, 30]
     # A result that was replaced by another command is none of the folder's any more.
     predict(photos / "a.jpg", "-o", out, "--force", "--flip")
-    assert predict(photos, "-o", out).out.startswith("1 pictures predicted")
+    assert predict(photos, "-o", out).out.startswith("1 picture predicted")
 
 
 def test_the_method_is_known_without_json(predict: Command, photos: Path, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_the_method_is_known_without_json(predict: Command, photos: Path, tmp_pa
     # The record's end may be cut off when a run is killed.
     record = out / ".predict.jsonl"
     record.write_text(record.read_text()[:-5])
-    assert predict(photos, "-o", out, "--save", "overlay").out.startswith("1 pictures predicted")
+    assert predict(photos, "-o", out, "--save", "overlay").out.startswith("1 picture predicted")
     assert predict(photos, "-o", out, "--save", "overlay").out.startswith("0 pictures predicted")
 
 
@@ -609,6 +609,30 @@ def test_all_people_or_the_main_one(
     assert "--people all goes without" in wrong.err
 
 
+def test_a_picture_that_is_named_twice_is_predicted_once(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    single, other = sorted(photos.rglob("*.png"))[:2]
+    (tmp_path / "link.png").symlink_to(single)
+    relative = os.path.relpath(single)
+    done = predict(single, relative, tmp_path / "link.png", other, single, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "3 pictures named more than once; each is predicted once" in done.err
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+    assert done.out.count(" -> ") == 2
+
+
+def test_a_folder_among_pictures_says_what_to_do_and_the_others_are_done(
+    predict: Command, photos: Path, tmp_path: Path
+) -> None:
+    single = min(photos.rglob("*.png"))
+    done = predict(single, photos, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert f"{photos}: is a folder, not a picture; name it alone, or the pictures in it" in done.err
+    assert "1 of 2 pictures failed" in done.err
+    assert len(list((tmp_path / "out").glob("*.json"))) == 1
+
+
 def test_a_model_of_poses_is_no_finder(predict: Command, photos: Path) -> None:
     single = next(photos.rglob("*.png"))
     done = predict(single, "--json", "--finder", predict.model)
@@ -666,7 +690,7 @@ def test_a_table_goes_on_and_another_form_is_written_anew(
     gone = next(out.glob("*.pose.csv"))
     gone.unlink()
     done = predict(*how)
-    assert "1 pictures predicted" in done.out and (out / "poses.csv").read_text() == whole
+    assert "1 picture predicted" in done.out and (out / "poses.csv").read_text() == whole
     done = predict(*how, "--wide")
     assert done.code == 0 and "were there already" not in done.out
     assert len(rows_of(out / "poses.csv")) == len(whole.splitlines()) // 14

@@ -43,6 +43,19 @@ def test_a_score_as_json_has_the_fields_that_stay(labels: Path, tmp_path: Path) 
     assert values["persons"] == 5
 
 
+def test_persons_without_a_torso_are_counted_aloud(labels: Path, tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "p.mat", {"preds": predicted(labels)})
+    joints = scipy.io.loadmat(labels)["joints"]
+    joints[LSP14.index("left_shoulder"), 2, :2] = 0
+    scipy.io.savemat(labels, {"joints": joints})
+    done = spcnet(
+        "score", tmp_path / "p.mat", "--protocol", "torso-pck", "--ground-truth", labels, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 persons without a torso left out\n" in done.stderr
+    assert (json.loads(done.stdout)["persons"], json.loads(done.stdout)["left_out"]) == (3, 2)
+
+
 def test_index_bases_that_agree_cancel_and_others_shift(labels: Path, tmp_path: Path) -> None:
     points = predicted(labels)
     np.savez(tmp_path / "zero.npz", preds=points - 1)

@@ -101,13 +101,19 @@ def test_rows_without_keypoints_are_no_persons(tmp_path: Path) -> None:
     [
         ({"keypoints": [1, 2, 3] * 3}, "annotation 31: .*none of 0, 1, 2"),
         ({"keypoints": [1, 2, 0.5] * 3}, "annotation 31: .*none of 0, 1, 2"),
-        ({"keypoints": [1, 2, 2] * 2}, "annotation 31: .*6 numbers are not x, y, v for 3 joints"),
-        ({"keypoints": ["a", 2, 2] * 3}, "annotation 31: "),
+        (
+            {"keypoints": [1, 2, 2] * 2},
+            "annotation 31: keypoints of 6 numbers, wanted x, y, v of 3 joints",
+        ),
+        ({"keypoints": ["a", 2, 2] * 3}, "annotation 31: 'a' is no number"),
+        ({"keypoints": [[1, 2, 2], [3]]}, "annotation 31: a list is wanted whose parts are of one"),
         ({"keypoints": [float("nan"), 2, 2] * 3}, "annotation 31: .*not finite"),
-        ({"keypoints": [10**400, 2, 2] * 3}, "annotation 31: .*too large"),
+        ({"keypoints": [10**400, 2, 2] * 3}, "annotation 31: a number is too large"),
         ({"bbox": [0, 0, 1e999, 1]}, "annotation 31: bbox .* is not x, y, width, height"),
         ({"area": 1e999}, "annotation 31: area inf"),
-        ({"bbox": [1, 2, 3]}, "annotation 31: "),
+        ({"bbox": [1, 2, 3]}, r"annotation 31: bbox \[1, 2, 3\] is not x, y, width, height"),
+        ({"bbox": 5}, "annotation 31: bbox 5 is not x, y, width, height"),
+        ({"area": [1]}, "annotation 31: a value is of another kind than is wanted"),
         ({"image_id": 8}, "annotation 31: image_id 8 is of none of the 2 images.*7, 9"),
     ],
 )
@@ -144,7 +150,10 @@ def test_two_kinds_of_bodies_do_not_mix(tmp_path: Path) -> None:
     [
         ([1, 2], "wanted an object with images and annotations"),
         ({"annotations": []}, "wanted an object with images and annotations"),
-        ({"images": [{"id": 1}], "annotations": []}, "KeyError 'file_name'"),
+        (
+            {"images": [{"id": 1}], "annotations": []},
+            "not a COCO keypoint file: 'file_name' is missing",
+        ),
         ({"images": [], "annotations": None}, "not a COCO keypoint file"),
         ({"images": [], "annotations": []}, "no category names keypoints"),
         (document(), "no annotation with keypoints"),
@@ -201,6 +210,18 @@ def test_a_lone_file_is_taken_whole_or_by_the_numbers_of_its_pictures(tmp_path: 
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"annotations/person_keypoints_val\.json.*own data"):
         read_coco(tmp_path, "val")
+
+
+def test_a_split_that_is_no_file_says_which_are(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write(tmp_path / f"{split}.json", document(own_row()))
+    with pytest.raises(UserError) as raised:
+        read_coco(tmp_path, "1-3")
+    assert str(raised.value) == (
+        f"{tmp_path}: no split '1-3' here, but train, val; numbers of pictures, or all, are of one "
+        f"file, named itself: --root {tmp_path / 'val.json'}"
+    )
+    assert len(read_coco(tmp_path / "val.json", "1-2").annotations) == 1
 
 
 def test_files_read_back_what_a_skeleton_writes(tmp_path: Path) -> None:
@@ -270,6 +291,29 @@ def test_an_id_of_two_pictures_is_refused_by_both_names(tmp_path: Path) -> None:
     content["images"].append({"id": "7", "file_name": "c.jpg"})
     with pytest.raises(UserError, match=r"image id 7 is a\.jpg and c\.jpg"):
         coco_labels(write(tmp_path / "own.json", content))
+
+
+def test_all_ids_that_are_wrong_are_counted_by_kind(tmp_path: Path) -> None:
+    content = document(own_row(), *[own_row(id=n, image_id=10 * n) for n in range(1, 6)])
+    content["images"] += [{"id": of, "file_name": f"{of}.jpg"} for of in (7, 9)]
+    path = write(tmp_path / "own.json", content)
+    with pytest.raises(UserError) as raised:
+        coco_labels(path)
+    assert str(raised.value) == (
+        f"{path}: image id 7 is a.jpg and 7.jpg, image id 9 is sub/b.jpg and 9.jpg; give each "
+        "picture an id of its own; annotation 1: image_id 10, annotation 2: image_id 20, "
+        "annotation 3: image_id 30 and 2 more are of none of the 2 images, whose ids are like 7, "
+        "9; list the pictures, or remove what names them"
+    )
+
+
+def test_all_rows_that_are_wrong_are_counted(tmp_path: Path) -> None:
+    rows = [own_row(id=n, area=float("inf")) for n in range(1, 6)]
+    path = write(tmp_path / "own.json", document(own_row(), *rows))
+    with pytest.raises(UserError) as raised:
+        coco_labels(path)
+    told = "; ".join(f"annotation {n}: area inf is no number" for n in (1, 2, 3))
+    assert str(raised.value) == f"{path}: {told} and 2 more"
 
 
 def test_numbers_of_pictures_are_those_of_the_list_of_images(tmp_path: Path) -> None:
@@ -345,5 +389,5 @@ def test_nobody_is_refused_for_a_lone_broken_person(tmp_path: Path, label_first:
     broken = {"id": 1, "image_id": 7, "keypoints": None}
     rows = [own_row(), broken] if label_first else [broken, own_row()]
     assert len(coco_labels(write(tmp_path / "own.json", document(*rows)))) == 1
-    with pytest.raises(UserError, match="no annotation with keypoints; 1 are without-keypoints"):
+    with pytest.raises(UserError, match="no annotation with keypoints; 1 without keypoints"):
         coco_labels(write(tmp_path / "own.json", document(broken)))

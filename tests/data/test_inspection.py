@@ -29,13 +29,20 @@ def person(points: Any = INSIDE, flags: Any = (2, 2, 2, 2)) -> list[float]:
     return np.column_stack([np.array(points, dtype=float), flags]).ravel().tolist()
 
 
+def bbox(keypoints: list[float]) -> list[float]:
+    """COCO's of all joints."""
+    points = np.array(keypoints).reshape(-1, 3)[:, :2]
+    return [*points.min(axis=0).tolist(), *np.ptp(points, axis=0).tolist()]
+
+
 def write_coco(path: Path, persons: dict[str, list[float]], **fields: Any) -> None:
     """A keypoint file with one person a picture."""
     path.parent.mkdir(exist_ok=True)
     content = {
         "images": [{"id": n, "file_name": name} for n, name in enumerate(persons)],
         "annotations": [
-            {"id": 70 + n, "image_id": n, "category_id": 1, "keypoints": keypoints, **fields}
+            {"id": 70 + n, "image_id": n, "category_id": 1, "keypoints": keypoints}
+            | {"bbox": bbox(keypoints), **fields}
             for n, keypoints in enumerate(persons.values())
         ],
         "categories": [CATEGORY],
@@ -131,8 +138,12 @@ def test_a_picture_that_two_splits_name_is_a_leak(coco: Path) -> None:
 def test_joints_outside_are_measured_and_the_worst_come_first(coco: Path) -> None:
     # The picture reaches from -0.5 to 39.5 and 59.5: the third joint lies just within.
     outside = [[-4.5, 10], [44.5, 66], [39.5, 59.5], [900, 900]]
-    write_coco(coco / "val.json", {"d.jpg": person(outside, (2, 1, 2, 0)), "e.jpg": person()})
-    finding = only(inspect("coco", coco), "joints-outside")
+    persons = {"d.jpg": person(outside, (2, 1, 2, 0)), "e.jpg": person()}
+    write_coco(coco / "val.json", persons, bbox=None)
+    finding, of_joints = inspect("coco", coco).findings
+    assert (finding.kind, of_joints.kind) == ("joints-outside", "boxes-of-joints")
+    assert (of_joints.count, of_joints.of, of_joints.note) == (2, 5, "val 2")
+    assert of_joints.examples == ["d.jpg annotation 70", "e.jpg annotation 71"]
     assert (finding.count, finding.of) == (2, 19)
     assert finding.examples == [
         "d.jpg #70: right_shoulder at (44.5, 66.0) in 40 x 60, 6.5 px outside",
@@ -160,14 +171,14 @@ def test_boxes_that_show_nobody_and_persons_without_joints(coco: Path) -> None:
     ]  # fmt: skip
     assert (found["no-joints"].count, found["no-joints"].note) == (1, "val 1")
     assert (found["no-reference"].count, found["no-reference"].of) == (1, 2)  # the box is a point
-    assert len(found) == 3
+    assert found["boxes-of-joints"].examples == ["a.jpg annotation 70"]
+    assert len(found) == 4
 
 
 @pytest.mark.parametrize(
     ("bbox", "kind", "example"),
     [
         ([8, 10, 25, 45], None, ""),
-        ([10, 12, 33, 55], "boxes-outside", "box 10,12 of 33 x 55 px in 40 x 60"),  # x0 y0 x1 y1
         ([-9, 10, 40, 45], "boxes-outside", "box -9,10 of 40 x 45 px in 40 x 60"),
         (
             [0, 0, 20, 20],
@@ -186,6 +197,36 @@ def test_boxes_in_another_form_or_of_somebody_else_are_told(
     if kind:
         assert found[kind].examples == [f"d.jpg #70: {example}"]
         assert "x, y, width, height" in found[kind].note
+
+
+@pytest.mark.parametrize(("right", "told"), [(1, True), (2, False)])
+def test_boxes_that_are_corners_cannot_be_used(coco: Path, right: int, told: bool) -> None:
+    joints = [[12, 15], [30, 15], [12, 50], [30, 50]]
+    write_coco(coco / "train.json", dict.fromkeys(["a.jpg", "b.jpg", "c.jpg"], person(joints)))
+    content = json.loads((coco / "train.json").read_text())
+    for row in content["annotations"][right:]:
+        row["bbox"] = [10, 12, 33, 55]
+    content["annotations"][0]["bbox"] = [9, 12, 22, 40]  # x, y, width, height
+    (coco / "train.json").write_text(json.dumps(content))
+    found = inspect("coco", coco, "train")
+    kinds = {finding.kind: finding for finding in found.findings}
+    assert (("boxes-of-corners" in kinds), found.usable) == (told, not told)
+    if told:
+        corners = kinds["boxes-of-corners"]
+        assert (corners.count, corners.of) == (2, 3)
+        assert corners.examples == ["b.jpg: bbox 10,12,33,55", "c.jpg: bbox 10,12,33,55"]
+        assert corners.note == "write x1 - x0 and y1 - y0 in place of x1 and y1"
+
+
+def test_coordinates_of_null_are_counted_apart_from_joints_without_a_label(coco: Path) -> None:
+    nulls = person(flags=(2, 0, 2, 2))
+    write_coco(coco / "val.json", {"d.jpg": nulls, "e.jpg": person()}, bbox=[8, 8, 30, 50])
+    content = json.loads((coco / "val.json").read_text())
+    content["annotations"][1]["keypoints"][9:] = [None, None, 0]
+    (coco / "val.json").write_text(json.dumps(content))
+    finding = only(inspect("coco", coco), "null-joints")
+    assert (finding.count, finding.of) == (1, 20)
+    assert finding.examples == ["e.jpg annotation 71: right_hip"]
 
 
 def test_a_number_that_comes_twice_is_told(coco: Path) -> None:
@@ -283,7 +324,7 @@ def test_mpii_lists_what_its_json_cannot_tell(tmp_path: Path) -> None:
     assert "mpii_human_pose_v1_u12_1.mat" in found.absent["test"]
     kinds = {finding.kind: finding for finding in found.findings}
     assert kinds["wrong-counts"].examples == [
-        "train: 1 persons, should be 22,246", "val: 1 persons, should be 2,958"
+        "train: 1 person, should be 22,246", "val: 1 person, should be 2,958"
     ]  # fmt: skip
     assert kinds["no-reference"].examples == ["1.jpg #1001"]
     assert "mpii-tompson" in kinds["no-reference"].note

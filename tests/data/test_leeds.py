@@ -114,6 +114,13 @@ def test_a_wrong_folder_says_what_was_expected(folder: Path, tmp_path: Path) -> 
         open_pictures("lspet", folder, "all")
 
 
+@pytest.mark.parametrize("named", ["my.json", "."])
+def test_own_data_is_known_for_what_it_is(tmp_path: Path, named: str) -> None:
+    (tmp_path / "my.json").write_text("{}")
+    with pytest.raises(UserError, match=r"; own data in COCO's format is --dataset coco, or"):
+        open_pictures("lspet", tmp_path / named, "val")
+
+
 def test_pictures_are_missed_before_they_are_read(lsp_folder: Path) -> None:
     (lsp_folder / "images").rename(lsp_folder / "pictures")
     with pytest.raises(UserError, match=r"no images/ here.*pictures/"):

@@ -93,7 +93,7 @@ def test_pictures_without_any_annotation_show_nobody(tmp_path: Path) -> None:
     [
         ({"annotations": [], "images": [{"id": 1, "file_name": "a.png"}]},
          "image a.png needs a width and a height"),
-        ({"images": []}, "KeyError 'annotations'"),
+        ({"images": []}, "'annotations' is missing"),
         ([1], "not a COCO keypoint file"),
         ({"annotations": [3], "images": []}, "not a COCO keypoint file"),
         ({"annotations": [], "images": [{"id": 1, "file_name": "a", "width": "x", "height": 1}]},

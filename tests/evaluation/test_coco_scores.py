@@ -129,7 +129,7 @@ def test_pictures_that_the_labels_do_not_list_are_refused(tmp_path: Path) -> Non
     found = [detection(of, 0.9) for of in people] + [detection(people[0], 0.5, image_id=77)]
     paths = files(tmp_path, people, found, 4)
     for protocol in ("coco-oks", "pck-box"):
-        with pytest.raises(UserError, match=r"1 of 5 predictions .* such as 77"):
+        with pytest.raises(UserError, match=r"pictures of 1 of 5 predictions, such as 77"):
             score_predictions(read_predictions(paths[1]), coco_labels(paths[0]), protocol=protocol)
 
 

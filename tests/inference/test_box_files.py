@@ -81,7 +81,7 @@ def test_ids_are_joined_to_pictures_by_one_rule(tmp_path: Path) -> None:
         ({"bbox": [1, 2, 3, 4], "score": 10**400}, "too large"),
         ({"bbox": [1, 2, 3, 4], "score": float("inf")}, "entry 1: score must be 1 finite numbers"),
         ({"bbox": [1, 2, 3, 4], "image_id": {"a": 1}}, "an id must be a number or a text"),
-        ({"bbox": "wide"}, "could not convert"),
+        ({"bbox": "wide"}, "'w' is no number"),
     ],
 )
 def test_absurd_numbers_are_refused_in_a_line(tmp_path: Path, row: Any, message: str) -> None:

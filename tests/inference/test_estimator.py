@@ -367,6 +367,8 @@ def test_a_finder_says_where_people_are_or_that_nobody_is(dots: PoseEstimator) -
     (given,) = dots.predict(image, [box_about(*near)])  # boxes that are given need no finder
     assert given.keypoints == pytest.approx(np.array(near), abs=1.0)
     assert next(dots.predict_many([image, image], [None, [box_about(*near)]])) == []
+    with pytest.raises(UserError, match="people 'all' goes without boxes: leave out one"):
+        dots.predict(image, [box_about(*near)], people="all")
     with pytest.raises(UserError, match="people must be one of one, all, got 'two'"):
         dots.predict(image, people="two")  # type: ignore[arg-type]
 

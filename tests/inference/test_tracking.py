@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spcnet.codec import square_of_box
+from spcnet.errors import UserError
 from spcnet.inference.pose import Pose
 from spcnet.inference.tracking import SHRINKING, Tracker
 from spcnet.inference.video import follow
@@ -155,6 +156,11 @@ def test_two_who_are_followed_on_one_body_become_one() -> None:
     scenes = [*[frame((40, 30), (80, 30))] * 2, *[frame((40 + 5 * n, 30)) for n in range(6)]]
     found = boxes_of(tracker, [*scenes, *[frame((65, 30))] * 5])
     assert sum(pose is not None for pose in found[-1]) == 1
+
+
+def test_all_people_go_without_boxes() -> None:
+    with pytest.raises(UserError, match="people 'all' goes without boxes"):
+        Tracker(Seer(), [[0, 0, 9, 9]], people="all")  # type: ignore[arg-type]
 
 
 def test_each_box_of_the_first_frame_is_one_person() -> None:

@@ -120,7 +120,8 @@ def test_a_score_is_plain_json() -> None:
     assert values["joints"]["neck"] is None  # never scored; NaN is no JSON
     assert (values["mean"], values["parts"]["Head"]) == (100, 100)
     assert set(values) == {
-        "protocol", "mean", "mean_limbs", "parts", "joints", "persons", "threshold", "auc", "at",
+        "protocol", "mean", "mean_limbs", "parts", "joints", "persons", "left_out", "threshold",
+        "auc", "at",
     }  # fmt: skip
     assert values["protocol"] == "lspet-pck"
     assert list(values["parts"]) == COLUMNS

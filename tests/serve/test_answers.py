@@ -118,6 +118,17 @@ def test_without_boxes_people_are_found_one_or_all_or_none(serve: Serve) -> None
     refused(wrong, 422, "bad_request", "people: Input should be 'one' or 'all', got \"many\"")
 
 
+def test_all_people_and_boxes_are_two_wishes(serve: Serve) -> None:
+    client, boxes = serve(), [[1, 2, 20, 25]]
+    said = "people 'all' goes without boxes: leave out one of the two"
+    refused(
+        post(client, picture(), boxes=json.dumps(boxes), people="all"), 422, "bad_request", said
+    )
+    body = as_json(picture(), boxes=boxes, people="all")
+    refused(client.post("/v1/poses", json=body), 422, "bad_request", said)
+    assert len(post(client, picture(), boxes=json.dumps(boxes), people="one").json()["poses"]) == 1
+
+
 def test_no_file_is_put_on_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve()
     monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: pytest.fail("a file was made"))

@@ -406,7 +406,7 @@ def test_held_out_pictures_must_be_others(figures: PackedStore, tmp_path: Path) 
     pack(SyntheticFigures("13-14"), tmp_path / "others")
     pack(SyntheticFigures("12-13"), tmp_path / "same")
     check_disjoint(figures.pictures & PackedStore(tmp_path / "others").pictures)
-    with pytest.raises(UserError, match=r"share 1 pictures, such as synthetic/figure000012\.png"):
+    with pytest.raises(UserError, match=r"share 1 picture, such as synthetic/figure000012\.png"):
         check_disjoint(figures.pictures & PackedStore(tmp_path / "same").pictures)
     keys = PackedStore(tmp_path / "same").persons.keys
     assert keys.tolist() == ["figure000012.png", "figure000013.png"]

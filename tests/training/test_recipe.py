@@ -81,14 +81,14 @@ def test_overrides_reach_into_lists() -> None:
         ("data.more=[{dataset: mpii, splt: val}]", r"'data\.more\.0\.splt'; did you mean 'split'"),
         ("data.more=[{dataset: mpi}]", "data.more.0.dataset: .*'mpi'"),
         ("data.more.0.root=x", r"data\.more: the recipe has no such list"),
-        ("training.batch_size=true", r"training\.batch_size: neither true nor false .*True"),
+        ("training.batch_size=true", r"training\.batch_size: neither true nor false .*true"),
         ("optimizer.lr=yes", r"optimizer\.lr: neither true nor false"),
         ("training.ema=false", r"training\.ema: neither true nor false"),
         ("training.keep_best=7", r"training\.keep_best: .*boolean.*7"),
         ("optimizer=adamw", r"optimizer: a section with name, lr, .* such as optimizer\.name"),
         ("model.arguments.chanels=32", r"'model\.arguments\.chanels'; did you mean 'channels'"),
         ("model.arguments.channels=wide", r"model\.arguments\.channels: .*integer, got 'wide'"),
-        ("model.arguments.stacks=true", r"model\.arguments\.stacks: .*integer, got True"),
+        ("model.arguments.stacks=true", r"model\.arguments\.stacks: .*integer, got true"),
         ("model.arguments.stacks=0", r"model\.arguments\.stacks: .*greater than or equal to 1"),
         (
             "model.arguments.module=dilatd",
@@ -182,7 +182,7 @@ def test_two_recipes_differ_in_words() -> None:
     other = {"seed": 1, "optimizer": {"lr": 2.0, "name": "muon"}, "model": {"arguments": {"a": 3}}}
     assert differences(one, one) == ""
     assert differences(one, other) == (
-        "optimizer.lr is 1.0 there and 2.0 here, model.arguments.a is None there and 3 here"
+        "optimizer.lr is 1.0 there and 2.0 here, model.arguments.a is null there and 3 here"
     )
 
 

@@ -56,7 +56,7 @@ def test_what_is_wrong_with_the_data_is_said_before_they_are_packed(tmp_path: Pa
 
     with pytest.raises(UserError, match=r"data\.train and data\.holdout share 2 pictures"):
         train_recipe(recipe(holdout="7-9"), tmp_path / "run", device="cpu", packing=packing)
-    with pytest.raises(UserError, match=r"batch_size: 4 is more than the 3 persons"):
+    with pytest.raises(UserError, match=r"batch_size: 4 is too many, as there are 3 persons"):
         train_recipe(recipe(train="1-3"), tmp_path / "run", device="cpu", packing=packing)
     assert not (tmp_path / "run").exists()
 

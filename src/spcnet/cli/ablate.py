@@ -13,7 +13,7 @@ from spcnet.cli.console import say, table
 from spcnet.cli.options import AS_JSON, DEVICE
 from spcnet.cli.scoring import PERSONS, STYLE, check_style
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, train_by, training_processes
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 
 if TYPE_CHECKING:
     from spcnet.experiments.ablation import Scores, Spread, Study
@@ -87,9 +87,9 @@ def ablate(
         head = f"{base.name}: {runs.title}"
         print("\n\n".join(_describe(of, scores, numbers, head, style) for of in studies.values()))
     if missing := len(plans) - len(scores):
-        say(f"{missing} of {len(plans)} runs are not done yet; the same command goes on")
+        say(f"still to do: {missing} of {counted(len(plans), 'run')}; the same command goes on")
     if failed:
-        raise UserError(f"{len(failed)} runs failed: {'; '.join(failed)}")
+        raise UserError(f"{counted(len(failed), 'run')} failed: {'; '.join(failed)}")
 
 
 def _studies(wanted: str) -> "dict[str, Study]":
@@ -122,10 +122,10 @@ def _describe_costs(costs: dict[str, Any], device: str) -> str:
         for arm in costs["arms"]
     ]
     return (
-        f"{table(rows, right=list(rows[0])[1:])}\n\n{costs['runs']} runs of {costs['epochs']} "
-        f"epochs, {costs['steps_a_run']} steps each, {costs['steps']} in all; about "
-        f"{timedelta(seconds=round(costs['seconds']))} in one process on {device}, data and "
-        "scoring not counted"
+        f"{table(rows, right=list(rows[0])[1:])}\n\n{counted(costs['runs'], 'run')} of "
+        f"{counted(costs['epochs'], 'epoch')}, {counted(costs['steps_a_run'], 'step')} each, "
+        f"{costs['steps']} in all; about {timedelta(seconds=round(costs['seconds']))} in one "
+        f"process on {device}, data and scoring not counted"
     )
 
 

@@ -150,10 +150,10 @@ def stop_wish(text: str | None, *, max_minutes: float | None = None) -> Iterator
             signal.signal(number, handler)
 
 
-def prepare_output(paths: Sequence[Path], *, force: bool) -> None:
+def prepare_output(paths: Sequence[Path], *, force: bool, by: str = "-o") -> None:
     """Make the folders of files to be written, and check that nothing is overwritten."""
     if not force:
-        refuse_existing(paths)
+        refuse_existing(paths, by)
     for folder in {path.parent for path in paths}:
         make_writable(folder)
 

@@ -11,9 +11,9 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from spcnet.cli.completion import dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say, table
-from spcnet.cli.options import AS_JSON, FORCE
+from spcnet.cli.options import AS_JSON, FORCE, ROOT
 from spcnet.cli.scoring import CROP, PERSONS
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.files import picture_bytes, whole_folder
 from spcnet.skeletons import LSP14, Skeleton
 from spcnet.viz.contact_page import Entry, contact_page
@@ -36,7 +36,6 @@ app = Typer(
 
 PHOTOGRAPHS = Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
 ANY_SET = Argument(help="mpii, lsp, lspet, flic, coco or synthetic.", autocompletion=dataset_names)
-ROOT = Option(help="Folder of the data set; for coco also a JSON file.")
 SPLITS = Option(help="A split; may be repeated. By default all whose labels are there.")
 PACKED = Option(
     help="The data set's own, such as train or val2017; of lsp, lspet and synthetic also 1-500."
@@ -137,7 +136,7 @@ def browse(
     region = region_rule(default_crop(dataset), opened)
     total = len(opened)
     if first is not None and first > total:
-        raise UserError(f"--first {first}: this split has {total:,} persons")
+        raise UserError(f"--first {first}: this split has {counted(total, 'person')}")
     order = list(range((first or 1) - 1, total))
     if random is not None:
         order = shuffled(total, seed=random, epoch=0).tolist()
@@ -160,7 +159,7 @@ def browse(
         raise UserError(f"{dataset} {split}: nobody to show; passed over: {over or 'nobody'}")
     tiles, entries = zip(*shown, strict=True)
     title = f"{dataset} {split}"
-    note = f"{len(shown)} of {total:,} persons" + (f"; passed over: {over}" if over else "")
+    note = f"{len(shown)} of {counted(total, 'person')}{over and f'; passed over: {over}'}"
     captions = [(entry.picture, _caption(entry)) for entry in entries]
     columns = round((1.5 * len(tiles)) ** 0.5)  # wider than high, as screens are
     drawn = contact_sheet(tiles, captions, columns=columns, title=f"{title}: {note}")
@@ -248,8 +247,8 @@ def pack(
         write_store(opened, output, side=side, crop=rule, report=report)
     store = PackedStore(output)
     sizes = [shard["bytes"] / 1e6 for shard in store.header["shards"]]
-    content = f"{sum(sizes):.1f} MB in {len(sizes)} shards"
-    print(f"{output}: {len(store)} persons cropped by the rule {rule!r}, {content}")
+    content = f"{sum(sizes):.1f} MB in {counted(len(sizes), 'shard')}"
+    print(f"{output}: {counted(len(store), 'person')} cropped by the rule {rule!r}, {content}")
 
 
 @app.command("sigmas")
@@ -319,4 +318,4 @@ def synth(
         (folder / "annotations.json").write_text(
             json.dumps(document, indent=1) + "\n", encoding="utf-8"
         )
-    print(f"{output}: {count} figures and annotations.json")
+    print(f"{output}: {counted(count, 'figure')} and annotations.json")

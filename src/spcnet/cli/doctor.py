@@ -12,6 +12,7 @@ from typer import Exit
 from spcnet import __version__
 from spcnet.bundled import weights_names
 from spcnet.cli.options import AS_JSON
+from spcnet.errors import counted
 
 PACKAGES = (
     "torch", "numpy", "opencv-python-headless", "pillow", "scipy", "safetensors", "pyyaml",
@@ -74,7 +75,8 @@ def _devices() -> str:
         import_module("cv2")
     except ImportError as error:
         return f"broken: {error}"
-    cpu = f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+    threads = counted(torch.get_num_threads(), "thread")
+    cpu = f"cpu ({threads}, {torch.backends.cpu.get_cpu_capability()})"
     cuda = [f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(torch.cuda.device_count())]
     return ", ".join([cpu, *cuda])
 

@@ -13,6 +13,7 @@ from spcnet.cli.completion import protocol_names
 from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import AS_JSON, DATASET, FORCE, ROOT
+from spcnet.errors import counted
 from spcnet.evaluation.overlap import learned_from
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def evaluate(
         return
     if no_boxes and (crop or submission):
         raise BadParameter("--no-boxes goes without --crop and --submission")
-    prepare_output([path for path in (predictions, submission) if path], force=force)
+    for by, path in (("--predictions", predictions), ("--submission", submission)):
+        prepare_output([path] if path else [], force=force, by=by)
 
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
     from spcnet.data.regions import check_rule
@@ -83,7 +85,7 @@ def evaluate(
     if submission is not None:
         with progress("persons", None) as report:
             persons, images = write_submission(submission, root, estimator, report=report)
-        print(f"{submission}: {persons} persons of {images} test images")
+        print(f"{submission}: {counted(persons, 'person')} of {counted(images, 'test image')}")
         return
     opened = open_dataset(dataset, root, split or default_split(dataset, root))
     rule = None if no_boxes else check_rule(crop or default_crop(dataset))
@@ -125,13 +127,13 @@ def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Eva
 
     boxes = f"crop {how['crop']}" if how["crop"] else "no boxes"
     say(
-        f"model {estimator.describe()}; {opened.name} {opened.split}, {len(opened)} persons, "
-        f"{boxes}, protocol {how['protocol']}"
+        f"model {estimator.describe()}; {opened.name} {opened.split}, "
+        f"{counted(len(opened), 'person')}, {boxes}, protocol {how['protocol']}"
     )
     began = time.monotonic()
     with progress("persons", len(opened)) as report:
         found = score_model(estimator, opened, report=report, **how)
-    say(f"{len(opened)} persons in {time.monotonic() - began:.1f} s")
+    say(f"{counted(len(opened), 'person')} in {time.monotonic() - began:.1f} s")
     return found
 
 
@@ -150,6 +152,8 @@ def _score_sources(
         _warn_of_learned(estimator, source.open(), source.root, f"the pictures of {source.title}")
     with progress("persons", None) as report:
         scored = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
+    for each in scored[:-1]:
+        scoring.say_left_out(protocol, each.left_out, f"{each.group.name}: ")
     if as_json:
         found = {each.group.name: {**asdict(each.group), "kinds": each.kinds} for each in scored}
         how = {"protocol": protocol, "model": options.model, "boxes": boxes}

@@ -11,7 +11,7 @@ from spcnet.cli.completion import model_names
 from spcnet.cli.console import prepare_figure, progress, save_figure, say
 from spcnet.cli.estimator_options import FLIP
 from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED, parse_box
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -135,7 +135,7 @@ def curves(
     )  # fmt: skip
     result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps)
     lines = {**(result.parts or result.joints), "Mean": result.mean}
-    title = f"{protocol}, {labels.name} {labels.split}, {result.persons} persons"
+    title = f"{protocol}, {labels.name} {labels.split}, {counted(result.persons, 'person')}"
     figure = draw_threshold_curves(
         result.thresholds, lines, xlabel="largest error, in reference lengths", title=title
     )
@@ -204,7 +204,7 @@ def reliability(
     estimator = PoseEstimator(model, device=device)
     found = scoring.evaluate_persons(estimator, opened, dataset)
     bins = count(*joint_outcomes(found))
-    text = f"{100 * bins.error:.1f} points apart on {int(bins.counts.sum())} joints"
+    text = f"{100 * bins.error:.1f} points apart on {counted(int(bins.counts.sum()), 'joint')}"
     name = estimator.path.stem
     title = f"{name}, {found.score.protocol}, {opened.name} {opened.split}\n{text}"
     save_figure(draw_reliability(bins, title=title), output)

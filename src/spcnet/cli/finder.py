@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from spcnet.cli.console import prepare_output, progress, save_figure, say, table
 from spcnet.cli.options import AS_JSON, DEVICE, FORCE
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 
 SOURCE = Option(
     help="Pictures: DATASET:ROOT:SPLIT, such as coco:PATH/boxes:val or nobody:PATH:val; may be "
@@ -53,7 +53,7 @@ def finder(
 
     if output is not None and output.suffix != ".safetensors":
         raise UserError(f"{output}: a finder's name ends in .safetensors")
-    prepare_output([path for path in (output, figure) if path], force=force)
+    prepare_output([path for path in (output, figure) if path], force=force, by="-o or --figure")
     opened = []
     for text in source:
         part = parse_source(text.removeprefix("+"))
@@ -74,7 +74,7 @@ def finder(
     recall = recall_by_height(found, threshold)
     curve = tradeoff(found, also=threshold)
     if figure is not None:
-        title = f"{model.stem}, {len(found)} pictures"
+        title = f"{model.stem}, {counted(len(found), 'picture')}"
         drawn = draw_tradeoff(
             curve.thresholds, curve.alarms, curve.misses, at=threshold, title=title
         )
@@ -88,4 +88,4 @@ def finder(
     ]
     print(table(rows, right=["Persons", "Found"]))
     empty = [picture.best > threshold for picture in found if picture.empty]
-    print(f"{sum(empty)} of {len(empty)} pictures without anybody get a box")
+    print(f"{sum(empty)} of {counted(len(empty), 'picture')} without anybody got a box")

@@ -3,6 +3,8 @@
 import time
 from typing import TYPE_CHECKING
 
+from spcnet.errors import counted
+
 if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.video import FramePoses
@@ -45,6 +47,6 @@ class Tally:
             for n, count in enumerate(self._found[:LISTED])
         ]
         if len(self._found) > LISTED:
-            found.append(f"{len(self._found) - LISTED} more persons found")
-        frames = f"{self.frames} frames, {self.frames / seconds:.1f} per second"
+            found.append(f"{counted(len(self._found) - LISTED, 'more person')} found")
+        frames = f"{counted(self.frames, 'frame')}, {self.frames / seconds:.1f} per second"
         return "; ".join([frames, *found, f"nobody in {self._empty}"])

@@ -8,7 +8,7 @@ TRAINED = Option(help="A model with weights, or a .safetensors.", autocompletion
 DATASET = Option(
     help="mpii, lsp, lspet, flic, coco (or own data so) or synthetic.", autocompletion=dataset_names
 )
-ROOT = Option(help="Folder of the data set.")
+ROOT = Option(help="Folder of the data set; for coco also a JSON file.")
 SMOOTH = Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
 BOX = Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "

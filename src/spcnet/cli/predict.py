@@ -12,7 +12,7 @@ from typer import Argument, BadParameter, Exit, Option
 from spcnet.cli.console import Advance, print_line, progress, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, WIDE, parse_box
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.inference.method import Method, PersonSource, digest_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def predict(
     for line in unreadable:
         say(f"spcnet: error: {line}")
     if failures:
-        say(f"{failures} of {len(jobs)} pictures failed")
+        say(f"{failures} of {counted(len(jobs), 'picture')} failed")
     if failures or unreadable or (strict and run.empty):
         raise Exit(1)
 
@@ -139,7 +139,12 @@ def _jobs(images: list[str], *, recursive: bool) -> "tuple[Path | None, list[Job
         raise BadParameter("--recursive goes with one folder")
     if len(paths) == 1 and not os.path.lexists(paths[0]):
         raise UserError(f"{paths[0]}: no such file")
-    return None, jobs_of_files(paths), []
+    once: dict[str, str] = {}
+    for path in paths:
+        once.setdefault(os.path.realpath(path), path)
+    if again := len(paths) - len(once):
+        say(f"{counted(again, 'picture')} named more than once; each is predicted once")
+    return None, jobs_of_files(list(once.values())), []
 
 
 def _persons(
@@ -204,9 +209,10 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
         for low, high in run.greys.ranges.values():
             say(f"greys of more than 8 bits: {low:g} is black and {high:g} white in all")
         where = f" -> {folder}" if run.results.kinds else ""
-        before = f", {run.passed_over} were there already" if run.passed_over else ""
+        before = counted(run.passed_over, "was", "were")
+        before = f", {before} there already" if run.passed_over else ""
         nobody = f", no person found in {run.empty}" if run.empty else ""
-        tell(f"{run.predicted} pictures predicted{where}{before}{nobody}")
+        tell(f"{counted(run.predicted, 'picture')} predicted{where}{before}{nobody}")
     return failures
 
 

@@ -8,6 +8,7 @@ from typer import BadParameter, Option
 from spcnet.cli import scoring
 from spcnet.cli.console import say, table
 from spcnet.cli.options import AS_JSON
+from spcnet.errors import counted
 
 STORED_REFERENCE = Option("--stored-reference", help="Normalise by lengths of the labels' file.")
 
@@ -56,8 +57,8 @@ def score(
         sigmas=None if sigmas is None else read_sigmas(sigmas),
     )  # fmt: skip
     say(
-        f"{predictions.name}: {len(found)} predictions counted from {found.index_base}; "
-        f"{ground_truth.name}: {labels.name} {labels.split}, {len(labels)} persons"
+        f"{predictions.name}: {counted(len(found), 'prediction')} counted from {found.index_base}; "
+        f"{ground_truth.name}: {labels.name} {labels.split}, {counted(len(labels), 'person')}"
     )
     scoring.say_foreign(protocol, labels.name)
     compared = None

@@ -11,7 +11,7 @@ from typer import Argument, BadParameter, Option
 
 from spcnet.cli.completion import crop_rules, protocol_names, skeleton_names
 from spcnet.cli.console import progress, say, table
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.evaluation.overlap import learned_from
 from spcnet.skeletons import FLIC11, SKELETONS
 
@@ -117,12 +117,21 @@ def _score_table(score: "Score") -> str:
     summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
     summary |= {name: f"{value:.2f}" for name, value in means.items() if value is not None}
     at = "" if score.threshold is None else f"@{score.threshold:g}"
-    blocks = [f"{score.protocol}{at} over {score.persons} persons, %"]
+    blocks = [f"{score.protocol}{at} over {counted(score.persons, 'person')}, %"]
     blocks.append(table([summary], right=list(summary)))
     if score.joints:
         joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
         blocks.append(table(joints, right=["PCK"]))
     return "\n\n".join(blocks)
+
+
+def say_left_out(protocol: str, persons: int, where: str = "") -> None:
+    """Say how many persons have no reference length by a variant of PCK, if any."""
+    from spcnet.metrics.protocols import find_rule
+
+    if persons:
+        reference = find_rule(protocol).reference
+        say(f"{where}{counted(persons, 'person')} without a {reference} left out")
 
 
 def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:
@@ -157,6 +166,7 @@ def print_score(
 
     In a style for documents the table comes alone; JSON says also how the score came about.
     """
+    say_left_out(score.protocol, score.left_out)
     if style == "json":
         values = score.to_dict() | dict(how or {})
         if interval is not None:
@@ -183,7 +193,7 @@ def _comparison_table(paper: "Table", ours: "Row", score: "Score", *, style: str
         testing = {"Testing": row.testing} if any(r.testing for r in paper.rows) else {}
         rows.append({"Method": row.method, **values, **testing, "Protocol": row.protocol})
     head = f"Table {paper.number} of the paper: {paper.title} ({paper.data})"
-    words = filter(None, (ours.data, f"{score.persons} persons", ours.testing))
+    words = filter(None, (ours.data, counted(score.persons, "person"), ours.testing))
     notes = [f"Last row: {', '.join(words)}", *paper.notes]
     if style == "latex":
         head, notes = f"% {head}", [f"% {note}" for note in notes]

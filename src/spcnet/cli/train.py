@@ -10,6 +10,7 @@ from typer import Argument, Option
 from spcnet.cli.console import say
 from spcnet.cli.options import DEVICE
 from spcnet.cli.training_runs import MAX_MINUTES, OVERRIDES, titles_of, train_by, training_processes
+from spcnet.errors import counted
 
 if TYPE_CHECKING:
     import torch
@@ -76,15 +77,16 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
     steps = plan.epochs * batches
     costs = make_plan(recipe, joints=joints, steps=steps, processes=processes, device=device)
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
+    shared = f"{counted(processes, 'process', 'processes')}{parts}"
     checkpointing = ", with checkpointing" if plan.checkpointing else ""
     lines = {
         "recipe": recipe.name,
         "network": f"{model.variant} {model.arguments or ''}".strip(),
         "parameters": f"{costs.parameters / 1e6:.2f} M",
         "multiply-adds": f"{costs.gmac:.3g} G an image of {model.input_size} px",
-        "data": f"{titles_of(recipe.data)}, {persons} persons, {joints} joints",
-        "steps": f"{plan.epochs} epochs x {batches} = {steps}",
-        "persons a step": f"{plan.batch_size} over {processes} process(es){parts}",
+        "data": f"{titles_of(recipe.data)}, {counted(persons, 'person')}, {joints} joints",
+        "steps": f"{counted(plan.epochs, 'epoch')} x {batches} = {steps}",
+        "persons a step": f"{plan.batch_size} over {shared}",
         "memory": f"about {costs.memory / 1e9:.3g} GB a process: {costs.weight_bytes / 1e9:.3g} GB "
         f"of weights and moments, {costs.batch} x {costs.image_bytes / 1e6:.0f} MB of "
         f"activations{checkpointing}",
@@ -96,10 +98,12 @@ def _describe_plan(recipe: "Recipe", device: "torch.device") -> str:
 
 def _describe_recipe(recipe: "Recipe") -> str:
     """What differs from the defaults, a line a section; the run's recipe.yaml has every field."""
+    from spcnet.training.recipe import in_yaml
+
     values = recipe.model_dump(mode="json", exclude={"description"}, exclude_defaults=True)
     sections = {name: fields for name, fields in values.items() if isinstance(fields, dict)}
     first = {name: value for name, value in values.items() if name not in sections}
     return "\n".join(
-        f"{section:13} {', '.join(f'{name} {value}' for name, value in fields.items())}"
+        f"{section:13} {', '.join(f'{name} {in_yaml(value)}' for name, value in fields.items())}"
         for section, fields in {"recipe": first, **sections}.items()
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from typer import Option
 
 from spcnet.cli.console import Advance, StopWish, progress, say, stop_wish
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -110,10 +110,10 @@ def _reporter() -> Iterator[Callable[["Progress"], None]]:
                 of_limbs = "" if limbs is None else f"{limbs:.2f} % over the limbs, "
                 say(
                     f"epoch {now.epoch}: {score.protocol} {of_limbs}{score.mean:.2f} % over all, "
-                    f"{score.persons} held-out persons"
+                    f"{counted(score.persons, 'held-out person')}"
                 )
                 for title, part in now.sources.items():
-                    say(f"  {title}: {part.headline:.2f} %, {part.persons} persons")
+                    say(f"  {title}: {part.headline:.2f} %, {counted(part.persons, 'person')}")
             rate = f"lr {now.lr:.2e} {now.images_per_second:.1f} images/s"
             flat = "" if now.nothing is None else f" (predicting nothing: {now.nothing:.3g})"
             note = f"loss {now.loss:.4f}{flat} {rate}{latest}"

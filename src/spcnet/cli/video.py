@@ -15,7 +15,7 @@ from spcnet.cli.console import prepare_output, progress, refuse_same, replacing,
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
 from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, WIDE, parse_box
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.files import writing
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def video(
         raise BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
-        prepare_output(written, force=force)
+        prepare_output(written, force=force, by="-o or --json")
 
         from spcnet.inference.video import follow
 
@@ -112,10 +112,11 @@ def video(
             f"warning: {source}: its times jump back {often}, as where videos were joined; "
             "each part was put after the one before"
         )
+    count = counted(tally.frames, "frame")
     if stop.asked:
-        raise UserError(f"{source}: stopped after {tally.frames} frames, which the results hold")
+        raise UserError(f"{source}: stopped after {count}, which the results hold")
     if reader.fault:
-        raise UserError(f"{source}: {reader.fault}; the results hold {tally.frames} frames")
+        raise UserError(f"{source}: {reader.fault}; the results hold {count}")
 
 
 def _targets(

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, first_few
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import Skeleton
 
@@ -142,6 +142,8 @@ class AnnotatedPictures:
     listed: tuple[ListedPicture, ...] = ()
     # Records of the split that are no persons, by kinds of `spcnet.data.inspection.KINDS`.
     passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # What was made up or left out of those that are, likewise.
+    mended: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -223,7 +225,7 @@ def read_in_folder(
     if path is None:
         raise UserError(
             f"{root}: split {split!r} of {title} needs {alternatives(names)}, with the pictures "
-            f"in images/, and this folder holds {seen_in(root)}"
+            f"in images/, and this folder holds {seen_in(root)}{_own_data(root)}"
         )
     images = root / "images"
     return replace(labels(path, split), images=images if images.is_dir() else None)
@@ -233,8 +235,16 @@ def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
     """The first of some files that is in a folder, or None; without the folder a `UserError`."""
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
-        raise UserError(f"{root}: {kind}; {title} is a folder that holds {names[0]} and pictures")
+        wanted = f"{title} is a folder that holds {names[0]} and pictures"
+        raise UserError(f"{root}: {kind}; {wanted}{_own_data(root)}")
     return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def _own_data(root: Path) -> str:
+    """Of which data set a JSON file is that was named in place of another's folder."""
+    own = any(path.name.endswith((".json", ".json.gz")) for path in (root, *root.glob("*.json")))
+    hint = "; own data in COCO's format is --dataset coco, or data.dataset=coco in a recipe"
+    return hint if own else ""
 
 
 def alternatives(files: Sequence[str]) -> str:
@@ -245,5 +255,4 @@ def alternatives(files: Sequence[str]) -> str:
 def seen_in(folder: Path, *, limit: int = 6) -> str:
     """What a folder holds, for messages about what it lacks."""
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(folder))
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more if names else "nothing"
+    return first_few(names, limit) or "nothing"

@@ -3,7 +3,9 @@
 README.md says what own data must hold. A file that is not what it should be is a `UserError`.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from spcnet.data.annotations import (
 from spcnet.data.coco_files import PictureList, category_ids, find_pictures, id_of
 from spcnet.data.label_files import MALFORMED, load_json, reading
 from spcnet.data.leeds import parse_numbers
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted, first_few, in_words
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import BODY19, SKELETONS, Skeleton, joint_names
 
@@ -67,6 +69,13 @@ def _find(root: Path, split: str) -> Path:
 def _none_in(root: Path, split: str) -> UserError:
     if not root.is_dir():
         return UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
+    files = sorted([*root.glob("*.json"), *root.glob(f"annotations/{PREFIX}*.json")])
+    if files:
+        there = first_few([*map(_split_of, files)], 6)
+        return UserError(
+            f"{root}: no split {split!r} here, but {there}; numbers of pictures, or all, are of "
+            f"one file, named itself: --root {files[-1]}"
+        )
     return UserError(
         f"{root}: no keypoint file here; COCO's is annotations/{PREFIX}{split}.json, own data's "
         f"{split}.json or a JSON file of any name, alone or named itself, and this folder holds "
@@ -112,11 +121,9 @@ def read_nobody(root: Path, split: str) -> AnnotatedPictures:
     path = root / f"{split}.json"
     content = load_json(path, wanted=WANTED)
     with reading(path, WANTED):
-        pictures = PictureList(path, content["images"])
-        peopled = {
-            pictures.find(row["image_id"], _named(row, n)).number
-            for n, row in enumerate(content["annotations"], start=1)
-        }
+        rows = content["annotations"]
+        pictures = PictureList(path, content["images"], rows, _named)
+        peopled = {id_of(row["image_id"]) for row in rows}
         listed = [of for number, of in pictures.by_id.items() if number not in peopled]
         if not listed:
             raise UserError(f"{path}: every picture has an annotation; none shows nobody")
@@ -144,8 +151,8 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
         raise UserError(f"{path}: not {WANTED}: wanted an object with images and annotations")
     with reading(path, WANTED):
         categories = [c for c in content.get("categories", []) if c.get("keypoints")]
-        pictures = PictureList(path, content["images"])
         rows = list(content["annotations"])
+        pictures = PictureList(path, content["images"], rows, _named)
         ids = category_ids(categories)
     if not categories:
         raise UserError(f"{path}: no category names keypoints, so the joints have no names")
@@ -159,21 +166,33 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
         listed = [replace(of, chosen=n in asked) for n, of in enumerate(listed, start=1)]
         pictures.by_id = {of.number: of for of in listed}
     passed_over: dict[str, list[str]] = {}
+    mended: dict[str, list[str]] = {}
     annotations: list[Annotation] = []
+    faults: list[str] = []
     for n, row in enumerate(rows, start=1):
-        picture, found = _of_row(path, row, n, pictures, ids, len(skeleton))
+        try:
+            picture, found = _of_row(row, pictures.by_id, ids, len(skeleton))
+        except MALFORMED as error:
+            faults.append(f"{_named(row, n)}: {in_words(error)}")
+            continue
         if not picture.chosen:
             continue
+        where = f"{picture.name} {_named(row, n)}"
         if isinstance(found, Annotation):
             annotations.append(found)
+            for kind, text in _mended(row, skeleton):
+                mended.setdefault(kind, []).append(where + text)
         else:
-            passed_over.setdefault(found, []).append(f"{picture.name} {_named(row, n)}")
+            passed_over.setdefault(found, []).append(where)
+    if faults:
+        raise UserError(f"{path}: {first_few(faults, between='; ')}")
     if not annotations and split == "all":
-        others = "".join(f"; {len(of)} are {kind}" for kind, of in passed_over.items())
+        others = "".join(f"; {len(of)} {k.replace('-', ' ')}" for k, of in passed_over.items())
         raise UserError(f"{path}: no annotation with keypoints{others}")
     return AnnotatedPictures(
-        "coco", split, skeleton, annotations, listed=tuple(listed), passed_over=passed_over
-    )
+        "coco", split, skeleton, annotations,
+        listed=tuple(listed), passed_over=passed_over, mended=mended,
+    )  # fmt: skip
 
 
 def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
@@ -200,7 +219,9 @@ def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
             torso=pair("left_shoulder", "right_hip"),
         )
     except MALFORMED as error:
-        raise UserError(f"{path}: the category's keypoints make no skeleton: {error}") from None
+        raise UserError(
+            f"{path}: the category's keypoints make no skeleton: {in_words(error)}"
+        ) from None
 
 
 def _named(row: Any, n: int) -> str:
@@ -210,41 +231,44 @@ def _named(row: Any, n: int) -> str:
 
 
 def _of_row(
-    path: Path, row: Any, n: int, pictures: PictureList, categories: set[str], joints: int
+    row: Any, pictures: Mapping[str, ListedPicture], categories: set[str], joints: int
 ) -> tuple[ListedPicture, Annotation | str]:
     """A record's picture and person, or the kind of record that it is in place of a person."""
-    try:
-        picture = pictures.find(row["image_id"], _named(row, n))
-        category = None if row.get("category_id") is None else id_of(row["category_id"])
-        if categories and category is not None and category not in categories:
-            return picture, "other-categories"
-        points, flags = _joints(row.get("keypoints"), joints)
-        box = _tight(row.get("bbox"))
-        if box is None and not flags.any():
-            return picture, "without-keypoints"
-        if box is None:
-            box = box_of_points(points[flags > 0])
-        if row.get("keypoints") is None and category is None:
-            return picture, "without-keypoints"  # of whatever the box is
-        area = float(row.get("area") or np.prod(box[2:] - box[:2]))
-        if not np.isfinite(area):
-            raise ValueError(f"area {area} is no number")
-        person = Annotation(
-            image=picture.name,
-            points=points,
-            states=flags.astype(np.uint8),
-            box=box,
-            area=area,
-            crowd=bool(row.get("iscrowd", 0)),
-            number=_whole(row.get("id")),
-            image_number=picture.number if (of := _whole(picture.number)) is None else of,
-            category=category,
-        )
-    except KeyError as error:
-        raise UserError(f"{path}: {_named(row, n)}: {error} is missing") from None
-    except MALFORMED as error:
-        raise UserError(f"{path}: {_named(row, n)}: {error!s:.120}") from None
-    return picture, person
+    picture = pictures[id_of(row["image_id"])]
+    category = None if row.get("category_id") is None else id_of(row["category_id"])
+    if categories and category is not None and category not in categories:
+        return picture, "other-categories"
+    points, flags = _joints(row.get("keypoints"), joints)
+    box = _tight(row.get("bbox"))
+    if box is None and not flags.any():
+        return picture, "without-keypoints"
+    if box is None:
+        box = box_of_points(points[flags > 0])
+    if row.get("keypoints") is None and category is None:
+        return picture, "without-keypoints"  # of whatever the box is
+    area = float(row.get("area") or np.prod(box[2:] - box[:2]))
+    if not np.isfinite(area):
+        raise ValueError(f"area {area} is no number")
+    return picture, Annotation(
+        image=picture.name,
+        points=points,
+        states=flags.astype(np.uint8),
+        box=box,
+        area=area,
+        crowd=bool(row.get("iscrowd", 0)),
+        number=_whole(row.get("id")),
+        image_number=picture.number if (of := _whole(picture.number)) is None else of,
+        category=category,
+    )
+
+
+def _mended(row: Any, skeleton: Skeleton) -> Iterator[tuple[str, str]]:
+    """Kinds of what a person's record lacks, and what to say after its name."""
+    if _tight(row.get("bbox")) is None:
+        yield "boxes-of-joints", ""
+    values = np.array(row.get("keypoints") or [], dtype=np.float64).reshape(-1, 3)
+    for joint in np.flatnonzero(np.isnan(values[:, :2]).any(axis=1)):
+        yield "null-joints", f": {skeleton.joints[joint]}"
 
 
 def _whole(value: object) -> int | None:
@@ -259,7 +283,8 @@ def _joints(keypoints: Any, joints: int) -> tuple[Array, Array]:
     if not values.size:
         return np.zeros((joints, 2)), np.zeros(joints)
     if values.size != 3 * joints:
-        raise ValueError(f"{values.size} numbers are not x, y, v for {joints} joints")
+        wanted = f"wanted x, y, v of {counted(joints, 'joint')}"
+        raise ValueError(f"keypoints of {counted(values.size, 'number')}, {wanted}")
     points, flags = np.split(values.reshape(joints, 3), [2], axis=1)
     unknown = np.isnan(points).any(axis=1) & np.isnan(flags[:, 0])  # null, null, null
     flags = np.where(unknown, 0, flags[:, 0])
@@ -269,7 +294,8 @@ def _joints(keypoints: Any, joints: int) -> tuple[Array, Array]:
 
 
 def _tight(bbox: Sequence[float] | None) -> Array | None:
-    x, y, width, height = map(float, bbox or (0, 0, 0, 0))  # zeros are what tools write too
-    if not np.isfinite([x, y, width, height]).all():
-        raise ValueError(f"bbox {bbox!r:.60} is not x, y, width, height")
-    return np.array([x, y, x + width, y + height]) if width > 0 and height > 0 else None
+    with suppress(TypeError, ValueError):
+        x, y, width, height = map(float, bbox or (0, 0, 0, 0))  # zeros are what tools write too
+        if np.isfinite([x, y, width, height]).all():
+            return np.array([x, y, x + width, y + height]) if width > 0 and height > 0 else None
+    raise ValueError(f"bbox {json.dumps(bbox):.60} is not x, y, width, height")

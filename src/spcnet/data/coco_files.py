@@ -1,18 +1,19 @@
 """What COCO-style JSON files share, whatever they hold: ids, pictures, and where these lie."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spcnet.data.annotations import ListedPicture
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted, first_few
 
 
 def id_of(value: object) -> str:
-    """An id as text: 1, 1.0 and "1" are one; a `TypeError` of what is none."""
+    """An id as text: 1, 1.0 and "1" are one; a `ValueError` of what is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TypeError(f"an id must be a number or a text, got {value!r:.40}")
+        raise ValueError(f"an id must be a number or a text, got {value!r:.40}")
     return re.sub(r"^(-?(?:0|[1-9]\d*))\.0+$", r"\1", str(value).strip())
 
 
@@ -22,11 +23,21 @@ def slashed(name: object) -> str:
 
 
 class PictureList:
-    """The ``images`` of a file by their ids; an id of two pictures is a `UserError`."""
+    """The ``images`` of a file by their ids, and the ``image_id`` of each of its `rows`.
 
-    def __init__(self, path: Path, images: Iterable[Any]) -> None:
-        self.path = path
+    Ids of two pictures, and of none, are one `UserError`, which counts them; `named` says what a
+    row, counted from 1, is called.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        images: Iterable[Any],
+        rows: Iterable[Any] = (),
+        named: Callable[[Any, int], str] = lambda row, n: f"entry {n}",
+    ) -> None:
         self.by_id: dict[str, ListedPicture] = {}
+        doubled: dict[str, str] = {}
         for image in images:
             number, name = id_of(image["id"]), slashed(image["file_name"])
             sides = [image.get(side) for side in ("height", "width")]
@@ -34,20 +45,23 @@ class PictureList:
             size = (int(sides[0]), int(sides[1])) if known else None
             earlier = self.by_id.setdefault(number, ListedPicture(name, number, size))
             if earlier.name != name:
-                raise UserError(
-                    f"{path}: image id {number} is {earlier.name} and {name}; give each picture an "
-                    "id of its own"
-                )
-
-    def find(self, image_id: object, whose: str) -> ListedPicture:
-        """The picture of an id; a `UserError` where there is none."""
-        if (number := id_of(image_id)) not in self.by_id:
+                doubled.setdefault(number, f"image id {number} is {earlier.name} and {name}")
+        unknown = []
+        for n, row in enumerate(rows, start=1):
+            with suppress(LookupError, TypeError, ValueError):  # said where the row is read
+                if (number := id_of(row["image_id"])) not in self.by_id:
+                    unknown.append(f"{named(row, n)}: image_id {number}")
+        told = f"{first_few([*doubled.values()])}; give each picture an id of its own"
+        faults = [told] if doubled else []
+        if unknown:
             some = ", ".join(list(self.by_id)[:3]) or "none"
-            raise UserError(
-                f"{self.path}: {whose}: image_id {number} is of none of the {len(self.by_id)} "
-                f"images, whose ids are like {some}; list its picture, or remove it"
+            faults.append(
+                f"{first_few(unknown)} {'is' if len(unknown) == 1 else 'are'} of none of the "
+                f"{counted(len(self.by_id), 'image')}, whose ids are like {some}; list the "
+                "pictures, or remove what names them"
             )
-        return self.by_id[number]
+        if faults:
+            raise UserError(f"{path}: {'; '.join(faults)}")
 
 
 def find_pictures(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, dict[str, str]]:

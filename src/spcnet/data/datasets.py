@@ -27,7 +27,7 @@ from spcnet.data.leeds import parse_numbers
 from spcnet.data.opinions import read_unlabelled, with_opinions
 from spcnet.data.regions import CropRule
 from spcnet.data.store import VERSION, PackedStore, Store
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.geometry import Array
 from spcnet.registries import Registry
 from spcnet.skeletons import LSP14
@@ -376,9 +376,11 @@ def _untaught(labels: AnnotatedPictures) -> str:
     """How many records are not learned from, by kind."""
     crowds = sum(person.crowd for person in labels.annotations)
     bare = sum(not (p.crowd or p.states.any()) for p in labels.annotations) if labels.boxed else 0
-    counts = {"crowds": crowds, "persons without a labelled joint": bare}
-    counts |= {f"annotations {k.replace('-', ' ')}": len(v) for k, v in labels.passed_over.items()}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    kinds = [("crowd", "", crowds), ("person", " without a labelled joint", bare)]
+    for kind, of in labels.passed_over.items():
+        words = kind.replace("other-", "of other ").replace("-", " ")
+        kinds.append(("annotation", f" {words}", len(of)))
+    return ", ".join(counted(count, thing) + end for thing, end, count in kinds if count)
 
 
 def check_opinions(

@@ -22,8 +22,8 @@ from spcnet.data.annotations import (
 )
 from spcnet.data.datasets import DatasetInfo, dataset_info
 from spcnet.data.regions import Region, region_rule
-from spcnet.errors import UserError
-from spcnet.geometry import box_of_points
+from spcnet.errors import UserError, counted
+from spcnet.geometry import Array, box_of_points
 from spcnet.media.formats import RAW_SUFFIXES
 from spcnet.media.images import read_image, read_shape
 
@@ -44,6 +44,7 @@ PROBLEMS = {  # with which the data cannot be used
     "missing-pictures": "missing pictures",
     "unreadable-pictures": "unreadable pictures",
     "uncroppable": "persons that the data set's crop rule cannot crop",
+    "boxes-of-corners": "boxes that are x0, y0, x1, y1, where COCO's are x, y, width, height",
 }
 KINDS = PROBLEMS | {
     "other-sizes": "pictures of another size than the labels say",
@@ -54,6 +55,8 @@ KINDS = PROBLEMS | {
     "degenerate-boxes": f"persons with a box without area, or a crop under {SMALLEST_CROP:.0f} px",
     "boxes-outside": "boxes that reach far out of their picture",
     "boxes-elsewhere": "boxes without most of their person's joints",
+    "boxes-of-joints": "persons without a bbox, whose box is that of their joints",
+    "null-joints": "joints with coordinates of null, taken as not labelled",
     "repeated-numbers": "persons whose number (id) another one has already",
     "no-joints": "persons without a labelled joint",
     "crowds": "crowds, which are not learned from",
@@ -177,7 +180,7 @@ def read_folder(
             if not read:
                 sizes = " or ".join(f"{size:,}" for size in info.releases)
                 broken["train"] = (
-                    f"{root}: has {len(whole):,} labelled persons, which is no release of "
+                    f"{root}: has {counted(len(whole), 'labelled person')}, which is no release of "
                     f"{info.title} ({sizes} images), so its splits are not known"
                 )
                 read["all"] = whole
@@ -210,7 +213,7 @@ def inspect_folder(
         counts = len(own), len(own - opened.keys()), len(own & bad.keys())
         rows.append(SplitCounts(split, len(part), info.splits.get(split), *counts))
     wrong = [
-        f"{row.split}: {row.persons:,} persons, should be {row.expected:,}"
+        f"{row.split}: {counted(row.persons, 'person')}, should be {row.expected:,}"
         for row in rows
         if row.expected not in (None, row.persons)
     ]
@@ -231,6 +234,7 @@ def inspect_folder(
         *_records(labels),
         *_same_pictures(labels, opened.keys() - bad.keys()),
         *_person_findings(labels, info, opened),
+        *_corners(labels, opened),
     ]
     return Inspection(
         dataset=labels.dataset,
@@ -285,17 +289,19 @@ def _other_sizes(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
 
 
 def _records(labels: FolderLabels) -> Iterator[Finding]:
-    """Records that are no persons, by their kinds; and sides that nothing mirrors."""
+    """Records that are no persons or were mended, by their kinds; sides that nothing mirrors."""
     records: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    count = 0
+    parts = labels.splits.values()
+    persons = sum(map(len, parts))
+    count = persons + sum(len(texts) for part in parts for texts in part.passed_over.values())
     for split, part in labels.splits.items():
-        count += len(part) + sum(map(len, part.passed_over.values()))
-        for kind, texts in part.passed_over.items():
+        for kind, texts in {**part.passed_over, **part.mended}.items():
             records[kind] += [(split, text) for text in texts]
+    skeleton = next(iter(parts)).skeleton
+    of = {"boxes-of-joints": persons, "null-joints": persons * len(skeleton)}
     for kind, rows in records.items():
         splits, names = zip(*rows, strict=True)
-        yield from _finding(kind, names, count, splits=splits)
-    skeleton = next(iter(labels.splits.values())).skeleton
+        yield from _finding(kind, names, of.get(kind, count), splits=splits)
     note = "mirrored crops would teach the wrong side; name the pairs in data.mirror"
     yield from _finding("unmirrored", skeleton.unmirrored, len(skeleton), note=note)
 
@@ -370,6 +376,51 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
         yield from _finding(kind, texts, of.get(kind, persons), note=note, splits=splits)
 
 
+def _corners(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
+    """Boxes that are corners where width and height belong.
+
+    In right files of people one box in seven or fewer holds all joints also when it is read as
+    corners, and none of these is wrong as COCO's.
+    """
+    texts: list[str] = []
+    boxed = wrong = 0
+    for part in labels.splits.values():
+        for person, path in zip(part.annotations, _pictures(part), strict=True):
+            points, low, high = person.points[person.annotated], person.box[:2], person.box[2:]
+            if not part.listed or not len(points) or _of_joints(person):
+                continue
+            boxed += 1
+            size = opened.get(path)
+            if _held(points, low, high - low) < 1:
+                continue
+            shown = ",".join(f"{side:g}" for side in (*low, *(high - low)))
+            texts.append(f"{person.image}: bbox {shown}")
+            out = _reach(person.box, None if isinstance(size, str) else size)
+            wrong += out > FAR_OUT or _held(points, low, high) < MOSTLY
+    if wrong and len(texts) > MOSTLY * boxed:
+        note = "write x1 - x0 and y1 - y0 in place of x1 and y1"
+        yield from _finding("boxes-of-corners", texts, boxed, note=note)
+
+
+def _of_joints(person: Annotation) -> bool:
+    """Whether a person's box is but that of the joints, if any."""
+    points = person.points[person.annotated]
+    return bool(len(points) and np.allclose(person.box, box_of_points(points)))
+
+
+def _reach(box: Array, size: tuple[int, int] | None) -> float:
+    """How far a box reaches out of a picture of (H, W), in its longer sides."""
+    out = 0 if size is None else max((-box[:2]).max(), (box[2:] - size[::-1]).max())
+    return float(out / max(1e-9, *(box[2:] - box[:2])))
+
+
+def _held(points: Array, low: Array, high: Array) -> float:
+    """The share of points (N, 2) that a box holds, with some margin."""
+    margin = BOX_MARGIN * max(high - low)
+    inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
+    return float(inside.mean())
+
+
 def _oddities(
     person: Annotation,
     labels: AnnotatedPictures,
@@ -396,14 +447,10 @@ def _oddities(
         text = f": {labels.skeleton.joints[joint]} at {at}{within}, {over[joint]:.1f} px outside"
         yield "joints-outside", text, float(np.nan_to_num(over[joint], nan=np.inf))
     # A box that is but that of its joints is reported with them.
-    own = not (len(points) and np.allclose(person.box, box_of_points(points)))
-    reach = 0 if size is None else max((-low).max(), (high - size[::-1]).max())
-    if own and reach > FAR_OUT * max(width, height):
+    if _reach(person.box, size) > FAR_OUT and not _of_joints(person):
         yield "boxes-outside", box + within, 0
-    margin = BOX_MARGIN * max(width, height)
-    inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
-    if len(points) and inside.mean() < MOSTLY:
-        yield "boxes-elsewhere", f"{box} holds {inside.mean():.0%} of the labelled joints", 0
+    if len(points) and (held := _held(points, low, high)) < MOSTLY:
+        yield "boxes-elsewhere", f"{box} holds {held:.0%} of the labelled joints", 0
     if not (width > 0 and height > 0):
         yield "degenerate-boxes", f": box of {width:.0f} x {height:.0f} px", 0
     elif size is not None or info.crop != "lsp-height":

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.mat_files import check_mat
-from spcnet.errors import UserError, needs_extra
+from spcnet.errors import UserError, in_words, needs_extra
 from spcnet.geometry import Array
 
 # Arrays of the stacked hourglass, and their axes after the persons'; None where they differ.
@@ -110,8 +110,7 @@ def reading(path: Path, wanted: str) -> Iterator[None]:
     try:
         yield
     except MALFORMED as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path}: not {wanted}: {type(error).__name__} {reason}") from None
+        raise UserError(f"{path}: not {wanted}: {in_words(error)}") from None
 
 
 def _check_size(size: int) -> None:

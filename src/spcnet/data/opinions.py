@@ -12,7 +12,7 @@ import numpy as np
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.label_files import load_json
 from spcnet.data.leeds import parse_numbers
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.geometry import Array, box_of_points
 from spcnet.media.images import read_shape
 from spcnet.skeletons import COCO17
@@ -75,8 +75,9 @@ def with_opinions(labels: AnnotatedPictures, path: str | os.PathLike[str]) -> An
         persons.append(person)
     if not matched:
         raise UserError(
-            f"{path}: has none of the {len(labels)} persons of {labels.name} {labels.split}; its "
-            f"keys must be annotation ids or picture names, and are like {next(iter(content), '')}"
+            f"{path}: has none of the {counted(len(labels), 'person')} of {labels.name} "
+            f"{labels.split}; its keys must be annotation ids or picture names, and are like "
+            f"{next(iter(content), '')}"
         )
     return replace(labels, annotations=persons)
 

@@ -8,7 +8,7 @@ import numpy as np
 from spcnet.calibration import Calibration, fit_calibration
 from spcnet.data.annotations import Annotation, Dataset, JointState
 from spcnet.data.regions import CropRule, region_rule
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.evaluation.evaluate import Evaluation, evaluate, in_crops
 from spcnet.evaluation.predictions import in_order
 from spcnet.geometry import Array
@@ -87,7 +87,7 @@ def calibrate(
     }
     outcomes = zip(*map(joint_outcomes, found.values()), strict=True)
     peaks, right = (np.concatenate(column) for column in outcomes)
-    names = [f"{title}, {of.score.persons} persons" for title, of in found.items()]
+    names = [f"{title}, {counted(of.score.persons, 'person')}" for title, of in found.items()]
     threshold = next(iter(found.values())).score.threshold
     how = f"{protocol} at {threshold:g}, {estimator.testing}"
     fitted_on = f"{'; '.join(names)}{'; ' if len(names) > 1 else ', '}{how}"

@@ -9,7 +9,7 @@ import numpy as np
 from spcnet.calibration import fit_calibration
 from spcnet.checkpoints import FinderCard
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.finder import LEAST, Finder
 from spcnet.inference.people import SIGHTED, confirm
@@ -60,8 +60,8 @@ def fit_presence(
     peopled = [picture for picture in found if len(picture.truth)]
     if not empty or not peopled:
         raise UserError(
-            f"{len(peopled)} pictures with a person and {len(empty)} without anybody: a threshold "
-            "needs both; name a source nobody:PATH:SPLIT too"
+            f"{counted(len(peopled), 'picture')} with a person and {len(empty)} without anybody: "
+            "a threshold needs both; name a source nobody:PATH:SPLIT too"
         )
     # The next of four decimals: what has the very score of an alarm is none.
     threshold = min(1.0, math.floor(threshold_at(found, alarms) * 1e4 + 1) / 1e4)
@@ -69,6 +69,6 @@ def fit_presence(
         return replace(card, present=threshold)
     best = np.array([picture.best for picture in (*peopled, *empty)])
     somebody = np.arange(len(best)) < len(peopled)
-    fitted_on = f"{len(peopled)} pictures with a person, {len(empty)} without"
+    fitted_on = f"{counted(len(peopled), 'picture')} with a person, {len(empty)} without"
     presence = fit_calibration(best, somebody, fitted_on=fitted_on)
     return replace(card, threshold=threshold, presence=presence)

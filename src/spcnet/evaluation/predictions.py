@@ -18,7 +18,7 @@ import numpy as np
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
 from spcnet.data.label_files import load_h5, load_json, load_mat, load_npz, reading, text
-from spcnet.errors import UserError, needs_extra
+from spcnet.errors import UserError, counted, needs_extra
 from spcnet.geometry import Array
 from spcnet.skeletons import FLIC11, SKELETONS, Skeleton, joint_names
 
@@ -87,9 +87,9 @@ class Predictions:
             names = FLIC_WITHOUT_EYES
         if names is None or len(names) != count:
             raise UserError(
-                f"predictions have {count} joints and the labels' skeleton {skeleton.name!r} "
-                f"{len(skeleton)}; name them by --joints: one of {', '.join(SKELETONS)}, or "
-                "names with commas between"
+                f"predictions have {counted(count, 'joint')} and the labels' skeleton "
+                f"{skeleton.name!r} {len(skeleton)}; name them by --joints: one of "
+                f"{', '.join(SKELETONS)}, or names with commas between"
             )
         if not set(names) & set(skeleton.joints):
             raise UserError(
@@ -171,9 +171,10 @@ def align(predictions: Predictions, labels: AnnotatedPictures) -> Predictions:
     rows = _rows(predictions, labels)
     if len(rows or predictions.points) != len(labels):
         raise UserError(
-            f"{len(predictions)} predictions for the {len(labels)} labelled persons of "
-            f"{labels.name} {labels.split}; one a person is wanted, in their order or with "
-            "the pictures' names, or --split names another part of the labels"
+            f"{counted(len(predictions), 'prediction')} for the "
+            f"{counted(len(labels), 'labelled person')} of {labels.name} {labels.split}; "
+            "one a person is wanted, in their order or with the pictures' "
+            "names, or --split names another part of the labels"
         )
     chosen = predictions.take(rows or range(len(predictions)))
     return replace(
@@ -190,8 +191,9 @@ def check_listed(predictions: Predictions, labels: AnnotatedPictures) -> None:
     foreign = [image for image in images if not known & {image, slashed(image), _stem(image)}]
     if known and foreign:
         raise UserError(
-            f"{len(foreign)} of {len(images)} predictions are of pictures that the labels do not "
-            f"list, such as {foreign[0]}; leave them out, or list their pictures in images"
+            f"the labels do not list the pictures of {len(foreign)} of "
+            f"{counted(len(images), 'prediction')}, such as {foreign[0]}; leave them out, or "
+            "list their pictures in images"
         )
 
 
@@ -236,8 +238,8 @@ def _rows(predictions: Predictions, labels: AnnotatedPictures) -> list[int] | No
     for image, count in Counter(ours).items():
         if given[image] != count:
             raise UserError(
-                f"picture {image} has {count} labelled persons and {given[image]} predictions; "
-                "one prediction a person is wanted"
+                f"picture {image} has {counted(count, 'labelled person')} and "
+                f"{counted(given[image], 'prediction')}; one prediction a person is wanted"
             )
     found = np.flatnonzero(np.isin(theirs, ours))
     order = np.empty_like(found)
@@ -269,7 +271,8 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
     with reading(path, RESULTS):
         named = [c for c in document.get("categories", []) if c.get("keypoints")]
         own = category_ids(named)
-        pictures = PictureList(path, document.get("images", []))
+        listed = document.get("images", [])
+        pictures = PictureList(path, listed, document.get("annotations", ()) if listed else ())
         rows, points, images, categories = [], [], [], []
         for n, row in enumerate(document["annotations"], start=1):
             category = "" if row.get("category_id") is None else id_of(row["category_id"])
@@ -279,10 +282,10 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
             points.append(_places(row))
             categories.append(category)
             if len(points[-1]) != len(points[0]):
-                there = f"{len(points[-1])} joints, and the first one {len(points[0])}"
+                there = f"{counted(len(points[-1]), 'joint')}, and the first one {len(points[0])}"
                 raise ValueError(f"entry {n} has {there}")
             if pictures.by_id:
-                images.append(pictures.find(row["image_id"], f"entry {n}").name)
+                images.append(pictures.by_id[id_of(row["image_id"])].name)
             else:
                 images.append(slashed(id_of(row.get("image_id", row.get("file_name")))))
         if not rows:
@@ -312,10 +315,11 @@ def _places(row: Mapping[str, Any]) -> Array:
     if values.ndim == 1:
         paired = values.size == 2 * len(row.get("keypoint_scores") or ())
         if values.size % (2 if paired else 3):
-            raise ValueError(f"{values.size} numbers are not x, y, v for every joint")
+            held = counted(values.size, "number")
+            raise ValueError(f"keypoints of {held}, wanted x, y, v of every joint")
         values = values.reshape(-1, 2 if paired else 3)
     if values.ndim != 2 or values.shape[1] not in (2, 3):
-        raise ValueError(f"keypoints of shape {values.shape} are not x, y, v for every joint")
+        raise ValueError("keypoints are not x, y, v for every joint")
     unknown = np.isnan(values[:, :2]).any(axis=1, keepdims=True)
     return np.where(unknown, np.nan, values[:, :2])
 
@@ -350,17 +354,18 @@ def _oriented(
         fits = persons in (None, size["n"]) and (not joints or size["k"] in joints)
         if size["c"] in (2, 3) and (letters == axes if axes else fits):
             readings.append(letters)
+    shape = " x ".join(map(str, values.shape))
     if not readings:
         raise UserError(
-            f"{path}: joints of shape {values.shape} are not "
+            f"{path}: joints of {shape} are not "
             + (f"{persons} persons x " if persons else "persons x ")
             + (f"{' or '.join(map(str, joints))} joints" if joints else "joints")
             + " x 2 in any order; --split names another part of the labels, --joints other joints"
         )
     if len(readings) > 1:
         raise UserError(
-            f"{path}: joints of shape {values.shape} can be read in several ways; --axes says "
-            f"which: {' or '.join(readings)} (n persons, k joints, c coordinates)"
+            f"{path}: joints of {shape} can be read in several ways; --axes says which:"
+            f" {' or '.join(readings)} (n persons, k joints, c coordinates)"
         )
     order = [readings[0].index(axis) for axis in AXES]
     return values.transpose(order)[..., :2].astype(np.float64)

@@ -52,6 +52,7 @@ class Scored(NamedTuple):
 
     group: Group
     kinds: dict[str, float]  # percent of the joints by `spcnet.metrics.kinds`
+    left_out: int  # persons without a reference length
 
 
 def evaluate_sources(
@@ -68,14 +69,15 @@ def evaluate_sources(
     done of each source in turn.
     """
     rule = find_rule(protocol)
-    judged, kinds = {}, []
+    judged, kinds, left_out = {}, [], []
     for source in sources:
         labels = source.open()
         crop = default_crop(source.dataset) if boxes else None
         found = evaluate(estimator, labels, protocol=protocol, crop=crop, report=report)
+        left_out.append(found.score.left_out)
         _, predicted, truth = found.judged()
         judged[source.title] = (predicted, truth)
         pictures = [person.image for person in found.labels.annotations]
         kinds.append(kinds_of(rule, predicted, truth, pictures).shares())
     kinds.append({kind: sum(row[kind] for row in kinds) / len(kinds) for kind in KINDS})
-    return list(map(Scored, score_sources(rule, judged), kinds))
+    return list(map(Scored, score_sources(rule, judged), kinds, [*left_out, sum(left_out)]))

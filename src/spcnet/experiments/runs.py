@@ -16,7 +16,7 @@ from spcnet.data.datasets import (
     open_dataset,
 )
 from spcnet.data.label_files import load_json
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.evaluation.overlap import shared_pictures
 from spcnet.files import whole_file
@@ -132,7 +132,7 @@ class AblationRuns:
 
         left = [run for run in self.plans if not is_done(run)]
         if processes.first:
-            say(f"{len(left)} of {len(self.plans)} runs to do, in {self.folder}")
+            say(f"{len(left)} of {counted(len(self.plans), 'run')} to do, in {self.folder}")
         failed: list[str] = []
         for run in left:
             if processes.any(stop()):

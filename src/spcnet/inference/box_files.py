@@ -80,15 +80,16 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
     with reading(path, WANTED):
         listed = isinstance(content, dict)
         whole = content if listed else {"images": [], "annotations": content}
-        pictures = PictureList(path, whole["images"])
         rows = list(whole["annotations"])
+        unnamed = [row if listed and row.get("file_name") is None else {} for row in rows]
+        pictures = PictureList(path, whole["images"], unnamed)
         persons = _person_ids(path, whole.get("categories", []), rows)
         boxes: dict[str, Boxes] = {picture.name: [] for picture in pictures.by_id.values()}
         for n, row in enumerate(rows, start=1):
             entry = f"entry {n}"
             key = row.get("file_name")
             if key is None and listed:
-                key = pictures.find(row["image_id"], entry).name
+                key = pictures.by_id[id_of(row["image_id"])].name
             key = id_of(row["image_id"] if key is None else key)
             of_picture = boxes.setdefault(slashed(key), [])
             category = row.get("category_id")

@@ -179,9 +179,10 @@ class PoseEstimator:
             surest first, and none where nobody is.
 
         Raises:
-            UserError: the picture cannot be read, a box is not one, or the model does not predict
-                the skeleton's joints.
+            UserError: the picture cannot be read, a box is not one, both boxes and all people are
+                asked for, or the model does not predict the skeleton's joints.
         """
+        check_people(people, boxes)
         of_picture = None if boxes is None else [boxes]
         return next(
             self.predict_many([image], of_picture, people=people, skeleton=skeleton, maps=maps)

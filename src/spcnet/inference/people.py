@@ -103,10 +103,12 @@ def sight(
     return Sightings(corners.reshape(-1, 4), scores, people, present)
 
 
-def check_people(people: str) -> None:
-    """Check that it says whom of several persons is meant."""
+def check_people(people: str, boxes: ArrayLike | None = None) -> None:
+    """Check that it says whom of several persons is meant, and that no boxes say otherwise."""
     if people not in get_args(People):
         raise UserError(f"people must be one of {', '.join(get_args(People))}, got {people!r}")
+    if people == "all" and boxes is not None:
+        raise UserError("people 'all' goes without boxes: leave out one of the two")
 
 
 def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:

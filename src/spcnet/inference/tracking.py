@@ -36,7 +36,7 @@ class Tracker:
     def __init__(
         self, estimator: PoseEstimator, boxes: ArrayLike | None = None, *, people: People = "one"
     ) -> None:
-        check_people(people)
+        check_people(people, boxes)
         self._estimator = estimator
         self._finds = boxes is None
         self._whom = people

@@ -87,6 +87,7 @@ class Rule:
         limbs: the mean without neck and head top is reported too.
         also: further thresholds at which the mean is reported.
         table: number of the paper's table that the scores stand beside.
+        reference: what of a person the length is taken from.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Rule:
     limbs: bool = False
     also: tuple[float, ...] = (0.1,)
     table: int | None = None
+    reference: str = "torso"
 
     def joints(self, skeleton: Skeleton) -> tuple[str, ...]:
         """The joints of a skeleton that count; a `UserError` where it lacks one of a column."""
@@ -125,6 +127,7 @@ class Score:
         parts: the columns of the field's tables.
         joints: each joint's own, of those that count.
         persons: how many persons counted.
+        left_out: how many had no reference length.
         threshold: largest error of a correct joint, in reference lengths.
         auc: area under the curve of the mean over 0..threshold.
         at: the mean at further thresholds.
@@ -140,6 +143,7 @@ class Score:
     auc: float | None = None
     at: dict[str, float] = field(default_factory=dict)
     mean_limbs: float | None = None
+    left_out: int = 0
 
     @property
     def headline(self) -> float:
@@ -202,6 +206,7 @@ def score(
         parts={part: float(values[0]) for part, values in curves.parts.items()},
         joints=joints,
         persons=curves.persons,
+        left_out=len(truth.points) - curves.persons,
         threshold=limit,
         auc=area_under_curve(steps, curves.mean[-len(steps) :]),
         at={f"{value:g}": mean for value, mean in zip(rule.also, means[1:], strict=False)},
@@ -307,7 +312,9 @@ _HEAD = {"Head": NECK_AND_TOP, **LEFT_RIGHT}
 _MIDDLES = ("pelvis", "thorax")
 _NO_LIMBS = (*_MIDDLES, *NECK_AND_TOP, "nose", "left_eye", "right_eye", "left_ear", "right_ear")
 _TORSO = "PCK@0.2 of left shoulder - right hip"
-_pckh = partial(Rule, data="mpii", length=_stored, threshold=0.5, left_out=_MIDDLES)
+_pckh = partial(
+    Rule, data="mpii", length=_stored, threshold=0.5, left_out=_MIDDLES, reference="head"
+)
 _pck = partial(Rule, length=_torso, threshold=0.2)
 _RULES = (
     _pckh(
@@ -349,7 +356,7 @@ _RULES = (
         title=f"{_TORSO}; observer-centric elbows and wrists",
     ),
     Rule(
-        "pck-box", data=None, threshold=0.05, parts=None,
+        "pck-box", data=None, threshold=0.05, parts=None, reference="box",
         length=lambda truth: (truth.boxes[:, 2:] - truth.boxes[:, :2]).max(axis=1),
         title="PCK@0.05 (and 0.1) of the person box's longer side; any skeleton",
     ),

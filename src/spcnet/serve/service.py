@@ -16,7 +16,7 @@ from spcnet import __version__
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes
 from spcnet.geometry import Array
-from spcnet.inference.people import check_boxes
+from spcnet.inference.people import check_boxes, check_people
 from spcnet.serve import schema
 from spcnet.serve.budget import Budget
 from spcnet.serve.decoding import Decoders
@@ -92,6 +92,8 @@ class PoseService:
         if asked.attention and not model.levels:
             text = f"model {model.name} has no attention to answer"
             raise RequestError(422, "no_attention", text)
+        with _refused("bad_request"):
+            check_people(asked.people, asked.boxes)
         with _refused("no_such_skeleton"):
             self._view(asked.skeleton)
         return asked, self.pictures.count_pixels(asked.image)

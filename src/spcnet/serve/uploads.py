@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 from starlette.requests import Request
 
+from spcnet.errors import counted
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import FEW, MAPS_PERSONS, TEXT_OF_BOX, Limits
 from spcnet.serve.schema import Form, Question
@@ -72,7 +73,7 @@ def parse(body: bytes, kind: str, limits: Limits) -> Form | Question:
     elif persons > MAPS_PERSONS and (asked.heatmaps or asked.attention):
         few = f"heatmaps and attention are answered for at most {MAPS_PERSONS}"
     if few:
-        raise RequestError(422, "too_many_boxes", f"{persons} boxes: {few}")
+        raise RequestError(422, "too_many_boxes", f"{counted(persons, 'box', 'boxes')}: {few}")
     return asked
 
 
@@ -155,7 +156,8 @@ def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"])) or "body"
-    text, value = f"{place}: {first['msg']}", first["input"]
+    message = first["msg"].replace("Tuple", "A box").replace("valid bytes", "valid string")
+    text, value = f"{place}: {message}", first["input"]
     long = isinstance(value, str | bytes) and len(value) > LONGEST_ECHO
     if first["type"] != "missing" and not long:
         value = json.dumps(value, default=lambda raw: raw.decode(errors="replace"))

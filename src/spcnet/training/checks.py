@@ -7,7 +7,7 @@ from contextlib import suppress
 import torch
 from pydantic import ValidationError
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted, in_words
 from spcnet.tensor_files import read_metadata
 from spcnet.training.distributed import ProcessGroup
 from spcnet.training.log import writer_class
@@ -58,8 +58,7 @@ def check_recipe(recipe: Recipe) -> None:
     try:
         _pass_once(recipe, training=False)
     except (ValueError, TypeError) as error:
-        reason = str(error).replace("PoseNetwork.__init__() got an ", "")
-        raise UserError(f"model: {reason}") from None
+        raise UserError(f"model: {in_words(error)}") from None
 
 
 def check_processes(recipe: Recipe, processes: ProcessGroup) -> None:
@@ -68,8 +67,9 @@ def check_processes(recipe: Recipe, processes: ProcessGroup) -> None:
     parts = processes.count * plan.accumulate
     if plan.batch_size % parts:
         raise UserError(
-            f"training.batch_size: {plan.batch_size} persons cannot be dealt out to "
-            f"{processes.count} process(es) in {plan.accumulate} part(s); use a multiple of {parts}"
+            f"training.batch_size: {counted(plan.batch_size, 'person')} cannot be dealt out to "
+            f"{counted(processes.count, 'process', 'processes')} in "
+            f"{counted(plan.accumulate, 'part')}; use a multiple of {parts}"
         )
     if plan.batch_size == parts and not plan.frozen_batchnorm:
         try:
@@ -103,7 +103,7 @@ def _pass_once(recipe: Recipe, *, training: bool) -> None:
 def check_disjoint(shared: Collection[str]) -> None:
     """Check that there is no name of a picture that is both held out and learned from."""
     if shared:
-        some = f"{len(shared)} pictures, such as {min(shared)}"
+        some = f"{counted(len(shared), 'picture')}, such as {min(shared)}"
         raise UserError(f"data.train and data.holdout share {some}; make them disjoint")
 
 
@@ -111,6 +111,6 @@ def steps_per_epoch(recipe: Recipe, count: int) -> int:
     """Batches in an epoch of so many persons; what is left over waits for the next shuffle."""
     size = recipe.training.batch_size
     if count < size:
-        there = f"the {count} persons there are to learn from"
-        raise UserError(f"training.batch_size: {size} is more than {there}")
+        there = f"there {'is' if count == 1 else 'are'} {counted(count, 'person')} to learn from"
+        raise UserError(f"training.batch_size: {size} is too many, as {there}")
     return count // size

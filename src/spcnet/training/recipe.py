@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import json
 import os
 import re
 import reprlib
@@ -331,8 +332,13 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], within: str = 
         if isinstance(there, dict) and isinstance(here, dict):
             parts.append(differences(there, here, f"{within}{name}."))
         elif there != here:
-            parts.append(f"{within}{name} is {there} there and {here} here")
+            parts.append(f"{within}{name} is {in_yaml(there)} there and {in_yaml(here)} here")
     return ", ".join(filter(None, parts))
+
+
+def in_yaml(value: Any) -> str:
+    """A value as a recipe has it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -371,7 +377,8 @@ def _explain(problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     field = ".".join(location)
     kind, given = problem["type"], problem["input"]
-    got = reprlib.repr(given)  # aliases may make it longer than any memory
+    plain = given is None or isinstance(given, bool)
+    got = in_yaml(given) if plain else reprlib.repr(given)  # aliases make it longer than any memory
     if kind == "extra_forbidden":
         known = _fields(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)

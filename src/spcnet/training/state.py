@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spcnet.checkpoints import save_checkpoint
 from spcnet.data.store import distinct
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 from spcnet.geometry import Array
 from spcnet.models.network import PoseNetwork, channels_last
 from spcnet.tensor_files import read_tensors, write_tensors
@@ -48,7 +48,7 @@ def card_of(run: "Run") -> Card:
     from spcnet import __version__
 
     recipe, data = run.recipe, run.recipe.data
-    machine = [platform.machine(), f"{torch.get_num_threads()} threads", run.device.type]
+    machine = [platform.machine(), counted(torch.get_num_threads(), "thread"), run.device.type]
     several = [f"{run.processes.count} processes"] if run.processes.count > 1 else []
     training = {
         "dataset": data.dataset,
@@ -106,8 +106,8 @@ def load(run: "Run") -> None:
     saved = mine | json.loads(metadata["run"])  # an older state says nothing of opinions
     if any(saved[name] != mine[name] for name in mine):
         there, here = (
-            f"{of['persons']} persons with {len(of['joints'])} joints, and with another model's "
-            f"points for parts {of['opinions']}"
+            f"{counted(of['persons'], 'person')} with {len(of['joints'])} joints, and with "
+            f"another model's points for parts {of['opinions']}"
             for of in (saved, mine)
         )
         raise UserError(
