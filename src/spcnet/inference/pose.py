@@ -38,6 +38,8 @@ class Pose:
             joints say of it.
         skeleton: names and limbs of the K joints.
         maps: what the network said of the person, where it was asked for.
+        presence: in [0, 1], how sure the finder and the joints together are that somebody is there
+            (`spcnet.inference.people.confirm`); None of a person who was given by a box.
     """
 
     keypoints: Array
@@ -45,6 +47,7 @@ class Pose:
     box: Array
     skeleton: Skeleton
     maps: Maps | None = None
+    presence: float | None = None
 
     def seen_as(self, skeleton: Skeleton) -> "Pose":
         """The same person in the joints of another skeleton; a `ValueError` if one is not here.
@@ -60,14 +63,37 @@ class Pose:
 
         maps = self.maps and replace(self.maps, heatmaps=mean(self.maps.heatmaps))
         scores = np.stack([self.scores[of_joint].min() for of_joint in channels])
-        return Pose(mean(self.keypoints), scores, self.box, skeleton, maps)
+        points = mean(self.keypoints)
+        return replace(self, keypoints=points, scores=scores, skeleton=skeleton, maps=maps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: joints by name with x, y and score, box, score (their mean), skeleton.
+
+        Pixels are rounded to hundredths and scores to four digits; ``presence`` is there if known.
+        """
+        joints = zip(
+            self.skeleton.joints, self.keypoints.tolist(), self.scores.tolist(), strict=True
+        )
+        return {
+            "skeleton": self.skeleton.name,
+            "score": round(float(self.scores.mean()), 4),
+            **self._presence(),
+            "box": [round(float(side), 2) for side in self.box],
+            "keypoints": {
+                name: {"x": round(x, 2), "y": round(y, 2), "score": round(score, 4)}
+                for name, (x, y), score in joints
+            },
+        }
+
+    def _presence(self) -> dict[str, float]:
+        return {} if self.presence is None else {"presence": round(float(self.presence), 4)}
 
     def to_coco(self, *, image_id: int = 1, annotation_id: int = 1) -> dict[str, Any]:
         """One annotation in COCO's keypoint format.
 
         The flag v of a joint is 2, or 1 where its score is below `CONFIDENT`; ``bbox`` is
-        x, y, width, height. ``keypoint_scores`` and ``score`` (their mean) are additions that
-        COCO's tools pass over.
+        x, y, width, height. ``keypoint_scores``, ``score`` (their mean) and ``presence``, where it
+        is known, are additions that COCO's tools pass over.
         """
         flags = np.where(self.scores >= CONFIDENT, 2, 1)
         x0, y0, x1, y1 = (float(side) for side in self.box)
@@ -85,6 +111,7 @@ class Pose:
             "area": round((x1 - x0) * (y1 - y0), 2),
             "iscrowd": 0,
             "score": round(float(self.scores.mean()), 4),
+            **self._presence(),
             "keypoint_scores": [round(score, 4) for score in self.scores.tolist()],
         }
 
