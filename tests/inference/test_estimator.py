@@ -13,9 +13,10 @@ from spcnet.calibration import Calibration
 from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.inference.documents import coco_document
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.finder import Finder
-from spcnet.inference.pose import CONFIDENT, Pose, coco_document
+from spcnet.inference.pose import CONFIDENT, Pose
 from spcnet.media.images import read_reduced
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 

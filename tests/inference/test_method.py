@@ -25,7 +25,7 @@ def test_names_are_for_people_and_the_rest_tells_methods_apart() -> None:
     for name, value in (
         ("weights", "4567"), ("precision", "bf16"), ("flip", True), ("scales", (0.9, 1.1)),
         ("rotations", (-15.0, 15.0)), ("skeleton", "coco17"), ("version", "2"),
-        ("refinement", "dark"),
+        ("refinement", "dark"), ("smoothing", "one-euro"),
     ):  # fmt: skip
         other = replace(METHOD, **{name: value})  # type: ignore[arg-type]
         assert other != METHOD
@@ -45,6 +45,12 @@ def test_a_method_survives_its_json(
     persons = replace(PERSONS, threshold=threshold)
     method = replace(METHOD, scales=scales, rotations=rotations, persons=persons)
     assert Method.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+
+
+def test_a_method_of_an_earlier_version_smoothed_nothing() -> None:
+    values = METHOD.to_dict()
+    assert values.pop("smoothing") is None
+    assert Method.from_dict(values) == METHOD
 
 
 def test_what_is_no_method_is_refused() -> None:

@@ -36,6 +36,7 @@ class Method:
     flip: bool
     scales: tuple[float, ...] | None
     rotations: tuple[float, ...]
+    smoothing: str | None = None  # of a video's joints over its frames, such as "one-euro"
     skeleton: str
     persons: PersonSource
 

@@ -1,11 +1,7 @@
 """What a prediction is."""
 
-import json
-import shutil
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from tempfile import SpooledTemporaryFile
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -114,58 +110,3 @@ class Pose:
             **self._presence(),
             "keypoint_scores": [round(score, 4) for score in self.scores.tolist()],
         }
-
-
-def coco_document(
-    images: Iterable[tuple[str, tuple[int, int], list[Pose]]], skeleton: Skeleton
-) -> dict[str, Any]:
-    """A COCO keypoint file of several pictures: of each file name, (height, width) and poses."""
-    entries: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id, (name, (height, width), poses) in enumerate(images, start=1):
-        entries.append({"id": image_id, "file_name": name, "width": width, "height": height})
-        annotations += [
-            pose.to_coco(image_id=image_id, annotation_id=len(annotations) + n)
-            for n, pose in enumerate(poses, start=1)
-        ]
-    categories = [skeleton.to_coco_category()]
-    return {"images": entries, "annotations": annotations, "categories": categories}
-
-
-class CocoCollection:
-    """Many `pictures`' COCO keypoint files as one, of which no more than counts stay in memory.
-
-    The whole file begins with `head`, such as ``info``; all poses are of one skeleton.
-    """
-
-    def __init__(self, head: Mapping[str, Any], skeleton: Skeleton) -> None:
-        self.pictures = self._persons = 0
-        self._head, self._categories = dict(head), [skeleton.to_coco_category()]
-        self._images, self._annotations = (
-            SpooledTemporaryFile(1 << 20, "w+")  # noqa: SIM115
-            for _ in range(2)
-        )
-
-    def add(self, document: Mapping[str, Any]) -> None:
-        """Add what `coco_document` gave for one picture; it is numbered anew."""
-        (image,) = document["images"]
-        self.pictures += 1
-        rows = [(self._images, {**image, "id": self.pictures})]
-        for annotation in document["annotations"]:
-            self._persons += 1
-            numbers = {"id": self._persons, "image_id": self.pictures}
-            rows.append((self._annotations, {**annotation, **numbers}))
-        for part, row in rows:
-            part.write((", " if row["id"] > 1 else "") + json.dumps(row))
-
-    def save(self, file: TextIO) -> None:
-        """Write all of them."""
-        file.write("{")
-        for key, value in self._head.items():
-            file.write(f"{json.dumps(key)}: {json.dumps(value)}, ")
-        for key, part in (("images", self._images), ("annotations", self._annotations)):
-            part.seek(0)
-            file.write(f'"{key}": [')
-            shutil.copyfileobj(part, file)
-            file.write("], ")
-        file.write(f'"categories": {json.dumps(self._categories)}}}\n')
