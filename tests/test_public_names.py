@@ -21,9 +21,10 @@ SIGNATURES = {
     PoseEstimator.heatmaps: "self, image, box",
     PoseEstimator.attention: "self, image, box",
     PoseEstimator.describe: "self",
-    Pose: "keypoints, scores, box, skeleton, maps=None",
+    Pose: "keypoints, scores, box, skeleton, maps=None, presence=None",
     PoseEstimator.view: "self, skeleton",
     Pose.seen_as: "self, skeleton",
+    Pose.to_dict: "self",
     Pose.to_coco: "self, *, image_id=1, annotation_id=1",
     create_model: "name, *, num_joints=16, **overrides",
     list_models: "pattern='*', *, pretrained=False",
@@ -66,6 +67,7 @@ def test_estimators_poses_and_skeletons_have_these_attributes() -> None:
         "box",
         "skeleton",
         "maps",
+        "presence",
     ]
     for name in ("name", "joints", "limbs", "flip_permutation"):
         assert hasattr(estimator.skeleton, name)

@@ -13,6 +13,7 @@ import pytest
 from command_line import fails, spcnet
 from conftest import EXAMPLES, RECIPES
 from PIL import Image
+from result_documents import check_result
 
 from spcnet import __version__
 from spcnet.checkpoints import load_checkpoint
@@ -48,7 +49,8 @@ def test_predict_writes_an_overlay_and_coco_json(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out put" / "my photo.pose.jpg") as overlay:
         assert overlay.size == Image.open(photo).size
-    document = json.loads((tmp_path / "out put" / "my photo.pose.json").read_text())
+    document = check_result(json.loads((tmp_path / "out put" / "my photo.pose.json").read_text()))
+    assert 0.5 < document["annotations"][0]["presence"] < 1  # by the finder
     (image,), (annotation,), (category,) = (
         document[key] for key in ("images", "annotations", "categories")
     )

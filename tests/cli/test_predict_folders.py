@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from result_documents import check_result
 
 from spcnet.boxmaps import CHANNELS
 from spcnet.checkpoints import FinderCard, load_checkpoint, load_finder, save_checkpoint
@@ -103,8 +104,8 @@ def files(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
-def read(path: Path) -> dict[str, list[dict[str, object]]]:
-    return json.loads(path.read_text())  # type: ignore[no-any-return]
+def read(path: Path) -> dict[str, Any]:
+    return check_result(json.loads(path.read_text()))
 
 
 def test_results_lie_as_the_folder_does(predict: Command, photos: Path, tmp_path: Path) -> None:
@@ -333,13 +334,13 @@ def test_a_bad_file_stops_nothing(predict: Command, photos: Path, tmp_path: Path
 def test_json_of_a_folder_is_one_document(predict: Command, photos: Path, tmp_path: Path) -> None:
     done = predict(photos, "-r", "--json")
     assert done.code == 0
-    assert len(json.loads(done.out)["images"]) == 4
+    assert len(check_result(json.loads(done.out))["images"]) == 4
     assert not (tmp_path / "poses").exists()
     # With a folder of results, those that are there are in it too.
     predict(photos, "-r", "-o", tmp_path / "out")
     again = predict(photos, "-r", "-o", tmp_path / "out", "--json")
     assert "0 pictures predicted" in again.err
-    assert json.loads(again.out)["annotations"] == json.loads(done.out)["annotations"]
+    assert json.loads(again.out)["annotations"] == check_result(json.loads(done.out))["annotations"]
 
 
 def test_pictures_that_differ_by_suffix_keep_their_results_apart(
@@ -529,7 +530,7 @@ def test_results_have_the_joints_that_are_asked_for(predict: Command, tmp_path: 
     done = predict(photo, "-o", tmp_path / "out", "--skeleton", "mpii16", "--box", "0,0,39,59",
                    "--save", "overlay,json,heatmaps")  # fmt: skip
     assert done.code == 0, done.err
-    document = json.loads((tmp_path / "out" / "photo.pose.json").read_text())
+    document = read(tmp_path / "out" / "photo.pose.json")
     assert document["categories"][0]["keypoints"][6:8] == ["pelvis", "thorax"]
     assert len(document["annotations"][0]["keypoints"]) == 48
     assert document["info"]["method"]["skeleton"] == "mpii16"
@@ -579,7 +580,7 @@ def test_nobody_is_an_answer(predict: Command, photos: Path, finders: dict[str, 
     done = predict(photos, "-r", "-o", out, "--finder", finders["shy"])
     assert done.code == 0, done.err
     assert done.out.strip().endswith("no person found in 4")
-    document = json.loads((out / "poses.json").read_text())
+    document = read(out / "poses.json")
     assert len(document["images"]) == 4
     assert document["annotations"] == []
     assert not list(out.rglob("*.pose.jpg"))
@@ -601,7 +602,7 @@ def test_all_people_or_the_main_one(
     for whom in ("one", "all"):
         done = predict(single, "--json", "--finder", finders["keen"], "--people", whom)
         assert done.code == 0, done.err
-        counts[whom] = len(json.loads(done.out)["annotations"])
+        counts[whom] = len(check_result(json.loads(done.out))["annotations"])
     assert counts["one"] == 1
     assert counts["all"] > 1
     wrong = predict(single, "--people", "all", "--box", "1,1,9,9")
@@ -667,7 +668,7 @@ def test_a_folder_has_one_table_of_all_pictures_and_one_of_each(
     out = tmp_path / "out"
     done = predict(photos, "-o", out, "--save", "json,csv,angles", "--box", "0,0,30,30")
     assert done.code == 0, done.err
-    document = json.loads((out / "poses.json").read_text())
+    document = read(out / "poses.json")
     joints = rows_of(out / "poses.csv")
     of = [row["file_name"] for row in document["images"]]
     assert [row["source"] for row in joints[::14]] == of and len(joints) == 14 * len(of)

@@ -21,6 +21,7 @@ import typer
 from command_line import spcnet
 from conftest import EXAMPLES
 from making_videos import make_video, packets, plain_pictures
+from result_documents import check_result
 from typer.testing import CliRunner
 
 from spcnet.cli.console import progress
@@ -66,26 +67,37 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     changed = np.abs(shown[4][1].astype(int) - upright[4]).max(axis=2) > 60
     assert 100 < changed.sum() < 0.2 * changed.size  # a skeleton was drawn
 
-    document = json.loads(output.with_suffix(".json").read_text())
-    assert list(document) == ["info", "video", "skeleton", "frames"]
-    assert document["video"] == {"file_name": "my walk.mp4", "width": 240, "height": 192}
-    frames = document["frames"]
-    assert [frame["frame"] for frame in frames] == list(range(9))
+    document = read(output.with_suffix(".json"))
+    assert list(document) == ["info", "videos", "images", "annotations", "categories"]
+    size = {"width": 240, "height": 192}
+    assert document["videos"] == [{"id": 1, "name": "my walk.mp4", **size}]
+    frames, rows = document["images"], document["annotations"]
+    assert [frame["frame_id"] for frame in frames] == list(range(9))
+    assert {(frame["file_name"], frame["video_id"]) for frame in frames} == {("my walk.mp4", 1)}
     assert [frame["time"] for frame in frames] == pytest.approx([t / 1000 for t in times])
-    lefts = np.array([frame["poses"][0]["box"][0] for frame in frames])
+    assert [(row["image_id"], row["track_id"]) for row in rows] == [(n, 0) for n in range(1, 10)]
+    method = document["info"]["method"]
+    assert (method["persons"]["kind"], method["persons"]["people"]) == ("finder", "one")
+    assert (method["smoothing"], method["skeleton"]) == (None, "body19")
+    lefts = np.array([row["bbox"][0] for row in rows])
     assert np.diff(lefts).mean() == pytest.approx(10, abs=1.5)
-    neck = document["skeleton"]["joints"].index("neck")
+    joints = document["categories"][0]["keypoints"]
+    neck = joints.index("neck")
     truth = json.loads((EXAMPLES / "joints.json").read_text())
     (number,) = (p["id"] for p in truth["images"] if p["file_name"] == "standing.jpg")
     (row,) = (row for row in truth["annotations"] if row["image_id"] == number)
     true_neck = np.array(row["keypoints"]).reshape(14, 3)[12, :2] * 135 / 672
-    found = np.array([frame["poses"][0]["keypoints"][neck] for frame in frames])
+    found = np.reshape([row["keypoints"] for row in rows], (9, 19, 3))[:, neck, :2]
     expected = true_neck + [[10 * n, 6] for n in range(9)]
     assert np.abs(found - expected).max() < 8
-    check_tables(output, frames, document["skeleton"]["joints"])
+    check_tables(output, document, joints)
 
 
-def check_tables(output: Path, frames: list[dict[str, Any]], joints: list[str]) -> None:
+def read(path: Path) -> dict[str, Any]:
+    return check_result(json.loads(path.read_text()))
+
+
+def check_tables(output: Path, document: dict[str, Any], joints: list[str]) -> None:
     """Joints and angles stand beside the video, a row each, and the angles can be drawn."""
     with output.with_suffix(".csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -93,13 +105,13 @@ def check_tables(output: Path, frames: list[dict[str, Any]], joints: list[str]) 
         (str(n), joint) for n in range(9) for joint in joints
     ]
     assert {row["source"] for row in rows} == {"my walk.mp4"}
-    last = frames[-1]["poses"][0]
+    last = np.reshape(document["annotations"][-1]["keypoints"], (-1, 3))
     of_last = rows[-len(joints) :]
-    assert [[float(row["x"]), float(row["y"])] for row in of_last] == last["keypoints"]
-    assert {float(row["time"]) for row in of_last} == {frames[-1]["time"]}
+    assert [[float(row["x"]), float(row["y"])] for row in of_last] == last[:, :2].tolist()
+    assert {float(row["time"]) for row in of_last} == {document["images"][-1]["time"]}
     table = output.with_suffix(".angles.csv")
     times, found = read_angles(table)
-    assert times.tolist() == [frame["time"] for frame in frames]
+    assert times.tolist() == [frame["time"] for frame in document["images"]]
     trunk = found.names.index("trunk")
     assert np.abs(found.degrees[:, trunk]).max() < 15  # upright
     assert (found.low[:, trunk] < 0).all() and (found.high[:, trunk] > 0).all()
@@ -121,9 +133,11 @@ def test_joints_alone_and_one_person_a_box(
     video(clip, json_path=target, box=["0,0,30,40", "30,5,60,45"], model=str(tiny_checkpoint),
           device="cpu", smooth=True)  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"my clip.mp4", "joints.json"}
-    document = json.loads(target.read_text())
-    assert "one-euro" in document["info"]["description"]
-    assert len(document["frames"]) == 4
+    document = read(target)
+    assert document["info"]["method"]["smoothing"] == "one-euro"
+    assert document["info"]["method"]["persons"]["name"] == "0,0,30,40 30,5,60,45"
+    assert len(document["images"]) == 4
+    assert {row["track_id"] for row in document["annotations"]} <= {0, 1}
     with pytest.raises(typer.BadParameter, match="--box 1,2"):
         video(clip, json_path=target, box=["1,2"], force=True)
     with pytest.raises(UserError, match="outside the picture of 64 x 48"):
@@ -137,7 +151,7 @@ def test_joints_to_the_standard_output(
     capsys.readouterr()
     video(clip, json_path=Path("-"), model=str(tiny_checkpoint), device="cpu")
     captured = capsys.readouterr()
-    assert len(json.loads(captured.out)["frames"]) > 1
+    assert len(check_result(json.loads(captured.out))["images"]) > 1
     assert "-> standard output: " in captured.err
     assert not Path("-").exists()
 
@@ -187,6 +201,10 @@ def test_the_video_that_plays_the_cameras_part_is_not_recorded_over(clip: Path) 
     for same in (clip, link):
         with pytest.raises(UserError, match="-o must be another file than the video to play"):
             webcam(source=clip, output=same, port=0, force=True)
+        with pytest.raises(UserError, match="--json must be another file than the video to play"):
+            webcam(source=clip, json_path=same, port=0, force=True)
+    with pytest.raises(typer.BadParameter, match="--json -: wanted a file"):
+        webcam(json_path=Path("-"))
     assert clip.read_bytes() == before
 
 
@@ -213,7 +231,7 @@ def test_of_a_video_that_was_cut_the_beginning_is_done(
         video(cut, tmp_path / "out.mp4", model=str(tiny_checkpoint), device="cpu")
     with VideoReader(tmp_path / "out.mp4") as made:
         shown = len(list(made.frames()))
-    frames = json.loads((tmp_path / "out.json").read_text())["frames"]
+    frames = read(tmp_path / "out.json")["images"]
     assert 1 < shown == len(frames) < 10
 
 
@@ -229,7 +247,8 @@ def test_a_disk_that_is_full_is_told_of_the_file_it_was_full_for(
         return as_it_is(Path("/dev/full"), *arguments, **settings)
 
     monkeypatch.setattr(Path, "open", full)
-    monkeypatch.setattr(FramePoses, "to_record", lambda frame: {"long": "x" * 100_000})
+    long = {"images": [{"id": 1, "long": "x" * 100_000}], "annotations": []}
+    monkeypatch.setattr(FramePoses, "to_coco", lambda frame, video: long)
     with pytest.raises(UserError, match=r"joints\.json: cannot be written: No space left"):
         video(clip, tmp_path / "out.mp4", tmp_path / "joints.json", model=str(tiny_checkpoint))
 
@@ -240,7 +259,7 @@ def test_times_that_jump_back_are_mended_and_told(
     source = tmp_path / "joined.ts"
     source.write_bytes(make_video(source, plain_pictures(15)).read_bytes() * 2)
     video(source, json_path=tmp_path / "joints.json", model=str(tiny_checkpoint), device="cpu")
-    frames = json.loads((tmp_path / "joints.json").read_text())["frames"]
+    frames = read(tmp_path / "joints.json")["images"]
     assert [frame["time"] for frame in frames] == pytest.approx([n / 10 for n in range(30)])
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert "joined.ts: its times jump back once," in line
@@ -261,7 +280,7 @@ def test_ctrl_c_keeps_the_frames_so_far(tmp_path: Path, tiny_checkpoint: Path) -
     assert "stopped after" in told and "Traceback" not in told
     with VideoReader(output) as made:
         shown = len(list(made.frames()))
-    frames = json.loads(output.with_suffix(".json").read_text())["frames"]
+    frames = read(output.with_suffix(".json"))["images"]
     assert 0 < shown == len(frames) < 600
     assert not list(tmp_path.glob(".*"))
 
@@ -333,10 +352,15 @@ def test_what_was_recorded_is_kept_when_the_camera_is_unplugged(
 ) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: Unplugged(4))
     with pytest.raises(UserError, match="camera 2 gives no more pictures"):
-        webcam(camera=2, port=0, output=tmp_path / "r.mkv", model=str(tiny_checkpoint))
+        webcam(camera=2, port=0, output=tmp_path / "r.mkv", json_path=tmp_path / "r.json",
+               model=str(tiny_checkpoint), smooth=True)  # fmt: skip
     with VideoReader(tmp_path / "r.mkv") as made:
         pictures = [picture for _, picture in made.frames()]
     assert 1 <= len(pictures) <= 4
+    document = read(tmp_path / "r.json")
+    assert document["videos"] == [{"id": 1, "name": "camera 2", "width": 64, "height": 48}]
+    assert [image["frame_id"] for image in document["images"]] == list(range(len(pictures)))
+    assert document["info"]["method"]["smoothing"] == "one-euro"
     red, _, blue = pictures[0][2:6, 2:6].reshape(-1, 3).mean(axis=0)
     assert red > 150 and blue < 60  # the camera's blue-green-red is converted
 

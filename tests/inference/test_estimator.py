@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from spcnet.calibration import Calibration
 from spcnet.checkpoints import find_weights, load_checkpoint, save_checkpoint
 from spcnet.errors import UserError
 from spcnet.geometry import Array
+from spcnet.inference.documents import coco_document
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.finder import Finder
-from spcnet.inference.pose import CONFIDENT, Pose, coco_document
+from spcnet.inference.pose import CONFIDENT, Pose
 from spcnet.media.images import read_reduced
 from spcnet.skeletons import BODY19, COCO17, LSP14, MPII16, Skeleton
 
@@ -268,6 +270,19 @@ def test_coco_form_by_hand() -> None:
     assert entry["keypoints"][9:12] == [6.0, 7.0, 1]
     assert entry["bbox"] == [0, 0, 26, 27]
     assert len(entry["keypoints"]) == 42
+
+
+def test_plain_values_by_hand() -> None:
+    scores = np.linspace(0.3, 0.95, 14, dtype=np.float32)
+    found = replace(pose_of(scores), presence=0.43219)
+    values = json.loads(json.dumps(found.to_dict()))
+    assert list(values["keypoints"]) == list(LSP14.joints)
+    assert values["keypoints"]["neck"] == {"x": 24.0, "y": 25.0, "score": 0.9}
+    assert (values["skeleton"], values["box"]) == ("lsp14", [0, 0, 26, 27])
+    assert (values["score"], values["presence"]) == (0.625, 0.4322)
+    assert found.to_coco()["presence"] == 0.4322
+    assert "presence" not in pose_of(scores).to_dict() | pose_of(scores).to_coco()
+    assert found.seen_as(MPII16).presence == found.presence
 
 
 def test_a_coco_document_names_images_joints_and_limbs() -> None:

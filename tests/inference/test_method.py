@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import OnnxModels
 from hypothesis import given
@@ -25,7 +26,7 @@ def test_names_are_for_people_and_the_rest_tells_methods_apart() -> None:
     for name, value in (
         ("weights", "4567"), ("precision", "bf16"), ("flip", True), ("scales", (0.9, 1.1)),
         ("rotations", (-15.0, 15.0)), ("skeleton", "coco17"), ("version", "2"),
-        ("refinement", "dark"),
+        ("refinement", "dark"), ("smoothing", "one-euro"),
     ):  # fmt: skip
         other = replace(METHOD, **{name: value})  # type: ignore[arg-type]
         assert other != METHOD
@@ -45,6 +46,33 @@ def test_a_method_survives_its_json(
     persons = replace(PERSONS, threshold=threshold)
     method = replace(METHOD, scales=scales, rotations=rotations, persons=persons)
     assert Method.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+
+
+def test_a_method_of_an_earlier_version_smoothed_nothing() -> None:
+    values = METHOD.to_dict()
+    assert values.pop("smoothing") is None
+    assert Method.from_dict(values) == METHOD
+
+
+def test_boxes_a_finder_and_anybodys_detector_are_sources(tiny_checkpoint: Path) -> None:
+    given = PersonSource.of_boxes([[1, 2, 3.5, 4]])
+    assert (given.kind, given.name) == ("boxes", "1,2,3.5,4")
+    assert given != PersonSource.of_boxes([[1, 2, 3.5, 5]])
+    estimator = PoseEstimator(str(tiny_checkpoint), device="cpu")
+    of_finder = estimator.method("all").persons
+    assert (of_finder.kind, of_finder.people) == ("finder", "all") and of_finder.digest
+    with pytest.raises(UserError, match="people must be one of one, all"):
+        estimator.method("some")  # type: ignore[arg-type]
+    estimator.finder = Nobody()
+    of_mine = estimator.method("one").persons
+    assert (of_mine.kind, of_mine.name, of_mine.people) == ("detector", "Nobody", "one")
+
+
+class Nobody:
+    """A detector of a user's own."""
+
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.empty((0, 4)), np.empty(0)
 
 
 def test_what_is_no_method_is_refused() -> None:

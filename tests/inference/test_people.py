@@ -45,6 +45,8 @@ def test_of_two_sightings_of_one_body_the_surest_is_left() -> None:
     there = Sightings(np.zeros((3, 4)), np.array([0.5, 0.4, 0.3]), "all", 0.3).who(seen, ROOM)
     assert [found.box.tolist() for found in there] == [boxes[1].astype(np.float32).tolist()]
     assert presence[2] < 0.3 < presence[1]
+    assert [pose.presence for pose in there] == presence[kept][: len(there)].tolist()
+    assert all(pose.presence is None for pose in seen)
 
 
 def test_given_boxes_stay_and_so_do_those_of_a_detector() -> None:

@@ -10,9 +10,10 @@ from PIL import Image
 from spcnet.errors import UserError
 from spcnet.inference import crops as crops_module
 from spcnet.inference import files
+from spcnet.inference.documents import CocoCollection, coco_document
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.files import Failed, Predicted, predict_files
-from spcnet.inference.pose import CocoCollection, Pose, coco_document
+from spcnet.inference.pose import Pose
 from spcnet.media.images import read_image
 from spcnet.skeletons import LSP14
 from spcnet.synthetic.figure import render_figure
@@ -158,7 +159,7 @@ def test_a_collection_is_one_document_of_all(tmp_path: Path) -> None:
         collection.add(coco_document([image], LSP14))
     file = StringIO()
     collection.save(file)
-    assert json.loads(file.getvalue()) == {"info": {"x": 1}, **coco_document(images, LSP14)}
+    assert json.loads(file.getvalue()) == coco_document(images, LSP14, {"x": 1})
     assert collection.pictures == 3
     empty = StringIO()
     CocoCollection({}, LSP14).save(empty)

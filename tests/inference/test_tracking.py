@@ -211,11 +211,13 @@ def test_follow_is_lazy_and_keeps_times_and_pictures() -> None:
     assert np.array_equal(first.image, frame((10, 10)))
     rest = list(found)
     assert [one.time for one in rest] == [n / 7 for n in range(1, 5)]
-    record = rest[-1].to_record()
-    assert (record["frame"], record["time"]) == (4, round(4 / 7, 6))
-    (pose,) = record["poses"]
-    assert pose["box"] == [14, 10, 33, 49]
-    assert pose["keypoints"][0] == [14, 10] and len(pose["scores"]) == 14
+    record = rest[-1].to_coco("a.mp4")
+    (image,), (person,) = record["images"], record["annotations"]
+    assert (image["frame_id"], image["time"]) == (4, round(4 / 7, 6))
+    assert (image["file_name"], image["video_id"]) == ("a.mp4", 1)
+    assert (person["image_id"], person["track_id"]) == (image["id"], 0)
+    assert person["bbox"] == [14, 10, 33 - 14, 49 - 10]
+    assert person["keypoints"][:2] == [14, 10] and len(person["keypoint_scores"]) == 14
 
 
 def test_smoothing_lags_behind_motion_and_starts_anew_where_the_person_was_lost() -> None:

@@ -1,15 +1,23 @@
 """Frames of a video or a camera as commands show and count them."""
 
+import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from spcnet.errors import counted
+from spcnet.files import replacing, writing
+from spcnet.inference.method import Method
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.video import FramePoses
+    from spcnet.skeletons import Skeleton
 
 LISTED = 8  # persons whose frames are counted one by one
+STDOUT = Path("-")
 
 
 def overlay(frame: "FramePoses") -> "Array":
@@ -20,6 +28,32 @@ def overlay(frame: "FramePoses") -> "Array":
     for pose in filter(None, frame.persons):
         picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton)
     return picture
+
+
+@contextmanager
+def result_file(
+    path: Path, video: dict[str, Any], method: Method, words: str, skeleton: "Skeleton"
+) -> "Iterator[Callable[[FramePoses], None]]":
+    """Takes one frame after the other of a video or a camera: its name, width and height.
+
+    Where the block ends without an error, their result is written to a file or the standard output.
+    """
+    from spcnet.inference.documents import CocoCollection, result_info
+
+    info = result_info(method, f"spcnet {method.version}, model {words}")
+    frames = CocoCollection({"info": info, "videos": [{"id": 1, **video}]}, skeleton)
+
+    def add(frame: "FramePoses") -> None:
+        with writing(path):  # or an error would name the video that is written meanwhile
+            frames.add(frame.to_coco(video["name"]))
+
+    with ExitStack() as stack:
+        file: TextIO = sys.stdout
+        if path != STDOUT:
+            partial = stack.enter_context(replacing(path))
+            file = stack.enter_context(partial.open("w", encoding="utf-8"))
+        yield add
+        frames.save(file)
 
 
 class Tally:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, BadParameter, Exit, Option
 
@@ -16,7 +16,6 @@ from spcnet.errors import UserError, counted
 from spcnet.inference.method import Method, PersonSource, digest_of
 
 if TYPE_CHECKING:
-    from spcnet.inference.finder import Finder
     from spcnet.inference.jobs import Job
     from spcnet.inference.runs import Outcome, PredictionRun
 
@@ -97,8 +96,7 @@ def predict(
         folder=folder, kinds=kinds, estimator=estimator, style=style, record=record, force=force,
         view=estimator.view(skeleton), wide=wide,
     )  # fmt: skip
-    persons = persons or cast("Finder", estimator.finder).source(people)
-    method = estimator.method(persons, skeleton)
+    method = estimator.method(persons or people, skeleton)
     text = f"model {estimator.describe()}; {persons_in_words(method.persons)}"
     say(text)
     same = method.skeleton == estimator.skeleton.name
@@ -157,9 +155,7 @@ def _persons(
 ) -> tuple[PersonSource | None, dict[str, Any]]:
     """Where persons are, if not by our finder, as a fact and as `predict_files` takes it."""
     if given:
-        text = " ".join(",".join(f"{side:g}" for side in box) for box in given)
-        source = PersonSource(kind="boxes", name=text, digest=digest_of(text))
-        return source, {"boxes_of": lambda path: given}
+        return PersonSource.of_boxes(given), {"boxes_of": lambda path: given}
     if boxes:
         from spcnet.inference.box_files import read_boxes
 

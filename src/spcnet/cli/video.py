@@ -1,22 +1,19 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import chain, repeat
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, BadParameter, Option
 
-from spcnet import __version__
 from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.frames import Tally, overlay
+from spcnet.cli.frames import STDOUT, Tally, overlay, result_file
 from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, WIDE, parse_box
 from spcnet.errors import UserError, counted
-from spcnet.files import writing
+from spcnet.inference.method import PersonSource
 
 if TYPE_CHECKING:
     from spcnet.inference.video import FramePoses
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
 OUTPUT = Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov, .mkv or .webm.")
 JSON = Option("--json", help="Where joints go, - for stdout; alone no video.", show_default=False)
-STDOUT = Path("-")
 BOX = Option(
     help="A person's box x0,y0,x1,y1 in the first frame, in pixels of the upright "
     "picture; may be repeated. Without boxes the bundled finder looks for persons."
@@ -62,31 +58,30 @@ def video(
     """
     from spcnet.media.video_files import VideoReader
 
-    output, json_path = _targets(source, output, json_path)
-    tables = _table_paths(save, json_path)
+    output, target = _targets(source, output, json_path)
+    tables = _table_paths(save, target)
     boxes = [parse_box(text) for text in box or []] or None
     if boxes and (options.finder or people == "all"):
         raise BadParameter("--box goes without --finder and --people all")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
-        written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
+        written = [p for p in (output, target, *tables.values()) if p not in (None, STDOUT)]
         prepare_output(written, force=force, by="-o or --json")
 
         from spcnet.inference.video import follow
 
         estimator = options.open()
         view = estimator.view(skeleton)
+        method = estimator.method(PersonSource.of_boxes(boxes) if boxes else people, view)
+        method = replace(method, smoothing="one-euro" if smooth else None)
         say(f"model {estimator.describe()}")
         tally = Tally()
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
             height, width = reader.size
-            how = f"{estimator.describe()}, {'one-euro' if smooth else 'no'} smoothing"
-            head = {
-                "info": {"description": f"spcnet {__version__}, model {how}"},
-                "video": {"file_name": source.name, "width": width, "height": height},
-                "skeleton": view.to_dict(),
-            }
-            record = stack.enter_context(_json_record(json_path, head)) if json_path else None
+            about = {"name": source.name, "width": width, "height": height}
+            record = stack.enter_context(
+                result_file(target, about, method, estimator.describe(), view)
+            )
             fill = _open_tables(stack, tables, source.name, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
             frames = reader.frames(writer.copy_sound if writer else None)
@@ -94,8 +89,7 @@ def video(
                 estimator, frames, boxes=boxes, people=people, smooth=smooth, skeleton=view
             )
             for frame in poses:
-                if record:
-                    record(frame.to_record())
+                record(frame)
                 fill(frame)
                 if writer:
                     writer.write(overlay(frame), frame.time)
@@ -105,7 +99,7 @@ def video(
                     break
     results = " and ".join(map(str, written)) or "standard output"
     line = f"{source} -> {results}: {tally}"
-    say(line) if json_path == STDOUT else print(line)
+    say(line) if target == STDOUT else print(line)
     if reader.restarts:
         often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
         say(
@@ -119,9 +113,8 @@ def video(
         raise UserError(f"{source}: {reader.fault}; the results hold {count}")
 
 
-def _targets(
-    source: Path, output: Path | None, json_path: Path | None
-) -> tuple[Path | None, Path | None]:
+def _targets(source: Path, output: Path | None, json_path: Path | None) -> tuple[Path | None, Path]:
+    """The video to write, and where its result goes."""
     from spcnet.media.video_files import check_suffix
 
     if json_path not in (None, STDOUT) and not json_path.suffix:
@@ -131,22 +124,22 @@ def _targets(
     if output is not None:
         check_suffix(output)
         json_path = json_path or output.with_suffix(".json")
+    assert json_path is not None
     joints = None if json_path == STDOUT else json_path
     refuse_same([("the video to read", source), ("-o", output), ("--json", joints)])
     return output, json_path
 
 
-def _table_paths(save: str, json_path: Path | None) -> dict[str, Path]:
+def _table_paths(save: str, json_path: Path) -> dict[str, Path]:
     """Where the tables go that ``--save`` names: beside the joints' JSON."""
     from spcnet.tables import ENDS
 
     named = [part.strip() for part in save.split(",") if part.strip()]
     if not ENDS.keys() >= set(named):
         raise BadParameter(f"--save {save}: wanted {' or '.join(ENDS)}, or both with a comma")
-    if named and json_path in (None, STDOUT):
+    if named and json_path == STDOUT:
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
-    assert json_path is not None or not named
-    return {kind: json_path.with_suffix(ENDS[kind]) for kind in named if json_path is not None}
+    return {kind: json_path.with_suffix(ENDS[kind]) for kind in named}
 
 
 def _open_tables(
@@ -169,25 +162,6 @@ def _open_tables(
             table.write(rows)
 
     return fill
-
-
-@contextmanager
-def _json_record(path: Path, head: dict[str, Any]) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Takes one frame after the other into one JSON document, a line each."""
-    with ExitStack() as stack:
-        file: TextIO = sys.stdout
-        if path != STDOUT:
-            partial = stack.enter_context(replacing(path))
-            file = stack.enter_context(partial.open("w", encoding="utf-8"))
-        file.write(json.dumps(head)[:-1] + ', "frames": [')
-        between = chain(["\n"], repeat(",\n"))
-
-        def add(frame: dict[str, Any]) -> None:
-            with writing(path):  # or an error would name the video that is written meanwhile
-                file.write(next(between) + json.dumps(frame))
-
-        yield add
-        file.write("\n]}\n")
 
 
 def _open_writer(stack: ExitStack, output: Path, reader: "VideoReader") -> "VideoWriter":

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from typer import Option
+from typer import BadParameter, Option
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.frames import Tally, overlay
+from spcnet.cli.frames import STDOUT, Tally, overlay, result_file
 from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH
 from spcnet.errors import UserError, needs_extra
 from spcnet.serve.limits import LOOPBACK
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 TICK = Fraction(1, 90_000)  # of a second
 SOURCE = Option(help="A video that plays the camera's part, over and over.")
 OUTPUT = Option("--output", "-o", help="Record as well: .mp4, .m4v, .mov, .mkv or .webm.")
+JSON = Option("--json", help="Write the joints to this file as well.", show_default=False)
 
 
 @with_estimator
@@ -28,6 +30,7 @@ def webcam(
     camera: Annotated[int, Option(min=0, help="Which camera: 0 is the first.")] = 0,
     source: Annotated[Path | None, SOURCE] = None,
     output: Annotated[Path | None, OUTPUT] = None,
+    json_path: Annotated[Path | None, JSON] = None,
     port: Annotated[int, Option(min=0, max=65535, help="Of the page; 0 takes a free one.")] = 8700,
     people: Annotated[Literal["one", "all"], PEOPLE] = "one",
     smooth: Annotated[bool, SMOOTH] = False,
@@ -39,7 +42,7 @@ def webcam(
 
     The page is at 127.0.0.1, for this machine alone; Ctrl-C ends it. Pictures that come while
     the network is busy are passed over, so that what is shown is never old. With -o it is recorded
-    as well, without sound.
+    as well, without sound, and with --json the joints are written when it ends.
 
     Example: spcnet webcam --smooth
     """
@@ -52,8 +55,10 @@ def webcam(
         from spcnet.media.video_files import VideoWriter, check_suffix
 
         check_suffix(output)
-        refuse_same([("the video to play", source), ("-o", output)])
-        prepare_output([output], force=force)
+    if json_path == STDOUT:
+        raise BadParameter("--json -: wanted a file for the joints, as joints.json")
+    refuse_same([("the video to play", source), ("-o", output), ("--json", json_path)])
+    prepare_output([path for path in (output, json_path) if path is not None], force=force)
     opened = listen(LOOPBACK[0], port)
     with ExitStack() as stack:
         show = stack.enter_context(live_page(opened))
@@ -63,11 +68,14 @@ def webcam(
 
         estimator = options.open()
         view = estimator.view(skeleton)
+        method = estimator.method(people, view)
+        method = replace(method, smoothing="one-euro" if smooth else None)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         live = newest(pictures, stop)
         frames = follow(estimator, live, people=people, smooth=smooth, skeleton=view)
-        writer = None
+        writer, record = None, None
+        name = f"camera {camera}" if source is None else source.name
         tally = Tally()
         faults: list[UserError] = []
         for frame in _until_fault(frames, faults):
@@ -75,16 +83,24 @@ def webcam(
             show(picture)
             if tally.frames == 0:
                 print(f"{url(opened)}/ shows it; Ctrl-C ends it", flush=True)
+                size = (picture.shape[0], picture.shape[1])
+                if json_path is not None:
+                    about = {"name": name, "width": size[1], "height": size[0]}
+                    record = stack.enter_context(
+                        result_file(json_path, about, method, estimator.describe(), view)
+                    )
                 if output is not None:
                     partial = stack.enter_context(replacing(output))
-                    size = (picture.shape[0], picture.shape[1])
                     recording = VideoWriter(partial, output.suffix, size, time_base=TICK)
                     writer = stack.enter_context(recording)
             if writer is not None:
                 writer.write(picture, frame.time)
+            if record is not None:
+                record(frame)
             tally.add(frame)
     if tally.frames:
-        recorded = f" -> {output}" if writer is not None else ""
+        written = " and ".join(str(path) for path in (output, json_path) if path is not None)
+        recorded = f" -> {written}" if written else ""
         print(f"{source or f'camera {camera}'}{recorded}: {tally}")
     if faults:
         raise faults[0]

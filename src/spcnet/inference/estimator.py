@@ -128,10 +128,20 @@ class PoseEstimator:
             f"{self.codec.refinement} refinement, {self.testing}, on {self.backend.place}"
         )
 
-    def method(self, persons: PersonSource, skeleton: str | Skeleton | None = None) -> Method:
-        """What its results are made by, where the boxes come from `persons`; see `predict`."""
+    def method(
+        self, persons: PersonSource | People, skeleton: str | Skeleton | None = None
+    ) -> Method:
+        """What its results are made by, where the boxes come from `persons`; see `predict`.
+
+        ``"one"`` and ``"all"`` are those of its finder.
+        """
         from spcnet import __version__
 
+        if isinstance(persons, str):
+            check_people(persons)
+            finder, name = self.finder, type(self.finder).__name__
+            foreign = PersonSource(kind="detector", name=name, digest="", people=persons)
+            persons = finder.source(persons) if isinstance(finder, Finder) else foreign
         return Method(
             version=__version__,
             model=self.path.stem,

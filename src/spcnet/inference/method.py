@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,12 @@ class PersonSource:
     digest: str  # of the boxes, or of the file's content
     threshold: float | None = None  # least score of a box
     people: str | None = None
+
+    @classmethod
+    def of_boxes(cls, boxes: Iterable[Sequence[float]]) -> "PersonSource":
+        """Boxes x0, y0, x1, y1 that were given."""
+        text = " ".join(",".join(f"{side:g}" for side in box) for box in boxes)
+        return cls(kind="boxes", name=text, digest=digest_of(text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,7 @@ class Method:
     flip: bool
     scales: tuple[float, ...] | None
     rotations: tuple[float, ...]
+    smoothing: str | None = None  # of a video's joints over its frames, such as "one-euro"
     skeleton: str
     persons: PersonSource
 

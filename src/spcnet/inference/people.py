@@ -55,7 +55,10 @@ class Sightings:
             there = np.argsort(-presence, kind="stable")
         if self.people == "one" and len(there):
             there = there[[main_person(boxes[there], presence[there], shape)]]
-        return [replace(poses[n], box=boxes[n].astype(np.float32)) for n in there]
+        return [
+            replace(poses[n], box=boxes[n].astype(np.float32), presence=float(presence[n]))
+            for n in there
+        ]
 
 
 def confirm(scores: Array, poses: Sequence[Pose]) -> tuple[Array, Array, Array]:

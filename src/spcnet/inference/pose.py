@@ -1,11 +1,7 @@
 """What a prediction is."""
 
-import json
-import shutil
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from tempfile import SpooledTemporaryFile
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +34,8 @@ class Pose:
             joints say of it.
         skeleton: names and limbs of the K joints.
         maps: what the network said of the person, where it was asked for.
+        presence: in [0, 1], how sure the finder and the joints together are that somebody is there
+            (`spcnet.inference.people.confirm`); None of a person who was given by a box.
     """
 
     keypoints: Array
@@ -45,6 +43,7 @@ class Pose:
     box: Array
     skeleton: Skeleton
     maps: Maps | None = None
+    presence: float | None = None
 
     def seen_as(self, skeleton: Skeleton) -> "Pose":
         """The same person in the joints of another skeleton; a `ValueError` if one is not here.
@@ -60,14 +59,37 @@ class Pose:
 
         maps = self.maps and replace(self.maps, heatmaps=mean(self.maps.heatmaps))
         scores = np.stack([self.scores[of_joint].min() for of_joint in channels])
-        return Pose(mean(self.keypoints), scores, self.box, skeleton, maps)
+        points = mean(self.keypoints)
+        return replace(self, keypoints=points, scores=scores, skeleton=skeleton, maps=maps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: joints by name with x, y and score, box, score (their mean), skeleton.
+
+        Pixels are rounded to hundredths and scores to four digits; ``presence`` is there if known.
+        """
+        joints = zip(
+            self.skeleton.joints, self.keypoints.tolist(), self.scores.tolist(), strict=True
+        )
+        return {
+            "skeleton": self.skeleton.name,
+            "score": round(float(self.scores.mean()), 4),
+            **self._presence(),
+            "box": [round(float(side), 2) for side in self.box],
+            "keypoints": {
+                name: {"x": round(x, 2), "y": round(y, 2), "score": round(score, 4)}
+                for name, (x, y), score in joints
+            },
+        }
+
+    def _presence(self) -> dict[str, float]:
+        return {} if self.presence is None else {"presence": round(float(self.presence), 4)}
 
     def to_coco(self, *, image_id: int = 1, annotation_id: int = 1) -> dict[str, Any]:
         """One annotation in COCO's keypoint format.
 
         The flag v of a joint is 2, or 1 where its score is below `CONFIDENT`; ``bbox`` is
-        x, y, width, height. ``keypoint_scores`` and ``score`` (their mean) are additions that
-        COCO's tools pass over.
+        x, y, width, height. ``keypoint_scores``, ``score`` (their mean) and ``presence``, where it
+        is known, are additions that COCO's tools pass over.
         """
         flags = np.where(self.scores >= CONFIDENT, 2, 1)
         x0, y0, x1, y1 = (float(side) for side in self.box)
@@ -85,60 +107,6 @@ class Pose:
             "area": round((x1 - x0) * (y1 - y0), 2),
             "iscrowd": 0,
             "score": round(float(self.scores.mean()), 4),
+            **self._presence(),
             "keypoint_scores": [round(score, 4) for score in self.scores.tolist()],
         }
-
-
-def coco_document(
-    images: Iterable[tuple[str, tuple[int, int], list[Pose]]], skeleton: Skeleton
-) -> dict[str, Any]:
-    """A COCO keypoint file of several pictures: of each file name, (height, width) and poses."""
-    entries: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id, (name, (height, width), poses) in enumerate(images, start=1):
-        entries.append({"id": image_id, "file_name": name, "width": width, "height": height})
-        annotations += [
-            pose.to_coco(image_id=image_id, annotation_id=len(annotations) + n)
-            for n, pose in enumerate(poses, start=1)
-        ]
-    categories = [skeleton.to_coco_category()]
-    return {"images": entries, "annotations": annotations, "categories": categories}
-
-
-class CocoCollection:
-    """Many `pictures`' COCO keypoint files as one, of which no more than counts stay in memory.
-
-    The whole file begins with `head`, such as ``info``; all poses are of one skeleton.
-    """
-
-    def __init__(self, head: Mapping[str, Any], skeleton: Skeleton) -> None:
-        self.pictures = self._persons = 0
-        self._head, self._categories = dict(head), [skeleton.to_coco_category()]
-        self._images, self._annotations = (
-            SpooledTemporaryFile(1 << 20, "w+")  # noqa: SIM115
-            for _ in range(2)
-        )
-
-    def add(self, document: Mapping[str, Any]) -> None:
-        """Add what `coco_document` gave for one picture; it is numbered anew."""
-        (image,) = document["images"]
-        self.pictures += 1
-        rows = [(self._images, {**image, "id": self.pictures})]
-        for annotation in document["annotations"]:
-            self._persons += 1
-            numbers = {"id": self._persons, "image_id": self.pictures}
-            rows.append((self._annotations, {**annotation, **numbers}))
-        for part, row in rows:
-            part.write((", " if row["id"] > 1 else "") + json.dumps(row))
-
-    def save(self, file: TextIO) -> None:
-        """Write all of them."""
-        file.write("{")
-        for key, value in self._head.items():
-            file.write(f"{json.dumps(key)}: {json.dumps(value)}, ")
-        for key, part in (("images", self._images), ("annotations", self._annotations)):
-            part.seek(0)
-            file.write(f'"{key}": [')
-            shutil.copyfileobj(part, file)
-            file.write("], ")
-        file.write(f'"categories": {json.dumps(self._categories)}}}\n')

@@ -11,10 +11,11 @@ from filelock import FileLock, Timeout
 
 from spcnet.errors import UserError
 from spcnet.files import output_folder, refuse_existing, remove_leftovers, replacing, writing
+from spcnet.inference.documents import CocoCollection, coco_document, result_info
 from spcnet.inference.files import Failed, Predicted, predict_files
 from spcnet.inference.jobs import Job
 from spcnet.inference.method import Method
-from spcnet.inference.pose import CocoCollection, Pose, coco_document
+from spcnet.inference.pose import Pose
 from spcnet.inference.results import Results
 from spcnet.media.images import GreyRange
 from spcnet.tables import TABLES
@@ -80,7 +81,7 @@ class PredictionRun:
         collected = self.source is not None and "json" in self.results.kinds
         self.target = self.results.folder / COLLECTION if collected else None
         text = f"spcnet {self.method.version}, {self.description}"
-        self._info = {"description": text, "method": self.method.to_dict()}
+        self._info = result_info(self.method, text)
 
     @contextmanager
     def opened(self, jobs: Sequence[Job]) -> Iterator[None]:
@@ -192,8 +193,8 @@ class PredictionRun:
         """Write the results of one picture where they are wanted, and collect its document."""
         if isinstance(found, Failed):
             raise UserError(found.reason)
-        rows = coco_document([(job.shown, found.shape, found.poses)], self.results.view)
-        document = {"info": self._info, **rows}
+        picture = (job.shown, found.shape, found.poses)
+        document = coco_document([picture], self.results.view, self._info)
         if self.source is None and not self.results.force:  # another run may have been quicker
             refuse_existing(self.results.path(job, kind) for kind in self.results.kinds)
         target = self.results.write(job, found, document)

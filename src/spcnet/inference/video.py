@@ -29,27 +29,18 @@ class FramePoses:
     image: Array
     persons: list[Pose | None]
 
-    def to_record(self) -> dict[str, Any]:
-        """The frame as plain values, without its picture and those who are lost.
+    def to_coco(self, video: str) -> dict[str, Any]:
+        """One image and its annotations, for `spcnet.inference.documents.CocoCollection`.
 
-        Keypoints are [x, y] and boxes [x0, y0, x1, y1] in pixels of the upright picture; person 0
-        is that of the first box, or whom the finder saw first.
+        Besides COCO's, the image has the number and the time of the frame, and an annotation the
+        person's number as ``track_id``; those who are lost have none. `video` is the file's name.
         """
-        return {
-            "frame": self.index,
-            "time": round(self.time, 6),
-            "poses": [
-                {
-                    "person": number,
-                    "score": round(float(pose.scores.mean()), 4),
-                    "box": [round(side, 2) for side in pose.box.tolist()],
-                    "keypoints": [[round(x, 2), round(y, 2)] for x, y in pose.keypoints.tolist()],
-                    "scores": [round(score, 4) for score in pose.scores.tolist()],
-                }
-                for number, pose in enumerate(self.persons)
-                if pose is not None
-            ],
-        }
+        height, width = self.image.shape[:2]
+        place = {"video_id": 1, "frame_id": self.index, "time": round(self.time, 6)}
+        image = {"id": 1, "file_name": video, "width": width, "height": height, **place}
+        found = [(n, pose.to_coco()) for n, pose in enumerate(self.persons) if pose is not None]
+        rows = [{**row, "track_id": number} for number, row in found]
+        return {"images": [image], "annotations": rows}
 
 
 def follow(
