@@ -5,8 +5,8 @@
 
 Scores the model on the validation images of LSP extended by lspet-pck and on all sources by
 torso-pck, with and without flip, writes the scores into its model card and saves it as
-src/spcnet/weights/NAME.safetensors. A network that the recipe described as a variant with other
-arguments, and that is registered, gets its own name.
+src/spcnet/weights/NAME.safetensors, or in weights/ where the package leaves it out. A network that
+the recipe described as a variant with other arguments, and that is registered, gets its own name.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spcnet.bundled import weights_folder
+from spcnet.bundled import IN_REPOSITORY, weights_folder
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.datasets import open_pictures
 from spcnet.evaluation.evaluate import evaluate
@@ -71,7 +71,9 @@ def main() -> None:
     for variant in variant_names():
         if str(create_model(variant, num_joints=len(card.skeleton))) == str(network):
             card = replace(card, variant=variant, arguments={})
-    target = weights_folder() / f"{arguments.name}.safetensors"
+    large = arguments.name in IN_REPOSITORY
+    folder = Path(__file__).parents[1] / "weights" if large else weights_folder()
+    target = folder / f"{arguments.name}.safetensors"
     save_checkpoint(target, network.state_dict(), replace(card, scores=card.scores + scores))
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 

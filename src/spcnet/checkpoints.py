@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from spcnet.boxmaps import CHANNELS
-from spcnet.bundled import weights_folder, weights_names
+from spcnet.bundled import IN_REPOSITORY, weights_files, weights_names
 from spcnet.calibration import Calibration
 from spcnet.codec import MEAN, PADDING, STD, Codec, check_size
 from spcnet.errors import UserError, in_words
@@ -248,9 +248,8 @@ def find_weights(name: str) -> Path:
         if not path.is_file():
             raise UserError(f"{name}: no such file")
         return path
-    path = weights_folder() / f"{name}.safetensors"
-    if "/" not in name and path.is_file():
-        return path
+    if (known := weights_files().get(name)) is not None:
+        return known
     if (inside := Path(name) / "model.safetensors").is_file():
         raise UserError(f"{name}: a folder; its model is {inside}")
     if Path(name).exists():
@@ -260,6 +259,11 @@ def find_weights(name: str) -> Path:
     if name in variant_names():
         raise UserError(
             f"model {name!r} has no trained weights; {have}; or name a .safetensors or .onnx"
+        )
+    if name in IN_REPOSITORY:
+        raise UserError(
+            f"model {name!r} comes with the repository and not with the package; {have}; or name "
+            f"its file, weights/{name}.safetensors in a clone"
         )
     near = difflib.get_close_matches(name, [*trained, *variant_names()], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

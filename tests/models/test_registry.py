@@ -18,6 +18,7 @@ VARIANTS = [
     "spcnet_s8_w256",
     "spcnet_s4_w256",
     "spcnet_s2_w256",
+    "spcnet_s4_w192",
     "spcnet_s2_w192",
     "spcnet_s2_w128",
     "spcnet_s2_w96",

@@ -52,6 +52,7 @@ for _family, _stacks, _channels, _text in (
     ("spcnet", 8, 256, "The paper's network: eight dilated hourglasses and SIM."),
     ("spcnet", 4, 256, "Half the paper's stacks."),
     ("spcnet", 2, 256, "A quarter of the paper's stacks."),
+    ("spcnet", 4, 192, "Four stacks at three quarters of the width, for a CPU with time."),
     ("spcnet", 2, 192, "Two stacks at three quarters of the width, for a CPU."),
     ("spcnet", 2, 128, "Two stacks at half the width, for a CPU."),
     ("spcnet", 2, 96, "Two narrow stacks, for a CPU."),
