@@ -37,7 +37,11 @@ COMMANDS = [
     ("h5", "h5py", "score {0}/labels.h5 --protocol mpii-tompson --ground-truth {0}/labels.h5"),
     ("h5", "h5py", "evaluate --dataset synthetic --split 1-9 --predictions {}/out.h5"),
     ("train", "tensorboard", f"train {RECIPES}/synthetic.yaml -d {{}}/run "
-                             "--set training.tensorboard=true"),
+                             "--set training.trackers=[tensorboard]"),
+    ("trackers", "wandb", f"train {RECIPES}/synthetic.yaml -d {{}}/run "
+                          "--set training.trackers=[wandb]"),
+    ("trackers", "mlflow", f"train {RECIPES}/synthetic.yaml -d {{}}/run "
+                           "--set training.trackers=[mlflow]"),
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ PACKAGES = (
 )  # fmt: skip
 EXTRAS = {
     "train": ("tensorboard",),
+    "trackers": ("wandb", "mlflow-skinny"),
     "h5": ("h5py",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from spcnet.errors import UserError, counted, in_words
 from spcnet.tensor_files import read_metadata
 from spcnet.training.distributed import ProcessGroup
-from spcnet.training.log import writer_class
 from spcnet.training.recipe import Recipe, differences
 from spcnet.training.run_dir import RECIPE, STATE, RunDirectory
+from spcnet.training.trackers import TRACKERS
 from spcnet.training.weights import weights_of
 
 
@@ -53,8 +53,8 @@ def check_recipe(recipe: Recipe) -> None:
         weights_of("model.weights", recipe.model.weights)
     if recipe.loss.teacher is not None:
         weights_of("loss.teacher", recipe.loss.teacher)
-    if recipe.training.tensorboard:
-        writer_class()
+    for name in recipe.training.trackers:
+        TRACKERS[name]()
     try:
         _pass_once(recipe, training=False)
     except (ValueError, TypeError) as error:

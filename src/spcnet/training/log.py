@@ -1,9 +1,8 @@
-"""What a run reports while it goes on: to whoever looks on, and to TensorBoard."""
+"""What a run reports while it goes on: to whoever looks on, and to trackers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +10,10 @@ import torch
 from spcnet.codec import denormalise
 from spcnet.data.augmentation import make_batch
 from spcnet.data.store import Store
-from spcnet.errors import needs_extra
 from spcnet.metrics.protocols import Score
 from spcnet.models.network import PoseNetwork
 from spcnet.training.recipe import Recipe
+from spcnet.training.trackers import TRACKERS
 
 SAMPLES = 4  # held-out persons that are drawn
 SHOWN = 256  # side of a drawn crop, pixels
@@ -37,18 +36,18 @@ class Progress:
     sources: Mapping[str, Score] = field(default_factory=dict)  # of each data set, where several
 
 
-def writer_class() -> Any:
-    """What writes TensorBoard's files; a `UserError` where it is not installed."""
-    with needs_extra("train", "training.tensorboard"):
-        from torch.utils.tensorboard import SummaryWriter
-    return SummaryWriter
-
-
 class Board:
-    """TensorBoard's view of a run; what was written of steps beyond `after` is forgotten."""
+    """A run's curves and pictures for its recipe's trackers; steps beyond `after` come again."""
 
-    def __init__(self, run_dir: Path, *, after: int = 0) -> None:
-        self.writer: Any = writer_class()(str(run_dir / "tensorboard"), purge_step=after + 1)
+    def __init__(self, run_dir: Path, recipe: Recipe, *, after: int = 0) -> None:
+        self.trackers = [TRACKERS[name]() for name in recipe.training.trackers]
+        for tracker in self.trackers:
+            tracker.begin(run_dir, recipe.model_dump(mode="json"), after=after)
+
+    def finish(self) -> None:
+        """Write what is left."""
+        for tracker in self.trackers:
+            tracker.finish()
 
     def add_losses(self, now: Progress) -> None:
         """The loss of every output, the learning rate and the speed."""
@@ -64,8 +63,8 @@ class Board:
         self._add({f"{name}/mean": score.mean, **limbs, **joints}, step)
 
     def _add(self, values: Mapping[str, float], step: int) -> None:
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+        for tracker in self.trackers:
+            tracker.add_values(values, step)
 
     @torch.no_grad()
     def add_pictures(self, step: int, network: PoseNetwork, store: Store, recipe: Recipe) -> None:
@@ -97,5 +96,5 @@ class Board:
             if outputs.attention is not None:
                 panels.append(overlay_levels(crop, outputs.attention[n].float().cpu().numpy()))
             lines.append(np.concatenate(panels, axis=1))
-        name = "skeleton, heatmaps, level"
-        self.writer.add_image(name, np.concatenate(lines), step, dataformats="HWC")
+        for tracker in self.trackers:
+            tracker.add_picture("skeleton, heatmaps, level", np.concatenate(lines), step)

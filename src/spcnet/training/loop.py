@@ -155,8 +155,8 @@ class Run:
             weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
             if first:
                 self.directory.check_space(5 * weights)
-        if self.recipe.training.tensorboard and first:
-            self.board = Board(self.directory.path, after=self.step)
+        if self.recipe.training.trackers and first:
+            self.board = Board(self.directory.path, self.recipe, after=self.step)
 
     def go(self, report: Callable[[Progress], None], *, stop: Callable[[], bool]) -> None:
         """Take the remaining steps, or save and return after the first one where `stop` holds."""
@@ -188,7 +188,7 @@ class Run:
             if stopped:
                 break
         if self.board is not None:
-            self.board.writer.close()
+            self.board.finish()
 
     def batches(self) -> Iterator[tuple[int, Array]]:
         """The epoch (from 1) and the persons of every step still to take."""

@@ -34,6 +34,7 @@ from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
 from spcnet.models.registry import create_model
 from spcnet.registries import Registry
 from spcnet.skeletons import SKELETONS
+from spcnet.training.trackers import TRACKERS
 
 MOST_BYTES, MOST_NESTED = 1_000_000, 50  # of a YAML file; its parser is slow where it is deep
 
@@ -51,6 +52,7 @@ def _known(things: Registry[Any], *others: str) -> AfterValidator:
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 SkeletonName = Annotated[str | None, _known(Registry("skeleton", SKELETONS))]
+TrackerName = Annotated[str, _known(TRACKERS)]
 DatasetName = Annotated[str, _known(DATASETS)]
 
 
@@ -229,8 +231,20 @@ class TrainingSection(Section):
     recentre_every: int = Field(0, ge=0, description="steps between two recentrings; 0 is never")
     evaluate_every: int = Field(1, gt=0, description="epochs between scores of `holdout`")
     keep_best: bool = Field(True, description="keep the best score's model as best.safetensors")
-    tensorboard: bool = Field(False, description="write TensorBoard's files too")
+    trackers: list[TrackerName] = Field(
+        [], description="records beside log.jsonl: tensorboard, wandb (offline), mlflow"
+    )
     save_minutes: float = Field(5, gt=0, description="minutes between checkpoints")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_tensorboard(cls, values: Any) -> Any:
+        """Recipes of before other trackers had `tensorboard`, true or false."""
+        if isinstance(values, Mapping) and isinstance(values.get("tensorboard"), bool):
+            values = dict(values)
+            if values.pop("tensorboard"):
+                values["trackers"] = [*values.get("trackers", []), "tensorboard"]
+        return values
 
 
 class Recipe(Section):
