@@ -268,6 +268,13 @@ def test_curves_of_predictions_end_at_the_protocols_threshold(
     for text in ("lspet-pck, lspet all, 5 persons", "largest error, in reference lengths", "0.200"):
         assert f"<!-- {text} -->" in drawn
     fails(*command, "--protocol", "pck", "-o", tmp_path / "y.svg", told="unknown protocol 'pck'")
+    np.savez(tmp_path / "worse.npz", preds=joints[:, :2].transpose(2, 0, 1) + 30)
+    two = ["curves", tmp_path / "p.npz", tmp_path / "worse.npz", *command[2:]]
+    code, _, err = figure(*two, "--protocol", "lspet-pck", "-o", tmp_path / "two.svg")
+    assert code == 0, err
+    drawn = (tmp_path / "two.svg").read_text()
+    assert "<!-- p.npz -->" in drawn and "<!-- worse.npz -->" in drawn
+    assert "<!-- Mean -->" not in drawn
 
 
 def test_runs_of_two_protocols_are_not_drawn_together(

@@ -22,6 +22,7 @@ MOST_PERSONS = 100  # rows of one figure; a picture of many more could not be dr
 
 IMAGES = Argument(help="Picture files.")
 RUNS = Argument(help="Folders that spcnet train wrote, or their log.jsonl.")
+FILES = Argument(help="Predicted joints: .mat, .h5, .npz or COCO .json; several are compared.")
 OUTPUT = Option("--output", "-o", help="The figure; .png, .pdf or .svg is its format.")
 MODELS = Option(help="With weights, or .safetensors; two are compared.", autocompletion=model_names)
 
@@ -106,7 +107,7 @@ def levels(
 
 @app.command("curves")
 def curves(
-    predictions: Annotated[Path, scoring.PREDICTIONS],
+    predictions: Annotated[list[Path], FILES],
     protocol: Annotated[str, scoring.PROTOCOL],
     ground_truth: Annotated[Path, scoring.GROUND_TRUTH],
     output: Annotated[Path, OUTPUT],
@@ -119,22 +120,31 @@ def curves(
 ) -> None:
     """Draw the share of correct joints over thresholds up to the protocol's (Figure 7b).
 
+    Of one file each part of the body has a curve, of several each file its mean.
+
     Example: spcnet figure curves p.npz --protocol lspet-pck --ground-truth joints.mat -o c.png
     """
     import numpy as np
 
     from spcnet.evaluation.scoring import curves_of_predictions
+    from spcnet.experiments.curves import short_names
     from spcnet.metrics.protocols import find_rule
     from spcnet.viz.curves import draw_threshold_curves
 
     prepare_figure(output, force=force)
     steps = np.linspace(0, find_rule(protocol).threshold, 51).tolist()
-    found, labels = scoring.read_both(
-        predictions, ground_truth,
-        split=split, index_base=index_base, axes=axes, key=key, joints=joints,
-    )  # fmt: skip
-    result = curves_of_predictions(found, labels, protocol=protocol, thresholds=steps)
+    results = []
+    for path in predictions:
+        found, labels = scoring.read_both(
+            path, ground_truth,
+            split=split, index_base=index_base, axes=axes, key=key, joints=joints,
+        )  # fmt: skip
+        results.append(curves_of_predictions(found, labels, protocol=protocol, thresholds=steps))
+    result = results[0]
     lines = {**(result.parts or result.joints), "Mean": result.mean}
+    if len(results) > 1:
+        names = short_names([str(path) for path in predictions])
+        lines = {name: each.mean for name, each in zip(names, results, strict=True)}
     title = f"{protocol}, {labels.name} {labels.split}, {counted(result.persons, 'person')}"
     figure = draw_threshold_curves(
         result.thresholds, lines, xlabel="largest error, in reference lengths", title=title

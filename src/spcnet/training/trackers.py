@@ -77,7 +77,7 @@ class WandB:
 
 
 class MLflow:
-    """MLflow's folder: ``MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri RUN/mlflow``."""
+    """MLflow's folder: ``mlflow ui --backend-store-uri RUN/mlflow``, with the variable below."""
 
     def __init__(self) -> None:
         with needs_extra("trackers", "training.trackers: mlflow"):
