@@ -31,8 +31,13 @@ def test_every_recipe_is_valid_and_named_after_its_file(path: Path) -> None:
     assert recipe.model.variant in variant_names()
 
 
-def test_the_papers_recipe_is_the_papers() -> None:
-    recipe = load_recipe(RECIPES / "lspet_paper.yaml")
+@pytest.mark.parametrize("data", ["lspet", "lsp", "mpii", "flic"])
+def test_the_papers_recipe_is_the_papers(data: str) -> None:
+    recipe = load_recipe(RECIPES / f"{data}_paper.yaml")
+    named = {"rotation", "rotation_probability", "scale", "flip_probability"}
+    others = {n: v for n, v in recipe.augmentation.model_dump().items() if n not in named}
+    assert not any(others.values()), others
+    assert recipe.data.side == 352
     assert recipe.model.variant == "spcnet_s8_w256"
     assert recipe.model.input_size == 256
     assert recipe.loss.kind == "gaussian"
@@ -61,7 +66,7 @@ def test_overrides_reach_into_lists() -> None:
         ["data.root=A", "data.more.0.root=B", "data.more.1.root=C", "optimizer.milestones.1=9"],
     )
     parts = [(part.dataset, part.root, part.split) for part in recipe.data.parts]
-    assert parts == [("lsp", "A", "train"), ("lspet", "B", "1-10000"), ("mpii", "C", "train")]
+    assert parts == [("lsp", "A", "train"), ("lspet", "B", "all"), ("mpii", "C", "train")]
     assert recipe.optimizer.milestones == [120, 9]
     for place in ("2", "first"):
         with pytest.raises(UserError, match=f"'{place}' is no place in a list of 2"):

@@ -354,6 +354,8 @@ def split_size(
             dataset = _taught(dataset)
         return len(dataset), len(dataset.skeleton)
     known = info.splits.get(split)
+    if known is None and split == "all" and info.releases:
+        known = max(info.releases)  # of the largest
     if known is None and info.numbered and split[:1].isdecimal():
         known = len(parse_numbers(split, _FIGURES))  # a person a picture
     if known is None:
