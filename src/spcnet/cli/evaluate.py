@@ -105,9 +105,8 @@ def evaluate(
         "refinement": estimator.codec.refinement, **asdict(estimator.testing),
     }  # fmt: skip
     interval = interval_of(*found.judged()) if protocol in PCK_RULES else None
-    groups = []
+    groups = [g for g in score_by_torso(*found.judged()) if g.persons] if by_torso else []
     if by_torso:
-        groups = [g for g in score_by_torso(*found.judged()) if g.persons]
         how["by_torso"] = [asdict(group) for group in groups]
     compared = None
     if compare:
