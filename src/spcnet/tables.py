@@ -32,7 +32,7 @@ ENDS = {"csv": ".csv", "angles": ".angles.csv"}  # of the files' names
 
 
 def to_records(
-    poses: "Iterable[Pose | None]",
+    poses: "Iterable[Pose | None] | Mapping[int, Pose]",
     *,
     source: str = "",
     frame: int = 0,
@@ -41,6 +41,8 @@ def to_records(
     wide: bool = False,
 ) -> Iterator[Row]:
     """Rows of one picture or frame; persons are counted from 0, and a None among them has no row.
+
+    Or their poses by their numbers, as `spcnet.inference.result_files.poses_of` gives them.
 
     `source` is the picture's or video's name, `time` is in seconds. Long rows of joints have the
     columns of `WHERE`, joint, x, y (pixels) and score; those of angles angle, degrees, low, high
@@ -60,9 +62,9 @@ def to_records(
 
 
 def _rows(
-    poses: "Iterable[Pose | None]", at: Mapping[str, Any], what: What, wide: bool
+    poses: "Iterable[Pose | None] | Mapping[int, Pose]", at: Row, what: What, wide: bool
 ) -> Iterator[Row]:
-    for person, pose in enumerate(poses):
+    for person, pose in poses.items() if isinstance(poses, Mapping) else enumerate(poses):
         if pose is None:
             continue
         where = {**at, "person": person}

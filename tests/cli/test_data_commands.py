@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from result_documents import SCHEMA, check_result, old_answer, old_coco, old_frames, video_document
 
 from spcnet.cli.main import main
 from spcnet.data.datasets import photograph_sets, scored_sets
@@ -255,3 +256,41 @@ def test_the_real_folders_are_read_as_they_are(data: Data, shared_data: Path) ->
     done = data("check", "lspet", "--root", shared_data / "lspet", "--fast", "--json")
     assert done.returncode == 0
     assert [row["persons"] for row in json.loads(done.stdout)["splits"]] == [8060, 800]
+
+
+def test_results_of_earlier_versions_are_converted(data: Data, tmp_path: Path) -> None:
+    for name, make, counts in (
+        ("video", old_frames, "4 images, 4 poses"),
+        ("answer", old_answer, "1 image, 1 pose"),
+        ("poses", old_coco, "2 images, 2 poses"),
+        ("today", video_document, "4 images, 4 poses"),
+    ):
+        old, new = tmp_path / f"{name}.json", tmp_path / "new" / f"{name}.json"
+        old.write_text(json.dumps(make()))
+        done = data("convert", old, "-o", new)
+        assert (done.returncode, done.stdout) == (0, f"{old} -> {new}: {counts}\n"), done.stderr
+        check_result(json.loads(new.read_text()))
+    assert json.loads((tmp_path / "new" / "today.json").read_text()) == video_document()
+
+
+def test_a_conversion_overwrites_nothing_and_fails_in_one_line(data: Data, tmp_path: Path) -> None:
+    old, mine = tmp_path / "old.json", tmp_path / "mine.json"
+    old.write_text(json.dumps(old_frames()))
+    mine.write_text("precious")
+    data.fails(
+        "convert", old, "-o", mine, told=r"mine\.json: already exists; --force overwrites it"
+    )
+    assert mine.read_text() == "precious"
+    assert data("convert", old, "-o", mine, "--force").returncode == 0
+    check_result(json.loads(mine.read_text()))
+    (tmp_path / "labels.json").write_text('{"people": []}')
+    nowhere = tmp_path / "x" / "new.json"
+    data.fails("convert", tmp_path / "labels.json", "-o", nowhere,
+               told=r"labels\.json: no results that can be read; these can: ")  # fmt: skip
+    data.fails("convert", tmp_path / "no.json", "-o", nowhere, told=r"no\.json: no such file")
+    assert not nowhere.parent.exists()
+
+
+def test_the_schema_of_results_is_printed(data: Data) -> None:
+    done = data("schema")
+    assert done.returncode == 0 and json.loads(done.stdout) == SCHEMA

@@ -13,6 +13,7 @@ import pytest
 import scipy.io
 from conftest import EXAMPLES
 from PIL import Image
+from result_documents import old_frames, video_document
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.cli.main import main
@@ -161,6 +162,20 @@ def test_levels_need_a_network_that_selects_them(
     fails("levels", PHOTO, "--model", path, "-o", tmp_path / "x.png",
           told="model 'hourglass_s2_w96' has no attention")  # fmt: skip
     assert not (tmp_path / "x.png").exists()
+
+
+def test_angles_are_drawn_of_a_videos_json_too(
+    figure: Call, fails: Callable[..., None], tmp_path: Path
+) -> None:
+    drawn = []
+    for name, document in (("new", video_document()), ("old", old_frames())):
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+        code, _, err = figure("angles", tmp_path / f"{name}.json", "-o", tmp_path / f"{name}.png")
+        assert code == 0, err
+        drawn.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
+    assert np.array_equal(drawn[0][100:], drawn[1][100:])  # below the titles
+    fails("angles", tmp_path / "new.json", "-o", tmp_path / "x.png", "--person", "5",
+          told="new.json: no person 5 of a video; there are 0, 1")  # fmt: skip
 
 
 def test_levels_are_called_by_their_sizes(

@@ -29,6 +29,7 @@ from spcnet.cli.main import app
 from spcnet.cli.video import video
 from spcnet.cli.webcam import webcam
 from spcnet.errors import UserError
+from spcnet.inference.result_files import result_angles
 from spcnet.inference.video import FramePoses
 from spcnet.media.images import read_image
 from spcnet.media.video_files import VideoReader, VideoWriter
@@ -119,6 +120,10 @@ def check_tables(output: Path, document: dict[str, Any], joints: list[str]) -> N
     drawn = runner.invoke(app, ["figure", "angles", str(table), "-o", str(output.parent / "a.png")])
     assert drawn.exit_code == 0, drawn.output
     assert read_image(output.parent / "a.png").shape[0] > 600
+    again, of_json = result_angles(output.with_suffix(".json"))
+    assert again.tolist() == times.tolist() and of_json.names == found.names
+    sure = found.scores >= 0.9
+    assert np.abs(of_json.degrees - found.degrees)[sure].max() < 0.1
     wrong = runner.invoke(app, ["figure", "angles", str(table), "-o", str(output.parent / "b.png"),
                                 "--angle", "left_toe"])  # fmt: skip
     assert isinstance(wrong.exception, UserError) and "--angle left_toe: not in" in str(

@@ -1,6 +1,7 @@
 import gzip
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import scipy.io
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from matlab_files import as_matlab_73
+from result_documents import old_frames, pose, video_document
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.leeds import lsp_labels
@@ -238,6 +240,17 @@ def test_cocos_results_list(tmp_path: Path) -> None:
     assert found.confidences is not None
     assert found.confidences.tolist() == [0.75, 0.75]
     assert (found.images, found.numbers, found.index_base) == (["139", "7"], None, 0)
+
+
+@pytest.mark.parametrize("make", [video_document, old_frames])
+def test_results_of_a_video_are_read_in_todays_form_and_the_earlier(
+    tmp_path: Path, make: Callable[[], dict[str, Any]]
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(make()))
+    found = read_predictions(tmp_path / "r.json")
+    expected = [pose(seed).keypoints for seed in (1, 2, 3, 4)]
+    assert np.array_equal(found.points, expected)
+    assert found.joints == LSP14.joints and found.images == ["walk.mp4"] * 4
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,20 @@ def json_like(tree: Any) -> st.SearchStrategy[bytes]:
     return st.one_of(mutated, mutated, bytes_like([as_json(tree)]))
 
 
+def results() -> list[dict[str, Any]]:
+    from result_documents import old_answer, old_coco, old_frames, video_document
+
+    return [video_document(), old_frames(), old_answer(), old_coco()]
+
+
+def read_results(path: Path) -> object:
+    """What is read can be written, and be read again."""
+    from spcnet.inference.result_files import as_result, read_result
+
+    document = read_result(path)
+    return as_result(path, json.loads(json.dumps(document, allow_nan=False)))
+
+
 def kinds() -> dict[str, Kind]:
     """Every kind, by its name."""
     card = json_like(model()[1])
@@ -363,6 +377,7 @@ def kinds() -> dict[str, Kind]:
         "mat-labels": Kind(".mat", bytes_like([lsp_mat()]), read_label_file),
         "h5-labels": Kind(".h5", array_files(write_h5), read_label_file),
         "predictions": Kind(".json", json_like(coco()), read_prediction_file),
+        "results": Kind(".json", st.one_of(*map(json_like, results())), read_results),
         "npz": Kind(".npz", array_files(write_npz), read_prediction_file),
         "mat": Kind(".mat", array_files(write_mat), read_prediction_file),
         "h5": Kind(".h5", array_files(write_h5), read_prediction_file),
@@ -379,5 +394,5 @@ def _is_text(data: bytes) -> bool:
 
 NAMES = (
     "pictures", "videos", "cards", "safetensors", "recipes", "boxes", "labels", "mat-labels",
-    "h5-labels", "predictions", "npz", "mat", "h5",
+    "h5-labels", "predictions", "results", "npz", "mat", "h5",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from PIL import Image
 from spcnet.codec import square_of_box
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.method import Method, PersonSource
 from spcnet.inference.pose import Maps, Pose
 from spcnet.serve.app import create_app
 from spcnet.serve.limits import Limits
@@ -42,6 +43,13 @@ class Stub:
 
     def describe(self) -> str:
         return "stub, on paper"
+
+    def method(self, persons: Any, skeleton: Any = None) -> Method:
+        return Method(
+            version="0", model="stub", weights="ab", precision="fp32", refinement="none",
+            flip=False, scales=None, rotations=(0.0,), skeleton=self.view(skeleton).name,
+            persons=PersonSource(kind="finder", name="eyes", digest="cd", people=persons),
+        )  # fmt: skip
 
     def predict(self, image: np.ndarray, boxes: Any = None) -> list[Pose]:
         of_image = self.find(image)[1] if boxes is None else boxes

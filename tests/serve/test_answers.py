@@ -16,6 +16,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from python_multipart.multipart import parse_options_header
+from result_documents import SCHEMA as RESULT_SCHEMA
+from result_documents import check_result
 from serving import DOTS, POISON, Stub, app_of, picture
 
 from spcnet.serve.errors import RequestError
@@ -65,40 +67,60 @@ def test_what_is_asked_in_the_address_is_not_passed_over(serve: Serve) -> None:
 def test_a_form_is_answered_with_named_joints_of_the_picture(serve: Serve) -> None:
     response = post(serve(), picture(at=(7, 5)))
     assert response.status_code == 200
-    answer = response.json()
-    assert answer["image"] == {"width": 40, "height": 30}
-    (person,) = answer["poses"]
+    answer = check_result(response.json())
+    assert answer["images"] == [{"id": 1, "file_name": "a photo.png", "width": 40, "height": 30}]
+    (person,) = answer["annotations"]
     assert person == {
-        "keypoints": [
-            {"name": "left_dot", "x": 7.0, "y": 5.0, "score": 0.75},
-            {"name": "right_dot", "x": 0.0, "y": 0.0, "score": 0.25},
-        ],
-        "box": [0.0, 0.0, 39.0, 29.0],
-        "score": 0.5,
-    }
-    assert answer["skeleton"] == {
-        "name": "dots", "joints": list(DOTS.joints), "sides": ["left", "right"],
-        "limbs": [[0, 1]],
+        "id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0,
+        "keypoints": [7.0, 5.0, 2, 0.0, 0.0, 1], "num_keypoints": 2,
+        "bbox": [0.0, 0.0, 39.0, 29.0], "area": 39.0 * 29.0,
+        "keypoint_scores": [0.75, 0.25], "score": 0.5,
     }  # fmt: skip
-    assert answer["model"]["description"] == "stub, on paper"
+    (category,) = answer["categories"]
+    assert (category["keypoints"], category["skeleton"]) == (list(DOTS.joints), [[1, 2]])
+    assert answer["info"]["description"].endswith("model stub, on paper")
+    assert answer["info"]["method"]["persons"]["people"] == "one"
 
 
 def test_a_form_and_json_say_the_same(serve: Serve) -> None:
     client = serve()
     boxes = [[1, 2, 20, 25], [3, 4, 12.5, 13]]
     form = post(client, picture(), boxes=json.dumps(boxes)).json()
-    body = client.post("/v1/poses", json=as_json(picture(), boxes=boxes)).json()
-    assert form == body
-    assert [person["box"] for person in form["poses"]] == boxes
+    named = {"boxes": boxes, "file_name": "a photo.png"}
+    body = client.post("/v1/poses", json=as_json(picture(), **named)).json()
+    assert form == check_result(body)
+    corners = [[x, y, x + wide, y + high]
+               for x, y, wide, high in (row["bbox"] for row in form["annotations"])]  # fmt: skip
+    assert corners == boxes
+    persons = form["info"]["method"]["persons"]
+    assert (persons["kind"], persons["name"]) == ("boxes", "1,2,20,25 3,4,12.5,13")
     wrapped = base64.encodebytes(picture()).decode()  # as the command base64 prints it
     for image in (wrapped, "data:image/png;base64," + wrapped):
-        again = client.post("/v1/poses", json={"image": image, "boxes": boxes})
+        again = client.post("/v1/poses", json={"image": image, **named})
         assert again.json() == body
+
+
+def test_a_pictures_name_is_said_again_as_far_as_it_is_one(serve: Serve) -> None:
+    client = serve()
+
+    def name(sent: str, **fields: str) -> str:
+        files = {"image": (sent, picture())}
+        found = client.post("/v1/poses", files=files, data=fields).json()
+        return str(check_result(found)["images"][0]["file_name"])
+
+    assert name("dir/ü.png") == "ü.png"
+    assert name("C:\\pictures\\a.png") == "a.png"
+    assert name("x" * 300) == "x" * 255
+    assert name("a.png", file_name="b.png") == "b.png"
+    unnamed = client.post("/v1/poses", json=as_json(picture())).json()
+    assert check_result(unnamed)["images"][0]["file_name"] == ""
+    long = client.post("/v1/poses", json=as_json(picture(), file_name="x" * 256))
+    refused(long, 422, "bad_request", "file_name: String should have at most 255 characters")
 
 
 def test_no_persons_in_boxes_are_no_poses(serve: Serve) -> None:
     response = post(serve(), picture(), boxes="[]")
-    assert response.status_code == 200 and response.json()["poses"] == []
+    assert response.status_code == 200 and check_result(response.json())["annotations"] == []
 
 
 def test_without_boxes_people_are_found_one_or_all_or_none(serve: Serve) -> None:
@@ -106,14 +128,16 @@ def test_without_boxes_people_are_found_one_or_all_or_none(serve: Serve) -> None
     counts = {"one": 1, "all": 2}
     for people, count in counts.items():
         form = post(client, picture(), people=people).json()
-        assert len(form["poses"]) == count
-        body = client.post("/v1/poses", json=as_json(picture(), people=people)).json()
+        assert len(check_result(form)["annotations"]) == count
+        assert form["info"]["method"]["persons"]["people"] == people
+        named = {"people": people, "file_name": "a photo.png"}
+        body = client.post("/v1/poses", json=as_json(picture(), **named)).json()
         assert form == body
-    assert len(post(client, picture()).json()["poses"]) == 1
+    assert len(post(client, picture()).json()["annotations"]) == 1
     black = BytesIO()
     Image.new("RGB", (20, 20)).save(black, "PNG")
     nobody = post(client, black.getvalue(), people="all")
-    assert (nobody.status_code, nobody.json()["poses"]) == (200, [])
+    assert (nobody.status_code, nobody.json()["annotations"]) == (200, [])
     wrong = post(client, picture(), people="many")
     refused(wrong, 422, "bad_request", "people: Input should be 'one' or 'all', got \"many\"")
 
@@ -139,22 +163,22 @@ def test_no_file_is_put_on_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_every_format_that_is_promised_is_read(serve: Serve, form: str) -> None:
-    assert post(serve(), picture(form=form)).json()["image"] == {"width": 40, "height": 30}
+    (image,) = post(serve(), picture(form=form)).json()["images"]
+    assert (image["width"], image["height"]) == (40, 30)
 
 
 def test_points_are_of_the_upright_picture(serve: Serve) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
     answer = post(serve(), picture(40, 30, at=(7, 5), exif=exif)).json()
-    assert answer["image"] == {"width": 30, "height": 40}
-    joint = answer["poses"][0]["keypoints"][0]
-    assert (joint["x"], joint["y"]) == (29 - 5, 7)
+    assert (answer["images"][0]["width"], answer["images"][0]["height"]) == (30, 40)
+    assert answer["annotations"][0]["keypoints"][:2] == [29 - 5, 7]
 
 
 def test_maps_are_stacked_in_one_grey_png(serve: Serve) -> None:
     client = serve()
     answer = post(client, picture(), heatmaps="true", attention="1", boxes="[[4, 4, 14, 24]]")
-    (person,) = answer.json()["poses"]
+    (person,) = check_result(answer.json())["annotations"]
     heatmaps, attention = person["heatmaps"], person["attention"]
     assert {**heatmaps, "png": ""} == {
         "png": "", "count": 2, "width": 4, "height": 4, "region": [-3.5, 1.5, 21.5, 26.5],
@@ -165,7 +189,7 @@ def test_maps_are_stacked_in_one_grey_png(serve: Serve) -> None:
     cells = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
     assert cells.shape == (8, 4)
     assert (cells[:4] == 255).all() and (cells[4:] == 0).all()
-    only = post(client, picture(), heatmaps="true").json()["poses"][0]
+    only = post(client, picture(), heatmaps="true").json()["annotations"][0]
     assert "attention" not in only and "heatmaps" in only
 
 
@@ -387,11 +411,12 @@ def test_the_description_is_complete(serve: Serve) -> None:
     assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
     assert set(operation["responses"]) >= {"200", "408", "413", "415", "422", "503", "504"}
     schemas = description["components"]["schemas"]
-    for name in ("Answer", "Keypoint", "Person", "Maps", "Error"):
-        assert name in schemas
+    assert "Error" in schemas
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer == RESULT_SCHEMA
     bare = [
         f"{name}.{key}"
-        for name in ("Keypoint", "Size", "Maps", "ModelAnswer", "ErrorBody", "LimitsAnswer")
+        for name in ("ModelAnswer", "ErrorBody", "LimitsAnswer")
         for key, value in schemas[name]["properties"].items()
         if "examples" not in value
     ]
@@ -418,12 +443,12 @@ def test_joints_are_answered_as_the_skeleton_that_is_asked_for(
         post(client, content, skeleton="swapped", heatmaps="true"),
         client.post("/v1/poses", json=as_json(content, skeleton="swapped", heatmaps=True)),
     ):
-        answer = response.json()
-        (person,) = answer["poses"]
-        assert [joint["name"] for joint in person["keypoints"]] == ["right_dot", "left_dot"]
-        assert person["keypoints"][1]["x"] == 7
-        assert answer["skeleton"]["name"] == "swapped"
-        assert answer["skeleton"]["limbs"] == [[1, 0]]
+        answer = check_result(response.json())
+        (person,), (category,) = answer["annotations"], answer["categories"]
+        assert category["keypoints"] == ["right_dot", "left_dot"]
+        assert person["keypoints"][3] == 7
+        assert answer["info"]["method"]["skeleton"] == "swapped"
+        assert category["skeleton"] == [[2, 1]]
         maps = Image.open(BytesIO(base64.b64decode(person["heatmaps"]["png"].partition(",")[2])))
         assert [maps.getpixel((0, row)) for row in (0, 4)] == [0, 255]  # the left one's is second
 

@@ -159,7 +159,7 @@ def test_what_waits_goes_through_the_network_together(stub: Stub) -> None:
         rest = await queued(app, [Call(form(picture(20 + n, 20))) for n in range(3)])
         stub.free.set()
         answers = [json.loads((await call).body) for call in [first, *rest]]
-        assert [answer["image"]["width"] for answer in answers] == [11, 20, 21, 22]
+        assert [answer["images"][0]["width"] for answer in answers] == [11, 20, 21, 22]
         assert stub.batches == [[(11, 11)], [(20, 20), (21, 20), (22, 20)]]
 
     with_service(stub, scenario)
@@ -172,7 +172,7 @@ def test_a_batch_holds_no_more_persons_than_it_may(stub: Stub) -> None:
         rest = await queued(app, [Call(form(picture(20 + n, 20), n)) for n in persons])
         stub.free.set()
         found = [json.loads((await call).body) for call in [first, *rest]]
-        assert [len(answer["poses"]) for answer in found] == [1, *persons]
+        assert [len(answer["annotations"]) for answer in found] == [1, *persons]
         assert [[width - 20 for width, _ in batch] for batch in stub.batches[1:]] == [
             [3], [2, 2], [9], [1]
         ]  # fmt: skip

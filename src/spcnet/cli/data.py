@@ -1,4 +1,4 @@
-"""``spcnet data``: check, browse and pack data sets."""
+"""``spcnet data``: check, browse and pack data sets; files of results."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ MOST_TILES = 600  # more make a sheet that few programs open
 WIDTH = 100  # of a report
 
 app = Typer(
-    help="Check, browse and pack data sets.",
+    help="Check, browse and pack data sets; convert files of results.",
     epilog="Example: spcnet data check lspet --root PATH/lspet",
     no_args_is_help=True,
 )
@@ -319,3 +319,37 @@ def synth(
             json.dumps(document, indent=1) + "\n", encoding="utf-8"
         )
     print(f"{output}: {counted(count, 'figure')} and annotations.json")
+
+
+@app.command("convert")
+def convert(
+    old: Annotated[Path, Argument(help="Results of an earlier version.", show_default=False)],
+    output: Annotated[Path, Option("--output", "-o", help="The file to write, a .json.")],
+    force: Annotated[bool, FORCE] = False,
+) -> None:
+    """Write results of an earlier version of spcnet in the form of this one.
+
+    It reads the frames of a video, an answer of the service or what its page saved, and the COCO
+    JSON of predict. What the results were made by is kept as far as the file says it.
+
+    Example: spcnet data convert old.pose.json -o new.pose.json
+    """
+    from spcnet.inference.result_files import read_result
+
+    document = read_result(old)
+    prepare_output([output], force=force)
+    with replacing(output) as partial:
+        partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    poses = counted(len(document["annotations"]), "pose")
+    print(f"{old} -> {output}: {counted(len(document['images']), 'image')}, {poses}")
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of results.
+
+    Example: spcnet data schema > result.schema.json
+    """
+    from spcnet.inference.documents import result_schema
+
+    print(json.dumps(result_schema(), indent=1))

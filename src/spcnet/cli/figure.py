@@ -154,7 +154,7 @@ def curves(
 
 @app.command("angles")
 def angles(
-    table: Annotated[Path, Argument(help="A table that --save angles wrote.")],
+    table: Annotated[Path, Argument(help="A table of --save angles, or a video's JSON.")],
     output: Annotated[Path, OUTPUT],
     angle: Annotated[
         list[str] | None, Option(help="By default the joints' and the trunk's.")
@@ -169,11 +169,13 @@ def angles(
     import dataclasses
 
     from spcnet.angles import JOINT_ANGLES
+    from spcnet.inference.result_files import result_angles
     from spcnet.tables import read_angles
     from spcnet.viz.angle_curves import draw_angle_curves
 
     prepare_figure(output, force=force)
-    times, found = read_angles(table, person)
+    read = result_angles if table.suffix.lower() in (".json", ".gz") else read_angles
+    times, found = read(table, person)
     wanted = [name for text in angle or [] for name in text.split(",")] or [
         name for name in found.names if name in JOINT_ANGLES or name == "trunk"
     ]

@@ -20,6 +20,7 @@ from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
 from spcnet.data.label_files import load_h5, load_json, load_mat, load_npz, reading, text
 from spcnet.errors import UserError, counted, needs_extra
 from spcnet.geometry import Array
+from spcnet.inference.result_files import as_result
 from spcnet.skeletons import FLIC11, SKELETONS, Skeleton, joint_names
 
 INDEX_BASES = {".npz": 0, ".mat": 1, ".h5": 1, ".json": 0}
@@ -268,6 +269,8 @@ def _of_json(path: Path, *, wanted: str) -> Mapping[str, Any]:
     """COCO's results list, or an object with annotations, as if it were arrays."""
     found = load_json(path, wanted=wanted)
     document: Any = {"annotations": found} if isinstance(found, list) else found
+    if isinstance(document, dict) and {"frames", "poses"} & document.keys():
+        document = as_result(path, document)  # of an earlier video or service
     with reading(path, RESULTS):
         named = [c for c in document.get("categories", []) if c.get("keypoints")]
         own = category_ids(named)

@@ -1,5 +1,6 @@
 """The service as an ASGI application: its routes and its description of itself."""
 
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Collection
@@ -11,10 +12,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect
 
 from spcnet import __version__
+from spcnet.inference.documents import result_schema
 from spcnet.serve.errors import ErrorResponse, RequestError
 from spcnet.serve.limits import Limits
 from spcnet.serve.pages import add_pages
-from spcnet.serve.schema import Answer, Error, Service
+from spcnet.serve.schema import Error, Service
 from spcnet.serve.service import PoseService
 from spcnet.serve.uploads import ENCODINGS, JSON
 
@@ -75,13 +77,14 @@ def create_app(
         "/v1/poses",
         summary="The poses in one picture",
         openapi_extra=QUESTION,
-        response_model=Answer,
+        response_model=None,
         responses={
-            status: {"model": Error, "description": text} for status, text in ERRORS.items()
+            200: {"content": {JSON: {"schema": result_schema()}}, "description": "A result."},
+            **{status: {"model": Error, "description": text} for status, text in ERRORS.items()},
         },
     )
     async def poses(request: Request) -> Response:
-        """Find people's joints.
+        """Find people's joints: a result as files of spcnet hold it.
 
         The picture is sent as a file in a form, or in base64 within JSON. Coordinates are pixels
         of the upright picture: an orientation that its EXIF data gives is honoured. Nothing of it
@@ -123,8 +126,8 @@ async def _answer(service: PoseService, request: Request) -> Response:
     status, persons = 500, 0
     try:
         answer = await service.answer(request)
-        status, persons = 200, len(answer.poses)
-        return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
+        status, persons = 200, len(answer["annotations"])
+        return Response(json.dumps(answer), media_type=JSON)
     except RequestError as refusal:
         status = refusal.status
         return ErrorResponse(refusal)

@@ -1,4 +1,7 @@
-"""The forms of questions and answers; the service's OpenAPI description is made of them."""
+"""The forms of questions, and of answers beside results.
+
+The service's OpenAPI description is made of them and of `spcnet.inference.documents`' schema.
+"""
 
 import base64
 from typing import Annotated, Any
@@ -8,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from spcnet.inference.people import People
 
+LONGEST_NAME = 255  # of a picture's file, in characters
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 
@@ -47,6 +51,12 @@ class Wishes(BaseModel):
     skeleton: str | None = about(
         "Whose joints are answered; by default the model's.", "coco17", default=None, max_length=40
     )
+    file_name: str = about(
+        "Of the picture in the answer; by default that of a form's file.",
+        "photo.jpg",
+        default="",
+        max_length=LONGEST_NAME,
+    )
     heatmaps: bool = about("Answer the heatmaps of each person too.", default=False)
     attention: bool = about("Answer how much each level is taken where, too.", default=False)
 
@@ -66,44 +76,6 @@ class Question(Wishes):
     )
 
 
-class Keypoint(BaseModel):
-    """One joint."""
-
-    name: str = about("Of the joint.", "left_wrist")
-    x: float = about("Pixels from the centre of the leftmost.", 412.25)
-    y: float = about("Pixels from the centre of the topmost.", 385.5)
-    score: float = about("In 0..1: how sure the network is.", 0.91)
-
-
-class Maps(BaseModel):
-    """Small maps of one square region of the picture, stacked in one grey PNG; 255 is 1."""
-
-    png: str = about("A data URI; they lie one below the other.", "data:image/png;base64,iVBO...")
-    count: int = about("How many maps there are.", 14)
-    width: int = about("Cells across.", 32)
-    height: int = about("Cells down, of each map.", 32)
-    region: Box = about("Where they lie; may reach over the picture's edges.")
-
-
-class Person(BaseModel):
-    """One person's pose."""
-
-    keypoints: list[Keypoint] = about("In the order of the skeleton's joints.")
-    box: Box = about("As asked; without boxes, where the person was found.")
-    score: float = about("Mean of the joints' scores.", 0.87)
-    heatmaps: Maps | None = about("If asked for, of 16 persons: one per joint.", default=None)
-    attention: Maps | None = about(
-        "If asked for, of 16 persons: one per level, coarsest first; they sum to 1.", default=None
-    )
-
-
-class Size(BaseModel):
-    """Of the upright picture, in pixels."""
-
-    width: int = about("Across.", 672)
-    height: int = about("Down.", 896)
-
-
 class SkeletonAnswer(BaseModel):
     """The joints that are found, and how a drawing joins them."""
 
@@ -120,15 +92,6 @@ class ModelAnswer(BaseModel):
     description: str = about("In words.", "default (spcnet_s2_w192, 160 px), on cpu")
     version: str = about("Of the package.", "0.1.0")
     levels: int = about("Levels that attention chooses from; 0 where the network chooses none.", 4)
-
-
-class Answer(BaseModel):
-    """The poses in one picture."""
-
-    image: Size
-    poses: list[Person] = about("One per box, in that order; without, the surest person first.")
-    skeleton: SkeletonAnswer
-    model: ModelAnswer
 
 
 class LimitsAnswer(BaseModel):

@@ -6,7 +6,9 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -16,7 +18,9 @@ from spcnet import __version__
 from spcnet.errors import UserError
 from spcnet.files import picture_bytes
 from spcnet.geometry import Array
-from spcnet.inference.people import check_boxes, check_people
+from spcnet.inference.documents import coco_document, result_info
+from spcnet.inference.method import PersonSource
+from spcnet.inference.people import People, check_boxes, check_people
 from spcnet.serve import schema
 from spcnet.serve.budget import Budget
 from spcnet.serve.decoding import Decoders
@@ -46,6 +50,7 @@ class PoseService:
         self.limits = limits
         self._view = estimator.view
         self.about = _about(estimator, limits)
+        self._methods = {people: estimator.method(people) for people in get_args(People)}
         self.places = Places(limits.queue, seconds=limits.timeout)
         self.metrics = Metrics({"version": __version__, "model": estimator.path.stem})
         self.pixels = Budget(BUDGET_PICTURES * limits.pixels)
@@ -65,8 +70,8 @@ class PoseService:
         self.decoders.shutdown(cancel_futures=True)
         self.clerks.shutdown(cancel_futures=True)
 
-    async def answer(self, request: Request) -> schema.Answer:
-        """The answer to one request; a `RequestError` says why there is none.
+    async def answer(self, request: Request) -> dict[str, Any]:
+        """The result that answers one request; a `RequestError` says why there is none.
 
         `ClientDisconnect` says that nobody waits for it any more.
         """
@@ -76,7 +81,7 @@ class PoseService:
             place.heard(whole=True)
             return await _unless_hung_up(request, work)
 
-    async def _find(self, content: bytes, kind: str) -> schema.Answer:
+    async def _find(self, content: bytes, kind: str) -> dict[str, Any]:
         read = _submit(self.clerks, self._read, content, kind)
         del content
         asked, pixels = await asyncio.wrap_future(read)
@@ -105,25 +110,22 @@ class PoseService:
         maps = asked.heatmaps or asked.attention
         return Job(picture=picture, boxes=boxes, people=asked.people, maps=maps)
 
-    def _answer(self, asked: Form | Question, job: Job, poses: "list[Pose]") -> schema.Answer:
-        height, width = job.picture.shape[:2]
+    def _answer(self, asked: Form | Question, job: Job, poses: "list[Pose]") -> dict[str, Any]:
         skeleton = self._view(asked.skeleton)
-        people = []
-        for number, pose in enumerate(pose.seen_as(skeleton) for pose in poses):
-            person = _person(pose)
-            people.append(person)
-            if pose.maps is None or number >= MAPS_PERSONS:
-                continue
-            if asked.heatmaps:
-                person.heatmaps = _encoded(pose.maps.heatmaps, pose.maps.region)
-            if asked.attention and pose.maps.attention is not None:
-                person.attention = _encoded(pose.maps.attention, pose.maps.region)
-        return schema.Answer(
-            image=schema.Size(width=width, height=height),
-            poses=people,
-            skeleton=_described(skeleton),
-            model=self.about.model,
-        )
+        method = replace(self._methods[asked.people], skeleton=skeleton.name)
+        if asked.boxes is not None:
+            method = replace(method, persons=PersonSource.of_boxes(asked.boxes))
+        found = [pose.seen_as(skeleton) for pose in poses]
+        picture = (asked.file_name, (job.picture.shape[0], job.picture.shape[1]), found)
+        words = f"spcnet {__version__}, model {self.about.model.description}"
+        result = coco_document([picture], skeleton, result_info(method, words))
+        people = zip(result["annotations"], found, strict=True)
+        for person, pose in islice(people, MAPS_PERSONS):
+            if pose.maps is not None and asked.heatmaps:
+                person["heatmaps"] = _encoded(pose.maps.heatmaps, pose.maps.region)
+            if pose.maps is not None and pose.maps.attention is not None and asked.attention:
+                person["attention"] = _encoded(pose.maps.attention, pose.maps.region)
+        return result
 
 
 def _submit(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -161,29 +163,14 @@ def _refused(code: str) -> Iterator[None]:
         raise RequestError(422, code, str(error)) from None
 
 
-def _person(pose: "Pose") -> schema.Person:
-    keypoints = [
-        schema.Keypoint(name=name, x=round(x, 2), y=round(y, 2), score=round(score, 4))
-        for name, (x, y), score in zip(
-            pose.skeleton.joints, pose.keypoints.tolist(), pose.scores.tolist(), strict=True
-        )
-    ]
-    score = round(float(pose.scores.mean()), 4)
-    return schema.Person(keypoints=keypoints, box=_rounded(pose.box), score=score)
-
-
-def _rounded(box: Array) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (round(side, 2) for side in box.tolist())
-    return x0, y0, x1, y1
-
-
-def _encoded(maps: Array, region: Array) -> schema.Maps:
-    """Maps (N, h, w), cut off to 0..1, of a region (4,) of the picture."""
+def _encoded(maps: Array, region: Array) -> dict[str, Any]:
+    """Maps (N, h, w), cut off to 0..1, of a region (4,) of the picture, below each other."""
     count, height, width = maps.shape
     grey = np.rint(255 * maps.clip(0, 1)).astype(np.uint8).reshape(count * height, width)
     png = base64.b64encode(picture_bytes(Image.fromarray(grey), "PNG")).decode()
-    png = f"data:image/png;base64,{png}"
-    return schema.Maps(png=png, count=count, width=width, height=height, region=_rounded(region))
+    sizes = {"count": count, "width": width, "height": height}
+    corners = [round(side, 2) for side in region.tolist()]
+    return {"png": f"data:image/png;base64,{png}", **sizes, "region": corners}
 
 
 def _about(estimator: "PoseEstimator", limits: Limits) -> schema.Service:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from pathlib import PureWindowsPath
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from spcnet.errors import counted
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import FEW, MAPS_PERSONS, TEXT_OF_BOX, Limits
-from spcnet.serve.schema import Form, Question
+from spcnet.serve.schema import LONGEST_NAME, Form, Question
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
@@ -116,6 +117,7 @@ def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
     The first part that is unknown, or was there before, ends it, as millions would take long.
     """
     parts: dict[str, bytes | str] = {}
+    sent: dict[str, str] = {}  # names of files
     ended: list[bool] = []
 
     def keep(part: Field | File) -> None:
@@ -126,6 +128,8 @@ def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
             raise FormParserError(f"two parts are named {name!r}")
         if isinstance(part, File):
             part.file_object.seek(0)
+            path = (part.file_name or b"").decode(errors="replace")
+            sent[name] = PureWindowsPath(path).name[:LONGEST_NAME]
         value = part.file_object.read() if isinstance(part, File) else part.value or b""
         if name != "image":
             _check_text(f"{name}: a text of", len(value), limits)
@@ -146,7 +150,7 @@ def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
     except FormParserError as error:
         text = f"not a whole multipart form with a file named image: {error}"
         raise RequestError(422, "bad_request", text) from None
-    return parts
+    return {"file_name": sent.get("image", ""), **parts}
 
 
 def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:

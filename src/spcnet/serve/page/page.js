@@ -14,7 +14,7 @@ const canvas = $("canvas");
 const asking = fetch("v1/service").then((response) => response.json());
 let service = null; // what it says
 let photo = null; // { file, name, bitmap or null }
-let answer = null; // what /v1/poses said, with its maps as numbers
+let answer = null; // what /v1/poses said, its first person as drawn, and the maps as numbers
 let chosen = null; // index of the joint that is pointed at
 let box = null; // the frame about one person, if one was drawn
 let corner = null; // where a frame was begun
@@ -61,24 +61,25 @@ async function ask() {
   setChosen(null);
   showBusy(true);
   say("Looking for the joints …");
-  await asking.catch(() => null); // whether there are levels, for whoever is faster than it
   const form = new FormData();
   form.append("image", photo.file, "photo");
   form.append("heatmaps", "true");
-  if (service?.model.levels) form.append("attention", "true");
   if (box) form.append("boxes", JSON.stringify([box]));
   const began = performance.now();
   try {
+    service = await asking; // whether there are levels, for whoever is faster than it
+    if (service.model.levels) form.append("attention", "true");
     const response = await fetch("v1/poses", { method: "POST", body: form, signal });
     const content = await response.json();
     if (!response.ok) throw new Refused(content.error.message);
-    const [person] = content.poses;
-    const maps = person && {
-      heatmaps: person.heatmaps && await readMaps(person.heatmaps),
-      attention: person.attention && await readMaps(person.attention),
+    const [found] = content.annotations;
+    const person = found && { keypoints: namedPoints(content, found), score: found.score };
+    const maps = found && {
+      heatmaps: found.heatmaps && await readMaps(found.heatmaps),
+      attention: found.attention && await readMaps(found.attention),
     };
     if (asked !== photo || signal.aborted) return;
-    answer = { content, person, maps, box };
+    answer = { content, image: content.images[0], person, maps, box };
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     say((person
       ? `${person.keypoints.length} joints, mean score ${two(person.score)}, in ${seconds} s.`
@@ -95,6 +96,12 @@ async function ask() {
   } finally {
     if (!signal.aborted) showBusy(false);
   }
+}
+
+/** The joints of an annotation as objects of name, x, y and score. */
+function namedPoints(content, { keypoints, keypoint_scores: scores }) {
+  return content.categories[0].keypoints.map((name, n) => (
+    { name, x: keypoints[3 * n], y: keypoints[3 * n + 1], score: scores[n] }));
 }
 
 /** Give up the request under way, and the frame that it was for. */
@@ -139,7 +146,7 @@ function showBusy(busy) {
 }
 
 function showAnswer() {
-  fit(answer.content.image);
+  fit(answer.image);
   const { person, maps } = answer;
   $("panel").hidden = !person;
   document.querySelector("[data-do=whole]").hidden = !box;
@@ -159,7 +166,7 @@ function showAnswer() {
 }
 
 function listJoints() {
-  const { sides } = answer.content.skeleton;
+  const { sides } = service.skeleton;
   $("joints").replaceChildren(...answer.person.keypoints.map((joint, n) => {
     const dot = Object.assign(document.createElement("i"), { className: `dot ${sides[n]}` });
     const name = Object.assign(document.createElement("span"), {
@@ -202,7 +209,7 @@ function setChosen(joint) {
   tip.hidden = joint === null || !answer;
   if (!tip.hidden) {
     const point = answer.person.keypoints[joint];
-    const { width, height } = answer.content.image;
+    const { width, height } = answer.image;
     const [across, down] = [(point.x + 0.5) / width, (point.y + 0.5) / height]
       .map((share) => Math.min(1, Math.max(0, share)));
     tip.textContent = `${readable(point.name)} ${two(point.score)}`;
@@ -228,7 +235,7 @@ function draw() {
 /** Draw everything that is switched on, at the size of a canvas. */
 function paint(target, { pointer = true } = {}) {
   const context = target.getContext("2d");
-  const size = answer?.content.image ?? photo.bitmap ?? target;
+  const size = answer?.image ?? photo.bitmap ?? target;
   context.resetTransform();
   context.fillStyle = "#2a323a"; // under a picture that the browser cannot show, such as a TIFF
   context.fillRect(0, 0, target.width, target.height);
@@ -238,7 +245,7 @@ function paint(target, { pointer = true } = {}) {
     if (box && pointer) drawBox(context, box, size);
     return;
   }
-  const { maps, person, content } = answer;
+  const { maps, person } = answer;
   const joint = pointer ? chosen : null;
   const heat = $("heatmaps").checked && maps.heatmaps;
   const levels = $("attention").checked && maps.attention;
@@ -248,7 +255,7 @@ function paint(target, { pointer = true } = {}) {
   }
   if (heat) drawHeatmaps(context, maps.heatmaps, joint);
   if (levels) drawLevels(context, maps.attention);
-  if ($("skeleton").checked) drawSkeleton(context, person, content.skeleton, size, joint);
+  if ($("skeleton").checked) drawSkeleton(context, person, service.skeleton, size, joint);
   if (box && pointer) drawBox(context, box, size);
 }
 
@@ -266,7 +273,7 @@ function drawBox(context, [x0, y0, x1, y1], size) {
 /** A pointer's place in pixels of the picture, and how many of them a CSS pixel is. */
 function place(event) {
   const shown = canvas.getBoundingClientRect();
-  const { width, height } = answer.content.image;
+  const { width, height } = answer.image;
   const ratio = width / shown.width;
   return {
     x: Math.min(width - 1, Math.max(0, (event.clientX - shown.left) * ratio - 0.5)),
@@ -288,7 +295,7 @@ function nearest(event) {
   const at = place(event);
   const distances = answer.person.keypoints.map((k) => Math.hypot(k.x - at.x, k.y - at.y));
   const best = distances.indexOf(Math.min(...distances));
-  const { width, height } = answer.content.image;
+  const { width, height } = answer.image;
   const reach = Math.max(REACH * at.ratio, 2 * thickness(answer.person.keypoints, width, height));
   return distances[best] <= reach ? best : null;
 }
@@ -451,7 +458,7 @@ function save(blob, ending) {
 }
 
 async function savePicture() {
-  const { width, height } = answer.content.image;
+  const { width, height } = answer.image;
   try {
     const whole = new OffscreenCanvas(width, height);
     paint(whole, { pointer: false });
@@ -462,8 +469,10 @@ async function savePicture() {
 }
 
 function saveJson() {
-  const poses = answer.content.poses.map(({ heatmaps, attention, ...person }) => person);
-  const text = JSON.stringify({ ...answer.content, poses }, null, 1) + "\n";
+  const images = [{ ...answer.image, file_name: photo.name }];
+  const annotations = answer.content.annotations.map(
+    ({ heatmaps, attention, ...person }) => person);
+  const text = JSON.stringify({ ...answer.content, images, annotations }, null, 1) + "\n";
   save(new Blob([text], { type: "application/json" }), ".pose.json");
 }
 
