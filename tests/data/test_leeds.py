@@ -117,7 +117,7 @@ def test_a_wrong_folder_says_what_was_expected(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("named", ["my.json", "."])
 def test_own_data_is_known_for_what_it_is(tmp_path: Path, named: str) -> None:
     (tmp_path / "my.json").write_text("{}")
-    with pytest.raises(UserError, match=r"; own data in COCO's format is --dataset coco, or"):
+    with pytest.raises(UserError, match=r"; own data in COCO's format is --dataset coco"):
         open_pictures("lspet", tmp_path / named, "val")
 
 

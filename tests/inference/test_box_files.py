@@ -64,7 +64,9 @@ def test_ids_are_joined_to_pictures_by_one_rule(tmp_path: Path) -> None:
     found = read(tmp_path, listed(*(BOX | {"image_id": of} for of in (1, "1", 1.0, 2))))
     assert len(found.of("a.jpg")) == 3
     assert len(found.of("sub/b.jpg")) == 1
-    with pytest.raises(UserError, match="entry 2: image_id 3 is of none of the 2 images"):
+    with pytest.raises(
+        UserError, match="annotation 2 of the list: image_id 3 is of none of the 2 images"
+    ):
         read(tmp_path, listed(BOX, BOX | {"image_id": 3}))
     twice = listed(BOX)
     twice["images"].append({"id": 1, "file_name": "c.jpg"})
@@ -79,7 +81,7 @@ def test_ids_are_joined_to_pictures_by_one_rule(tmp_path: Path) -> None:
         ({"bbox": [1, 2, 1e12, 4]}, "entry 1: bbox must be 4 finite numbers"),
         ({"bbox": [1, 2, 3, float("nan")]}, "entry 1: bbox must be 4 finite numbers"),
         ({"bbox": [1, 2, 3, 4], "score": 10**400}, "too large"),
-        ({"bbox": [1, 2, 3, 4], "score": float("inf")}, "entry 1: score must be 1 finite numbers"),
+        ({"bbox": [1, 2, 3, 4], "score": float("inf")}, "entry 1: score must be 1 finite number,"),
         ({"bbox": [1, 2, 3, 4], "image_id": {"a": 1}}, "an id must be a number or a text"),
         ({"bbox": "wide"}, "'w' is no number"),
     ],

@@ -2,7 +2,7 @@ from pathlib import PurePath
 
 import pytest
 
-from spcnet.inference.jobs import is_result, mirrored_names, result_names
+from spcnet.inference.jobs import is_result, jobs_of_files, mirrored_names
 
 
 def test_results_are_known_by_their_names() -> None:
@@ -24,4 +24,5 @@ def test_no_two_pictures_share_a_name(pictures: list[str], names: list[str]) -> 
 
 
 def test_numbers_are_no_other_picture_s_name() -> None:
-    assert result_names(["x/a.jpg", "y/a.jpg", "a-2.jpg", "A.png"]) == ["a", "a-3", "a-2", "A-4"]
+    jobs = jobs_of_files(["x/a.jpg", "y/a.jpg", "a-2.jpg", "A.png"])
+    assert [job.name for job in jobs] == ["a", "a-3", "a-2", "A-4"]

@@ -97,9 +97,8 @@ def evaluate(
         "model": options.model, "dataset": dataset, "split": opened.split, "crop": rule,
         "refinement": estimator.codec.refinement, **asdict(estimator.testing),
     }  # fmt: skip
-    groups = []
+    groups = [g for g in score_by_torso(*found.judged()) if g.persons] if by_torso else []
     if by_torso:
-        groups = [g for g in score_by_torso(*found.judged()) if g.persons]
         how["by_torso"] = [asdict(group) for group in groups]
     compared = None
     if compare:

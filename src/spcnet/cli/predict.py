@@ -139,12 +139,11 @@ def _jobs(images: list[str], *, recursive: bool) -> "tuple[Path | None, list[Job
         raise BadParameter("--recursive goes with one folder")
     if len(paths) == 1 and not os.path.lexists(paths[0]):
         raise UserError(f"{paths[0]}: no such file")
-    once: dict[str, str] = {}
-    for path in paths:
-        once.setdefault(os.path.realpath(path), path)
+    first = {os.path.realpath(path): path for path in reversed(paths)}
+    once = list(dict.fromkeys(first[os.path.realpath(path)] for path in paths))
     if again := len(paths) - len(once):
         say(f"{counted(again, 'picture')} named more than once; each is predicted once")
-    return None, jobs_of_files(list(once.values())), []
+    return None, jobs_of_files(once), []
 
 
 def _persons(
@@ -209,8 +208,8 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
         for low, high in run.greys.ranges.values():
             say(f"greys of more than 8 bits: {low:g} is black and {high:g} white in all")
         where = f" -> {folder}" if run.results.kinds else ""
-        before = counted(run.passed_over, "was", "were")
-        before = f", {before} there already" if run.passed_over else ""
+        earlier = run.passed_over
+        before = f", {counted(earlier, 'was', 'were')} there already" if earlier else ""
         nobody = f", no person found in {run.empty}" if run.empty else ""
         tell(f"{counted(run.predicted, 'picture')} predicted{where}{before}{nobody}")
     return failures

@@ -124,13 +124,12 @@ def _score_table(score: "Score") -> str:
     return "\n\n".join(blocks)
 
 
-def say_left_out(protocol: str, persons: int, where: str = "") -> None:
+def say_left_out(protocol: str, persons: int, of: str = "") -> None:
     """Say how many persons have no reference length by a variant of PCK, if any."""
     from spcnet.metrics.protocols import find_rule
 
     if persons:
-        reference = find_rule(protocol).reference
-        say(f"{where}{counted(persons, 'person')} without a {reference} left out")
+        say(f"{of}{counted(persons, 'person')} without a {find_rule(protocol).reference} left out")
 
 
 def check_style(style: str | None, *, compare: bool, as_json: bool) -> str:

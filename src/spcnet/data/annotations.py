@@ -142,8 +142,7 @@ class AnnotatedPictures:
     listed: tuple[ListedPicture, ...] = ()
     # Records of the split that are no persons, by kinds of `spcnet.data.inspection.KINDS`.
     passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    # What was made up or left out of those that are, likewise.
-    mended: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mended: Mapping[str, Sequence[str]] = field(default_factory=dict)  # and of those that are
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -235,16 +234,15 @@ def find_labels(root: Path, names: Sequence[str], *, title: str) -> Path | None:
     """The first of some files that is in a folder, or None; without the folder a `UserError`."""
     if not root.is_dir():
         kind = "a file" if root.exists() else "not there"
-        wanted = f"{title} is a folder that holds {names[0]} and pictures"
-        raise UserError(f"{root}: {kind}; {wanted}{_own_data(root)}")
+        wanted = f"; {title} is a folder that holds {names[0]} and pictures{_own_data(root)}"
+        raise UserError(f"{root}: {kind}{wanted}")
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def _own_data(root: Path) -> str:
     """Of which data set a JSON file is that was named in place of another's folder."""
     own = any(path.name.endswith((".json", ".json.gz")) for path in (root, *root.glob("*.json")))
-    hint = "; own data in COCO's format is --dataset coco, or data.dataset=coco in a recipe"
-    return hint if own else ""
+    return "; own data in COCO's format is --dataset coco (data.dataset=coco)" if own else ""
 
 
 def alternatives(files: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from spcnet.data.annotations import (
     Reader,
     seen_in,
 )
-from spcnet.data.coco_files import PictureList, category_ids, find_pictures, id_of
+from spcnet.data.coco_files import PictureList, category_ids, find_pictures, id_of, named
 from spcnet.data.label_files import MALFORMED, load_json, reading
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError, counted, first_few, in_words
@@ -71,10 +71,9 @@ def _none_in(root: Path, split: str) -> UserError:
         return UserError(f"{root}: not there; name COCO's folder, or a JSON file in its format")
     files = sorted([*root.glob("*.json"), *root.glob(f"annotations/{PREFIX}*.json")])
     if files:
-        there = first_few([*map(_split_of, files)], 6)
         return UserError(
-            f"{root}: no split {split!r} here, but {there}; numbers of pictures, or all, are of "
-            f"one file, named itself: --root {files[-1]}"
+            f"{root}: no split {split!r} here, but {first_few([*map(_split_of, files)], 6)}; "
+            f"numbers of pictures, or all, are of one file, named itself: --root {files[-1]}"
         )
     return UserError(
         f"{root}: no keypoint file here; COCO's is annotations/{PREFIX}{split}.json, own data's "
@@ -122,7 +121,7 @@ def read_nobody(root: Path, split: str) -> AnnotatedPictures:
     content = load_json(path, wanted=WANTED)
     with reading(path, WANTED):
         rows = content["annotations"]
-        pictures = PictureList(path, content["images"], rows, _named)
+        pictures = PictureList(path, content["images"], rows)
         peopled = {id_of(row["image_id"]) for row in rows}
         listed = [of for number, of in pictures.by_id.items() if number not in peopled]
         if not listed:
@@ -152,7 +151,7 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     with reading(path, WANTED):
         categories = [c for c in content.get("categories", []) if c.get("keypoints")]
         rows = list(content["annotations"])
-        pictures = PictureList(path, content["images"], rows, _named)
+        pictures = PictureList(path, content["images"], rows)
         ids = category_ids(categories)
     if not categories:
         raise UserError(f"{path}: no category names keypoints, so the joints have no names")
@@ -173,11 +172,11 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
         try:
             picture, found = _of_row(row, pictures.by_id, ids, len(skeleton))
         except MALFORMED as error:
-            faults.append(f"{_named(row, n)}: {in_words(error)}")
+            faults.append(f"{named(row, n)}: {in_words(error)}")
             continue
         if not picture.chosen:
             continue
-        where = f"{picture.name} {_named(row, n)}"
+        where = f"{picture.name} {named(row, n)}"
         if isinstance(found, Annotation):
             annotations.append(found)
             for kind, text in _mended(row, skeleton):
@@ -222,12 +221,6 @@ def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
         raise UserError(
             f"{path}: the category's keypoints make no skeleton: {in_words(error)}"
         ) from None
-
-
-def _named(row: Any, n: int) -> str:
-    """What a record is called in messages: by its id, or else its place in the file."""
-    number = row.get("id") if isinstance(row, dict) else None
-    return f"annotation {n} of the list" if number is None else f"annotation {number!s:.40}"
 
 
 def _of_row(

@@ -1,7 +1,7 @@
 """What COCO-style JSON files share, whatever they hold: ids, pictures, and where these lie."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,22 +22,21 @@ def slashed(name: object) -> str:
     return str(name).replace("\\", "/")
 
 
+def named(row: Any, n: int) -> str:
+    """What a record is called in messages: by its id, or else its place in the file."""
+    number = row.get("id") if isinstance(row, dict) else None
+    return f"annotation {n} of the list" if number is None else f"annotation {number!s:.40}"
+
+
 class PictureList:
     """The ``images`` of a file by their ids, and the ``image_id`` of each of its `rows`.
 
-    Ids of two pictures, and of none, are one `UserError`, which counts them; `named` says what a
-    row, counted from 1, is called.
+    Ids of two pictures, and of none, are one `UserError`, which counts them.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        images: Iterable[Any],
-        rows: Iterable[Any] = (),
-        named: Callable[[Any, int], str] = lambda row, n: f"entry {n}",
-    ) -> None:
+    def __init__(self, path: Path, images: Iterable[Any], rows: Iterable[Any] = ()) -> None:
         self.by_id: dict[str, ListedPicture] = {}
-        doubled: dict[str, str] = {}
+        doubled, unknown = [], []
         for image in images:
             number, name = id_of(image["id"]), slashed(image["file_name"])
             sides = [image.get(side) for side in ("height", "width")]
@@ -45,14 +44,12 @@ class PictureList:
             size = (int(sides[0]), int(sides[1])) if known else None
             earlier = self.by_id.setdefault(number, ListedPicture(name, number, size))
             if earlier.name != name:
-                doubled.setdefault(number, f"image id {number} is {earlier.name} and {name}")
-        unknown = []
+                doubled.append(f"image id {number} is {earlier.name} and {name}")
         for n, row in enumerate(rows, start=1):
             with suppress(LookupError, TypeError, ValueError):  # said where the row is read
                 if (number := id_of(row["image_id"])) not in self.by_id:
                     unknown.append(f"{named(row, n)}: image_id {number}")
-        told = f"{first_few([*doubled.values()])}; give each picture an id of its own"
-        faults = [told] if doubled else []
+        faults = [f"{first_few(doubled)}; give each picture an id of its own"] if doubled else []
         if unknown:
             some = ", ".join(list(self.by_id)[:3]) or "none"
             faults.append(

@@ -377,9 +377,8 @@ def _untaught(labels: AnnotatedPictures) -> str:
     crowds = sum(person.crowd for person in labels.annotations)
     bare = sum(not (p.crowd or p.states.any()) for p in labels.annotations) if labels.boxed else 0
     kinds = [("crowd", "", crowds), ("person", " without a labelled joint", bare)]
-    for kind, of in labels.passed_over.items():
-        words = kind.replace("other-", "of other ").replace("-", " ")
-        kinds.append(("annotation", f" {words}", len(of)))
+    words = {k: k.replace("other-", "of other ").replace("-", " ") for k in labels.passed_over}
+    kinds += [("annotation", f" {words[k]}", len(of)) for k, of in labels.passed_over.items()]
     return ", ".join(counted(count, thing) + end for thing, end, count in kinds if count)
 
 

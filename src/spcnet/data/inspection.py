@@ -298,10 +298,10 @@ def _records(labels: FolderLabels) -> Iterator[Finding]:
         for kind, texts in {**part.passed_over, **part.mended}.items():
             records[kind] += [(split, text) for text in texts]
     skeleton = next(iter(parts)).skeleton
-    of = {"boxes-of-joints": persons, "null-joints": persons * len(skeleton)}
     for kind, rows in records.items():
         splits, names = zip(*rows, strict=True)
-        yield from _finding(kind, names, of.get(kind, count), splits=splits)
+        of = persons * len(skeleton) if kind == "null-joints" else count
+        yield from _finding(kind, names, of, splits=splits)
     note = "mirrored crops would teach the wrong side; name the pairs in data.mirror"
     yield from _finding("unmirrored", skeleton.unmirrored, len(skeleton), note=note)
 
@@ -377,26 +377,19 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
 
 
 def _corners(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
-    """Boxes that are corners where width and height belong.
-
-    In right files of people one box in seven or fewer holds all joints also when it is read as
-    corners, and none of these is wrong as COCO's.
-    """
-    texts: list[str] = []
-    boxed = wrong = 0
-    for part in labels.splits.values():
+    """Boxes that are corners: so, most hold all joints; as COCO's, one or more are wrong."""
+    texts, boxed, wrong = [], 0, False
+    for part in (part for part in labels.splits.values() if part.listed):
         for person, path in zip(part.annotations, _pictures(part), strict=True):
             points, low, high = person.points[person.annotated], person.box[:2], person.box[2:]
-            if not part.listed or not len(points) or _of_joints(person):
+            if not len(points) or _of_joints(person):
                 continue
             boxed += 1
-            size = opened.get(path)
-            if _held(points, low, high - low) < 1:
-                continue
-            shown = ",".join(f"{side:g}" for side in (*low, *(high - low)))
-            texts.append(f"{person.image}: bbox {shown}")
-            out = _reach(person.box, None if isinstance(size, str) else size)
-            wrong += out > FAR_OUT or _held(points, low, high) < MOSTLY
+            if _held(points, low, high - low) == 1:
+                sides = (*low, *(high - low))
+                texts.append("{}: bbox {:g},{:g},{:g},{:g}".format(person.image, *sides))
+                wrong |= _reach(person.box, opened.get(path)) > FAR_OUT
+                wrong |= _held(points, low, high) < MOSTLY
     if wrong and len(texts) > MOSTLY * boxed:
         note = "write x1 - x0 and y1 - y0 in place of x1 and y1"
         yield from _finding("boxes-of-corners", texts, boxed, note=note)
@@ -408,9 +401,9 @@ def _of_joints(person: Annotation) -> bool:
     return bool(len(points) and np.allclose(person.box, box_of_points(points)))
 
 
-def _reach(box: Array, size: tuple[int, int] | None) -> float:
-    """How far a box reaches out of a picture of (H, W), in its longer sides."""
-    out = 0 if size is None else max((-box[:2]).max(), (box[2:] - size[::-1]).max())
+def _reach(box: Array, size: tuple[int, int] | str | None) -> float:
+    """How far a box reaches out of a picture of (H, W), if that is known, in its longer sides."""
+    out = np.max([-box[:2], box[2:] - size[::-1]]) if isinstance(size, tuple) else 0
     return float(out / max(1e-9, *(box[2:] - box[:2])))
 
 

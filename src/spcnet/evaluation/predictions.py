@@ -314,10 +314,7 @@ def _places(row: Mapping[str, Any]) -> Array:
     values = np.array(row["keypoints"], dtype=np.float64)
     if values.ndim == 1:
         paired = values.size == 2 * len(row.get("keypoint_scores") or ())
-        if values.size % (2 if paired else 3):
-            held = counted(values.size, "number")
-            raise ValueError(f"keypoints of {held}, wanted x, y, v of every joint")
-        values = values.reshape(-1, 2 if paired else 3)
+        values = values.reshape(-1, 2 if paired else 3 if values.size % 3 == 0 else 1)
     if values.ndim != 2 or values.shape[1] not in (2, 3):
         raise ValueError("keypoints are not x, y, v for every joint")
     unknown = np.isnan(values[:, :2]).any(axis=1, keepdims=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
 from spcnet.data.label_files import load_json, reading
-from spcnet.errors import UserError
+from spcnet.errors import UserError, counted
 
 WANTED = (
     "COCO-style boxes: images and annotations with image_id and bbox [x, y, width, height], or a "
@@ -81,8 +81,7 @@ def read_boxes(path: Path, *, threshold: float = 0.0) -> BoxFile:
         listed = isinstance(content, dict)
         whole = content if listed else {"images": [], "annotations": content}
         rows = list(whole["annotations"])
-        unnamed = [row if listed and row.get("file_name") is None else {} for row in rows]
-        pictures = PictureList(path, whole["images"], unnamed)
+        pictures = PictureList(path, whole["images"], rows if listed else ())
         persons = _person_ids(path, whole.get("categories", []), rows)
         boxes: dict[str, Boxes] = {picture.name: [] for picture in pictures.by_id.values()}
         for n, row in enumerate(rows, start=1):
@@ -129,5 +128,6 @@ def _numbers(values: Any, entry: str, name: str, count: int) -> list[float]:
     """So many numbers of a size that pixels have; else a `ValueError`."""
     numbers = [1.0 if value is None and name == "score" else float(value) for value in values]
     if len(numbers) != count or not all(abs(number) <= LARGEST for number in numbers):
-        raise ValueError(f"{entry}: {name} must be {count} finite numbers, got {values!r:.60}")
+        wanted = counted(count, "finite number")
+        raise ValueError(f"{entry}: {name} must be {wanted}, got {values!r:.60}")
     return numbers

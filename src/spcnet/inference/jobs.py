@@ -35,7 +35,7 @@ class Job:
 
 def jobs_of_files(paths: Sequence[str]) -> list[Job]:
     """Pictures that were named one by one; results lie side by side."""
-    names = result_names(paths)
+    names = _numbered([Path(path).stem for path in paths])
     return [Job(path, Path(path).name, name) for path, name in zip(paths, names, strict=True)]
 
 
@@ -56,11 +56,6 @@ def jobs_of_folder(folder: Path, *, recursive: bool) -> tuple[list[Job], list[st
 def is_result(name: str) -> bool:
     """Whether a file's name is that of a picture among the results."""
     return OWN.fullmatch(name) is not None
-
-
-def result_names(images: Sequence[str]) -> list[str]:
-    """What the results of each picture are called: its stem, numbered where two would collide."""
-    return _numbered([Path(image).stem for image in images])
 
 
 def mirrored_names(images: Sequence[PurePath]) -> list[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAPS = ("heatmaps", "attention")  # kinds that are made of what the network said
 RECORD = ".predict.jsonl"
+FOREIGN = "already exists and was not written by spcnet; --force overwrites it"
 
 
 class RunRecord:
@@ -164,9 +165,7 @@ class Results:
         except (UserError, *MALFORMED):
             if not path.exists():
                 raise UserError(f"{path}: vanished while this ran") from None
-        raise UserError(
-            f"{path}: already exists and was not written by spcnet; --force overwrites it"
-        )
+        raise UserError(f"{path}: {FOREIGN}")
 
     def write(self, job: Job, found: Predicted, document: dict[str, Any]) -> Path | None:
         """Write the results of one picture that are not there; give the path of the first kind.
@@ -201,9 +200,7 @@ class Results:
         """Check that what lies in the place of the tables of all pictures is such a table."""
         for _, path in [] if self.force else self._joined():
             if os.path.lexists(path) and not _first_line(path).startswith(",".join(WHERE)):
-                raise UserError(
-                    f"{path}: already exists and was not written by spcnet; --force overwrites it"
-                )
+                raise UserError(f"{path}: {FOREIGN}")
 
     def join_tables(self, jobs: Sequence[Job]) -> None:
         """Write each kind of table once more, of all pictures that are done."""

@@ -15,7 +15,7 @@ from spcnet.inference.files import Failed, Predicted, predict_files
 from spcnet.inference.jobs import Job
 from spcnet.inference.method import Method
 from spcnet.inference.pose import CocoCollection, Pose, coco_document
-from spcnet.inference.results import Results
+from spcnet.inference.results import FOREIGN, Results
 from spcnet.media.images import GreyRange
 from spcnet.tables import TABLES
 
@@ -210,9 +210,7 @@ class PredictionRun:
             if target.is_dir():
                 raise UserError(f"{target}: is a folder; -o names another place")
             if target.exists() and not self.results.force and not (known and _is_ours(target)):
-                raise UserError(
-                    f"{target}: already exists and was not written by spcnet; --force overwrites it"
-                )
+                raise UserError(f"{target}: {FOREIGN}")
         elif not self.collect:
             return None
         return CocoCollection({"info": self._info}, self.results.view)

@@ -156,8 +156,7 @@ def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"])) or "body"
-    message = first["msg"].replace("Tuple", "A box").replace("valid bytes", "valid string")
-    text, value = f"{place}: {message}", first["input"]
+    text, value = f"{place}: {first['msg'].replace('Tuple', 'A box')}", first["input"]
     long = isinstance(value, str | bytes) and len(value) > LONGEST_ECHO
     if first["type"] != "missing" and not long:
         value = json.dumps(value, default=lambda raw: raw.decode(errors="replace"))

@@ -364,8 +364,7 @@ def _explain(problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     field = ".".join(location)
     kind, given = problem["type"], problem["input"]
-    plain = given is None or isinstance(given, bool)
-    got = in_yaml(given) if plain else reprlib.repr(given)  # aliases make it longer than any memory
+    got = in_yaml(given) if given in (None, True, False) else reprlib.repr(given)  # it may be huge
     if kind == "extra_forbidden":
         known = _fields(location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
