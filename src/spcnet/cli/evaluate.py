@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spcnet.evaluation.evaluate import Evaluation
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.metrics.breakdown import Group
+    from spcnet.metrics.paper import Row, Table
 
 PROTOCOL = Option(help="By default the data set's own.", autocompletion=protocol_names)
 NO_BOXES = Option("--no-boxes", help="Let the finder look for persons, as predict does.")
@@ -75,9 +76,7 @@ def evaluate(
     from spcnet.evaluation.predictions import check_format
     from spcnet.evaluation.scoring import read_sigmas
     from spcnet.evaluation.writing import write_predictions, write_submission
-    from spcnet.metrics.breakdown import interval_of, score_by_torso
     from spcnet.metrics.paper import comparison
-    from spcnet.metrics.protocols import PCK_RULES
 
     if predictions is not None:
         check_format(predictions)
@@ -104,15 +103,30 @@ def evaluate(
         "model": options.model, "dataset": dataset, "split": opened.split, "crop": rule,
         "refinement": estimator.codec.refinement, **asdict(estimator.testing),
     }  # fmt: skip
-    interval = interval_of(*found.judged()) if protocol in PCK_RULES else None
-    groups = [g for g in score_by_torso(*found.judged()) if g.persons] if by_torso else []
-    if by_torso:
-        how["by_torso"] = [asdict(group) for group in groups]
     compared = None
     if compare:
         part, testing = (opened.name, opened.split), str(estimator.testing or "single scale")
         method = f"SPCNet ({options.model})"
         compared = comparison(found.score, method=method, part=part, testing=testing)
+    _print(found, compared, how, style=style, by_torso=by_torso)
+
+
+def _print(
+    found: "Evaluation",
+    compared: "tuple[Table, Row] | None",
+    how: dict[str, Any],
+    *,
+    style: str,
+    by_torso: bool,
+) -> None:
+    """A score with its interval, and by how upright persons are where that is asked for."""
+    from spcnet.metrics.breakdown import interval_of, score_by_torso
+    from spcnet.metrics.protocols import PCK_RULES
+
+    interval = interval_of(*found.judged()) if found.score.protocol in PCK_RULES else None
+    groups = [g for g in score_by_torso(*found.judged()) if g.persons] if by_torso else []
+    if by_torso:
+        how["by_torso"] = [asdict(group) for group in groups]
     scoring.print_score(found.score, compared, style=style, how=how, interval=interval)
     if groups and style != "json":
         mean = "Mean" if found.score.mean_limbs is None else "Limbs"
