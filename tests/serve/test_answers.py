@@ -150,7 +150,10 @@ def test_all_people_and_boxes_are_two_wishes(serve: Serve) -> None:
     )
     body = as_json(picture(), boxes=boxes, people="all")
     refused(client.post("/v1/poses", json=body), 422, "bad_request", said)
-    assert len(post(client, picture(), boxes=json.dumps(boxes), people="one").json()["poses"]) == 1
+    assert (
+        len(post(client, picture(), boxes=json.dumps(boxes), people="one").json()["annotations"])
+        == 1
+    )
 
 
 def test_no_file_is_put_on_a_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ def poses_of(document: Document) -> Iterator[tuple[dict[str, Any], dict[int, Pos
     skeleton = _skeleton(category["keypoints"], category["skeleton"], first=1)
     rows: dict[int, list[dict[str, Any]]] = {_whole(of["id"]): [] for of in document["images"]}
     for row in document["annotations"]:
+        if row["image_id"] not in rows:
+            raise ValueError(f"image_id {row['image_id']!r:.40} is of none of the images")
         rows[row["image_id"]].append(row)
     for image in document["images"]:
         for side in ("width", "height", *({"video_id", "frame_id"} & image.keys())):
@@ -127,7 +129,8 @@ def _pose(
 def _numbers(values: Any, *shape: int) -> Array:
     array = np.array(values)
     if array.shape != shape or array.dtype.kind not in "iuf" or not (abs(array) < 1e9).all():
-        raise ValueError(f"wanted numbers of shape {shape}, got {values!r:.60}")
+        wanted = f"numbers of shape {shape}" if shape else "a number"
+        raise ValueError(f"wanted {wanted}, got {values!r:.60}")
     return array.astype(np.float64)
 
 
@@ -140,6 +143,8 @@ def _whole(value: Any) -> int:
 def _skeleton(names: Any, limbs: Any, *, first: int) -> Skeleton:
     """Of named joints and limbs that count them from `first`; a known one of the same joints."""
     named = dict(enumerate(names, start=first))
+    if not named.keys() >= {joint for limb in limbs for joint in limb}:
+        raise ValueError(f"limbs must count joints from {first} to {max(named)}")
     own = Skeleton("own", tuple(names), tuple((named[a], named[b]) for a, b in limbs))
     return next((known for known in SKELETONS.values() if known.joints == own.joints), own)
 
