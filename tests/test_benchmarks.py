@@ -1,25 +1,13 @@
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import RECIPES
+from loading import BENCHMARKS, load
 from PIL import Image
 
 from spcnet.training.recipe import load_recipe, parse_recipe
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where a dataclass looks for its annotations
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_training_step_benchmark_runs() -> None:

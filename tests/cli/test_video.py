@@ -404,6 +404,19 @@ def test_help_has_an_example(command: str) -> None:
     assert f"Example: spcnet {command}" in " ".join(shown.output.split())
 
 
+def test_how_many_people_and_who_finds_them(tmp_path: Path, clip: Path) -> None:
+    for wrong in ("0", "two", "-1"):
+        with pytest.raises(typer.BadParameter, match=f"--people {wrong}: wanted one, all, or a"):
+            video(clip, people=wrong)
+    with pytest.raises(typer.BadParameter, match="use one of --box, --detector and --finder"):
+        video(clip, box=["0,0,9,9"], detector=tmp_path / "a.onnx")
+    with pytest.raises(typer.BadParameter, match="--people goes without --box"):
+        video(clip, box=["0,0,9,9"], people="2")
+    with pytest.raises(UserError, match=r"a\.onnx: "):
+        video(clip, people="2", detector=tmp_path / "a.onnx")
+    assert not (tmp_path / "poses").exists()
+
+
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match="--save csw: wanted csv or angles"):
         video(tmp_path / "clip.mp4", save="csw")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from typer import Argument, BadParameter, Option
 
@@ -14,7 +14,16 @@ from spcnet import __version__
 from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
-from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, WIDE, parse_box
+from spcnet.cli.options import (
+    DETECTOR,
+    FOLLOWED,
+    FORCE,
+    SKELETON,
+    SMOOTH,
+    WIDE,
+    parse_box,
+    parse_people,
+)
 from spcnet.errors import UserError
 from spcnet.files import writing
 
@@ -44,7 +53,8 @@ def video(
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
-    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
+    people: Annotated[str, FOLLOWED] = "one",
+    detector: Annotated[Path | None, DETECTOR] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     save: Annotated[str, SAVE] = "",
     wide: Annotated[bool, WIDE] = False,
@@ -65,15 +75,16 @@ def video(
     output, json_path = _targets(source, output, json_path)
     tables = _table_paths(save, json_path)
     boxes = [parse_box(text) for text in box or []] or None
-    if boxes and (options.finder or people == "all"):
-        raise BadParameter("--box goes without --finder and --people all")
+    followed = parse_people(people)
+    if sum(map(bool, (boxes, detector, options.finder))) > 1 or (boxes and people != "one"):
+        raise BadParameter("use one of --box, --detector and --finder; --people goes without --box")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
         prepare_output(written, force=force)
 
         from spcnet.inference.video import follow
 
-        estimator = options.open()
+        estimator = options.open(detector)
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         tally = Tally()
@@ -91,7 +102,7 @@ def video(
             writer = _open_writer(stack, output, reader) if output else None
             frames = reader.frames(writer.copy_sound if writer else None)
             poses = follow(
-                estimator, frames, boxes=boxes, people=people, smooth=smooth, skeleton=view
+                estimator, frames, boxes=boxes, people=followed, smooth=smooth, skeleton=view
             )
             for frame in poses:
                 if record:

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
+from typer import BadParameter, Option
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import Tally, overlay
-from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH
+from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, SKELETON, SMOOTH, parse_people
 from spcnet.errors import UserError, needs_extra
 from spcnet.serve.limits import LOOPBACK
 
@@ -29,7 +29,8 @@ def webcam(
     source: Annotated[Path | None, SOURCE] = None,
     output: Annotated[Path | None, OUTPUT] = None,
     port: Annotated[int, Option(min=0, max=65535, help="Of the page; 0 takes a free one.")] = 8700,
-    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
+    people: Annotated[str, FOLLOWED] = "one",
+    detector: Annotated[Path | None, DETECTOR] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
@@ -45,6 +46,9 @@ def webcam(
     """
     from spcnet.media.camera import camera_pictures, newest, played_pictures
 
+    followed = parse_people(people)
+    if detector and options.finder:
+        raise BadParameter("use one of --detector and --finder")
     with needs_extra("serve", "the page"):
         from spcnet.serve.live import live_page
         from spcnet.serve.server import listen, url
@@ -61,12 +65,12 @@ def webcam(
 
         from spcnet.inference.video import follow
 
-        estimator = options.open()
+        estimator = options.open(detector)
         view = estimator.view(skeleton)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         live = newest(pictures, stop)
-        frames = follow(estimator, live, people=people, smooth=smooth, skeleton=view)
+        frames = follow(estimator, live, people=followed, smooth=smooth, skeleton=view)
         writer = None
         tally = Tally()
         faults: list[UserError] = []

@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
-from spcnet.inference.people import People
 from spcnet.inference.pose import Pose
 from spcnet.inference.smoothing import OneEuroFilter
-from spcnet.inference.tracking import Tracker
+from spcnet.inference.tracking import Followed, Tracker
 from spcnet.skeletons import Skeleton
 
 
@@ -57,7 +56,7 @@ def follow(
     frames: Iterable[tuple[float, Array]],
     *,
     boxes: ArrayLike | None = None,
-    people: People = "one",
+    people: Followed = "one",
     smooth: bool = False,
     skeleton: str | Skeleton | None = None,
 ) -> Iterator[FramePoses]:
@@ -68,7 +67,8 @@ def follow(
         frames: pairs of a time in seconds and an RGB uint8 picture (H, W, 3), in order.
         boxes: (N, 4) tight person boxes x0, y0, x1, y1 in the first frame, each of which is
             followed as one person. Without them the estimator's finder looks for persons.
-        people: which of the finder's persons: ``"one"``, the main one, or ``"all"``.
+        people: which of the finder's persons: ``"one"``, the main one, ``"all"``, or a number of
+            them at most, main ones first.
         smooth: pass each person's joints through a one-euro filter, which starts anew where the
             person was lost.
         skeleton: as for `PoseEstimator.predict`; persons are followed by the model's own joints.
@@ -77,7 +77,7 @@ def follow(
     tracker = Tracker(estimator, boxes, people=people)
     filters: dict[int, OneEuroFilter] = {}
     for index, (time, image) in enumerate(frames):
-        persons = tracker(image)
+        persons = tracker(image, time)
         if smooth:  # who is lost loses the filter too
             filters = {n: filters.get(n, OneEuroFilter()) for n, pose in enumerate(persons) if pose}
             persons = [pose and _smoothed(pose, time, filters[n]) for n, pose in enumerate(persons)]
