@@ -119,10 +119,10 @@ def test_joints_alone_and_one_person_a_box(
 ) -> None:
     target = tmp_path / "joints.json"
     video(clip, json_path=target, box=["0,0,30,40", "30,5,60,45"], model=str(tiny_checkpoint),
-          device="cpu", smooth=True)  # fmt: skip
+          device="cpu", raw=True)  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"my clip.mp4", "joints.json"}
     document = json.loads(target.read_text())
-    assert "one-euro" in document["info"]["description"]
+    assert "raw joints" in document["info"]["description"]
     assert len(document["frames"]) == 4
     with pytest.raises(typer.BadParameter, match="--box 1,2"):
         video(clip, json_path=target, box=["1,2"], force=True)

@@ -12,7 +12,7 @@ from spcnet.codec import square_of_box
 from spcnet.errors import UserError
 from spcnet.inference.pose import Pose
 from spcnet.inference.tracking import SHRINKING, Tracker, similarity
-from spcnet.inference.video import follow
+from spcnet.inference.video import follow, steadied, with_pictures
 from spcnet.skeletons import LSP14, Skeleton
 
 SIZE = (120, 200)
@@ -305,6 +305,24 @@ def test_smoothing_lags_behind_motion_and_starts_anew_where_the_person_was_lost(
     assert xs[3] == 40  # not drawn back to where they were
     assert 40 < xs[4] < 46
     assert smooth[1] is not None and smooth[1].keypoints.dtype == np.float32
+
+
+def test_a_whole_video_is_steadied_and_gets_its_pictures_back() -> None:
+    people = [(20 + n, 20) if n not in (9, 10) else None for n in range(40)]
+    frames = [(n / 30, frame(person, (150, 60))) for n, person in enumerate(people)]
+    seer = Seer(narrowest=5)
+    kept = [f.without_picture() for f in follow(seer, frames, people="all")]  # type: ignore[arg-type]
+    assert {f.image.size for f in kept} == {0}
+    made = list(with_pictures(steadied(kept), frames))
+    assert all(np.array_equal(f.image, image) for f, (_, image) in zip(made, frames, strict=True))
+    lefts = [pose and pose.keypoints[0, 0] for pose, _ in (f.persons for f in made)]
+    assert kept[9].persons[0] is None and kept[10].persons[0] is None
+    assert lefts == pytest.approx([20 + n for n in range(40)], abs=0.2)
+    assert made[9].persons[0] is not None
+    assert made[9].persons[0].box.tolist() == pytest.approx([29, 20, 48, 59], abs=0.2)
+    still = [pose for _, pose in (f.persons for f in made)]
+    assert all(pose and pose.keypoints[0].tolist() == [150, 60] for pose in still)
+    assert list(with_pictures(kept, None)) == kept
 
 
 def test_no_boxes_is_nobody() -> None:

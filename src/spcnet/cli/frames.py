@@ -1,11 +1,14 @@
 """Frames of a video or a camera as commands show and count them."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.video import FramePoses
+
+    Timed = tuple[float, Array]
 
 LISTED = 8  # persons whose frames are counted one by one
 
@@ -18,6 +21,17 @@ def overlay(frame: "FramePoses") -> "Array":
     for pose in filter(None, frame.persons):
         picture = draw_skeleton(picture, pose.keypoints, pose.scores, pose.skeleton)
     return picture
+
+
+def until(
+    stop: Callable[[], bool], frames: "Iterable[Timed]", report: Callable[[int], None]
+) -> "Iterator[Timed]":
+    """The frames until a stop is wished, and never none; each is reported when it was worked on."""
+    for count, frame in enumerate(frames, start=1):
+        yield frame
+        report(count)
+        if stop():
+            return
 
 
 class Tally:

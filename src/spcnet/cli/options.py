@@ -15,6 +15,7 @@ DATASET = Option(
 )
 ROOT = Option(help="Folder of the data set.")
 SMOOTH = Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
+RAW = Option("--raw", help="Joints as the network gives them: not put right over time.")
 BOX = Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
     "Without boxes the bundled finder looks for persons."

@@ -13,13 +13,13 @@ from typer import Argument, BadParameter, Option
 from spcnet import __version__
 from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.frames import Tally, overlay
+from spcnet.cli.frames import Tally, overlay, until
 from spcnet.cli.options import (
     DETECTOR,
     FOLLOWED,
     FORCE,
+    RAW,
     SKELETON,
-    SMOOTH,
     WIDE,
     parse_box,
     parse_people,
@@ -55,7 +55,7 @@ def video(
     box: Annotated[list[str] | None, BOX] = None,
     people: Annotated[str, FOLLOWED] = "one",
     detector: Annotated[Path | None, DETECTOR] = None,
-    smooth: Annotated[bool, SMOOTH] = False,
+    raw: Annotated[bool, RAW] = False,
     save: Annotated[str, SAVE] = "",
     wide: Annotated[bool, WIDE] = False,
     options: EstimatorOptions = BY_DEFAULT,
@@ -66,7 +66,8 @@ def video(
 
     Writes the video with the skeleton over it, with its own time stamps and sound, and the joints
     of every frame as JSON: beside it, or where --json says. By default they are
-    poses/NAME.pose.mp4 and poses/NAME.pose.json. Ctrl-C keeps the frames so far.
+    poses/NAME.pose.mp4 and poses/NAME.pose.json. Joints are put right over time: left and right
+    that were exchanged, short gaps, trembling. Ctrl-C keeps the frames so far.
 
     Example: spcnet video dance.mp4 -o out.mp4
     """
@@ -82,7 +83,7 @@ def video(
         written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
         prepare_output(written, force=force)
 
-        from spcnet.inference.video import follow
+        from spcnet.inference.video import follow, steadied, with_pictures
 
         estimator = options.open(detector)
         view = estimator.view(skeleton)
@@ -91,7 +92,7 @@ def video(
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
             height, width = reader.size
-            how = f"{estimator.describe()}, {'one-euro' if smooth else 'no'} smoothing"
+            how = f"{estimator.describe()}, {'raw' if raw else 'steadied'} joints"
             head = {
                 "info": {"description": f"spcnet {__version__}, model {how}"},
                 "video": {"file_name": source.name, "width": width, "height": height},
@@ -100,10 +101,13 @@ def video(
             record = stack.enter_context(_json_record(json_path, head)) if json_path else None
             fill = _open_tables(stack, tables, source.name, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
-            frames = reader.frames(writer.copy_sound if writer else None)
-            poses = follow(
-                estimator, frames, boxes=boxes, people=followed, smooth=smooth, skeleton=view
-            )
+            sound = writer.copy_sound if writer else None
+            frames = until(stop, reader.frames(sound if raw else None), report)
+            poses = follow(estimator, frames, boxes=boxes, people=followed, skeleton=view)
+            if not raw:
+                kept = steadied([frame.without_picture() for frame in poses])
+                again = stack.enter_context(VideoReader(source)) if writer else None
+                poses = with_pictures(kept, again.frames(sound) if again else None)
             for frame in poses:
                 if record:
                     record(frame.to_record())
@@ -111,9 +115,6 @@ def video(
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
-                report(tally.frames)
-                if stop():
-                    break
     results = " and ".join(map(str, written)) or "standard output"
     line = f"{source} -> {results}: {tally}"
     say(line) if json_path == STDOUT else print(line)

@@ -218,7 +218,7 @@ class _Person:
 
         Where others are expected there too and nobody is `alone`, it says nothing of their speed.
         """
-        tight = _tight_box(pose)
+        tight = tight_box(pose)
         longer = np.ptp(tight.reshape(2, 2), axis=0).max()
         wanted = (1 + 2 * MARGIN) * longer
         if self.box is not None and self.there:
@@ -247,7 +247,7 @@ def similarity(one: Sequence[Pose], other: Sequence[Pose], *, grown: float = 1.0
         return np.zeros((len(one), len(other)))
     points, others = (np.stack([pose.keypoints for pose in poses]) for poses in (one, other))
     scores = np.stack([p.scores for p in one])[:, None] * np.stack([p.scores for p in other])
-    sizes = np.array([np.ptp(_tight_box(p).reshape(2, 2), axis=0).max() for p in one]) * grown / 2
+    sizes = np.array([np.ptp(tight_box(p).reshape(2, 2), axis=0).max() for p in one]) * grown / 2
     reach = 2 * _sigmas(one[0].skeleton) * np.maximum(sizes, 1.0)[:, None, None]  # (N, 1, K)
     away = ((points[:, None] - others) ** 2).sum(axis=-1)
     right = (scores * np.exp(-away / (2 * reach**2))).sum(axis=-1)
@@ -264,7 +264,7 @@ def _distinct(poses: list[Pose]) -> list[int]:
     return kept
 
 
-def _tight_box(pose: Pose) -> Array:
+def tight_box(pose: Pose) -> Array:
     """The box about the joints that the network is sure of."""
     sure = pose.scores >= LOCATING_FRACTION * pose.scores.max()
     if sure.sum() < min(LOCATING_JOINTS, len(pose.skeleton)):

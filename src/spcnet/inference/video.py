@@ -1,6 +1,6 @@
 """Poses through time: frames in, the followed persons' poses out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
+from spcnet.inference.motion import CUTOFF, steady
 from spcnet.inference.pose import Pose
 from spcnet.inference.smoothing import OneEuroFilter
-from spcnet.inference.tracking import Followed, Tracker
+from spcnet.inference.tracking import Followed, Tracker, tight_box
 from spcnet.skeletons import Skeleton
 
 
@@ -27,6 +28,10 @@ class FramePoses:
     time: float
     image: Array
     persons: list[Pose | None]
+
+    def without_picture(self) -> "FramePoses":
+        """The joints alone, of which an hour's fit in memory."""
+        return replace(self, image=np.empty((0, 0, 3), np.uint8))
 
     def to_record(self) -> dict[str, Any]:
         """The frame as plain values, without its picture and those who are lost.
@@ -82,6 +87,43 @@ def follow(
             filters = {n: filters.get(n, OneEuroFilter()) for n, pose in enumerate(persons) if pose}
             persons = [pose and _smoothed(pose, time, filters[n]) for n, pose in enumerate(persons)]
         yield FramePoses(index, time, image, [pose and pose.seen_as(view) for pose in persons])
+
+
+def steadied(frames: Sequence[FramePoses], *, cutoff: float = CUTOFF) -> list[FramePoses]:
+    """The frames of a whole video with each person's joints put right: see `motion.steady`.
+
+    Boxes are the tight boxes of the joints as they are then. Pictures are passed through, and may
+    have been left out by `without_picture`.
+    """
+    times = np.array([frame.time for frame in frames])
+    persons: list[list[Pose | None]] = [[None] * len(frame.persons) for frame in frames]
+    for number in range(max(map(len, persons), default=0)):
+        seen = {n: f.persons[number] for n, f in enumerate(frames) if number < len(f.persons)}
+        poses = {n: pose for n, pose in seen.items() if pose is not None}
+        if not poses:
+            continue
+        skeleton = next(iter(poses.values())).skeleton
+        points = np.full((len(frames), len(skeleton), 2), np.nan)
+        scores = np.zeros(points.shape[:2])
+        for n, pose in poses.items():
+            points[n], scores[n] = pose.keypoints, pose.scores
+        points, scores = steady(points, scores, times, skeleton, cutoff=cutoff)
+        for n in np.flatnonzero(np.isfinite(points).all(axis=(1, 2))).tolist():
+            joints, sure = points[n].astype(np.float32), scores[n].astype(np.float32)
+            pose = Pose(joints, sure, np.zeros(4), skeleton)
+            persons[n][number] = replace(pose, box=tight_box(pose).astype(np.float32))
+    return [replace(frame, persons=own) for frame, own in zip(frames, persons, strict=True)]
+
+
+def with_pictures(
+    frames: Iterable[FramePoses], pictures: Iterable[tuple[float, Array]] | None
+) -> Iterator[FramePoses]:
+    """Frames with the pictures that were left out, from another reading of the same video."""
+    if pictures is None:
+        yield from frames
+        return
+    for (_, image), frame in zip(pictures, frames, strict=False):  # the sound's end comes last
+        yield replace(frame, image=image)
 
 
 def _smoothed(pose: Pose, time: float, smooth: OneEuroFilter) -> Pose:
