@@ -53,7 +53,7 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
         sound="aac", matrix=[0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30],
     )  # fmt: skip
     output = tmp_path / "out put" / "walk.mp4"
-    done = spcnet("video", source, "-o", output, "--device", "cpu", "--save", "csv,angles")
+    done = spcnet("video", source, "-o", output, "--device", "cpu", "--save", "csv,angles,trc,mot")
     assert done.returncode == 0, done.stderr
     assert "9 frames" in done.stdout and "person found in 9; nobody in 0" in done.stdout
     assert "default" in done.stderr and "9 of 9" in done.stderr
@@ -83,6 +83,11 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     expected = true_neck + [[10 * n, 6] for n in range(9)]
     assert np.abs(found - expected).max() < 8
     check_tables(output, frames, document["skeleton"]["joints"])
+    markers = [line.split("\t") for line in output.with_suffix(".trc").read_text().splitlines()[6:]]
+    assert [float(row[1]) for row in markers] == pytest.approx([t / 1000 for t in times])
+    at = np.array([row[2 + 3 * neck :][:2] for row in markers], float)
+    assert at * [1, -1] + [0, 191] == pytest.approx(found, abs=0.01)
+    assert len(output.with_suffix(".mot").read_text().splitlines()) == 7 + 9
 
 
 def check_tables(output: Path, frames: list[dict[str, Any]], joints: list[str]) -> None:
@@ -418,8 +423,12 @@ def test_how_many_people_and_who_finds_them(tmp_path: Path, clip: Path) -> None:
 
 
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="--save csw: wanted csv or angles"):
+    with pytest.raises(
+        typer.BadParameter, match="--save csw: wanted some of csv, angles, trc, mot, c3d"
+    ):
         video(tmp_path / "clip.mp4", save="csw")
+    with pytest.raises(UserError, match="bvh: needs the rotations of bones in space"):
+        video(tmp_path / "clip.mp4", save="csv,bvh")
     with pytest.raises(
         typer.BadParameter, match="--save goes with a file for the joints: -o, or --json FILE"
     ):

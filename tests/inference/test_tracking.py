@@ -313,7 +313,7 @@ def test_a_whole_video_is_steadied_and_gets_its_pictures_back() -> None:
     seer = Seer(narrowest=5)
     kept = [f.without_picture() for f in follow(seer, frames, people="all")]  # type: ignore[arg-type]
     assert {f.image.size for f in kept} == {0}
-    made = list(with_pictures(steadied(kept), frames))
+    made = list(with_pictures(steadied(kept, LSP14), frames))
     assert all(np.array_equal(f.image, image) for f, (_, image) in zip(made, frames, strict=True))
     lefts = [pose and pose.keypoints[0, 0] for pose, _ in (f.persons for f in made)]
     assert kept[9].persons[0] is None and kept[10].persons[0] is None

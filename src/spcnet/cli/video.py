@@ -42,7 +42,8 @@ BOX = Option(
 
 
 SAVE = Option(
-    help="Tables beside the joints' JSON: csv (joints), angles, or both with a comma.",
+    help="Beside the joints' JSON, some with commas: the tables csv (joints) and angles; trc, c3d "
+    "(markers) and mot (angles) for OpenSim, a file per person.",
     show_default=False,
 )
 
@@ -64,10 +65,9 @@ def video(
 ) -> None:
     """Follow persons through a video.
 
-    Writes the video with the skeleton over it, with its own time stamps and sound, and the joints
-    of every frame as JSON: beside it, or where --json says. By default they are
-    poses/NAME.pose.mp4 and poses/NAME.pose.json. Joints are put right over time: left and right
-    that were exchanged, short gaps, trembling. Ctrl-C keeps the frames so far.
+    Writes the video with the skeleton over it, with its times and sound, and the joints as JSON:
+    by default poses/NAME.pose.mp4 and poses/NAME.pose.json. Joints are put right over time:
+    exchanged sides, short gaps, trembling. Ctrl-C keeps the frames so far.
 
     Example: spcnet video dance.mp4 -o out.mp4
     """
@@ -81,7 +81,8 @@ def video(
         raise BadParameter("use one of --box, --detector and --finder; --people goes without --box")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [p for p in (output, json_path, *tables.values()) if p not in (None, STDOUT)]
-        prepare_output(written, force=force)
+        others = (path.parent.glob(f"{path.stem}.person*{path.suffix}") for path in tables.values())
+        prepare_output([*written, *chain(*others)], force=force)
 
         from spcnet.inference.video import follow, steadied, with_pictures
 
@@ -99,13 +100,13 @@ def video(
                 "skeleton": view.to_dict(),
             }
             record = stack.enter_context(_json_record(json_path, head)) if json_path else None
-            fill = _open_tables(stack, tables, source.name, view, wide=wide)
+            fill = _open_tables(stack, tables, reader, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
             sound = writer.copy_sound if writer else None
             frames = until(stop, reader.frames(sound if raw else None), report)
             poses = follow(estimator, frames, boxes=boxes, people=followed, skeleton=view)
             if not raw:
-                kept = steadied([frame.without_picture() for frame in poses])
+                kept = steadied([frame.without_picture() for frame in poses], view)
                 again = stack.enter_context(VideoReader(source)) if writer else None
                 poses = with_pictures(kept, again.frames(sound) if again else None)
             for frame in poses:
@@ -148,36 +149,47 @@ def _targets(
 
 
 def _table_paths(save: str, json_path: Path | None) -> dict[str, Path]:
-    """Where the tables go that ``--save`` names: beside the joints' JSON."""
+    """Where the files go that ``--save`` names: beside the joints' JSON."""
+    from spcnet.inference import mocap
     from spcnet.tables import ENDS
 
     named = [part.strip() for part in save.split(",") if part.strip()]
-    if not ENDS.keys() >= set(named):
-        raise BadParameter(f"--save {save}: wanted {' or '.join(ENDS)}, or both with a comma")
+    ends = {**ENDS, **mocap.ENDS}
+    for kind in named:
+        mocap.check_kind(kind)
+        if kind not in ends:
+            raise BadParameter(f"--save {save}: wanted some of {', '.join(ends)}, with commas")
     if named and json_path in (None, STDOUT):
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
     assert json_path is not None or not named
-    return {kind: json_path.with_suffix(ENDS[kind]) for kind in named if json_path is not None}
+    return {kind: json_path.with_suffix(ends[kind]) for kind in named if json_path is not None}
 
 
 def _open_tables(
-    stack: ExitStack, paths: dict[str, Path], source: str, view: "Skeleton", *, wide: bool
+    stack: ExitStack, paths: dict[str, Path], reader: "VideoReader", view: "Skeleton", *, wide: bool
 ) -> "Callable[[FramePoses], None]":
-    """Takes one frame after the other into some tables."""
+    """Takes one frame after the other into some tables and files of motion capture."""
+    from spcnet.inference.mocap import ENDS, motion_files
     from spcnet.tables import TABLES, table_file, to_records
 
     tables = {
         TABLES[kind]: stack.enter_context(table_file(path, view, TABLES[kind], wide=wide))
         for kind, path in paths.items()
+        if kind in TABLES
     }
+    moving = [path for kind, path in paths.items() if kind in ENDS]
+    files = motion_files(moving, view, reader.size[0], float(reader.rate))
+    record = stack.enter_context(files) if moving else None
 
     def fill(frame: "FramePoses") -> None:
         for what, table in tables.items():
             rows = to_records(
                 frame.persons,
-                source=source, frame=frame.index, time=frame.time, what=what, wide=wide,
+                source=reader.path.name, frame=frame.index, time=frame.time, what=what, wide=wide,
             )  # fmt: skip
             table.write(rows)
+        if record:
+            record(frame)
 
     return fill
 

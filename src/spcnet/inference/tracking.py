@@ -156,11 +156,8 @@ class Tracker:
             # Expected anywhere in a wide area is less likely to be at any one place of it.
             value = np.where(may, alike / spread + OWN * own, 0)
             rows, columns = linear_sum_assignment(value, maximize=True)
-            pairs = [
-                (row, column)
-                for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-                if may[row, column]
-            ]
+            chosen = zip(rows.tolist(), columns.tolist(), strict=True)
+            pairs = [(row, column) for row, column in chosen if may[row, column]]
         for row, column in pairs:
             person, alone = self._people[numbers[row]], (alike[:, column] >= SAME).sum() <= 1
             found[numbers[row]] = person.take(poses[column], time, alone=bool(alone))

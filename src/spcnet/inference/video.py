@@ -89,7 +89,19 @@ def follow(
         yield FramePoses(index, time, image, [pose and pose.seen_as(view) for pose in persons])
 
 
-def steadied(frames: Sequence[FramePoses], *, cutoff: float = CUTOFF) -> list[FramePoses]:
+def joints_of(frames: Sequence[FramePoses], number: int, skeleton: Skeleton) -> tuple[Array, Array]:
+    """Points (T, K, 2), NaN where the person is lost, and scores (T, K) of one person."""
+    points = np.full((len(frames), len(skeleton), 2), np.nan)
+    scores = np.zeros(points.shape[:2])
+    for n, frame in enumerate(frames):
+        if number < len(frame.persons) and (pose := frame.persons[number]) is not None:
+            points[n], scores[n] = pose.keypoints, pose.scores
+    return points, scores
+
+
+def steadied(
+    frames: Sequence[FramePoses], skeleton: Skeleton, *, cutoff: float = CUTOFF
+) -> list[FramePoses]:
     """The frames of a whole video with each person's joints put right: see `motion.steady`.
 
     Boxes are the tight boxes of the joints as they are then. Pictures are passed through, and may
@@ -98,15 +110,7 @@ def steadied(frames: Sequence[FramePoses], *, cutoff: float = CUTOFF) -> list[Fr
     times = np.array([frame.time for frame in frames])
     persons: list[list[Pose | None]] = [[None] * len(frame.persons) for frame in frames]
     for number in range(max(map(len, persons), default=0)):
-        seen = {n: f.persons[number] for n, f in enumerate(frames) if number < len(f.persons)}
-        poses = {n: pose for n, pose in seen.items() if pose is not None}
-        if not poses:
-            continue
-        skeleton = next(iter(poses.values())).skeleton
-        points = np.full((len(frames), len(skeleton), 2), np.nan)
-        scores = np.zeros(points.shape[:2])
-        for n, pose in poses.items():
-            points[n], scores[n] = pose.keypoints, pose.scores
+        points, scores = joints_of(frames, number, skeleton)
         points, scores = steady(points, scores, times, skeleton, cutoff=cutoff)
         for n in np.flatnonzero(np.isfinite(points).all(axis=(1, 2))).tolist():
             joints, sure = points[n].astype(np.float32), scores[n].astype(np.float32)
