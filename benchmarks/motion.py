@@ -53,19 +53,23 @@ def measure_joints(estimator: PoseEstimator, seeds: range, frames: int) -> None:
     """Print swapped sides, jitter and lag of joints as they are, one-euro's, and steadied."""
     rows = {"raw": [], "one-euro": [], "steadied": []}
     for seed in seeds:
-        walker, stander = figures.alone(seed, frames), figures.alone(seed, frames, stride=0.0)
+        walker, stander = (
+            figures.alone(seed, frames),
+            figures.alone(seed, frames, stride=0.0, yaw=20.0),
+        )
         walks, stands = (_ways(estimator, clip) for clip in (walker, stander))
         way = np.sign(walker.points[-1, 0, :, 0] - walker.points[0, 0, :, 0]).mean()
         for name, row in rows.items():
             points, sure = walks[name]
             behind = (walks["raw"][0] - points)[..., 0] * way
             still, held = stands[name]
-            spread = np.sqrt(still.var(axis=0).sum(axis=-1))[held.all(axis=0)]
+            steadily = held.mean(axis=0) > 0.9
+            spread = np.sqrt(np.nanvar(still, axis=0).sum(axis=-1))[steadily]
             row.append((swapped(points, walker.points[:, 0]), spread.mean(),
-                        behind[sure].mean()))  # fmt: skip
+                        np.nanmean(behind[sure])))  # fmt: skip
     print("joints, mean of clips  sides swapped  jitter at rest  lag in motion")
     for name, row in rows.items():
-        share, jitter, lag = np.mean(row, axis=0)
+        share, jitter, lag = np.nanmean(row, axis=0)  # a clip in which nobody is found has none
         print(f"{name:22} {100 * share:11.1f} %  {jitter:11.2f} px  {lag:10.2f} px")
 
 
@@ -81,6 +85,7 @@ def swapped(points: np.ndarray, truth: np.ndarray) -> float:
             np.linalg.norm(points[:, pair] - truth[:, of], axis=-1).sum(axis=1)
             for of in (pair, pair[::-1])
         )
+        clear &= np.isfinite(direct)
         wrong += (other < direct)[clear].sum()
         counted += clear.sum()
     return wrong / max(1, counted)
@@ -94,8 +99,12 @@ def _ways(estimator: PoseEstimator, clip: figures.Clip) -> dict[str, tuple[np.nd
     size = np.ptp(clip.points[..., 1], axis=-1).mean()
     points = np.stack([p.keypoints if p else np.full((14, 2), np.nan) for p in seen])
     scores = np.stack([p.scores if p else np.zeros(14) for p in seen])
-    smooth = OneEuroFilter()
-    live = np.stack([smooth(p, t, size) for p, t in zip(points, clip.times, strict=True)])
+    smooth, live = OneEuroFilter(), points.copy()
+    for n, pose in enumerate(seen):
+        if pose is None:
+            smooth = OneEuroFilter()
+        else:
+            live[n] = smooth(points[n], clip.times[n], size)
     made, _ = steady(points, scores, clip.times, LSP14)
     sure = scores >= 0.5
     return {"raw": (points, sure), "one-euro": (live, sure), "steadied": (made, sure)}
