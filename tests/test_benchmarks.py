@@ -1,25 +1,14 @@
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 from conftest import RECIPES
+from loading import BENCHMARKS, load
 from PIL import Image
 
 from spcnet.training.recipe import load_recipe, parse_recipe
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where a dataclass looks for its annotations
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_training_step_benchmark_runs() -> None:
@@ -57,6 +46,27 @@ def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
     assert [line.split(":")[0] for line in lines] == [
         "boxes, JSON", "boxes, JSON and overlays", "no boxes, JSON"
     ]  # fmt: skip
+
+
+def test_the_motion_benchmark_runs(tiny_checkpoint: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "motion.py", "--clips", "1", "--frames", "3",
+               "--model", tiny_checkpoint]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    head, *joints = done.stdout.splitlines()
+    assert head.split("  ")[1:] == ["sides swapped", "jitter at rest", "lag in motion"]
+    assert [line.split()[0] for line in joints] == [
+        "raw", "one-euro", "steadied", "1", "before:", "after:", "1", "before:", "after:"
+    ]  # fmt: skip
+
+
+def test_sides_are_counted_where_joints_are_apart() -> None:
+    motion = load("motion")
+    truth = np.random.default_rng(0).uniform(0, 100, (5, 14, 2))
+    assert motion.swapped(truth, truth) == 0
+    mirrored = truth[:, motion.LSP14.flip_permutation]
+    assert motion.swapped(mirrored, truth) == 1
+    mirrored[:3] = truth[:3]
+    assert motion.swapped(mirrored, truth) == pytest.approx(0.4, abs=0.07)
 
 
 def test_the_bfloat16_benchmark_runs(tiny_checkpoint: Path) -> None:

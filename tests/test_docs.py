@@ -8,14 +8,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import yaml
 from conftest import EXAMPLES
 
+from spcnet.inference.documents import CocoCollection, coco_document
+from spcnet.inference.mocap import motion_files
+from spcnet.inference.pose import Pose
+from spcnet.inference.video import FramePoses
+from spcnet.skeletons import BODY19, COCO17
+from spcnet.tables import table_file, to_records
 from spcnet.training.recipe import parse_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +123,55 @@ def test_python_of_a_page_runs(
     printed = capsys.readouterr().out.splitlines()
     for line in promised:
         assert line in printed
+
+
+def test_results_go_into_other_programs_as_their_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On results that the library wrote: a photo's JSON, and files of a video of three frames."""
+    monkeypatch.chdir(tmp_path)
+    write_results(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks(DOCS / "use.md", "python"):
+        exec(compile(block, "use.md", "exec"), names)
+    promised = re.findall(r"^print\(.*\)  # (.+)$", (DOCS / "use.md").read_text(), re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == promised
+    assert names["path"].shape == (3, 2)
+    assert "left_knee" in names["ranges"].index
+    (task,) = json.loads(Path("tasks.json").read_text())
+    marks = [mark["value"] for mark in task["predictions"][0]["result"]]
+    assert len(marks) == 17 and marks[0]["x"] == 100 * 10.5 / 200
+    files = sorted(path.name for path in Path("pose/cam01_json").iterdir())
+    assert files[-1] == "cam01_000000000002_keypoints.json"
+    last = json.loads((Path("pose/cam01_json") / files[-1]).read_text())
+    assert last["people"][0]["pose_keypoints_2d"][:3] == [12.0, 5.0, 0.9]
+    assert names["heights"].iloc[:, 0].tolist() == [94.0] * 3
+
+
+def write_results(folder: Path) -> None:
+    """What `spcnet predict` and `spcnet video` leave, of one person who moves to the right."""
+    points = np.stack([np.arange(10, 27), np.arange(5, 22)], axis=1).astype(np.float32)
+    scores, box = np.full(17, 0.9, np.float32), np.array([9, 4, 30, 30], np.float32)
+    poses = [Pose(points + [n, 0], scores, box, COCO17) for n in range(3)]
+    document = coco_document([("photo.jpg", (100, 200), poses[:1])], COCO17)
+    (folder / "poses").mkdir()
+    (folder / "poses" / "photo.pose.json").write_text(json.dumps(document))
+    frames = [FramePoses(n, n / 30, np.zeros((1, 1, 3)), [pose]) for n, pose in enumerate(poses)]
+    with (folder / "out.json").open("w") as file:
+        video = CocoCollection({"videos": [{"id": 1, "name": "walk.mp4"}]}, COCO17)
+        for frame in frames:
+            video.add(frame.to_coco("walk.mp4"))
+        video.save(file)
+    for what, name in (("joints", "out.csv"), ("angles", "out.angles.csv")):
+        with table_file(folder / name, COCO17, what) as table:
+            for frame in frames:
+                at = {"frame": frame.index, "time": frame.time, "what": what}
+                table.write(to_records(frame.persons, source="walk.mp4", **at))
+    points = np.stack([np.append(p.keypoints, p.keypoints[-2:], axis=0) for p in poses])
+    with motion_files([folder / "out.trc"], BODY19, 100, 30.0) as record:
+        for frame, joints in zip(frames, points, strict=True):
+            pose = Pose(joints, np.full(19, 0.9, np.float32), box, BODY19)
+            record(replace(frame, persons=[pose]))
 
 
 def test_the_notebook_runs_from_top_to_bottom(

@@ -28,6 +28,7 @@ PathFinder.find_spec = lambda name, *place: None if name in hidden else find(nam
 COMMANDS = [
     ("video", "av", "video {}/clip.mp4"),
     ("video", "av", "webcam -o {}/out.mp4"),
+    ("mocap", "c3d", "video {}/clip.mp4 -o {}/out.mp4 --save c3d"),
     ("onnx", "onnxruntime", f"predict {EXAMPLES}/lunge.jpg --json --detector {{}}/model.onnx"),
     ("openvino", "openvino", f"predict {EXAMPLES}/lunge.jpg --json --model {{}}/model.onnx "
                              "--device openvino"),

@@ -55,7 +55,7 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
         sound="aac", matrix=[0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30],
     )  # fmt: skip
     output = tmp_path / "out put" / "walk.mp4"
-    done = spcnet("video", source, "-o", output, "--device", "cpu", "--save", "csv,angles")
+    done = spcnet("video", source, "-o", output, "--device", "cpu", "--save", "csv,angles,trc,mot")
     assert done.returncode == 0, done.stderr
     assert "9 frames" in done.stdout and "person found in 9; nobody in 0" in done.stdout
     assert "default" in done.stderr and "9 of 9" in done.stderr
@@ -79,7 +79,8 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     assert [(row["image_id"], row["track_id"]) for row in rows] == [(n, 0) for n in range(1, 10)]
     method = document["info"]["method"]
     assert (method["persons"]["kind"], method["persons"]["people"]) == ("finder", "one")
-    assert (method["smoothing"], method["skeleton"]) == (None, "body19")
+    assert method["smoothing"] == "sides, gaps, Butterworth"
+    assert method["skeleton"] == "body19"
     lefts = np.array([row["bbox"][0] for row in rows])
     assert np.diff(lefts).mean() == pytest.approx(10, abs=1.5)
     joints = document["categories"][0]["keypoints"]
@@ -92,6 +93,11 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     expected = true_neck + [[10 * n, 6] for n in range(9)]
     assert np.abs(found - expected).max() < 8
     check_tables(output, document, joints)
+    markers = [line.split("\t") for line in output.with_suffix(".trc").read_text().splitlines()[6:]]
+    assert [float(row[1]) for row in markers] == pytest.approx([t / 1000 for t in times])
+    at = np.array([row[2 + 3 * neck :][:2] for row in markers], float)
+    assert at * [1, -1] + [0, 191] == pytest.approx(found, abs=0.01)
+    assert len(output.with_suffix(".mot").read_text().splitlines()) == 7 + 9
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -136,10 +142,10 @@ def test_joints_alone_and_one_person_a_box(
 ) -> None:
     target = tmp_path / "joints.json"
     video(clip, json_path=target, box=["0,0,30,40", "30,5,60,45"], model=str(tiny_checkpoint),
-          device="cpu", smooth=True)  # fmt: skip
+          device="cpu", raw=True)  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"my clip.mp4", "joints.json"}
     document = read(target)
-    assert document["info"]["method"]["smoothing"] == "one-euro"
+    assert document["info"]["method"]["smoothing"] is None
     assert document["info"]["method"]["persons"]["name"] == "0,0,30,40 30,5,60,45"
     assert len(document["images"]) == 4
     assert {row["track_id"] for row in document["annotations"]} <= {0, 1}
@@ -253,7 +259,7 @@ def test_a_disk_that_is_full_is_told_of_the_file_it_was_full_for(
 
     monkeypatch.setattr(Path, "open", full)
     long = {"images": [{"id": 1, "long": "x" * 100_000}], "annotations": []}
-    monkeypatch.setattr(FramePoses, "to_coco", lambda frame, video: long)
+    monkeypatch.setattr(FramePoses, "to_coco", lambda frame, video, size: long)
     with pytest.raises(UserError, match=r"joints\.json: cannot be written: No space left"):
         video(clip, tmp_path / "out.mp4", tmp_path / "joints.json", model=str(tiny_checkpoint))
 
@@ -433,9 +439,26 @@ def test_help_has_an_example(command: str) -> None:
     assert f"Example: spcnet {command}" in " ".join(shown.output.split())
 
 
+def test_how_many_people_and_who_finds_them(tmp_path: Path, clip: Path) -> None:
+    for wrong in ("0", "two", "-1"):
+        with pytest.raises(typer.BadParameter, match=f"--people {wrong}: wanted one, all, or a"):
+            video(clip, people=wrong)
+    with pytest.raises(typer.BadParameter, match="use one of --box, --detector and --finder"):
+        video(clip, box=["0,0,9,9"], detector=tmp_path / "a.onnx")
+    with pytest.raises(typer.BadParameter, match="--people goes without --box"):
+        video(clip, box=["0,0,9,9"], people="2")
+    with pytest.raises(UserError, match=r"a\.onnx: "):
+        video(clip, people="2", detector=tmp_path / "a.onnx")
+    assert not (tmp_path / "poses").exists()
+
+
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="--save csw: wanted csv or angles"):
+    with pytest.raises(
+        typer.BadParameter, match="--save csw: wanted some of csv, angles, trc, mot, c3d"
+    ):
         video(tmp_path / "clip.mp4", save="csw")
+    with pytest.raises(UserError, match="bvh: needs the rotations of bones in space"):
+        video(tmp_path / "clip.mp4", save="csv,bvh")
     with pytest.raises(
         typer.BadParameter, match="--save goes with a file for the joints: -o, or --json FILE"
     ):

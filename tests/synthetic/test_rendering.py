@@ -221,7 +221,7 @@ def standing_body(
     pose = bodies.JointAngles(
         arms=np.array([arms, arms]), legs=np.zeros((2, 5)), spine=np.zeros(3), head=np.zeros(3)
     )
-    body = bodies._assemble(bodies._sample_bones(np.random.default_rng(1)), pose)
+    body = bodies.assemble(bodies.sample_bones(np.random.default_rng(1)), pose)
     turn = bodies.turn(bodies.Y, yaw)
     return bodies.Body(body.points @ turn.T, turn, turn, turn, body.bones)
 

@@ -25,6 +25,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("openvino",),
     "video": ("av",),
+    "mocap": ("c3d",),
     "serve": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
 }
 

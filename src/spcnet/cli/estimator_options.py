@@ -53,11 +53,14 @@ class EstimatorOptions:
             except UserError as error:
                 raise BadParameter(str(error)) from None
 
-    def open(self, **others: Any) -> "PoseEstimator":
-        """The estimator."""
+    def open(self, detector: Path | None = None, **others: Any) -> "PoseEstimator":
+        """The estimator, whose persons an ONNX detector finds if one is named."""
+        from spcnet.inference.detectors import OnnxDetector, PersonDetector
         from spcnet.inference.estimator import PoseEstimator
 
-        finder = self.finder and self.finder.expanduser()
+        finder: PersonDetector | Path | None = self.finder and self.finder.expanduser()
+        if detector is not None:
+            finder = OnnxDetector(detector.expanduser(), device=self.device)
         return PoseEstimator(**vars(self) | {"finder": finder}, **others)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from spcnet.geometry import Array
     from spcnet.inference.video import FramePoses
     from spcnet.skeletons import Skeleton
+
+    Timed = tuple[float, Array]
 
 LISTED = 8  # persons whose frames are counted one by one
 STDOUT = Path("-")
@@ -45,7 +47,7 @@ def result_file(
 
     def add(frame: "FramePoses") -> None:
         with writing(path):  # or an error would name the video that is written meanwhile
-            frames.add(frame.to_coco(video["name"]))
+            frames.add(frame.to_coco(video["name"], (video["height"], video["width"])))
 
     with ExitStack() as stack:
         file: TextIO = sys.stdout
@@ -54,6 +56,17 @@ def result_file(
             file = stack.enter_context(partial.open("w", encoding="utf-8"))
         yield add
         frames.save(file)
+
+
+def until(
+    stop: Callable[[], bool], frames: "Iterable[Timed]", report: Callable[[int], None]
+) -> "Iterator[Timed]":
+    """The frames until a stop is wished, and never none; each is reported when it was worked on."""
+    for count, frame in enumerate(frames, start=1):
+        yield frame
+        report(count)
+        if stop():
+            return
 
 
 class Tally:

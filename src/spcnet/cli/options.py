@@ -1,8 +1,13 @@
 """Options that several commands have."""
 
+from typing import TYPE_CHECKING
+
 from typer import BadParameter, Option
 
 from spcnet.cli.completion import dataset_names, model_names, skeleton_names
+
+if TYPE_CHECKING:
+    from spcnet.inference.tracking import Followed
 
 TRAINED = Option(help="A model with weights, or a .safetensors.", autocompletion=model_names)
 DATASET = Option(
@@ -10,11 +15,14 @@ DATASET = Option(
 )
 ROOT = Option(help="Folder of the data set; for coco also a JSON file.")
 SMOOTH = Option("--smooth", help="Keep the joints from trembling (one-euro filter).")
+RAW = Option("--raw", help="Joints as the network gives them: not put right over time.")
 BOX = Option(
     help="A person's box x0,y0,x1,y1 in pixels, for every picture; may be repeated. "
     "Without boxes the bundled finder looks for persons."
 )
 PEOPLE = Option(help="Without boxes: one, the main person, or all.")
+FOLLOWED = Option("--people", help="Without boxes: one, the main person, all, or so many at most.")
+DETECTOR = Option(help="Find the persons with this ONNX model of the YOLO family.")
 WIDE = Option("--wide", help="Tables of one row per person, not of one per joint or angle.")
 SKELETON = Option(
     help="Joints of the results: lsp14, coco17, mpii16, ...; by default all that the model has.",
@@ -30,6 +38,15 @@ DEVICE = Option(
 PRECISION = Option(
     help="Of the network; auto: bf16 where faster with the same results; int8: of export --int8."
 )
+
+
+def parse_people(text: str) -> "Followed":
+    """``one``, ``all``, or a number of people."""
+    if text in ("one", "all"):
+        return "one" if text == "one" else "all"
+    if not text.isdecimal() or int(text) < 1:
+        raise BadParameter(f"--people {text}: wanted one, all, or a number of people such as 2")
+    return int(text)
 
 
 def parse_box(text: str) -> list[float]:

@@ -11,7 +11,7 @@ from typer import Argument, BadParameter, Exit, Option
 
 from spcnet.cli.console import Advance, print_line, progress, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import BOX, BOXES, FORCE, PEOPLE, SKELETON, WIDE, parse_box
+from spcnet.cli.options import BOX, BOXES, DETECTOR, FORCE, PEOPLE, SKELETON, WIDE, parse_box
 from spcnet.errors import UserError, counted
 from spcnet.inference.method import Method, PersonSource, digest_of
 
@@ -28,7 +28,6 @@ SAVE = Option(
     help="What is written: some of overlay, json, the tables csv (joints) and angles, and of each "
     "person crops (what the network looks at), heatmaps, attention (which level it takes where)."
 )
-DETECTOR = Option(help="Find the persons with this ONNX model of the YOLO family.")
 DETECTOR_KIND = Option(help="Of what kind the detector is.")
 STRICT = Option("--strict", help="Exit with 1 where no person is found in a picture.")
 BOX_SCORE = Option(

@@ -3,15 +3,25 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
 from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.frames import STDOUT, Tally, overlay, result_file
-from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH, WIDE, parse_box
+from spcnet.cli.frames import STDOUT, Tally, overlay, result_file, until
+from spcnet.cli.options import (
+    DETECTOR,
+    FOLLOWED,
+    FORCE,
+    RAW,
+    SKELETON,
+    WIDE,
+    parse_box,
+    parse_people,
+)
 from spcnet.errors import UserError, counted
 from spcnet.inference.method import PersonSource
 
@@ -29,7 +39,8 @@ BOX = Option(
 
 
 SAVE = Option(
-    help="Tables beside the joints' JSON: csv (joints), angles, or both with a comma.",
+    help="Beside the joints' JSON, some with commas: the tables csv (joints) and angles; trc, c3d "
+    "(markers) and mot (angles) for OpenSim, a file per person.",
     show_default=False,
 )
 
@@ -40,8 +51,9 @@ def video(
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     box: Annotated[list[str] | None, BOX] = None,
-    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
-    smooth: Annotated[bool, SMOOTH] = False,
+    people: Annotated[str, FOLLOWED] = "one",
+    detector: Annotated[Path | None, DETECTOR] = None,
+    raw: Annotated[bool, RAW] = False,
     save: Annotated[str, SAVE] = "",
     wide: Annotated[bool, WIDE] = False,
     options: EstimatorOptions = BY_DEFAULT,
@@ -50,9 +62,9 @@ def video(
 ) -> None:
     """Follow persons through a video.
 
-    Writes the video with the skeleton over it, with its own time stamps and sound, and the joints
-    of every frame as JSON: beside it, or where --json says. By default they are
-    poses/NAME.pose.mp4 and poses/NAME.pose.json. Ctrl-C keeps the frames so far.
+    Writes the video with the skeleton over it, with its times and sound, and the joints as JSON:
+    by default poses/NAME.pose.mp4 and poses/NAME.pose.json. Joints are put right over time:
+    exchanged sides, short gaps, trembling. Ctrl-C keeps the frames so far.
 
     Example: spcnet video dance.mp4 -o out.mp4
     """
@@ -61,18 +73,20 @@ def video(
     output, target = _targets(source, output, json_path)
     tables = _table_paths(save, target)
     boxes = [parse_box(text) for text in box or []] or None
-    if boxes and (options.finder or people == "all"):
-        raise BadParameter("--box goes without --finder and --people all")
+    followed = parse_people(people)
+    if sum(map(bool, (boxes, detector, options.finder))) > 1 or (boxes and people != "one"):
+        raise BadParameter("use one of --box, --detector and --finder; --people goes without --box")
     with VideoReader(source) as reader, stop_wish("stopping after this frame") as stop:
         written = [p for p in (output, target, *tables.values()) if p not in (None, STDOUT)]
-        prepare_output(written, force=force, by="-o or --json")
+        others = (path.parent.glob(f"{path.stem}.person*{path.suffix}") for path in tables.values())
+        prepare_output([*written, *chain(*others)], force=force, by="-o or --json")
 
-        from spcnet.inference.video import follow
+        from spcnet.inference.video import follow, steadied, with_pictures
 
-        estimator = options.open()
+        estimator = options.open(detector)
         view = estimator.view(skeleton)
-        method = estimator.method(PersonSource.of_boxes(boxes) if boxes else people, view)
-        method = replace(method, smoothing="one-euro" if smooth else None)
+        method = estimator.method(PersonSource.of_boxes(boxes) if boxes else followed, view)
+        method = replace(method, smoothing=None if raw else "sides, gaps, Butterworth")
         say(f"model {estimator.describe()}")
         tally = Tally()
         with ExitStack() as stack:
@@ -82,21 +96,21 @@ def video(
             record = stack.enter_context(
                 result_file(target, about, method, estimator.describe(), view)
             )
-            fill = _open_tables(stack, tables, source.name, view, wide=wide)
+            fill = _open_tables(stack, tables, reader, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
-            frames = reader.frames(writer.copy_sound if writer else None)
-            poses = follow(
-                estimator, frames, boxes=boxes, people=people, smooth=smooth, skeleton=view
-            )
+            sound = writer.copy_sound if writer else None
+            frames = until(stop, reader.frames(sound if raw else None), report)
+            poses = follow(estimator, frames, boxes=boxes, people=followed, skeleton=view)
+            if not raw:
+                kept = steadied([frame.without_picture() for frame in poses], view)
+                again = stack.enter_context(VideoReader(source)) if writer else None
+                poses = with_pictures(kept, again.frames(sound) if again else None)
             for frame in poses:
                 record(frame)
                 fill(frame)
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
-                report(tally.frames)
-                if stop():
-                    break
     results = " and ".join(map(str, written)) or "standard output"
     line = f"{source} -> {results}: {tally}"
     say(line) if target == STDOUT else print(line)
@@ -131,35 +145,46 @@ def _targets(source: Path, output: Path | None, json_path: Path | None) -> tuple
 
 
 def _table_paths(save: str, json_path: Path) -> dict[str, Path]:
-    """Where the tables go that ``--save`` names: beside the joints' JSON."""
+    """Where the files go that ``--save`` names: beside the joints' JSON."""
+    from spcnet.inference import mocap
     from spcnet.tables import ENDS
 
     named = [part.strip() for part in save.split(",") if part.strip()]
-    if not ENDS.keys() >= set(named):
-        raise BadParameter(f"--save {save}: wanted {' or '.join(ENDS)}, or both with a comma")
+    ends = {**ENDS, **mocap.ENDS}
+    for kind in named:
+        mocap.check_kind(kind)
+        if kind not in ends:
+            raise BadParameter(f"--save {save}: wanted some of {', '.join(ends)}, with commas")
     if named and json_path == STDOUT:
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
-    return {kind: json_path.with_suffix(ENDS[kind]) for kind in named}
+    return {kind: json_path.with_suffix(ends[kind]) for kind in named}
 
 
 def _open_tables(
-    stack: ExitStack, paths: dict[str, Path], source: str, view: "Skeleton", *, wide: bool
+    stack: ExitStack, paths: dict[str, Path], reader: "VideoReader", view: "Skeleton", *, wide: bool
 ) -> "Callable[[FramePoses], None]":
-    """Takes one frame after the other into some tables."""
+    """Takes one frame after the other into some tables and files of motion capture."""
+    from spcnet.inference.mocap import ENDS, motion_files
     from spcnet.tables import TABLES, table_file, to_records
 
     tables = {
         TABLES[kind]: stack.enter_context(table_file(path, view, TABLES[kind], wide=wide))
         for kind, path in paths.items()
+        if kind in TABLES
     }
+    moving = [path for kind, path in paths.items() if kind in ENDS]
+    files = motion_files(moving, view, reader.size[0], float(reader.rate))
+    record = stack.enter_context(files) if moving else None
 
     def fill(frame: "FramePoses") -> None:
         for what, table in tables.items():
             rows = to_records(
                 frame.persons,
-                source=source, frame=frame.index, time=frame.time, what=what, wide=wide,
+                source=reader.path.name, frame=frame.index, time=frame.time, what=what, wide=wide,
             )  # fmt: skip
             table.write(rows)
+        if record:
+            record(frame)
 
     return fill
 

@@ -5,14 +5,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from typer import BadParameter, Option
 
 from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file
-from spcnet.cli.options import FORCE, PEOPLE, SKELETON, SMOOTH
+from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, SKELETON, SMOOTH, parse_people
 from spcnet.errors import UserError, needs_extra
 from spcnet.serve.limits import LOOPBACK
 
@@ -32,7 +32,8 @@ def webcam(
     output: Annotated[Path | None, OUTPUT] = None,
     json_path: Annotated[Path | None, JSON] = None,
     port: Annotated[int, Option(min=0, max=65535, help="Of the page; 0 takes a free one.")] = 8700,
-    people: Annotated[Literal["one", "all"], PEOPLE] = "one",
+    people: Annotated[str, FOLLOWED] = "one",
+    detector: Annotated[Path | None, DETECTOR] = None,
     smooth: Annotated[bool, SMOOTH] = False,
     options: EstimatorOptions = BY_DEFAULT,
     skeleton: Annotated[str | None, SKELETON] = None,
@@ -48,6 +49,9 @@ def webcam(
     """
     from spcnet.media.camera import camera_pictures, newest, played_pictures
 
+    followed = parse_people(people)
+    if detector and options.finder:
+        raise BadParameter("use one of --detector and --finder")
     with needs_extra("serve", "the page"):
         from spcnet.serve.live import live_page
         from spcnet.serve.server import listen, url
@@ -58,7 +62,7 @@ def webcam(
     if json_path == STDOUT:
         raise BadParameter("--json -: wanted a file for the joints, as joints.json")
     refuse_same([("the video to play", source), ("-o", output), ("--json", json_path)])
-    prepare_output([path for path in (output, json_path) if path is not None], force=force)
+    prepare_output([path for path in (output, json_path) if path], force=force)
     opened = listen(LOOPBACK[0], port)
     with ExitStack() as stack:
         show = stack.enter_context(live_page(opened))
@@ -66,26 +70,25 @@ def webcam(
 
         from spcnet.inference.video import follow
 
-        estimator = options.open()
+        estimator = options.open(detector)
         view = estimator.view(skeleton)
-        method = estimator.method(people, view)
-        method = replace(method, smoothing="one-euro" if smooth else None)
+        smoothing = "one-euro" if smooth else None
+        method = replace(estimator.method(followed, view), smoothing=smoothing)
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         live = newest(pictures, stop)
-        frames = follow(estimator, live, people=people, smooth=smooth, skeleton=view)
-        writer, record = None, None
+        frames = follow(estimator, live, people=followed, smooth=smooth, skeleton=view)
+        writer, record, tally = None, None, Tally()
         name = f"camera {camera}" if source is None else source.name
-        tally = Tally()
         faults: list[UserError] = []
         for frame in _until_fault(frames, faults):
             picture = overlay(frame)
             show(picture)
             if tally.frames == 0:
                 print(f"{url(opened)}/ shows it; Ctrl-C ends it", flush=True)
-                size = (picture.shape[0], picture.shape[1])
+                size = height, width = picture.shape[0], picture.shape[1]
+                about = {"name": name, "width": width, "height": height}
                 if json_path is not None:
-                    about = {"name": name, "width": size[1], "height": size[0]}
                     record = stack.enter_context(
                         result_file(json_path, about, method, estimator.describe(), view)
                     )
@@ -99,7 +102,7 @@ def webcam(
                 record(frame)
             tally.add(frame)
     if tally.frames:
-        written = " and ".join(str(path) for path in (output, json_path) if path is not None)
+        written = " and ".join(str(path) for path in (output, json_path) if path)
         recorded = f" -> {written}" if written else ""
         print(f"{source or f'camera {camera}'}{recorded}: {tally}")
     if faults:

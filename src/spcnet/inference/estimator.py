@@ -129,19 +129,19 @@ class PoseEstimator:
         )
 
     def method(
-        self, persons: PersonSource | People, skeleton: str | Skeleton | None = None
+        self, persons: PersonSource | People | int, skeleton: str | Skeleton | None = None
     ) -> Method:
         """What its results are made by, where the boxes come from `persons`; see `predict`.
 
-        ``"one"`` and ``"all"`` are those of its finder.
+        ``"one"``, ``"all"`` and a number of people at most are those of its finder.
         """
         from spcnet import __version__
 
-        if isinstance(persons, str):
-            check_people(persons)
+        if not isinstance(persons, PersonSource):
+            whom = str(persons)
             finder, name = self.finder, type(self.finder).__name__
-            foreign = PersonSource(kind="detector", name=name, digest="", people=persons)
-            persons = finder.source(persons) if isinstance(finder, Finder) else foreign
+            foreign = PersonSource(kind="detector", name=name, digest="", people=whom)
+            persons = finder.source(whom) if isinstance(finder, Finder) else foreign
         return Method(
             version=__version__,
             model=self.path.stem,

@@ -91,10 +91,10 @@ _SPREAD = 13.0
 
 
 def sample_body(rng: np.random.Generator) -> Body:
-    return _assemble(_sample_bones(rng), _sample_pose(rng))
+    return assemble(sample_bones(rng), _sample_pose(rng))
 
 
-def _sample_bones(rng: np.random.Generator) -> Bones:
+def sample_bones(rng: np.random.Generator) -> Bones:
     shares = ((length, _VARIES.get(name, 0.08)) for name, length in Bones()._asdict().items())
     return Bones(*(length * rng.uniform(1.0 - share, 1.0 + share) for length, share in shares))
 
@@ -114,7 +114,7 @@ def _sample_pose(rng: np.random.Generator) -> JointAngles:
     )
 
 
-def _assemble(bones: Bones, pose: JointAngles) -> Body:
+def assemble(bones: Bones, pose: JointAngles) -> Body:
     points = np.zeros((SKULL + 1, 3))
     chest = _turn(pose.spine)
     head = chest @ _turn(pose.head)

@@ -1,0 +1,18 @@
+"""Scripts of benchmarks/ as modules."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name: str) -> Any:
+    """Such a script, whose own imports of its neighbours work too."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where a dataclass looks for its annotations
+    spec.loader.exec_module(module)
+    return module
