@@ -110,7 +110,7 @@ def test_own_data_is_trained_on_as_its_page_says(tmp_path: Path) -> None:
     assert (tmp_path / "poses" / "figure000100.pose.json").is_file()
 
 
-@pytest.mark.parametrize("name", ["start.md", "python.md"])
+@pytest.mark.parametrize("name", ["start.md", "python.md", "results.md"])
 def test_python_of_a_page_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ from spcnet.serve.limits import LOOPBACK
 
 if TYPE_CHECKING:
     from spcnet.inference.video import FramePoses
+    from spcnet.media.video_files import VideoWriter
 
 TICK = Fraction(1, 90_000)  # of a second
 SOURCE = Option(help="A video that plays the camera's part, over and over.")
@@ -56,7 +57,7 @@ def webcam(
         from spcnet.serve.live import live_page
         from spcnet.serve.server import listen, url
     if output is not None:
-        from spcnet.media.video_files import VideoWriter, check_suffix
+        from spcnet.media.video_files import check_suffix
 
         check_suffix(output)
     if json_path == STDOUT:
@@ -92,10 +93,7 @@ def webcam(
                     record = stack.enter_context(
                         result_file(json_path, about, method, estimator.describe(), view)
                     )
-                if output is not None:
-                    partial = stack.enter_context(replacing(output))
-                    recording = VideoWriter(partial, output.suffix, size, time_base=TICK)
-                    writer = stack.enter_context(recording)
+                writer = _recording(stack, output, size) if output else None
             if writer is not None:
                 writer.write(picture, frame.time)
             if record is not None:
@@ -107,6 +105,13 @@ def webcam(
         print(f"{source or f'camera {camera}'}{recorded}: {tally}")
     if faults:
         raise faults[0]
+
+
+def _recording(stack: ExitStack, output: Path, size: tuple[int, int]) -> "VideoWriter":
+    from spcnet.media.video_files import VideoWriter
+
+    partial = stack.enter_context(replacing(output))
+    return stack.enter_context(VideoWriter(partial, output.suffix, size, time_base=TICK))
 
 
 def _until_fault(frames: "Iterable[FramePoses]", faults: list[UserError]) -> "Iterator[FramePoses]":

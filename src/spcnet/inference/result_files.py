@@ -38,12 +38,13 @@ class Format:
     load: Callable[..., Any] = load_json
 
 
-def read_result(path: Path) -> Document:
+def read_result(path: str | Path) -> Document:
     """A file of results, of any of `FORMATS`, as a document of `SCHEMA`; see `poses_of`.
 
     Raises:
         UserError: it is missing or broken, or of no form that is known.
     """
+    path = Path(path)
     suffix = ".json" if path.name.lower().endswith(".json.gz") else path.suffix.lower()
     forms = [form for form in FORMATS.values() if form.suffix == suffix]
     if not forms:
@@ -97,7 +98,7 @@ def poses_of(document: Document) -> Iterator[tuple[dict[str, Any], dict[int, Pos
         yield image, poses
 
 
-def result_angles(path: Path, person: int = 0) -> tuple[Array, Angles]:
+def result_angles(path: str | Path, person: int = 0) -> tuple[Array, Angles]:
     """Times (T,) in seconds and angles (T, A) of one person in the result of a video.
 
     As `spcnet.tables.read_angles` gives those of a table. Another file, or one without the person,
