@@ -185,7 +185,7 @@ def test_knees_bend_away_from_the_toes() -> None:
 
 
 def test_a_hanging_arm_bends_forward_and_a_straight_leg_backward() -> None:
-    bones = bodies._sample_bones(np.random.default_rng(0))
+    bones = bodies.sample_bones(np.random.default_rng(0))
     elbow, wrist, _ = bodies._left_arm(bones, np.array([0.0, 0.0, 0.0, 90.0]))
     np.testing.assert_allclose(elbow, [0, -bones.upper_arm, 0], atol=1e-12)
     np.testing.assert_allclose(wrist - elbow, [0, 0, bones.forearm], atol=1e-12)
