@@ -61,8 +61,7 @@ def test_boxes_a_finder_and_anybodys_detector_are_sources(tiny_checkpoint: Path)
     estimator = PoseEstimator(str(tiny_checkpoint), device="cpu")
     of_finder = estimator.method("all").persons
     assert (of_finder.kind, of_finder.people) == ("finder", "all") and of_finder.digest
-    with pytest.raises(UserError, match="people must be one of one, all"):
-        estimator.method("some")  # type: ignore[arg-type]
+    assert estimator.method(2).persons == replace(of_finder, people="2")
     estimator.finder = Nobody()
     of_mine = estimator.method("one").persons
     assert (of_mine.kind, of_mine.name, of_mine.people) == ("detector", "Nobody", "one")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from spcnet.errors import counted
 from spcnet.files import replacing, writing
-from spcnet.inference.method import Method
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -34,20 +33,20 @@ def overlay(frame: "FramePoses") -> "Array":
 
 @contextmanager
 def result_file(
-    path: Path, video: dict[str, Any], method: Method, words: str, skeleton: "Skeleton"
+    path: Path, name: str, size: tuple[int, int], info: dict[str, Any], skeleton: "Skeleton"
 ) -> "Iterator[Callable[[FramePoses], None]]":
-    """Takes one frame after the other of a video or a camera: its name, width and height.
+    """Takes one frame after the other of a video or a camera of a name and (height, width).
 
     Where the block ends without an error, their result is written to a file or the standard output.
     """
-    from spcnet.inference.documents import CocoCollection, result_info
+    from spcnet.inference.documents import CocoCollection
 
-    info = result_info(method, f"spcnet {method.version}, model {words}")
-    frames = CocoCollection({"info": info, "videos": [{"id": 1, **video}]}, skeleton)
+    video = {"id": 1, "name": name, "width": size[1], "height": size[0]}
+    frames = CocoCollection({"info": info, "videos": [video]}, skeleton)
 
     def add(frame: "FramePoses") -> None:
         with writing(path):  # or an error would name the video that is written meanwhile
-            frames.add(frame.to_coco(video["name"], (video["height"], video["width"])))
+            frames.add(frame.to_coco(name, size))
 
     with ExitStack() as stack:
         file: TextIO = sys.stdout

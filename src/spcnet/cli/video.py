@@ -81,21 +81,20 @@ def video(
         others = (path.parent.glob(f"{path.stem}.person*{path.suffix}") for path in tables.values())
         prepare_output([*written, *chain(*others)], force=force, by="-o or --json")
 
+        from spcnet.inference.documents import result_info
         from spcnet.inference.video import follow, steadied, with_pictures
 
         estimator = options.open(detector)
         view = estimator.view(skeleton)
         method = estimator.method(PersonSource.of_boxes(boxes) if boxes else followed, view)
         method = replace(method, smoothing=None if raw else "sides, gaps, Butterworth")
+        info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
         say(f"model {estimator.describe()}")
         tally = Tally()
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
-            height, width = reader.size
-            about = {"name": source.name, "width": width, "height": height}
-            record = stack.enter_context(
-                result_file(target, about, method, estimator.describe(), view)
-            )
+            file = result_file(target, source.name, reader.size, info, view)
+            record = stack.enter_context(file)
             fill = _open_tables(stack, tables, reader, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
             sound = writer.copy_sound if writer else None

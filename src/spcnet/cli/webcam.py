@@ -69,12 +69,14 @@ def webcam(
         show = stack.enter_context(live_page(opened))
         stop = stack.enter_context(stop_wish("stopping"))
 
+        from spcnet.inference.documents import result_info
         from spcnet.inference.video import follow
 
         estimator = options.open(detector)
         view = estimator.view(skeleton)
         smoothing = "one-euro" if smooth else None
         method = replace(estimator.method(followed, view), smoothing=smoothing)
+        info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
         say(f"model {estimator.describe()}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         live = newest(pictures, stop)
@@ -87,12 +89,10 @@ def webcam(
             show(picture)
             if tally.frames == 0:
                 print(f"{url(opened)}/ shows it; Ctrl-C ends it", flush=True)
-                size = height, width = picture.shape[0], picture.shape[1]
-                about = {"name": name, "width": width, "height": height}
+                size = picture.shape[0], picture.shape[1]
                 if json_path is not None:
-                    record = stack.enter_context(
-                        result_file(json_path, about, method, estimator.describe(), view)
-                    )
+                    file = result_file(json_path, name, size, info, view)
+                    record = stack.enter_context(file)
                 writer = _recording(stack, output, size) if output else None
             if writer is not None:
                 writer.write(picture, frame.time)
