@@ -72,8 +72,6 @@ def errors(
     folds = folds or [(model, split or default_split(dataset, root))]
     labels, beliefs = _judge(folds, dataset, root, device)
     found = find_errors(labels, beliefs, default_protocol(dataset))
-    if not found:
-        raise UserError(f"{dataset} {labels.split}: no label is suspicious")
     rows = [asdict(suspect) for suspect in found[:limit]]
     document = {"dataset": dataset, "splits": [of for _, of in folds], "rows": rows}
     cases = _cases(labels, beliefs, found[:limit], dataset)
@@ -87,7 +85,8 @@ def errors(
         with replacing(path) as partial:
             partial.write_bytes(text.encode(errors="backslashreplace"))
     kinds = Counter(suspect.kind for suspect in found)
-    print(table([{"Kind": kind, "Labels": n} for kind, n in kinds.items()], right=["Labels"]))
+    if kinds:
+        print(table([{"Kind": kind, "Labels": n} for kind, n in kinds.items()], right=["Labels"]))
     say(note)
     print(paths[1])
 
@@ -215,6 +214,8 @@ def _apply(decisions: Path, root: Path | None, output: Path, *, force: bool) -> 
     if root.is_file() and root.name.endswith((".json", ".json.gz")):
         skeleton = coco_labels(root).skeleton
         document = load_json(root, wanted="a COCO keypoint file")
+    elif made["dataset"] == "coco":
+        raise UserError(f"{root}: name the COCO file itself that was judged: --root LABELS.json")
     else:
         parts = [dataset_info(made["dataset"]).persons(root, split) for split in made["splits"]]
         everyone = [person for part in parts for person in part.annotations]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.coco_files import slashed
+from spcnet.data.coco_files import id_of, slashed
 from spcnet.data.label_files import load_json, reading
 from spcnet.errors import UserError, first_few
 from spcnet.geometry import box_of_points
@@ -68,23 +68,20 @@ def correct(
     any more is 0, 0, 0. `UserError`, before anything is changed, where a label is not there as the
     row has it.
     """
-    names = {str(of["id"]): slashed(of["file_name"]) for of in document["images"]}
-    people: dict[str, list[Any]] = {}
-    for person in document["annotations"]:
-        people.setdefault(str(person.get("id")), []).append(person)
-    work, changed = [], []
+    names = {id_of(of["id"]): slashed(of["file_name"]) for of in document["images"]}
+    work: list[tuple[Mapping[str, Any], Any, list[int]]] = []
+    changed: list[str] = []
     for row in rows:
         joints = [row["joint"], row["partner"]] if row["partner"] else [row["joint"]]
         places = [3 * skeleton.index(joint) for joint in joints]
-        labels = [row["label"], row["partner_label"]]
+        labels = [[*row["label"]], row["partner_label"]][: len(joints)]
         fits = [
-            person["keypoints"]
-            for person in people.get(str(row["person"]), [])
-            if names[str(person["image_id"])].endswith(row["picture"])
-            and all(
-                person["keypoints"][at : at + 2] == label and person["keypoints"][at + 2] > 0
-                for at, label in zip(places, labels, strict=False)
-            )
+            person
+            for person in document["annotations"]
+            if row["person"] is None or id_of(person.get("id", "")) == str(row["person"])
+            if names[id_of(person["image_id"])].endswith(row["picture"])
+            if [(person.get("keypoints") or [])[at : at + 2] for at in places] == labels
+            if all(person["keypoints"][at + 2] for at in places)
         ]
         if len(fits) == 1:
             work.append((row, fits[0], places))
@@ -95,7 +92,8 @@ def correct(
             f"{first_few(changed)}: the labels are not those that were judged; run spcnet data "
             "errors again on the file as it is"
         )
-    for row, keypoints, (at, *partner) in work:
+    for row, person, (at, *partner) in work:
+        keypoints = person["keypoints"]
         if row["remedy"] == "exchange":
             first, second = (slice(n, n + 3) for n in (at, *partner))
             keypoints[first], keypoints[second] = keypoints[second], keypoints[first]
@@ -103,7 +101,5 @@ def correct(
             keypoints[at : at + 2] = row["prediction"]
         else:
             keypoints[at : at + 3] = [0, 0, 0]
-    touched = {id(keypoints) for _, keypoints, _ in work}
-    for person in document["annotations"]:
-        if id(person.get("keypoints")) in touched and "num_keypoints" in person:
-            person["num_keypoints"] = sum(flag > 0 for flag in person["keypoints"][2::3])
+            if "num_keypoints" in person:
+                person["num_keypoints"] -= 1
