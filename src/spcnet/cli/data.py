@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
+from spcnet.cli import label_errors
 from spcnet.cli.completion import dataset_names, photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say, table
 from spcnet.cli.options import AS_JSON, FORCE, ROOT
@@ -42,6 +43,8 @@ PACKED = Option(
 )
 FAST = Option("--fast", help="Read the pictures' headers only, not their pixels.")
 RANDOM = Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
+
+app.command("errors")(label_errors.errors)
 
 
 @app.command("check")

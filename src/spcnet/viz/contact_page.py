@@ -30,13 +30,19 @@ class Entry(NamedTuple):
 
 def contact_page(entries: Sequence[Entry], *, title: str, note: str) -> str:
     """The page of these persons, in order; the note stands under the heading."""
-    page = files("spcnet.viz").joinpath("contact_page.html").read_text(encoding="utf-8")
-    return Template(page).substitute(
+    return fill_page(
+        "contact_page.html",
         title=escape(title),
         note=escape(note),
         count=len(entries),
         items="\n".join(map(_item, entries)),
     )
+
+
+def fill_page(name: str, **values: object) -> str:
+    """A page of this package with these values in it, and the style that all of them share."""
+    page, style = (files("spcnet.viz").joinpath(of).read_text("utf-8") for of in (name, "page.css"))
+    return Template(page).substitute(values, style=style)
 
 
 def _item(entry: Entry) -> str:

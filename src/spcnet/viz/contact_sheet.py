@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -51,6 +52,14 @@ def draw_labels(
     for joint in np.flatnonzero(labelled & ~visible & near):
         _mark(canvas, points[joint], STYLE.of_side(skeleton.side(int(joint))), radius, hollow=True)
     return canvas
+
+
+def circle_joints(image: Array, points: Array) -> None:
+    """Draw white circles about points (P, 2) of a crop, where it is drawn to be looked at."""
+    radius = round(0.05 * image.shape[0])
+    for x, y in points[(np.abs(points) < 1e5).all(axis=1)].round().astype(int).tolist():
+        for width, colour in ((4, STYLE.outline), (2, (255, 255, 255))):
+            cv2.circle(image, (x, y), radius, colour, width, cv2.LINE_AA)
 
 
 def contact_sheet(

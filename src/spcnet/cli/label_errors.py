@@ -1,0 +1,229 @@
+"""``spcnet data errors``: labels that are probably wrong, shown and corrected."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, BadParameter, Option
+
+from spcnet.cli.completion import photograph_sets
+from spcnet.cli.console import prepare_output, progress, replacing, say, table
+from spcnet.cli.options import DEVICE, FORCE, MODEL, ROOT
+from spcnet.errors import UserError, counted
+from spcnet.files import picture_bytes
+
+if TYPE_CHECKING:
+    from spcnet.data.annotations import AnnotatedPictures
+    from spcnet.evaluation.label_errors import Beliefs, Suspect
+    from spcnet.geometry import Array
+    from spcnet.viz.label_page import Case
+
+TILE = 256  # side of a picture on the page
+SURE = 0.5  # score from which a predicted joint is drawn as visible
+
+DATASET = Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
+OUTPUT = Option(
+    "--output", "-o", help="Folder for errors.json and index.html, or with --apply a file."
+)
+FOLD = Option(help="MODEL:SPLIT, a model that did not learn from this split; may be repeated.")
+SPLIT = Option(help="A split, or numbers such as 1-500; by default val or test.")
+APPLY = Option(help="Carry out the decisions that the page saved, and write a COCO file.")
+
+
+def errors(
+    output: Annotated[Path, OUTPUT],
+    dataset: Annotated[str | None, DATASET] = None,
+    root: Annotated[Path | None, ROOT] = None,
+    split: Annotated[str | None, SPLIT] = None,
+    model: Annotated[str, MODEL] = "default",
+    fold: Annotated[list[str] | None, FOLD] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    limit: Annotated[int, Option(min=1, help="Most rows.")] = 200,
+    apply: Annotated[Path | None, APPLY] = None,
+    force: Annotated[bool, FORCE] = False,
+) -> None:
+    """Find labels that are probably wrong: rank them by what a model sees, and show them.
+
+    A model that learned from the labels agrees with them. Train two, each on one half, and have
+    each judge the other's half: --fold a.safetensors:501-1000 --fold b.safetensors:1-500.
+
+    Example: spcnet data errors lspet --root PATH/lspet --split 7761-8060 -o wrong
+
+    Example: spcnet data errors --apply decisions.json --root labels.json -o corrected.json
+    """
+    if apply is not None:
+        if dataset or split or fold:
+            raise BadParameter("--apply goes without a data set, --split and --fold: it names them")
+        _apply(apply, root, output, force=force)
+        return
+    if dataset is None:
+        raise BadParameter("name a data set, such as coco, or --apply decisions.json")
+    if fold and split:
+        raise BadParameter("--fold names the splits itself; leave --split out")
+    from spcnet.data.datasets import default_protocol, default_split
+    from spcnet.evaluation.label_errors import find_errors
+    from spcnet.viz.label_page import label_page
+
+    paths = output / "errors.json", output / "index.html"
+    prepare_output(paths, force=force)
+    folds = [_fold(text) for text in fold or ()]
+    folds = folds or [(model, split or default_split(dataset, root))]
+    labels, beliefs = _judge(folds, dataset, root, device)
+    found = find_errors(labels, beliefs, default_protocol(dataset))
+    rows = [asdict(suspect) for suspect in found[:limit]]
+    document = {"dataset": dataset, "splits": [of for _, of in folds], "rows": rows}
+    cases = _cases(labels, beliefs, found[:limit], dataset)
+    joints = sum(int(person.annotated.sum()) for person in labels.annotations)
+    note = (
+        f"{len(rows)} of {counted(len(found), 'suspicious label')}; {counted(joints, 'label')} of "
+        f"{counted(len(labels), 'person')}, judged by {', '.join(name for name, _ in folds)}"
+    )
+    page = label_page(cases, document, title=f"{dataset} {labels.split}: wrong labels", note=note)
+    for path, text in zip(paths, (json.dumps(document, indent=1) + "\n", page), strict=True):
+        with replacing(path) as partial:
+            partial.write_bytes(text.encode(errors="backslashreplace"))
+    kinds = Counter(suspect.kind for suspect in found)
+    if kinds:
+        print(table([{"Kind": kind, "Labels": n} for kind, n in kinds.items()], right=["Labels"]))
+    say(note)
+    print(paths[1])
+
+
+def _fold(text: str) -> tuple[str, str]:
+    model, _, split = text.rpartition(":")
+    if not (model and split):
+        raise UserError(f"--fold {text}: write MODEL:SPLIT, such as a.safetensors:1-500")
+    return model, split
+
+
+def _judge(
+    folds: list[tuple[str, str]], dataset: str, root: Path | None, device: str
+) -> "tuple[AnnotatedPictures, Beliefs]":
+    """All persons of the folds, and what each fold's model says of its own."""
+    import numpy as np
+
+    from spcnet.data.datasets import default_crop, default_protocol
+    from spcnet.evaluation.label_errors import Beliefs, believe, reaches
+    from spcnet.evaluation.overlap import learned_from
+    from spcnet.evaluation.sources import Source
+    from spcnet.inference.estimator import PoseEstimator
+
+    if root is None:
+        raise UserError(f"data set {dataset!r} needs its folder: --root PATH")
+    parts, seen = [], []
+    for name, split in folds:
+        labels = Source(dataset, str(root.expanduser()), split).open()
+        estimator = PoseEstimator(name, device=device)
+        learned = learned_from(estimator.card.training, labels, root)
+        if learned.shared:
+            say(
+                f"warning: {name} learned from {len(learned.shared)} of these pictures, such as "
+                f"{learned.shared[0]}; a model agrees with labels that it learned from: judge each "
+                "part by a model of the others, --fold MODEL:SPLIT"
+            )
+        elif not learned.known:
+            say(f"warning: what {name} learned from is not known in full; see --fold")
+        reach, _, _ = reaches(labels, default_protocol(dataset))
+        with progress("persons", len(labels)) as report:
+            crop = default_crop(dataset)
+            seen.append(believe(estimator, labels, reach, crop=crop, report=report))
+        parts.append(labels)
+    everyone = [person for part in parts for person in part.annotations]
+    if len({(p.image, p.number, p.points.tobytes()) for p in everyone}) < len(everyone):
+        raise UserError("a person is in two folds; let the splits of --fold be apart")
+    together = [np.concatenate(of) for of in zip(*(vars(of).values() for of in seen), strict=True)]
+    splits = ",".join(of.split for of in parts)
+    return replace(parts[0], split=splits, annotations=everyone), Beliefs(*together)
+
+
+def _cases(
+    labels: "AnnotatedPictures", beliefs: "Beliefs", found: "list[Suspect]", dataset: str
+) -> "list[Case]":
+    """The persons of some rows, the most suspicious first."""
+    from spcnet.data.datasets import default_crop
+    from spcnet.data.regions import region_rule
+    from spcnet.geometry import crop_affine
+    from spcnet.media.crops import extract_crop
+    from spcnet.viz.label_page import Case
+
+    region = region_rule(default_crop(dataset), labels)
+    rows = list(dict.fromkeys(suspect.row for suspect in found))
+    samples = replace(labels, annotations=[labels.annotations[row] for row in rows]).samples()
+    cases = []
+    for row, (image, person) in zip(rows, samples, strict=True):
+        mine = {n: suspect for n, suspect in enumerate(found) if suspect.row == row}
+        centre, side = region(person, (image.shape[0], image.shape[1]))
+        affine = crop_affine(centre, side, TILE)
+        crop = extract_crop(image, affine, TILE)
+        tiles = _tiles(labels, beliefs, list(mine.values()), crop, affine)
+        number = "" if person.number is None else f" #{person.number}"
+        texts = {n: suspect.said() for n, suspect in mine.items()}
+        cases.append(Case(person.image + number, tiles, texts))
+    return cases
+
+
+def _tiles(
+    labels: "AnnotatedPictures", beliefs: "Beliefs", suspects: "list[Suspect]", crop: "Array",
+    affine: "Array",
+) -> dict[str, bytes]:  # fmt: skip
+    """A person's crop three times: the labels, the prediction, and the labels as corrected."""
+    import numpy as np
+    from PIL import Image
+
+    from spcnet.data.annotations import JointState, has_place, joint_states
+    from spcnet.geometry import apply_affine
+    from spcnet.viz.contact_sheet import circle_joints, draw_labels
+
+    person, skeleton = labels.annotations[suspects[0].row], labels.skeleton
+    scores, predicted = (of[suspects[0].row] for of in (beliefs.scores, beliefs.points))
+    states, points = person.states.copy(), person.points.copy()
+    for of in suspects:
+        pair = [skeleton.index(joint) for joint in (of.joint, of.partner) if joint]
+        if of.remedy == "exchange":
+            states[pair], points[pair] = states[pair[::-1]], points[pair[::-1]]
+        elif of.remedy == "move":
+            points[pair] = of.prediction
+        else:
+            states[pair] = JointState.MISSING
+    asked = np.array([p for of in suspects for p in (of.label, of.partner_label) if p])
+    found = joint_states(np.isfinite(scores), scores >= SURE)
+    views = {"label": (person.points, person.states), "prediction": (predicted, found),
+             "corrected": (points, states)}  # fmt: skip
+    tiles = {}
+    for name, (at, state) in views.items():
+        visible = state == JointState.VISIBLE
+        tile = draw_labels(crop, apply_affine(affine, at), has_place(state), visible, skeleton)
+        circle_joints(tile, apply_affine(affine, asked))
+        tiles[name] = picture_bytes(Image.fromarray(tile), "jpeg", quality=85)
+    return tiles
+
+
+def _apply(decisions: Path, root: Path | None, output: Path, *, force: bool) -> None:
+    """Write the labels with the accepted rows carried out."""
+    from spcnet.data.coco import coco_labels
+    from spcnet.data.corrections import REMEDIES, coco_document, correct, read_decisions
+    from spcnet.data.datasets import dataset_info
+    from spcnet.data.label_files import load_json
+
+    if root is None:
+        raise UserError("--apply needs the labels that were judged: --root LABELS.json")
+    prepare_output([output], force=force)
+    made, root = read_decisions(decisions), root.expanduser()
+    if root.is_file() and root.name.endswith((".json", ".json.gz")):
+        skeleton = coco_labels(root).skeleton
+        document = load_json(root, wanted="a COCO keypoint file")
+    elif made["dataset"] == "coco":
+        raise UserError(f"{root}: name the COCO file itself that was judged: --root LABELS.json")
+    else:
+        parts = [dataset_info(made["dataset"]).persons(root, split) for split in made["splits"]]
+        everyone = [person for part in parts for person in part.annotations]
+        skeleton = parts[0].skeleton
+        document = coco_document(replace(parts[0], annotations=everyone))
+    rows = [row for row in made["rows"] if row["decision"] == "accept"]
+    correct(document, rows, skeleton)
+    with replacing(output) as partial:
+        partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    counts = [f"{sum(row['remedy'] == of for row in rows)} {of}" for of in REMEDIES]
+    print(f"{output}: {counted(len(rows), 'row')} carried out: {', '.join(counts)}")
