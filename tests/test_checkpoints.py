@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from spcnet import checkpoints
 from spcnet.bundled import weights_folder
 from spcnet.checkpoints import (
     ModelCard,
@@ -212,8 +213,16 @@ def test_what_is_no_checkpoint_is_told(tmp_path: Path, tiny_checkpoint: Path) ->
 def test_names_and_patterns() -> None:
     assert "spcnet_s8_w256" in list_models()
     assert list_models("hourglass_sim*") == ["hourglass_sim_s8_w256"]
-    assert list_models(pretrained=True) == ["default"]
+    assert list_models(pretrained=True) == ["default", "large"]
     assert find_weights("default").parent == weights_folder()
+    assert find_weights("large").parent == weights_folder().parents[2] / "weights"
+
+
+def test_outside_of_a_clone_large_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    only = {"default": weights_folder() / "default.safetensors"}
+    monkeypatch.setattr(checkpoints, "weights_files", lambda: only)
+    with pytest.raises(UserError, match=r"'large' comes with the repository and not with the pack"):
+        find_weights("large")
 
 
 def test_the_bundled_models_tell_all_about_themselves() -> None:

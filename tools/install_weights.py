@@ -31,13 +31,18 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--source", type=parse_source, action="append", default=[])
+    parser.add_argument("--precision", default="fp32")
     arguments = parser.parse_args()
 
     sources = [Source("lspet", str(arguments.root), "val"), *arguments.source]
     scores: list[dict[str, Any]] = []
     for flip in (False, True):
-        estimator = PoseEstimator(str(arguments.model), device="cpu", flip=flip)
+        estimator = PoseEstimator(
+            str(arguments.model), device="cpu", flip=flip, precision=arguments.precision
+        )
         command = f"spcnet evaluate --model {arguments.name}{' --flip' if flip else ''}"
+        if arguments.precision != "fp32":
+            command += f" --precision {arguments.precision}"
         how = {"flip": flip, "refinement": estimator.codec.refinement}
         labels = open_pictures("lspet", arguments.root, "val")
         score = evaluate(estimator, labels, protocol="lspet-pck").score

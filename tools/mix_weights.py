@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("old")
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--share", type=float, required=True, help="of the new weights")
+    parser.add_argument("--keep", action="append", default=[], help="a module that is NEW's alone")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -55,6 +56,9 @@ def main() -> None:
     for name, old in network.state_dict().items():
         if not old.is_floating_point():
             mixed[name] = old
+            continue
+        if name.startswith(tuple(f"{part}." for part in arguments.keep)):
+            mixed[name] = new[name]
             continue
         mixed[name] = arguments.share * new[name] + (1 - arguments.share) * old
         if ".head." in name or name.startswith("head."):
