@@ -10,12 +10,15 @@ import pytest
 from command_line import fails, spcnet
 from PIL import Image
 
+from spcnet.cli import label_errors
 from spcnet.codec import Codec
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.coco import coco_labels
 from spcnet.data.corrections import coco_document, correct
 from spcnet.errors import UserError
+from spcnet.evaluation import overlap
 from spcnet.evaluation.label_errors import Beliefs, about, find_errors
+from spcnet.evaluation.overlap import LearnedFrom
 from spcnet.skeletons import LSP14
 from spcnet.viz.label_page import Case, label_page
 
@@ -146,16 +149,19 @@ def figures(tmp_path: Path) -> Path:
 
 
 def test_the_command_from_labels_to_a_corrected_file(
-    figures: Path, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    figures: Path, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     fold = ("--fold", f"{tiny_checkpoint}:all")
     done = spcnet("data", "errors", "coco", "--root", figures, *fold, "-o", tmp_path / "wrong")
     assert done.returncode == 0, done.stderr
+    assert "learned from is not known in full; see --fold" in done.stderr
+    call = ("data", "errors", "coco", "--root", figures, *fold)
+    fails(*call, *fold, "-o", tmp_path / "n", told="a person is in the splits twice")
     rows = json.loads((tmp_path / "wrong" / "errors.json").read_text())["rows"]
     page = (tmp_path / "wrong" / "index.html").read_text()
     assert page.count('class="row"') == len(rows)  # few: an untrained network believes little
     told = "already exists; --force"
-    fails("data", "errors", "coco", "--root", figures, *fold, "-o", tmp_path / "wrong", told=told)
+    fails(*call, "-o", tmp_path / "wrong", told=told)
     made = [asdict(of) for of in judged({WRIST: np.array([20.0, 220.0])})]
     made[0] |= {"label": TRUTH[WRIST].tolist(), "prediction": [30.0, 40.5], "decision": "accept"}
     decisions = tmp_path / "decisions.json"
@@ -178,11 +184,24 @@ def test_the_command_from_labels_to_a_corrected_file(
     fails(*apply, figures, "-o", tmp_path / "n", told="not decisions")
 
 
+def test_a_model_that_learned_from_the_labels_is_named(
+    figures: Path, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(label_errors, "say", said.append)
+    shared = LearnedFrom(["a.png"], known=True)
+    monkeypatch.setattr(overlap, "learned_from", lambda *given: shared)
+    label_errors.errors(tmp_path / "w", "coco", figures, "all", model=str(tiny_checkpoint))
+    assert "learned from 1 of these pictures, such as a.png; a model agrees" in said[0]
+    assert "--fold MODEL:SPLIT" in said[0]
+
+
 def test_wrong_calls_get_one_line(figures: Path, tmp_path: Path) -> None:
     call = ("data", "errors", "coco", "-o", tmp_path / "w")
     fails(*call, told="needs its folder")
     fails(*call, "--root", figures, "--fold", "x", told="write MODEL:SPLIT")
     fails("data", "errors", "dogs", "--root", figures, "-o", tmp_path / "w", told="dogs")
+    assert not (tmp_path / "w").exists()
     assert spcnet("data", "errors", "-o", tmp_path / "w").returncode == 2
     assert spcnet(*call, "--fold", "a:b", "--split", "c").returncode == 2
 

@@ -12,7 +12,7 @@ from spcnet.cli.completion import photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.cli.options import DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError, counted
-from spcnet.files import picture_bytes
+from spcnet.files import picture_bytes, refuse_existing
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures
@@ -60,17 +60,19 @@ def errors(
         return
     if dataset is None:
         raise BadParameter("name a data set, such as coco, or --apply decisions.json")
-    if fold and split:
-        raise BadParameter("--fold names the splits itself; leave --split out")
+    if fold and (split or model != "default"):
+        raise BadParameter("--fold names models and splits; leave --model and --split out")
     from spcnet.data.datasets import default_protocol, default_split
     from spcnet.evaluation.label_errors import find_errors
     from spcnet.viz.label_page import label_page
 
     paths = output / "errors.json", output / "index.html"
-    prepare_output(paths, force=force)
+    if not force:
+        refuse_existing(paths)
     folds = [_fold(text) for text in fold or ()]
     folds = folds or [(model, split or default_split(dataset, root))]
     labels, beliefs = _judge(folds, dataset, root, device)
+    prepare_output(paths, force=force)
     found = find_errors(labels, beliefs, default_protocol(dataset))
     rows = [asdict(suspect) for suspect in found[:limit]]
     document = {"dataset": dataset, "splits": [of for _, of in folds], "rows": rows}
@@ -112,9 +114,12 @@ def _judge(
 
     if root is None:
         raise UserError(f"data set {dataset!r} needs its folder: --root PATH")
-    parts, seen = [], []
-    for name, split in folds:
-        labels = Source(dataset, str(root.expanduser()), split).open()
+    parts = [Source(dataset, str(root.expanduser()), split).open() for _, split in folds]
+    everyone = [person for part in parts for person in part.annotations]
+    if len({(p.image, p.number, p.points.tobytes()) for p in everyone}) < len(everyone):
+        raise UserError("a person is in the splits twice; each --fold needs a split of its own")
+    seen = []
+    for (name, _), labels in zip(folds, parts, strict=True):
         estimator = PoseEstimator(name, device=device)
         learned = learned_from(estimator.card.training, labels, root)
         if learned.shared:
@@ -129,10 +134,6 @@ def _judge(
         with progress("persons", len(labels)) as report:
             crop = default_crop(dataset)
             seen.append(believe(estimator, labels, reach, crop=crop, report=report))
-        parts.append(labels)
-    everyone = [person for part in parts for person in part.annotations]
-    if len({(p.image, p.number, p.points.tobytes()) for p in everyone}) < len(everyone):
-        raise UserError("a person is in two folds; let the splits of --fold be apart")
     together = [np.concatenate(of) for of in zip(*(vars(of).values() for of in seen), strict=True)]
     splits = ",".join(of.split for of in parts)
     return replace(parts[0], split=splits, annotations=everyone), Beliefs(*together)
