@@ -61,6 +61,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "spcnet/metrics/peers.yaml",
         "spcnet/viz/contact_page.html",
         "spcnet/viz/figures.mplstyle",
+        "spcnet/viz/label_page.html",
+        "spcnet/viz/page.css",
         "spcnet/weights/default.safetensors",
         "spcnet/weights/finder/finder.safetensors",
         f"{info}METADATA",
