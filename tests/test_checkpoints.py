@@ -92,6 +92,9 @@ def test_a_card_survives_json() -> None:
         ({"licence": 3}, "licence must be a text, got 3"),
         ({"calibration": {"peaks": ["0.1"], "shares": [1]}}, "peaks and shares must be numbers"),
         ({"calibration": {"peaks": [10**400], "shares": [1]}}, "a number is too large"),
+        ({"calibration": []}, "its model card cannot be read: a value is of another kind"),
+        ({"calibration": ""}, "its model card cannot be read: a value is of another kind"),
+        ({"input_size": 76}, r"input_size must be a multiple of \d+, got 76"),
         (
             {"calibration": 7},
             "its model card cannot be read: a value is of another kind than is wanted",

@@ -13,6 +13,11 @@ def test_one_thing_is_not_called_several() -> None:
     assert [counted(n, "box", "boxes") for n in (1, 2)] == ["1 box", "2 boxes"]
 
 
+def test_a_message_is_one_line_whatever_a_name_holds() -> None:
+    assert str(UserError("a\nb.json: no\r\nsuch\u2028file")) == "a b.json: no such file"
+    assert str(UserError()) == ""
+
+
 def test_what_python_says_of_content_is_put_into_words() -> None:
     def words(read: Callable[[Any], object], content: Any) -> str:
         with pytest.raises(Exception) as raised:

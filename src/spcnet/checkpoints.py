@@ -145,7 +145,7 @@ def _card_values(text: str, *, curve: str) -> dict[str, Any]:
             raise ValueError(
                 f"{name} must be {fixed}, as every model of ours has it, got {given!r}"
             )
-    if found := values.get(curve):
+    if (found := values.get(curve)) is not None:
         peaks, shares = tuple(found["peaks"]), tuple(found["shares"])
         values[curve] = Calibration(peaks, shares, found.get("fitted_on") or found.get("told", ""))
     return values
@@ -218,6 +218,9 @@ def _load(path: str | os.PathLike[str], kind: type[Card]) -> tuple[PoseNetwork, 
     try:
         with torch.device("meta"):  # its weights are those of the file, and no others
             network = card.build()
+        size = card.codec.input_size if isinstance(card, ModelCard) else card.input_size
+        if size % network.divisor:
+            raise ValueError(f"input_size must be a multiple of {network.divisor}, got {size}")
         own = network.state_dict()
         weights: dict[str, Tensor] = {
             name: torch.zeros((), dtype=torch.long)

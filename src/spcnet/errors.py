@@ -18,8 +18,12 @@ _WORDS = {  # for what Python says of content that is not what it should be
 class UserError(Exception):
     """Something the user can mend: names the value, what is accepted and the remedy.
 
-    The command line prints its message as one line and exits with 1, without a traceback.
+    The command line prints its message as one line and exits with 1, without a traceback. Breaks of
+    lines in it, which only names and texts of files hold, become spaces.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
