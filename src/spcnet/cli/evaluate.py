@@ -120,10 +120,13 @@ def _print(
     by_torso: bool,
 ) -> None:
     """A score with its interval, and by how upright persons are where that is asked for."""
-    from spcnet.metrics.breakdown import interval_of, score_by_torso
+    from spcnet.metrics.breakdown import score_by_torso, score_sources
     from spcnet.metrics.protocols import PCK_RULES
 
-    interval = interval_of(*found.judged()) if found.score.protocol in PCK_RULES else None
+    interval = None
+    if found.score.protocol in PCK_RULES:
+        rule, points, truth = found.judged()
+        interval = score_sources(rule, {"": (points, truth)})[0].interval
     groups = [g for g in score_by_torso(*found.judged()) if g.persons] if by_torso else []
     if by_torso:
         how["by_torso"] = [asdict(group) for group in groups]

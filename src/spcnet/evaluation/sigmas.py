@@ -1,7 +1,5 @@
 """Constants of OKS from persons who were labelled twice."""
 
-from itertools import groupby
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -52,19 +50,15 @@ def _box_area(person: Annotation) -> float:
 def _pairs(
     first: AnnotatedPictures, second: AnnotatedPictures
 ) -> list[tuple[Annotation, Annotation]]:
-    pictures: dict[str, list[Annotation]] = {}
-    for person in second.annotations:
-        pictures.setdefault(person.image, []).append(person)
+    pictures: dict[str, tuple[list[Annotation], list[Annotation]]] = {}
+    for n, labels in enumerate((first, second)):
+        for person in labels.annotations:
+            pictures.setdefault(person.image, ([], []))[n].append(person)
     pairs = []
-    for image, group in groupby(sorted(first.annotations, key=_picture), key=_picture):
-        people, others = list(group), pictures.get(image, [])
-        if others:
+    for people, others in pictures.values():
+        if people and others:
             shared = np.stack([box_overlaps(p.box, [o.box for o in others])[0] for p in people])
-            rows, columns = linear_sum_assignment(shared, maximize=True)
-            same = [(r, c) for r, c in zip(rows, columns, strict=True) if shared[r, c] >= OVERLAP]
-            pairs += [(people[r], others[c]) for r, c in same]
+            for row, column in zip(*linear_sum_assignment(shared, maximize=True), strict=True):
+                if shared[row, column] >= OVERLAP:
+                    pairs.append((people[row], others[column]))
     return pairs
-
-
-def _picture(person: Annotation) -> str:
-    return person.image

@@ -99,13 +99,6 @@ def score_sources(
     return [*groups, _group("mean", sum(persons), np.mean(scores, axis=0))]
 
 
-def interval_of(
-    rule: Rule, predicted: Array, truth: GroundTruth, *, repeats: int = REPEATS
-) -> tuple[float, float]:
-    """The 95 % interval of a score, from resampled persons; see `Group`."""
-    return _group("", *_resampled(*_right(rule, predicted, truth), repeats)).interval
-
-
 def compare_sources(
     rule: Rule,
     sources: Mapping[str, tuple[Array, Array, GroundTruth]],

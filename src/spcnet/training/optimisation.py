@@ -84,11 +84,10 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     slow = set(squeeze)
     rest = {name: p for name, p in learned.items() if p not in slow}
     heads = {name for name in rest if plan.body_rate is not None and is_of_joints(name)}
-    parts: list[tuple[Any, dict[str, float]]] = [(rest.keys() - heads, {}), (heads, {})]
-    if plan.body_rate is not None:
-        parts[0][1]["rate"] = plan.body_rate
+    slowly = {} if plan.body_rate is None else {"rate": plan.body_rate}
+    parts = [(rest.keys() - heads, slowly), *([(heads, {})] if heads else [])]
     groups: list[dict[str, Any]] = []
-    for names, at_rate in parts[: 2 if heads else 1]:
+    for names, at_rate in parts:
         for kernels, decay in ((True, plan.weight_decay), (False, 0.0)):
             of_kind = [p for name, p in rest.items() if name in names and (p.ndim > 1) == kernels]
             groups.append({"params": of_kind, "weight_decay": decay, **at_rate})
