@@ -12,16 +12,11 @@ from spcnet.cli.completion import photograph_sets
 from spcnet.cli.console import prepare_output, progress, replacing, say, table
 from spcnet.cli.options import DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError, counted
-from spcnet.files import picture_bytes, refuse_existing
+from spcnet.files import refuse_existing
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures
-    from spcnet.evaluation.label_errors import Beliefs, Suspect
-    from spcnet.geometry import Array
-    from spcnet.viz.label_page import Case
-
-TILE = 256  # side of a picture on the page
-SURE = 0.5  # score from which a predicted joint is drawn as visible
+    from spcnet.evaluation.label_errors import Beliefs
 
 DATASET = Argument(help="mpii, lsp, lspet, flic or coco.", autocompletion=photograph_sets)
 OUTPUT = Option(
@@ -64,6 +59,7 @@ def errors(
         raise BadParameter("--fold names models and splits; leave --model and --split out")
     from spcnet.data.datasets import default_protocol, default_split
     from spcnet.evaluation.label_errors import find_errors
+    from spcnet.evaluation.label_views import label_cases
     from spcnet.viz.label_page import label_page
 
     paths = output / "errors.json", output / "index.html"
@@ -76,7 +72,7 @@ def errors(
     found = find_errors(labels, beliefs, default_protocol(dataset))
     rows = [asdict(suspect) for suspect in found[:limit]]
     document = {"dataset": dataset, "splits": [of for _, of in folds], "rows": rows}
-    cases = _cases(labels, beliefs, found[:limit], dataset)
+    cases = label_cases(labels, beliefs, found[:limit], dataset)
     joints = sum(int(person.annotated.sum()) for person in labels.annotations)
     note = (
         f"{len(rows)} of {counted(len(found), 'suspicious label')}; {counted(joints, 'label')} of "
@@ -137,68 +133,6 @@ def _judge(
     together = [np.concatenate(of) for of in zip(*(vars(of).values() for of in seen), strict=True)]
     splits = ",".join(of.split for of in parts)
     return replace(parts[0], split=splits, annotations=everyone), Beliefs(*together)
-
-
-def _cases(
-    labels: "AnnotatedPictures", beliefs: "Beliefs", found: "list[Suspect]", dataset: str
-) -> "list[Case]":
-    """The persons of some rows, the most suspicious first."""
-    from spcnet.data.datasets import default_crop
-    from spcnet.data.regions import region_rule
-    from spcnet.geometry import crop_affine
-    from spcnet.media.crops import extract_crop
-    from spcnet.viz.label_page import Case
-
-    region = region_rule(default_crop(dataset), labels)
-    rows = list(dict.fromkeys(suspect.row for suspect in found))
-    samples = replace(labels, annotations=[labels.annotations[row] for row in rows]).samples()
-    cases = []
-    for row, (image, person) in zip(rows, samples, strict=True):
-        mine = {n: suspect for n, suspect in enumerate(found) if suspect.row == row}
-        centre, side = region(person, (image.shape[0], image.shape[1]))
-        affine = crop_affine(centre, side, TILE)
-        crop = extract_crop(image, affine, TILE)
-        tiles = _tiles(labels, beliefs, list(mine.values()), crop, affine)
-        number = "" if person.number is None else f" #{person.number}"
-        texts = {n: suspect.said() for n, suspect in mine.items()}
-        cases.append(Case(person.image + number, tiles, texts))
-    return cases
-
-
-def _tiles(
-    labels: "AnnotatedPictures", beliefs: "Beliefs", suspects: "list[Suspect]", crop: "Array",
-    affine: "Array",
-) -> dict[str, bytes]:  # fmt: skip
-    """A person's crop three times: the labels, the prediction, and the labels as corrected."""
-    import numpy as np
-    from PIL import Image
-
-    from spcnet.data.annotations import JointState, has_place, joint_states
-    from spcnet.geometry import apply_affine
-    from spcnet.viz.contact_sheet import circle_joints, draw_labels
-
-    person, skeleton = labels.annotations[suspects[0].row], labels.skeleton
-    scores, predicted = (of[suspects[0].row] for of in (beliefs.scores, beliefs.points))
-    states, points = person.states.copy(), person.points.copy()
-    for of in suspects:
-        pair = [skeleton.index(joint) for joint in (of.joint, of.partner) if joint]
-        if of.remedy == "exchange":
-            states[pair], points[pair] = states[pair[::-1]], points[pair[::-1]]
-        elif of.remedy == "move":
-            points[pair] = of.prediction
-        else:
-            states[pair] = JointState.MISSING
-    asked = np.array([p for of in suspects for p in (of.label, of.partner_label) if p])
-    found = joint_states(np.isfinite(scores), scores >= SURE)
-    views = {"label": (person.points, person.states), "prediction": (predicted, found),
-             "corrected": (points, states)}  # fmt: skip
-    tiles = {}
-    for name, (at, state) in views.items():
-        visible = state == JointState.VISIBLE
-        tile = draw_labels(crop, apply_affine(affine, at), has_place(state), visible, skeleton)
-        circle_joints(tile, apply_affine(affine, asked))
-        tiles[name] = picture_bytes(Image.fromarray(tile), "jpeg", quality=85)
-    return tiles
 
 
 def _apply(decisions: Path, root: Path | None, output: Path, *, force: bool) -> None:
