@@ -100,10 +100,8 @@ def _judge(
     folds: list[tuple[str, str]], dataset: str, root: Path | None, device: str
 ) -> "tuple[AnnotatedPictures, Beliefs]":
     """All persons of the folds, and what each fold's model says of its own."""
-    import numpy as np
-
     from spcnet.data.datasets import default_crop, default_protocol
-    from spcnet.evaluation.label_errors import Beliefs, believe, reaches
+    from spcnet.evaluation.label_errors import believe, join_beliefs, join_folds, reaches
     from spcnet.evaluation.overlap import learned_from
     from spcnet.evaluation.sources import Source
     from spcnet.inference.estimator import PoseEstimator
@@ -111,10 +109,7 @@ def _judge(
     if root is None:
         raise UserError(f"data set {dataset!r} needs its folder: --root PATH")
     parts = [Source(dataset, str(root.expanduser()), split).open() for _, split in folds]
-    everyone = [person for part in parts for person in part.annotations]
-    if len({(p.image, p.number, p.points.tobytes()) for p in everyone}) < len(everyone):
-        raise UserError("a person is in the splits twice; each --fold needs a split of its own")
-    seen = []
+    everyone, seen = join_folds(parts), []
     for (name, _), labels in zip(folds, parts, strict=True):
         estimator = PoseEstimator(name, device=device)
         learned = learned_from(estimator.card.training, labels, root)
@@ -130,9 +125,7 @@ def _judge(
         with progress("persons", len(labels)) as report:
             crop = default_crop(dataset)
             seen.append(believe(estimator, labels, reach, crop=crop, report=report))
-    together = [np.concatenate(of) for of in zip(*(vars(of).values() for of in seen), strict=True)]
-    splits = ",".join(of.split for of in parts)
-    return replace(parts[0], split=splits, annotations=everyone), Beliefs(*together)
+    return everyone, join_beliefs(seen)
 
 
 def _apply(decisions: Path, root: Path | None, output: Path, *, force: bool) -> None:

@@ -94,6 +94,20 @@ def reaches(labels: AnnotatedPictures, protocol: str) -> tuple[Array, Array, lis
     return reach, np.where(own, lengths, sides), units
 
 
+def join_folds(parts: Sequence[AnnotatedPictures]) -> AnnotatedPictures:
+    """All persons of several splits of a data set; one who is in two of them is a `UserError`."""
+    everyone = [person for part in parts for person in part.annotations]
+    if len({(p.image, p.number, p.points.tobytes()) for p in everyone}) < len(everyone):
+        raise UserError("a person is in the splits twice; each --fold needs a split of its own")
+    return replace(parts[0], split=",".join(of.split for of in parts), annotations=everyone)
+
+
+def join_beliefs(seen: Sequence[Beliefs]) -> Beliefs:
+    """What several models say, each of its own persons, in their order."""
+    together = zip(*(vars(of).values() for of in seen), strict=True)
+    return Beliefs(*map(np.concatenate, together))
+
+
 def believe(
     estimator: PoseEstimator,
     labels: AnnotatedPictures,
