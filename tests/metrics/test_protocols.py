@@ -52,7 +52,15 @@ def truth_for(rule: Rule, count: int, seed: int = 0) -> GroundTruth:
         points[:, torso[1]] = points[:, torso[0]] + [60, 80]
         annotated[:, torso] = True
     boxes = np.column_stack([np.zeros((count, 2)), rng.uniform(100, 300, (count, 2))])
-    return GroundTruth(points, annotated, skeleton, boxes, rng.uniform(80, 120, count))
+    references = rng.uniform(80, 120, count)
+    if rule.name.endswith("-joints"):
+        neck, top = skeleton.index("neck"), skeleton.index("head_top")
+        points[:, top, 0], points[:, top, 1] = (
+            points[:, neck, 0] + references / 0.75,
+            points[:, neck, 1],
+        )
+        annotated[:, [neck, top]] = True
+    return GroundTruth(points, annotated, skeleton, boxes, references)
 
 
 def off(truth: GroundTruth, seed: int = 1, spread: float = 60) -> np.ndarray:
@@ -320,7 +328,7 @@ def test_pck_box_takes_only_persons_with_a_box() -> None:
 def test_every_rule_has_a_test_case_and_a_name() -> None:
     assert [*PCK_RULES, "coco-oks", "oks"] == protocol_names()
     assert {name: rule.threshold for name, rule in PCK_RULES.items()} == {
-        "mpii-tompson": 0.5, "mpii-official": 0.5, "mpii-msra": 0.5,
+        "mpii-tompson": 0.5, "mpii-official": 0.5, "mpii-msra": 0.5, "mpii-tompson-joints": 0.5,
         "lsp-pc": 0.2, "lsp-oc": 0.2, "lsp-pc-corrected": 0.2,
         "lspet-pck": 0.2, "torso-pck": 0.2, "flic": 0.2, "pck-box": 0.05,
     }  # fmt: skip
@@ -506,6 +514,35 @@ def test_annotations_are_stacked() -> None:
     assert math.isnan(truth.references[1])
     with pytest.raises(UserError, match="no labelled persons"):
         GroundTruth.of([], LSP14)
+
+
+# --- mpii-tompson-joints
+
+
+@pytest.mark.parametrize("skeleton", [LSP14, MPII16, BODY19], ids=lambda s: s.name)
+def test_a_head_size_from_joints_is_three_quarters_of_neck_to_head_top(skeleton: Skeleton) -> None:
+    truth = np.random.default_rng(2).uniform(0, 300, (4, len(skeleton), 2))
+    truth[:, skeleton.index("head_top")] = truth[:, skeleton.index("neck")] + [60, -80]  # 75
+    annotated = np.ones(truth.shape[:2], bool)
+    annotated[3, skeleton.index("head_top")] = False
+    predicted = truth.copy()
+    predicted[0, skeleton.index("left_knee")] += [37.4, 0]
+    predicted[1, skeleton.index("left_knee")] += [0, 37.6]
+    for other in set(skeleton.joints) & {"nose", "pelvis", "left_ear"}:
+        predicted[:, skeleton.index(other)] += 1000
+    result = score("mpii-tompson-joints", predicted, labels(truth, annotated, skeleton=skeleton))
+    assert (result.persons, result.left_out, len(result.joints)) == (3, 1, 14)
+    assert result.joints["left_knee"] == pytest.approx(100 * 2 / 3)
+    assert result.mean == pytest.approx(100 * (13 + 2 / 3) / 14)
+
+
+def test_no_head_size_from_joints_without_a_head() -> None:
+    points = np.zeros((1, 17, 2))
+    with pytest.raises(UserError, match="scores head_top, which skeleton 'coco17' does not have"):
+        score("mpii-tompson-joints", points, labels(points, skeleton=COCO17))
+    own = Skeleton("own", tuple(joint for joint in LSP14.joints if joint != "neck"), ())
+    with pytest.raises(UserError, match="'own' has no neck to normalise by"):
+        score("mpii-tompson-joints", points[:, :13], labels(points[:, :13], skeleton=own))
 
 
 # --- torso-pck
