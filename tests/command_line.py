@@ -21,7 +21,17 @@ LIMIT = 300  # seconds, after which a command hangs
 
 def spcnet(*arguments: object, **environment: str) -> CompletedProcess[str]:
     """Run ``spcnet ARGUMENTS`` with these changes to the environment."""
-    command = ["spcnet", *map(str, arguments)]
+    return _forked(["spcnet", *map(str, arguments)], environment)
+
+
+def script(path: Path, *arguments: object, **environment: str) -> CompletedProcess[str]:
+    """Run ``python PATH ARGUMENTS``, which must end well."""
+    done = _forked([str(path), *map(str, arguments)], environment)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def _forked(command: list[str], environment: dict[str, str]) -> CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment}
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdout", "stderr")]
@@ -39,14 +49,18 @@ def spcnet(*arguments: object, **environment: str) -> CompletedProcess[str]:
 def _run(
     command: list[str], environment: dict[str, str], folder: str, streams: Sequence[Path]
 ) -> None:
-    """What ``python -m spcnet`` does, in a process that was forked."""
+    """What ``python -m spcnet`` or ``python FILE`` does, in a process that was forked."""
     for descriptor, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = command
-    runpy.run_module("spcnet", run_name="__main__", alter_sys=True)
+    if command[0] == "spcnet":
+        runpy.run_module("spcnet", run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, str(Path(command[0]).parent))
+        runpy.run_path(command[0], run_name="__main__")
 
 
 def fails(*arguments: object, told: str) -> None:

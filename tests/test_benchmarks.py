@@ -1,9 +1,8 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import script
 from conftest import RECIPES
 from loading import BENCHMARKS, load
 from PIL import Image
@@ -12,35 +11,46 @@ from spcnet.training.recipe import load_recipe, parse_recipe
 
 
 def test_the_training_step_benchmark_runs() -> None:
-    command = [sys.executable, BENCHMARKS / "training_step.py", "--batch", "2", "--steps", "1",
-               "--shrink", "2"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(BENCHMARKS / "training_step.py", "--batch", "2", "--steps", "1", "--shrink", "2")
     lines = done.stdout.splitlines()
     assert len(lines) == 6
     assert all(line.endswith("images/s") for line in lines)
 
 
 def test_the_service_load_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "service_load.py", "--model", tiny_checkpoint,
-               "--seconds", "1", "--clients", "2", "--boxes", "[[9, 9, 470, 830]]"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(
+        BENCHMARKS / "service_load.py",
+        "--model",
+        tiny_checkpoint,
+        "--seconds",
+        "1",
+        "--clients",
+        "2",
+        "--boxes",
+        "[[9, 9, 470, 830]]",
+    )
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["1 clients", "2 clients"]
     assert all(line.endswith("0 refused") for line in lines)
 
 
 def test_the_runtimes_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "runtimes.py", tiny_checkpoint, "--turns", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(BENCHMARKS / "runtimes.py", tiny_checkpoint, "--turns", "1")
     lines = done.stdout.splitlines()
     assert [line.split(", ")[1].split(":")[0] for line in lines] == ["batch 1", "batch 8"]
     assert all(line.endswith(" ms") for line in lines)
 
 
 def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "folder.py", "--pictures", "8", "--megapixels", "0.1",
-               "--model", tiny_checkpoint]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(
+        BENCHMARKS / "folder.py",
+        "--pictures",
+        "8",
+        "--megapixels",
+        "0.1",
+        "--model",
+        tiny_checkpoint,
+    )
     first, *lines = done.stdout.splitlines()
     assert first.endswith(" s")
     assert [line.split(":")[0] for line in lines] == [
@@ -49,9 +59,9 @@ def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
 
 
 def test_the_motion_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "motion.py", "--clips", "1", "--frames", "3",
-               "--model", tiny_checkpoint]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(
+        BENCHMARKS / "motion.py", "--clips", "1", "--frames", "3", "--model", tiny_checkpoint
+    )
     head, *joints = done.stdout.splitlines()
     assert head.split("  ")[1:] == ["sides swapped", "jitter at rest", "lag in motion"]
     assert [line.split()[0] for line in joints] == [
@@ -70,9 +80,7 @@ def test_sides_are_counted_where_joints_are_apart() -> None:
 
 
 def test_the_bfloat16_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "bfloat16.py", "--model", tiny_checkpoint,
-               "--split", "1-3"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(BENCHMARKS / "bfloat16.py", "--model", tiny_checkpoint, "--split", "1-3")
     first, scores, moved = done.stdout.splitlines()
     assert first == "lspet-pck over 3 persons of synthetic 1-3, %"
     assert scores.startswith("fp32 ") and ", bf16 " in scores
@@ -80,10 +88,21 @@ def test_the_bfloat16_benchmark_runs(tiny_checkpoint: Path) -> None:
 
 
 def test_the_growth_benchmark_runs(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "growth.py", "--model", tiny_checkpoint, "--least",
-               "--only", "batch", "persons", "megapixels", "pictures", "--turns", "1",
-               "--out", tmp_path / "growth.png"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(
+        BENCHMARKS / "growth.py",
+        "--model",
+        tiny_checkpoint,
+        "--least",
+        "--only",
+        "batch",
+        "persons",
+        "megapixels",
+        "pictures",
+        "--turns",
+        "1",
+        "--out",
+        tmp_path / "growth.png",
+    )
     lines = [line.split(", ")[:2] for line in done.stdout.splitlines()]
     assert lines == [
         ["crops a batch", "n"], ["persons", "n"],
@@ -112,8 +131,7 @@ def test_growth_has_a_panel_each_and_a_line_for_what_is_linear() -> None:
 
 
 def test_the_gpu_benchmark_runs_on_a_cpu_at_toy_size() -> None:
-    command = [sys.executable, BENCHMARKS / "gpu.py", "--device", "cpu", "--small", "--turns", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(BENCHMARKS / "gpu.py", "--device", "cpu", "--small", "--turns", "1")
     rate, *lines = done.stdout.splitlines()
     assert rate.startswith("cpu: bf16 matrix product")
     assert [line.split(":")[0] for line in lines] == [
@@ -158,10 +176,27 @@ def test_the_ingredients_study_counts_scores_by_pairs_of_seeds(
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="looks into /proc")
 def test_the_service_attacks_benchmark_runs(tiny_checkpoint: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "service_attacks.py", "--model", tiny_checkpoint,
-               "--seconds", "1", "--connections", "3", "--uploads", "2", "--megabytes", "0.2",
-               "--side", "64", "--scans", "51", "--clients", "2", "--requests", "10"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = script(
+        BENCHMARKS / "service_attacks.py",
+        "--model",
+        tiny_checkpoint,
+        "--seconds",
+        "1",
+        "--connections",
+        "3",
+        "--uploads",
+        "2",
+        "--megabytes",
+        "0.2",
+        "--side",
+        "64",
+        "--scans",
+        "51",
+        "--clients",
+        "2",
+        "--requests",
+        "10",
+    )
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert [name.split(",")[0] for name in lines] == [
         *(f"text {number}" for number in range(1, 8)), "4 JPEGs of 51 scans",

@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import yaml
+from command_line import spcnet
 from conftest import EXAMPLES
 
 from spcnet.inference.documents import CocoCollection, coco_document
@@ -86,7 +87,10 @@ def leaves(nav: object) -> Iterator[str]:
             yield from leaves(part)
 
 
-def test_own_data_is_trained_on_as_its_page_says(tmp_path: Path) -> None:
+def test_own_data_is_trained_on_as_its_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = DOCS / "own-data.md"
     recipe, transfer = blocks(page, "yaml")
     (tmp_path / "mine.yaml").write_text(recipe)
@@ -94,14 +98,10 @@ def test_own_data_is_trained_on_as_its_page_says(tmp_path: Path) -> None:
     for section, changes in yaml.safe_load(transfer).items():
         values[section] |= changes
     assert parse_recipe(values, source="page").model.joints["left_foot"] == "left_ankle"
-    environment = {**os.environ, "SPCNET_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
     printed = ""
     for program, *arguments in commands(page):
         assert program == "spcnet"
-        done = subprocess.run(
-            [sys.executable, "-m", "spcnet", *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = spcnet(*arguments, SPCNET_CACHE=str(tmp_path / "cache"))
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
         printed += done.stdout + done.stderr
     for line in "".join(blocks(page, "console")).splitlines():
