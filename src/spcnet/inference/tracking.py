@@ -75,11 +75,32 @@ class Tracker:
         that the network is sure of.
         """
         found: list[Pose | None] = [None] * len(self._people)
+        followed = {id(person) for person in self._people if person.pose and person.there}
         self._look(image, time, found)
         if self._finds and (self._frame % CHECKED == 0 or not any(found)):
             self._find(image, time, found)
         self._frame += 1
+        new = [n for n, person in enumerate(self._people) if id(person) not in followed]
+        self._look_again(new, image, time, found)
         return found
+
+    def _look_again(
+        self, numbers: list[int], image: Array, time: float, found: list[Pose | None]
+    ) -> None:
+        """Predict who was just found in the box of their own joints, as in the frames to come.
+
+        The finder's box, or one that was given, is another crop, so that the joints would jump.
+        """
+        framed = [
+            (self._people[n], n, first, box)
+            for n in numbers
+            if (first := found[n]) is not None
+            if (box := self._people[n].box_at(time, image.shape[:2])) is not None
+        ]
+        poses = self._estimator.predict(image, [box for *_, box in framed]) if framed else []
+        for (person, n, first, _), pose in zip(framed, poses, strict=True):
+            if pose.scores.mean() >= FOUND:
+                found[n] = person.take(replace(pose, presence=first.presence), time)
 
     def _look(self, image: Array, time: float, found: list[Pose | None]) -> None:
         """Look for everybody where they are expected."""
