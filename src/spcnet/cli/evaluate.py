@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from spcnet.metrics.breakdown import Group
     from spcnet.metrics.paper import Row, Table
 
-PROTOCOL = Option(help="By default the data set's own.", autocompletion=protocol_names)
+PROTOCOL = Option(
+    help="By default the data set's own, of several torso-pck.", autocompletion=protocol_names
+)
 NO_BOXES = Option("--no-boxes", help="Let the finder look for persons, as predict does.")
 PREDICTIONS = Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
 SUBMISSION = Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
@@ -74,12 +76,13 @@ def evaluate(
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
     from spcnet.data.regions import check_rule
     from spcnet.evaluation.predictions import check_format
-    from spcnet.evaluation.scoring import read_sigmas
+    from spcnet.evaluation.sigmas import read_sigmas
     from spcnet.evaluation.writing import write_predictions, write_submission
     from spcnet.metrics.paper import comparison
 
     if predictions is not None:
         check_format(predictions)
+    given = None if sigmas is None else read_sigmas(sigmas)
     estimator = options.open()
     if submission is not None:
         with progress("persons", None) as report:
@@ -92,9 +95,8 @@ def evaluate(
     scoring.say_foreign(protocol, opened.name)
     _warn_of_learned(estimator, opened, root, "these pictures")
     found = _evaluate(
-        estimator, opened, protocol=protocol, crop=rule, threshold=threshold,
-        sigmas=None if sigmas is None else read_sigmas(sigmas),
-    )  # fmt: skip
+        estimator, opened, protocol=protocol, crop=rule, threshold=threshold, sigmas=given
+    )
     if predictions is not None:
         skeleton = estimator.skeleton
         write_predictions(predictions, found.points, found.scores, found.labels, skeleton=skeleton)
@@ -157,12 +159,12 @@ def _score_sources(
     texts: list[str], options: EstimatorOptions, *, protocol: str | None, boxes: bool, as_json: bool
 ) -> None:
     """Print a line for each data set, and their mean."""
-    from spcnet.evaluation.sources import PROTOCOL, evaluate_sources, parse_source
+    from spcnet.evaluation.sources import evaluate_sources, parse_source, protocol_of
     from spcnet.metrics.kinds import KINDS
 
     sources = [parse_source(text) for text in texts]
     estimator = options.open()
-    protocol = protocol or PROTOCOL
+    protocol = protocol or protocol_of(sources)
     say(f"model {estimator.describe()}; {'boxes' if boxes else 'no boxes'}, protocol {protocol}")
     for source in sources:
         _warn_of_learned(estimator, source.open(), source.root, f"the pictures of {source.title}")

@@ -20,7 +20,7 @@ from spcnet.inference.detectors import main_ranks
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.people import People, check_people
 from spcnet.inference.pose import Pose
-from spcnet.metrics.oks import SIGMAS
+from spcnet.metrics.oks import SIGMAS, USUAL_SIGMA
 from spcnet.skeletons import COCO17, Skeleton
 
 Followed: TypeAlias = People | int
@@ -40,7 +40,6 @@ OWN = 0.25  # that a pose counts as more similar to whom it was looked for
 KEPT = 2.0  # seconds after which a lost person no longer comes back as the same
 GROWTH = 2.0  # of the size that similarity allows for, each second that a person is not seen
 AGILITY = 0.3  # share of a new velocity in the one that is expected
-USUAL_SIGMA = 0.08  # of a joint that COCO does not have
 
 
 class Tracker:

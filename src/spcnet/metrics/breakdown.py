@@ -23,7 +23,7 @@ class Group:
 
     name: str
     persons: int
-    score: float  # percent, plain mean over the joints, or the limbs where the protocol has it
+    score: float  # percent, the protocol's mean, or that of the limbs where it has one
     interval: tuple[float, float]  # of it, from resampled persons (bootstrap, 95 %)
 
 
@@ -78,7 +78,7 @@ def score_by_torso(
     unknown = np.isnan(angles)
     if counted[unknown].any():
         inside["not labelled"] = unknown
-    resampled = (_resampled(right[rows], counted[rows], repeats) for rows in inside.values())
+    resampled = (_resampled(rule, right[rows], counted[rows], repeats) for rows in inside.values())
     return [_group(name, *each) for name, each in zip(inside, resampled, strict=True)]
 
 
@@ -91,7 +91,7 @@ def score_sources(
     resampled within their data set.
     """
     resampled = [
-        _resampled(*_right(rule, *source), repeats, seed)
+        _resampled(rule, *_right(rule, *source), repeats, seed)
         for seed, source in enumerate(sources.values())
     ]
     groups = [_group(name, *each) for name, each in zip(sources, resampled, strict=True)]
@@ -111,7 +111,9 @@ def compare_sources(
     """
     rows: list[tuple[str, int, Array, Array]] = []
     for seed, (name, (first, second, truth)) in enumerate(sources.items()):
-        of_both = [_resampled(*_right(rule, p, truth), repeats, seed) for p in (first, second)]
+        of_both = [
+            _resampled(rule, *_right(rule, p, truth), repeats, seed) for p in (first, second)
+        ]
         rows.append((name, of_both[0][0], of_both[0][1], of_both[1][1]))
     if len(rows) > 1:
         _, persons, *of_all = zip(*rows, strict=True)
@@ -136,7 +138,9 @@ def _right(rule: Rule, predicted: Array, truth: GroundTruth) -> tuple[Array, Arr
     return found.right[:, columns], found.counted[:, columns]
 
 
-def _resampled(right: Array, counted: Array, repeats: int, seed: int = 0) -> tuple[int, Array]:
+def _resampled(
+    rule: Rule, right: Array, counted: Array, repeats: int, seed: int = 0
+) -> tuple[int, Array]:
     """How many persons count; scores (1 + repeats,) of them and of as many drawn with replacement.
 
     Persons without a joint (N, J) that counts are left out.
@@ -151,6 +155,8 @@ def _resampled(right: Array, counted: Array, repeats: int, seed: int = 0) -> tup
         [np.ones(persons), random.multinomial(persons, np.full(persons, 1 / persons), repeats)]
     )
     hits, chances = times @ right, times @ counted  # (1 + repeats, J)
+    if rule.mean == "pooled":
+        hits, chances = (of.sum(axis=1, keepdims=True) for of in (hits, chances))
     with np.errstate(invalid="ignore"):
         joints = np.where(chances > 0, 100 * hits / chances, np.nan)
     return persons, np.nanmean(joints, axis=1)

@@ -254,7 +254,8 @@ def find_rule(name: str) -> Rule:
     """A variant of PCK by its name; a `UserError` where there is none."""
     if name in OKS_RULES:
         raise UserError(
-            f"{name} has no reference length and no curve over it: it averages over similarities"
+            f"{name} scores whole persons; here joints must be right or wrong: take a variant of "
+            f"PCK, such as pck-box for any skeleton (spcnet evaluate and score take {name})"
         )
     if not PCK_RULES.knows(name):
         raise UserError(PCK_RULES.unknown(name, *OKS_RULES))
