@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,27 +130,12 @@ def _judge(
 
 def _apply(decisions: Path, root: Path | None, output: Path, *, force: bool) -> None:
     """Write the labels with the accepted rows carried out."""
-    from spcnet.data.coco import coco_labels
-    from spcnet.data.corrections import REMEDIES, coco_document, correct, read_decisions
-    from spcnet.data.datasets import dataset_info
-    from spcnet.data.label_files import load_json
+    from spcnet.data.corrections import REMEDIES, corrected
 
     if root is None:
         raise UserError("--apply needs the labels that were judged: --root LABELS.json")
     prepare_output([output], force=force)
-    made, root = read_decisions(decisions), root.expanduser()
-    if root.is_file() and root.name.endswith((".json", ".json.gz")):
-        skeleton = coco_labels(root).skeleton
-        document = load_json(root, wanted="a COCO keypoint file")
-    elif made["dataset"] == "coco":
-        raise UserError(f"{root}: name the COCO file itself that was judged: --root LABELS.json")
-    else:
-        parts = [dataset_info(made["dataset"]).persons(root, split) for split in made["splits"]]
-        everyone = [person for part in parts for person in part.annotations]
-        skeleton = parts[0].skeleton
-        document = coco_document(replace(parts[0], annotations=everyone))
-    rows = [row for row in made["rows"] if row["decision"] == "accept"]
-    correct(document, rows, skeleton)
+    document, rows = corrected(decisions, root.expanduser())
     with replacing(output) as partial:
         partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
     counts = [f"{sum(row['remedy'] == of for row in rows)} {of}" for of in REMEDIES]
