@@ -11,11 +11,11 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from spcnet.cli import label_errors
 from spcnet.cli.completion import dataset_names, photograph_sets
-from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say, table
+from spcnet.cli.console import prepare_output, progress, save_figure, say, table
 from spcnet.cli.options import AS_JSON, FORCE, ROOT
 from spcnet.cli.scoring import CROP, PERSONS
 from spcnet.errors import UserError, counted
-from spcnet.files import picture_bytes, whole_folder
+from spcnet.files import picture_bytes, replacing, whole_folder
 from spcnet.skeletons import LSP14, Skeleton
 from spcnet.viz.contact_page import Entry, contact_page
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, BadParameter, Option
 
 from spcnet.cli.completion import photograph_sets
-from spcnet.cli.console import prepare_output, progress, replacing, say, table
+from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.options import DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError, counted
-from spcnet.files import refuse_existing
+from spcnet.files import refuse_existing, replacing
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures

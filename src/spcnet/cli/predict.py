@@ -203,7 +203,7 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
         for low, high in run.greys.ranges.values():
             say(f"greys of more than 8 bits: {low:g} is black and {high:g} white in all")
         where = f" -> {folder}" if run.results.kinds else ""
-        earlier = run.passed_over
+        earlier = len(run.jobs) - len(run.left)
         before = f", {counted(earlier, 'was', 'were')} there already" if earlier else ""
         nobody = f", no person found in {run.empty}" if run.empty else ""
         tell(f"{counted(run.predicted, 'picture')} predicted{where}{before}{nobody}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
+from spcnet.cli.console import prepare_output, progress, refuse_same, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file, until
 from spcnet.cli.options import (
@@ -23,6 +23,7 @@ from spcnet.cli.options import (
     parse_people,
 )
 from spcnet.errors import UserError, counted
+from spcnet.files import replacing
 from spcnet.inference.method import PersonSource
 
 if TYPE_CHECKING:

@@ -69,13 +69,12 @@ class PredictionRun:
     collect: bool = False  # all documents as one, even if no such file is written
     how: Mapping[str, Any] = field(default_factory=dict)  # further arguments of `predict_files`
 
-    left: Sequence[Job] = field(default=(), init=False)  # pictures to be predicted
-    passed_over: int = field(default=0, init=False)  # results that were there already
+    jobs: Sequence[Job] = field(default=(), init=False)  # all pictures
+    left: Sequence[Job] = field(default=(), init=False)  # those without results, to be predicted
     predicted: int = field(default=0, init=False)  # without those that failed or were there
     empty: int = field(default=0, init=False)  # pictures in which nobody was found
     greys: GreyRange = field(default_factory=GreyRange, init=False)
     collection: CocoCollection | None = field(default=None, init=False)
-    _jobs: Sequence[Job] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         collected = self.source is not None and "json" in self.results.kinds
@@ -102,8 +101,7 @@ class PredictionRun:
             if self.source is not None:
                 results.check_joined()
             done = self._done(jobs)
-            self._jobs, self.left = jobs, [job for job in jobs if job.name not in done]
-            self.passed_over = len(done)
+            self.jobs, self.left = jobs, [job for job in jobs if job.name not in done]
             yield
             if self.target is not None and self.collection and self.collection.pictures:
                 with replacing(self.target) as partial, partial.open("w", encoding="utf-8") as file:
@@ -123,7 +121,7 @@ class PredictionRun:
             greys=self.greys,
             **self.how,
         )
-        for job in self._jobs:
+        for job in self.jobs:
             fresh = next(found) if job.name in left else None
             ahead = fresh.ahead if fresh else 0
             try:

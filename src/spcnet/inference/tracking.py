@@ -98,7 +98,7 @@ class Tracker:
         ]
         poses = self._estimator.predict(image, [box for *_, box in framed]) if framed else []
         for (person, n, first, _), pose in zip(framed, poses, strict=True):
-            if pose.scores.mean() >= FOUND:
+            if pose.scores.mean() >= FOUND and similarity([first], [pose])[0, 0] >= SAME:
                 found[n] = person.take(replace(pose, presence=first.presence), time)
 
     def _look(self, image: Array, time: float, found: list[Pose | None]) -> None:
