@@ -85,6 +85,11 @@ class Tally:
         for number, pose in enumerate(frame.persons):
             self._found[number] += pose is not None
 
+    @property
+    def persons(self) -> int:
+        """How many were found at any time."""
+        return len(self._found)
+
     def __str__(self) -> str:
         seconds = max(1e-6, time.monotonic() - self._begin)
         several = len(self._found) > 1

@@ -11,7 +11,18 @@ from typer import Argument, BadParameter, Exit, Option
 
 from spcnet.cli.console import Advance, print_line, progress, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import BOX, BOXES, DETECTOR, FORCE, PEOPLE, SKELETON, WIDE, parse_box
+from spcnet.cli.options import (
+    BOX,
+    BOXES,
+    DETECTOR,
+    FORCE,
+    PEOPLE,
+    SKELETON,
+    WIDE,
+    parse_box,
+    parse_kinds,
+    persons_in_words,
+)
 from spcnet.errors import UserError, counted
 from spcnet.inference.method import Method, PersonSource, digest_of
 
@@ -25,8 +36,9 @@ IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
 OUTPUT = Option("--output", "-o", help="Folder for the results; by default poses/.")
 RECURSIVE = Option("--recursive", "-r", help="Take the folder's sub-folders too.")
 SAVE = Option(
-    help="What is written: some of overlay, json, the tables csv (joints) and angles, and of each "
-    "person crops (what the network looks at), heatmaps, attention (which level it takes where)."
+    help="What is written beside the JSON, with commas: overlay, the tables csv (joints) and "
+    "angles, and of each person crops (what the network looks at), heatmaps, attention (which "
+    "level it takes where); json alone: nothing."
 )
 DETECTOR_KIND = Option(help="Of what kind the detector is.")
 STRICT = Option("--strict", help="Exit with 1 where no person is found in a picture.")
@@ -43,7 +55,7 @@ def predict(
     images: Annotated[list[str], IMAGES],
     output: Annotated[Path | None, OUTPUT] = None,
     recursive: Annotated[bool, RECURSIVE] = False,
-    save: Annotated[str, SAVE] = "overlay,json",
+    save: Annotated[str, SAVE] = "overlay",
     wide: Annotated[bool, WIDE] = False,
     box: Annotated[list[str] | None, BOX] = None,
     boxes: Annotated[Path | None, BOXES] = None,
@@ -62,8 +74,8 @@ def predict(
 ) -> None:
     """Find the joints of the persons in pictures; nobody is an answer too.
 
-    Writes NAME.pose.jpg, the picture with the skeletons over it, and NAME.pose.json, the joints in
-    COCO's keypoint format, for every picture.
+    Writes NAME.pose.json, the joints in COCO's keypoint format, for every picture, and beside it
+    NAME.pose.jpg, the picture with the skeletons over it, or what --save names.
 
     Of a folder, the results lie as its pictures do, poses.json holds all of them, and pictures
     whose results are there are passed over: the same command goes on where it was stopped.
@@ -79,7 +91,10 @@ def predict(
         raise BadParameter("--people all goes without --box, --boxes and --detector")
     if box_score is not None and not (boxes or detector):
         raise BadParameter("--box-score goes with --boxes or --detector")
-    kinds, given = _parse_kinds(save), [parse_box(text) for text in box or []]
+    from spcnet.inference.jobs import ENDS
+
+    named, given = parse_kinds(save, ENDS), [parse_box(text) for text in box or []]
+    kinds = tuple(kind for kind in ENDS if kind in named)  # in the order they are written in
     source, jobs, unreadable = _jobs(images, recursive=recursive)
     persons, found_by = _persons(given, boxes, detector, detector_kind, box_score, options.device)
 
@@ -110,19 +125,10 @@ def predict(
     for line in unreadable:
         say(f"spcnet: error: {line}")
     if failures:
-        say(f"{failures} of {counted(len(jobs), 'picture')} failed")
+        thing = "picture" if source else "path"  # which may be a folder's, or nobody's
+        say(f"{failures} of {counted(len(jobs), thing)} failed")
     if failures or unreadable or (strict and run.empty):
         raise Exit(1)
-
-
-def _parse_kinds(text: str) -> tuple[str, ...]:
-    """The kinds of results that ``--save`` names, in the order they are written in."""
-    from spcnet.inference.jobs import ENDS
-
-    named = [part.strip() for part in text.split(",") if part.strip()]
-    if not named or not ENDS.keys() >= set(named):
-        raise BadParameter(f"--save {text}: wanted some of {', '.join(ENDS)}, with commas")
-    return tuple(kind for kind in ENDS if kind in named)
 
 
 def _jobs(images: list[str], *, recursive: bool) -> "tuple[Path | None, list[Job], list[str]]":
@@ -194,7 +200,7 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
     except OtherMethod as error:
         text = difference_in_words(error.before, error.now)
         remedy = "--force predicts all again, -o names another folder"
-        raise UserError(f"{folder}: was predicted otherwise ({text}); {remedy}") from None
+        raise UserError(f"{error.path}: was predicted otherwise ({text}); {remedy}") from None
     except KeyboardInterrupt:
         if of_folder and run.results.kinds:
             say("\nstopped; the same command goes on with the pictures that are left")
@@ -219,14 +225,6 @@ def _line(outcome: "Outcome") -> str:
     there = f"{outcome.job.path} -> {outcome.target}" if outcome.target else outcome.job.path
     scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in outcome.poses or ())
     return there + (f" (mean joint score {scores})" if scores else ": no person found")
-
-
-def persons_in_words(source: PersonSource) -> str:
-    """Where the boxes of persons come from."""
-    whom = "the main person" if source.people == "one" else "all people"
-    kinds = {"boxes": "boxes", "file": "boxes of", "detector": "persons by", "finder": f"{whom} by"}
-    least = f" from score {source.threshold:g}" if source.threshold else ""
-    return f"{kinds[source.kind]} {source.name}{least}"
 
 
 def difference_in_words(before: Method, now: Method) -> str:

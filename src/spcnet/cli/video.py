@@ -1,6 +1,6 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -20,7 +20,9 @@ from spcnet.cli.options import (
     SKELETON,
     WIDE,
     parse_box,
+    parse_kinds,
     parse_people,
+    persons_in_words,
 )
 from spcnet.errors import UserError, counted
 from spcnet.files import replacing
@@ -40,8 +42,8 @@ BOX = Option(
 
 
 SAVE = Option(
-    help="Beside the joints' JSON, some with commas: the tables csv (joints) and angles; trc, c3d "
-    "(markers) and mot (angles) for OpenSim, a file per person.",
+    help="What is written beside the JSON, with commas: the tables csv (joints) and angles; trc, "
+    "c3d (markers) and mot (angles) for OpenSim, a file per person.",
     show_default=False,
 )
 
@@ -90,7 +92,7 @@ def video(
         method = estimator.method(PersonSource.of_boxes(boxes) if boxes else followed, view)
         method = replace(method, smoothing=None if raw else "sides, gaps, Butterworth")
         info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
-        say(f"model {estimator.describe()}")
+        say(f"model {estimator.describe()}; {persons_in_words(method.persons)}")
         tally = Tally()
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
@@ -111,7 +113,7 @@ def video(
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
-    results = " and ".join(map(str, written)) or "standard output"
+    results = " and ".join(map(str, _there(output, target, tables, tally.persons)))
     line = f"{source} -> {results}: {tally}"
     say(line) if target == STDOUT else print(line)
     if reader.restarts:
@@ -149,15 +151,27 @@ def _table_paths(save: str, json_path: Path) -> dict[str, Path]:
     from spcnet.inference import mocap
     from spcnet.tables import ENDS
 
-    named = [part.strip() for part in save.split(",") if part.strip()]
     ends = {**ENDS, **mocap.ENDS}
-    for kind in named:
-        mocap.check_kind(kind)
-        if kind not in ends:
-            raise BadParameter(f"--save {save}: wanted some of {', '.join(ends)}, with commas")
-    if named and json_path == STDOUT:
+    for kind in save.split(","):
+        mocap.check_kind(kind.strip())
+    kinds = [kind for kind in parse_kinds(save, ["json", *ends]) if kind != "json"]
+    if kinds and json_path == STDOUT:
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
-    return {kind: json_path.with_suffix(ends[kind]) for kind in named}
+    return {kind: json_path.with_suffix(ends[kind]) for kind in kinds}
+
+
+def _there(
+    output: Path | None, target: Path, tables: dict[str, Path], persons: int
+) -> Iterator[Path | str]:
+    """What was written, of so many persons."""
+    from spcnet.inference import mocap
+
+    if output:
+        yield output
+    yield "standard output" if target == STDOUT else target
+    for kind, path in tables.items():
+        numbers = range(persons if kind in mocap.ENDS else 1)
+        yield from (mocap.of_person(path, number) for number in numbers)
 
 
 def _open_tables(

@@ -141,7 +141,10 @@ class PoseEstimator:
             whom = str(persons)
             finder, name = self.finder, type(self.finder).__name__
             foreign = PersonSource(kind="detector", name=name, digest="", people=whom)
-            persons = finder.source(whom) if isinstance(finder, Finder) else foreign
+            calibrated = self.codec.calibration is not None
+            persons = foreign
+            if isinstance(finder, Finder):
+                persons = finder.source(whom, calibrated=calibrated)
         return Method(
             version=__version__,
             model=self.path.stem,

@@ -17,7 +17,8 @@ class PersonSource:
     kind: Literal["boxes", "file", "detector", "finder"]
     name: str = field(default="", compare=False)  # for people
     digest: str  # of the boxes, or of the file's content
-    threshold: float | None = None  # least score of a box
+    threshold: float | None = None  # least score of a box, where that alone decides
+    presence: float | None = None  # least presence of a person: finder and joints decide
     people: str | None = None
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from spcnet.data.label_files import MALFORMED
 from spcnet.errors import UserError
 from spcnet.files import output_folder, refuse_existing, remove_leftovers, replacing, writing
 from spcnet.inference.documents import CocoCollection, coco_document, result_info
@@ -24,13 +25,11 @@ COLLECTION, LOCK = "poses.json", ".predict.lock"
 
 
 class OtherMethod(UserError):
-    """A folder holds results that were predicted by another method."""
+    """A folder, or a file, holds results that were predicted by another method."""
 
-    def __init__(self, folder: Path, before: Method, now: Method) -> None:
-        self.folder, self.before, self.now = folder, before, now
-        super().__init__(
-            f"{folder}: was predicted otherwise ({', '.join(before.differences(now))})"
-        )
+    def __init__(self, path: Path, before: Method, now: Method) -> None:
+        self.path, self.before, self.now = path, before, now
+        super().__init__(f"{path}: was predicted otherwise ({', '.join(before.differences(now))})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,8 @@ class PredictionRun:
         results = self.results
         if self.source is None and not results.force:
             there = [job for job in jobs if os.path.exists(job.path)]  # the others fail later
+            for job in there if "json" in results.kinds else ():
+                self._refuse_other_method(job)
             refuse_existing(results.path(job, kind) for job in there for kind in results.kinds)
         with output_folder(results.folder) if results.kinds else nullcontext(), self._alone(jobs):
             self.collection = self._open_collection(known=self._goes_on())
@@ -172,6 +173,14 @@ class PredictionRun:
             raise OtherMethod(folder, earlier[1], self.method)
         record.start(*now, same=earlier == now)
         return earlier == now
+
+    def _refuse_other_method(self, job: Job) -> None:
+        """Say of a picture's results that are there that they are another method's, if they are."""
+        before = self.method
+        with suppress(UserError, *MALFORMED):  # none are there, or they are not ours
+            before = Method.from_dict(self.results.earlier(job)["info"]["method"])
+        if before != self.method:
+            raise OtherMethod(self.results.path(job, "json"), before, self.method)
 
     def _done(self, jobs: Sequence[Job]) -> set[str]:
         """The names of a folder's results that are there from an earlier run."""

@@ -74,19 +74,19 @@ class Tracker:
         that the network is sure of.
         """
         found: list[Pose | None] = [None] * len(self._people)
-        followed = {id(person) for person in self._people if person.pose and person.there}
+        known = {id(person) for person in self._people if person.pose}
         self._look(image, time, found)
         if self._finds and (self._frame % CHECKED == 0 or not any(found)):
             self._find(image, time, found)
         self._frame += 1
-        new = [n for n, person in enumerate(self._people) if id(person) not in followed]
+        new = [n for n, person in enumerate(self._people) if id(person) not in known]
         self._look_again(new, image, time, found)
         return found
 
     def _look_again(
         self, numbers: list[int], image: Array, time: float, found: list[Pose | None]
     ) -> None:
-        """Predict who was just found in the box of their own joints, as in the frames to come.
+        """Predict who was found first in the box of their own joints, as in the frames to come.
 
         The finder's box, or one that was given, is another crop, so that the joints would jump.
         """
