@@ -94,25 +94,17 @@ def refuse_existing(paths: Iterable[Path], by: str = "-o") -> None:
             raise UserError(f"{path}: already exists; --force overwrites it, {by} names another")
 
 
-def check_folder(folder: Path) -> None:
-    """Check that neither a folder, which need not be there, nor one above it is a file."""
-    for path in (folder, *folder.parents):
-        with suppress(OSError):  # what may not be seen is said where it is written to
-            if path.exists() and not path.is_dir():
-                text = f"{path}: is a file, and results go into a folder; -o names another place"
-                raise UserError(text)
-
-
 def make_writable(folder: Path) -> None:
     """Make a folder if it is not there, and check that files can be written to it."""
-    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
         remove_leftovers(folder)
     except OSError as error:
-        text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
+        in_its_place = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "results go into a folder, and this is a file" if in_its_place else error.strerror
+        text = f"{folder}: cannot write here ({reason}); -o names another place"
         raise UserError(text) from None
 
 
@@ -138,7 +130,6 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     if target.exists():
         raise UserError(f"{target}: already exists; remove it, or -o names a new folder")
-    check_folder(target)
     partial: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

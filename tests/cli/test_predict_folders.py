@@ -369,7 +369,7 @@ def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_p
     (told,) = predict(photos / "b.png", "-o", out, "--save", "attention").errors
     assert "b.attention-1.png: already exists; --force overwrites it" in told or "json" in told
     (told,) = predict(photos / "b.png", "-o", out / "a.pose.json").errors
-    assert "a.pose.json: is a file, and results go into a folder; -o names another" in told
+    assert "a.pose.json: cannot write here (results go into a folder, and this is a file)" in told
     assert predict(photos / "a.jpg", "-o", out, "--save", "crops", "--force").code == 0
     assert "a.crop-1.png" in files(out) and "a.crop-2.png" not in files(out)
 

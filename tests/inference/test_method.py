@@ -8,7 +8,7 @@ from conftest import OnnxModels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcnet.cli.options import persons_in_words
+from spcnet.cli.parsing import persons_in_words
 from spcnet.cli.predict import difference_in_words
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator

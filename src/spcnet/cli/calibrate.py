@@ -47,8 +47,6 @@ def calibrate(
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: a model's name ends in .safetensors")
     prepare_output([output], force=force)
-    network, card = load_checkpoint(find_weights(model))
-    estimator = PoseEstimator(model, device=device)
     parts: list[tuple[str, Dataset, str, object]]
     if source:
         named = [parse_source(text) for text in source]
@@ -57,6 +55,8 @@ def calibrate(
     else:
         opened, protocol = open_dataset(dataset, root, split or ""), default_protocol(dataset)
         parts = [(f"{dataset} {split}", opened, dataset, root)]
+    network, card = load_checkpoint(find_weights(model))
+    estimator = PoseEstimator(model, device=device)
     persons = {}
     for title, opened, name, folder in parts:
         scoring.refuse_learned(estimator, opened, folder, title)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, BadParameter, Option
 
 from spcnet.cli import scoring
-from spcnet.cli.completion import protocol_names
 from spcnet.cli.console import progress, say, table
 from spcnet.cli.estimator_options import EstimatorOptions
 from spcnet.cli.options import AS_JSON, DEVICE, PRECISION
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from spcnet.evaluation.compare import Contender
 
 CONTENDER = Argument(help="A model, or its predictions: a .npz, .mat, .h5 or COCO .json.")
-PROTOCOL = Option(
-    help="A variant of PCK; by default the data set's own, of several torso-pck.",
-    autocompletion=protocol_names,
-)
 FLIP = Option("--flip", help="Average with the mirror image, for both models.")
 
 
@@ -30,7 +25,7 @@ def compare(
     first: Annotated[str, CONTENDER],
     second: Annotated[str, CONTENDER],
     source: Annotated[list[str], scoring.SOURCE],
-    protocol: Annotated[str | None, PROTOCOL] = None,
+    protocol: Annotated[str | None, scoring.OWN_PROTOCOL] = None,
     device: Annotated[str, DEVICE] = "auto",
     precision: Annotated[Precision, PRECISION] = "fp32",
     flip: Annotated[bool, FLIP] = False,
@@ -54,11 +49,9 @@ def compare(
         raise BadParameter("a file of predictions is for one --source")
     options = EstimatorOptions(device=device, precision=precision, flip=flip)
 
-    for path in filter(is_predictions, (first, second)):
-        check_file(Path(path))
-
     def contender(place: str, name: str) -> "Contender":
         if is_predictions(name):
+            check_file(Path(name))
             say(f"{place}: joints in {name}")
             return Path(name)
         estimator = replace(options, model=name).open()

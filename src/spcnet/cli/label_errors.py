@@ -12,7 +12,7 @@ from spcnet.cli.completion import photograph_sets
 from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.options import DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError, counted
-from spcnet.files import check_folder, refuse_existing, replacing
+from spcnet.files import output_folder, refuse_existing, replacing
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures
@@ -63,12 +63,12 @@ def errors(
     from spcnet.viz.label_page import label_page
 
     paths = output / "errors.json", output / "index.html"
-    check_folder(output)
     if not force:
         refuse_existing(paths)
     folds = [_fold(text) for text in fold or ()]
     folds = folds or [(model, split or default_split(dataset, root))]
-    labels, beliefs = _judge(folds, dataset, root, device)
+    with output_folder(output):  # what is wrong with it is said before minutes of judging
+        labels, beliefs = _judge(folds, dataset, root, device)
     prepare_output(paths, force=force)
     found = find_errors(labels, beliefs, default_protocol(dataset))
     rows = [asdict(suspect) for suspect in found[:limit]]

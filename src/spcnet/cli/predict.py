@@ -11,18 +11,8 @@ from typer import Argument, BadParameter, Exit, Option
 
 from spcnet.cli.console import Advance, print_line, progress, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import (
-    BOX,
-    BOXES,
-    DETECTOR,
-    FORCE,
-    PEOPLE,
-    SKELETON,
-    WIDE,
-    parse_box,
-    parse_kinds,
-    persons_in_words,
-)
+from spcnet.cli.options import BOX, BOXES, DETECTOR, FORCE, PEOPLE, SKELETON, WIDE
+from spcnet.cli.parsing import parse_box, parse_kinds, persons_in_words
 from spcnet.errors import UserError, counted
 from spcnet.inference.method import Method, PersonSource, digest_of
 
@@ -30,6 +20,11 @@ if TYPE_CHECKING:
     from spcnet.inference.jobs import Job
     from spcnet.inference.runs import Outcome, PredictionRun
 
+LOOKED_AT = 100  # pictures by whose sizes boxes are judged
+CORNERS = (
+    "as x, y, width, height every box reaches out of its picture; these look like x0, y0, x1, y1: "
+    "write x1 - x0 and y1 - y0 in place of x1 and y1"
+)
 NAMES = {"version": "spcnet", "weights": "model", "skeleton": "joints of"}  # of facts
 
 IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
@@ -96,7 +91,10 @@ def predict(
     named, given = parse_kinds(save, ENDS), [parse_box(text) for text in box or []]
     kinds = tuple(kind for kind in ENDS if kind in named)  # in the order they are written in
     source, jobs, unreadable = _jobs(images, recursive=recursive)
-    persons, found_by = _persons(given, boxes, detector, detector_kind, box_score, options.device)
+    some = [job.path for job in jobs[:LOOKED_AT]]
+    persons, found_by = _persons(
+        given, boxes, detector, detector_kind, box_score, options.device, pictures=some
+    )
 
     from spcnet.inference.results import Results, RunRecord
     from spcnet.inference.runs import PredictionRun
@@ -156,6 +154,8 @@ def _persons(
     kind: str,
     score: float | None,
     device: str,
+    *,
+    pictures: Sequence[str],
 ) -> tuple[PersonSource | None, dict[str, Any]]:
     """Where persons are, if not by our finder, as a fact and as `predict_files` takes it."""
     if given:
@@ -165,6 +165,8 @@ def _persons(
 
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
         read = read_boxes(path, threshold=least)
+        if read.are_corners(pictures):
+            say(f"warning: {path.name}: {CORNERS}")
         for kind, count in read.passed_over.items():
             say(f"{path.name}: {kind}: {count}, passed over")
         source = PersonSource(kind="file", name=path.name, digest=digest_of(path), threshold=least)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 # Of persons who are predicted and scored.
 PERSONS = Option(help="A split, or numbers such as 1-500; by default val or test.")
-SOURCE = Option(
-    help="DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated. Several are scored by "
-    "torso-pck where no protocol is named."
+SOURCE = Option(help="DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated.")
+OWN_PROTOCOL = Option(
+    help="By default the data set's own, of several torso-pck.", autocompletion=protocol_names
 )
 CROP = Option(
     help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",

@@ -97,10 +97,7 @@ def titles_of(data: "DataSection") -> str:
 
 @contextmanager
 def _reporter(scored: str) -> Iterator[Callable[["Progress"], None]]:
-    """A bar on a terminal, otherwise a line every few steps; and every score on a line.
-
-    What is `scored` stands in the line: `spcnet evaluate` cuts the pictures themselves, in fp32.
-    """
+    """A bar on a terminal, otherwise a line every few steps; and a line of what was `scored`."""
     latest = ""
     bar: Advance | None = None
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -12,18 +12,8 @@ from typer import Argument, BadParameter, Option
 from spcnet.cli.console import prepare_output, progress, refuse_same, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file, until
-from spcnet.cli.options import (
-    DETECTOR,
-    FOLLOWED,
-    FORCE,
-    RAW,
-    SKELETON,
-    WIDE,
-    parse_box,
-    parse_kinds,
-    parse_people,
-    persons_in_words,
-)
+from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, RAW, SKELETON, WIDE
+from spcnet.cli.parsing import parse_box, parse_kinds, parse_people, persons_in_words
 from spcnet.errors import UserError, counted
 from spcnet.files import replacing
 from spcnet.inference.method import PersonSource
@@ -85,6 +75,7 @@ def video(
         prepare_output([*written, *chain(*others)], force=force, by="-o or --json")
 
         from spcnet.inference.documents import result_info
+        from spcnet.inference.mocap import ENDS, of_person
         from spcnet.inference.video import follow, steadied, with_pictures
 
         estimator = options.open(detector)
@@ -113,8 +104,11 @@ def video(
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
-    results = " and ".join(map(str, _there(output, target, tables, tally.persons)))
-    line = f"{source} -> {results}: {tally}"
+    who = range(len(tally.found))  # files for motion capture are of a person each
+    files = [of_person(p, n) for kind, p in tables.items() for n in (who if kind in ENDS else [0])]
+    results = [str(path) for path in (output, target, *files) if path not in (None, STDOUT)]
+    results += ["standard output"] * (target == STDOUT)
+    line = f"{source} -> {' and '.join(results)}: {tally}"
     say(line) if target == STDOUT else print(line)
     if reader.restarts:
         often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
@@ -158,20 +152,6 @@ def _table_paths(save: str, json_path: Path) -> dict[str, Path]:
     if kinds and json_path == STDOUT:
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
     return {kind: json_path.with_suffix(ends[kind]) for kind in kinds}
-
-
-def _there(
-    output: Path | None, target: Path, tables: dict[str, Path], persons: int
-) -> Iterator[Path | str]:
-    """What was written, of so many persons."""
-    from spcnet.inference import mocap
-
-    if output:
-        yield output
-    yield "standard output" if target == STDOUT else target
-    for kind, path in tables.items():
-        numbers = range(persons if kind in mocap.ENDS else 1)
-        yield from (mocap.of_person(path, number) for number in numbers)
 
 
 def _open_tables(

@@ -12,15 +12,8 @@ from typer import BadParameter, Option
 from spcnet.cli.console import prepare_output, refuse_same, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file
-from spcnet.cli.options import (
-    DETECTOR,
-    FOLLOWED,
-    FORCE,
-    SKELETON,
-    SMOOTH,
-    parse_people,
-    persons_in_words,
-)
+from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, SKELETON, SMOOTH
+from spcnet.cli.parsing import parse_people, persons_in_words
 from spcnet.errors import UserError, needs_extra
 from spcnet.files import replacing
 from spcnet.serve.limits import LOOPBACK

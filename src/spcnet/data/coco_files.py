@@ -116,11 +116,8 @@ def keypoint_file(
     annotations = []
     for n, (person, row) in enumerate(zip(persons, rows, strict=True), start=1):
         number = len(numbers) + 1 if person.image_number is None else person.image_number
-        ids = {
-            "id": n if person.number is None else person.number,
-            "image_id": numbers.setdefault(person.image, number),
-            "category_id": 1,
-        }
+        image, own = numbers.setdefault(person.image, number), person.number
+        ids = {"id": n if own is None else own, "image_id": image, "category_id": 1}
         annotations.append({**ids, **row})
     images = [{"id": number, "file_name": name} for name, number in numbers.items()]
     categories = [skeleton.to_coco_category()]

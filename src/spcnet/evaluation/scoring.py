@@ -64,14 +64,13 @@ def curves_of_predictions(
 def check_options(
     protocol: str, skeleton: Skeleton, *, chosen: bool, sigmas: Mapping[str, float] | None
 ) -> None:
-    """A `UserError` where a protocol has no `chosen` threshold or length, or no such constants."""
-    if protocol not in OKS_RULES:
-        if sigmas is not None:
-            raise UserError(f"protocol {protocol!r} has no constants of joints; oks has")
-    elif chosen:
+    """Check that a protocol fits a skeleton, a `chosen` threshold or length, and constants."""
+    if protocol in OKS_RULES and chosen:
         raise UserError(f"{protocol} has neither a threshold nor a reference length to choose")
-    else:
+    if protocol in OKS_RULES:
         _constants(skeleton, protocol, sigmas)
+    elif find_rule(protocol).joints(skeleton) and sigmas is not None:
+        raise UserError(f"protocol {protocol!r} has no constants of joints; oks has")
 
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:

@@ -79,27 +79,21 @@ class Tracker:
         if self._finds and (self._frame % CHECKED == 0 or not any(found)):
             self._find(image, time, found)
         self._frame += 1
-        new = [n for n, person in enumerate(self._people) if id(person) not in known]
-        self._look_again(new, image, time, found)
+        for n, person in enumerate(self._people):
+            if id(person) not in known and (first := found[n]) is not None:
+                found[n] = self._look_again(image, time, person, first)
         return found
 
-    def _look_again(
-        self, numbers: list[int], image: Array, time: float, found: list[Pose | None]
-    ) -> None:
-        """Predict who was found first in the box of their own joints, as in the frames to come.
+    def _look_again(self, image: Array, time: float, person: "_Person", first: Pose) -> Pose:
+        """Predict somebody new in the box of their own joints, as in the frames to come.
 
         The finder's box, or one that was given, is another crop, so that the joints would jump.
         """
-        framed = [
-            (self._people[n], n, first, box)
-            for n in numbers
-            if (first := found[n]) is not None
-            if (box := self._people[n].box_at(time, image.shape[:2])) is not None
-        ]
-        poses = self._estimator.predict(image, [box for *_, box in framed]) if framed else []
-        for (person, n, first, _), pose in zip(framed, poses, strict=True):
-            if pose.scores.mean() >= FOUND and similarity([first], [pose])[0, 0] >= SAME:
-                found[n] = person.take(replace(pose, presence=first.presence), time)
+        box = person.box_at(time, image.shape[:2])
+        poses = [] if box is None else self._estimator.predict(image, [box])
+        if not (similarity([first], poses) >= SAME).any():
+            return first
+        return person.take(replace(poses[0], presence=first.presence), time)
 
     def _look(self, image: Array, time: float, found: list[Pose | None]) -> None:
         """Look for everybody where they are expected."""

@@ -78,7 +78,7 @@ def score_by_torso(
     unknown = np.isnan(angles)
     if counted[unknown].any():
         inside["not labelled"] = unknown
-    resampled = (_resampled(rule, right[rows], counted[rows], repeats) for rows in inside.values())
+    resampled = (_resampled(right[rows], counted[rows], repeats) for rows in inside.values())
     return [_group(name, *each) for name, each in zip(inside, resampled, strict=True)]
 
 
@@ -91,7 +91,7 @@ def score_sources(
     resampled within their data set.
     """
     resampled = [
-        _resampled(rule, *_right(rule, *source), repeats, seed)
+        _resampled(*_right(rule, *source), repeats, seed)
         for seed, source in enumerate(sources.values())
     ]
     groups = [_group(name, *each) for name, each in zip(sources, resampled, strict=True)]
@@ -111,9 +111,7 @@ def compare_sources(
     """
     rows: list[tuple[str, int, Array, Array]] = []
     for seed, (name, (first, second, truth)) in enumerate(sources.items()):
-        of_both = [
-            _resampled(rule, *_right(rule, p, truth), repeats, seed) for p in (first, second)
-        ]
+        of_both = [_resampled(*_right(rule, p, truth), repeats, seed) for p in (first, second)]
         rows.append((name, of_both[0][0], of_both[0][1], of_both[1][1]))
     if len(rows) > 1:
         _, persons, *of_all = zip(*rows, strict=True)
@@ -132,21 +130,23 @@ def _difference(name: str, persons: int, first: Array, second: Array) -> Differe
 
 
 def _right(rule: Rule, predicted: Array, truth: GroundTruth) -> tuple[Array, Array]:
-    """Which joints (N, J) are right, and which count: the limbs' where the rule reports these."""
+    """Joints (N, J) that are right, and that count: the limbs' where the rule reports these."""
     found = joint_errors(rule, predicted, truth)
     columns = [not rule.limbs or joint not in NECK_AND_TOP for joint in found.joints]
-    return found.right[:, columns], found.counted[:, columns]
+    counted = found.counted[:, columns]
+    right = found.right[:, columns] & counted
+    if rule.mean == "pooled":  # how many of all joints
+        return right.sum(axis=1, keepdims=True), counted.sum(axis=1, keepdims=True)
+    return right, counted
 
 
-def _resampled(
-    rule: Rule, right: Array, counted: Array, repeats: int, seed: int = 0
-) -> tuple[int, Array]:
+def _resampled(right: Array, counted: Array, repeats: int, seed: int = 0) -> tuple[int, Array]:
     """How many persons count; scores (1 + repeats,) of them and of as many drawn with replacement.
 
     Persons without a joint (N, J) that counts are left out.
     """
     seen = counted.any(axis=1)
-    right, counted = (right & counted)[seen], counted[seen]
+    right, counted = right[seen], counted[seen]
     if not (persons := len(counted)):
         return 0, np.full(1 + repeats, np.nan)
     random = np.random.default_rng(seed)
@@ -155,8 +155,6 @@ def _resampled(
         [np.ones(persons), random.multinomial(persons, np.full(persons, 1 / persons), repeats)]
     )
     hits, chances = times @ right, times @ counted  # (1 + repeats, J)
-    if rule.mean == "pooled":
-        hits, chances = (of.sum(axis=1, keepdims=True) for of in (hits, chances))
     with np.errstate(invalid="ignore"):
         joints = np.where(chances > 0, 100 * hits / chances, np.nan)
     return persons, np.nanmean(joints, axis=1)
