@@ -91,7 +91,6 @@ def evaluate(
     given = None if sigmas is None else read_sigmas(sigmas)
     check_options(protocol, opened.skeleton, chosen=threshold is not None, sigmas=given)
     estimator = options.open()
-    scoring.say_foreign(protocol, opened.name)
     _warn_of_learned(estimator, opened, root, "these pictures")
     found = _evaluate(
         estimator, opened, protocol=protocol, crop=rule, threshold=threshold, sigmas=given
@@ -142,6 +141,7 @@ def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Eva
     """Predict and score, and say what, how and in which time."""
     from spcnet.evaluation.evaluate import evaluate as score_model
 
+    scoring.say_foreign(how["protocol"], opened.name)
     boxes = f"crop {how['crop']}" if how["crop"] else "no boxes"
     say(
         f"model {estimator.describe()}; {opened.name} {opened.split}, "

@@ -20,24 +20,19 @@ def known_skeleton(name: str | None) -> str | None:
     return name
 
 
-def parse_kinds(text: str, known: Iterable[str]) -> list[str]:
-    """The kinds of results that ``--save`` names, and the JSON, which is always written."""
+def parse_kinds(text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known kinds of results that ``--save`` names, and the JSON, which is always written."""
     named = [part.strip() for part in text.split(",") if part.strip()]
     if wrong := [name for name in named if name not in known]:
         raise BadParameter(f"--save {text}: {wrong[0]!r} is none of {', '.join(known)}")
-    return ["json", *named]
+    return tuple(kind for kind in known if kind in ("json", *named))
 
 
 def persons_in_words(source: "PersonSource") -> str:
     """Where the boxes of persons come from."""
     whom = {"one": "the main person", "all": "all people"}
-    people = whom.get(source.people or "", f"at most {source.people} people")
-    kinds = {
-        "boxes": "boxes",
-        "file": "boxes of",
-        "detector": "persons by",
-        "finder": f"{people} by",
-    }
+    who = whom.get(source.people or "", f"at most {source.people} people")
+    kinds = {"boxes": "boxes", "file": "boxes of", "detector": "persons by", "finder": f"{who} by"}
     least = {"score": source.threshold, "presence": source.presence}
     at = "".join(f" from {what} {value:.4g}" for what, value in least.items() if value)
     return f"{kinds[source.kind]} {source.name}{at}"

@@ -88,12 +88,10 @@ def predict(
         raise BadParameter("--box-score goes with --boxes or --detector")
     from spcnet.inference.jobs import ENDS
 
-    named, given = parse_kinds(save, ENDS), [parse_box(text) for text in box or []]
-    kinds = tuple(kind for kind in ENDS if kind in named)  # in the order they are written in
+    kinds, given = parse_kinds(save, ENDS), [parse_box(text) for text in box or []]
     source, jobs, unreadable = _jobs(images, recursive=recursive)
-    some = [job.path for job in jobs[:LOOKED_AT]]
     persons, found_by = _persons(
-        given, boxes, detector, detector_kind, box_score, options.device, pictures=some
+        given, boxes, detector, detector_kind, box_score, options.device, jobs
     )
 
     from spcnet.inference.results import Results, RunRecord
@@ -154,8 +152,7 @@ def _persons(
     kind: str,
     score: float | None,
     device: str,
-    *,
-    pictures: Sequence[str],
+    jobs: "Sequence[Job]",
 ) -> tuple[PersonSource | None, dict[str, Any]]:
     """Where persons are, if not by our finder, as a fact and as `predict_files` takes it."""
     if given:
@@ -165,7 +162,7 @@ def _persons(
 
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
         read = read_boxes(path, threshold=least)
-        if read.are_corners(pictures):
+        if read.are_corners(job.path for job in jobs[:LOOKED_AT]):
             say(f"warning: {path.name}: {CORNERS}")
         for kind, count in read.passed_over.items():
             say(f"{path.name}: {kind}: {count}, passed over")

@@ -75,7 +75,6 @@ def video(
         prepare_output([*written, *chain(*others)], force=force, by="-o or --json")
 
         from spcnet.inference.documents import result_info
-        from spcnet.inference.mocap import ENDS, of_person
         from spcnet.inference.video import follow, steadied, with_pictures
 
         estimator = options.open(detector)
@@ -104,11 +103,9 @@ def video(
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
-    who = range(len(tally.found))  # files for motion capture are of a person each
-    files = [of_person(p, n) for kind, p in tables.items() for n in (who if kind in ENDS else [0])]
-    results = [str(path) for path in (output, target, *files) if path not in (None, STDOUT)]
-    results += ["standard output"] * (target == STDOUT)
-    line = f"{source} -> {' and '.join(results)}: {tally}"
+    results = [*([output] if output else []), target, *_files(tables, len(tally.found))]
+    named = ("standard output" if path == STDOUT else str(path) for path in results)
+    line = f"{source} -> {' and '.join(named)}: {tally}"
     say(line) if target == STDOUT else print(line)
     if reader.restarts:
         often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
@@ -152,6 +149,14 @@ def _table_paths(save: str, json_path: Path) -> dict[str, Path]:
     if kinds and json_path == STDOUT:
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
     return {kind: json_path.with_suffix(ends[kind]) for kind in kinds}
+
+
+def _files(tables: dict[str, Path], persons: int) -> list[Path]:
+    """What was written of so many persons: a table of all, files for motion capture of each."""
+    from spcnet.inference.mocap import ENDS, of_person
+
+    counts = {kind: persons if kind in ENDS else 1 for kind in tables}
+    return [of_person(path, n) for kind, path in tables.items() for n in range(counts[kind])]
 
 
 def _open_tables(

@@ -141,7 +141,9 @@ def load_hourglass(
         array = arrays[name]
         if len(array.shape) < 1 or len(array) != count or shared not in (None, array.shape[1:]):
             wanted = "" if shared is None else f", wanted {dims((count, *shared))}"
-            raise UserError(f"{path}: {name} of {count} persons has {dims(array.shape)} values{wanted}")
+            raise UserError(
+                f"{path}: {name} of {count} persons has {dims(array.shape)} values{wanted}"
+            )
         if shared is not None and not np.issubdtype(array.dtype, np.number):
             raise UserError(f"{path}: {name} holds {array.dtype}, wanted numbers")
         if name in ("center", "index", "person", "scale") and not np.isfinite(array).all():

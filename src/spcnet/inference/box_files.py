@@ -60,15 +60,12 @@ class BoxFile:
         return self.boxes[first]
 
     def are_corners(self, pictures: Iterable[str]) -> bool:
-        """Whether each box of some pictures reaches out of them, and none as x0, y0, x1, y1.
-
-        Pictures that cannot be read, or have no boxes, count neither way.
-        """
-        verdicts = []
+        """Whether each box of some pictures reaches out of them, and none as x0, y0, x1, y1."""
+        verdicts: list[bool] = []
         for picture in pictures:
-            with suppress(UserError):  # it is said where it is predicted
-                boxes, (height, width) = self.of(picture), read_shape(Path(picture))
-                for x, y, right, below in boxes:
+            with suppress(UserError):  # it is said where the picture is predicted
+                height, width = read_shape(Path(picture))
+                for x, y, right, below in self.of(picture):
                     held = x < right - x <= width and y < below - y <= height
                     verdicts.append(held and (right > width or below > height))
         return bool(verdicts) and all(verdicts)

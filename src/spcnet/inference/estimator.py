@@ -138,13 +138,11 @@ class PoseEstimator:
         from spcnet import __version__
 
         if not isinstance(persons, PersonSource):
-            whom = str(persons)
-            finder, name = self.finder, type(self.finder).__name__
-            foreign = PersonSource(kind="detector", name=name, digest="", people=whom)
-            calibrated = self.codec.calibration is not None
-            persons = foreign
+            finder, whom = self.finder, str(persons)
+            name = type(finder).__name__
+            persons = PersonSource(kind="detector", name=name, digest="", people=whom)
             if isinstance(finder, Finder):
-                persons = finder.source(whom, calibrated=calibrated)
+                persons = finder.source(whom, calibrated=self.codec.calibration is not None)
         return Method(
             version=__version__,
             model=self.path.stem,
