@@ -12,6 +12,16 @@ _WORDS = {  # for what Python says of content that is not what it should be
     r".* unexpected keyword argument (.*)": r"\1 is unknown",
     r".* missing \d+ required .*: (.*)": r"\1 is missing",
     r"maximum recursion .*": "it is nested too deeply",
+    # And what pydantic says.
+    r"Value error, (.*)": r"\1",
+    r"Field required": "is missing",
+    r"Input should be a valid integer.*": "must be a whole number",
+    r"Input should be a valid boolean.*": "must be true or false",
+    r"Input should be a valid string.*": "must be a text",
+    r"Input should be a valid (\w+).*": r"must be a \1",
+    r"Input should be greater than or equal to (.*)": r"must be at least \1",
+    r"Input should be less than or equal to (.*)": r"must be at most \1",
+    r"(?:Input|String|List|Tuple) should (.*?)(?: after validation.*)?": r"must \1",
 }
 
 
@@ -31,11 +41,16 @@ def counted(number: int, thing: str, things: str = "") -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
-def in_words(error: Exception) -> str:
-    """What is wrong with content, by what Python, or we, raised where it was read."""
+def dims(shape: Sequence[object]) -> str:
+    """An array's shape: ``"14 x 2"``."""
+    return " x ".join(map(str, shape)) or "1"
+
+
+def in_words(error: Exception | str) -> str:
+    """What is wrong with content, by what Python, pydantic or we said where it was read."""
     if isinstance(error, KeyError):
         return f"{error} is missing"
-    text = " ".join(str(error).split())[:200]
+    text = error if isinstance(error, str) else " ".join(str(error).split())[:200]
     for pattern, words in _WORDS.items():
         if found := re.fullmatch(pattern, text):
             return found.expand(words)

@@ -102,7 +102,9 @@ def make_writable(folder: Path) -> None:
             pass
         remove_leftovers(folder)
     except OSError as error:
-        text = f"{folder}: cannot write here ({error.strerror}); -o names another place"
+        in_its_place = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "results go into a folder, and this is a file" if in_its_place else error.strerror
+        text = f"{folder}: cannot write here ({reason}); -o names another place"
         raise UserError(text) from None
 
 

@@ -296,14 +296,15 @@ def test_progress_tells_loss_rate_speed_time_left_and_the_latest_score(
 
     now = Progress(20, 100, 1, 2.5, (2.5,), 1e-3, 31.25, 75.4)
     score = Score("lspet-pck", 41.0, {}, {}, 5, mean_limbs=40.5)
-    with _reporter() as report:
+    with _reporter("packed crops in bf16") as report:
         report(now)
         report(replace(now, score=score))
         report(replace(now, step=40))
     told = capsys.readouterr().err.splitlines()
     assert told == [
         "epoch 1 step 20/100 loss 2.5000 lr 1.00e-03 31.2 images/s left 0:01:15",
-        "epoch 1: lspet-pck 40.50 % over the limbs, 41.00 % over all, 5 held-out persons",
+        "epoch 1: lspet-pck 40.50 % over the limbs, 41.00 % over all, 5 held-out persons, "
+        "packed crops in bf16",
         "epoch 1 step 40/100 loss 2.5000 lr 1.00e-03 31.2 images/s score 40.50 left 0:01:15",
     ]
 

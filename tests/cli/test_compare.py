@@ -40,9 +40,11 @@ def test_models_and_their_predictions_are_compared_alike(
     assert found["persons"] == 6
     written = spcnet(
         "evaluate", "--model", other, "--dataset", "coco", "--root", figures / "annotations.json",
-        "--split", "all", "--predictions", tmp_path / "other.npz",
+        "--split", "all", "--predictions", tmp_path / "other.npz", "--json",
     )  # fmt: skip
     assert written.returncode == 0, written.stderr
+    evaluated = json.loads(written.stdout)
+    assert (evaluated["protocol"], evaluated["mean"]) == ("pck-box", found["scores"][1])
     of_file = spcnet(
         "compare", tiny_checkpoint, tmp_path / "other.npz", "--source", source, "--json"
     )
@@ -53,9 +55,11 @@ def test_models_and_their_predictions_are_compared_alike(
     shown = spcnet("compare", tiny_checkpoint, tiny_checkpoint, "--source", source)
     assert shown.stdout.splitlines()[0].split() == [
         "Data", "Persons", "First", "Second", "Difference", "95", "%", "interval", "Persons",
-        "needed",
+        "to", "be", "sure",
     ]  # fmt: skip
-    assert shown.stdout.splitlines()[2].split()[-5:] == ["+0.0", "+0.0", "to", "+0.0", "-"]
+    assert shown.stdout.splitlines()[2].split()[-5:] == ["+0.00", "+0.00", "to", "+0.00", "-"]
+    assert "pck-box@0.05, mean over the joints" in shown.stderr
+    assert f"first: model {tiny_checkpoint.stem} (" in shown.stderr
 
 
 def test_what_cannot_be_compared_is_one_line(
@@ -66,5 +70,8 @@ def test_what_cannot_be_compared_is_one_line(
     fails("compare", tiny_checkpoint, tmp_path / "no.npz", "--source", source, told="no such file")
     fails("compare", tiny_checkpoint, tiny_checkpoint, "--source", source, "--protocol", "pckh",
           told="unknown protocol 'pckh'")  # fmt: skip
+    fails("compare", tiny_checkpoint, tiny_checkpoint, "--source", source, "--protocol", "oks",
+          told="oks scores whole persons; here joints must be right or wrong: take a variant of "
+          "PCK, such as pck-box")  # fmt: skip
     done = spcnet("compare", "a.npz", "b.npz", "--source", source, "--source", source)
     assert done.returncode == 2 and "for one --source" in done.stderr

@@ -205,7 +205,9 @@ def test_what_a_user_can_mend_is_told(
     fails("panels", PHOTO, "-o", tmp_path / "x.gif", told=".gif is no format for a figure")
     fails("panels", PHOTO, "-o", tmp_path / "x", told="end in .png, .pdf or .svg")
     fails("panels", tmp_path / "none.jpg", *model, told="none.jpg: no such file")
-    fails("levels", PHOTO, *model, "--box", "9,9,9,20", told="standing.jpg: box 9,9,9,20 is empty")
+    fails(
+        "levels", PHOTO, *model, "--box", "9000,9,9900,20", told="box 9000,9,9900,20 lies outside"
+    )
     empty = tmp_path / "empty.json"
     empty.write_text('{"images": [{"id": 1, "file_name": "standing.jpg"}], "annotations": []}')
     fails("panels", PHOTO, *model, "--boxes", empty, told="no person to draw")

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from spcnet.cli import label_errors
 from spcnet.codec import Codec
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.coco import coco_labels
-from spcnet.data.corrections import coco_document, correct
+from spcnet.data.coco_files import keypoint_file, label_row
+from spcnet.data.corrections import correct
 from spcnet.errors import UserError
 from spcnet.evaluation import overlap
 from spcnet.evaluation.label_errors import Beliefs, about, find_errors
@@ -49,6 +51,11 @@ def people(*points: np.ndarray, box: bool = True) -> AnnotatedPictures:
         for n, of in enumerate(points, start=1)
     ]  # fmt: skip
     return AnnotatedPictures("coco", "all", LSP14, persons)
+
+
+def coco_document(labels: AnnotatedPictures) -> dict[str, Any]:
+    persons = labels.annotations
+    return keypoint_file(persons, map(label_row, persons), labels.skeleton)
 
 
 def test_right_labels_are_not_flagged() -> None:

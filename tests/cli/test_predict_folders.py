@@ -295,7 +295,7 @@ def test_a_picture_that_changed_is_predicted_again(
     assert predict(photos, "-o", out).out.startswith("1 picture predicted")
 
 
-def test_the_method_is_known_without_json(predict: Command, photos: Path, tmp_path: Path) -> None:
+def test_the_method_is_known_by_the_record(predict: Command, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(photos, "-o", out, "--save", "overlay")
     done = predict(photos, "-o", out, "--save", "overlay", "--flip")
@@ -359,9 +359,17 @@ def test_each_person_has_a_crop_and_panels(predict: Command, photos: Path, tmp_p
                    "--box", "0,0,20,30", "--box", "5,5,30,40")  # fmt: skip
     assert done.code == 0, done.err
     assert predict(photos / "b.png", "-o", out, "--save", "attention,heatmaps").code == 0
-    assert files(out) == {"a.crop-1.png", "a.crop-2.png", "b.attention-1.png", "b.heatmaps-1.png"}
+    assert files(out) == {
+        "a.crop-1.png", "a.crop-2.png", "a.pose.json",
+        "b.attention-1.png", "b.heatmaps-1.png", "b.pose.json",
+    }  # fmt: skip
     assert Image.open(out / "a.crop-1.png").size == (64, 64)  # the network's input
-    assert predict(photos / "a.jpg", "-o", out, "--save", "crops").code == 1
+    (told,) = predict(photos / "a.jpg", "-o", out, "--save", "crops").errors
+    assert "a.pose.json: was predicted otherwise (boxes 0,0,20,30 5,5,30,40, now" in told
+    (told,) = predict(photos / "b.png", "-o", out, "--save", "attention").errors
+    assert "b.attention-1.png: already exists; --force overwrites it" in told or "json" in told
+    (told,) = predict(photos / "b.png", "-o", out / "a.pose.json").errors
+    assert "a.pose.json: cannot write here (results go into a folder, and this is a file)" in told
     assert predict(photos / "a.jpg", "-o", out, "--save", "crops", "--force").code == 0
     assert "a.crop-1.png" in files(out) and "a.crop-2.png" not in files(out)
 
@@ -497,8 +505,10 @@ def test_wrong_usage(predict: Command, photos: Path, arguments: tuple[str, ...])
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        ("--save", "overlay,skeletons", "wanted some of overlay, json, csv, angles, crops"),
+        ("--save", "overlay,skeletons", "'skeletons' is none of overlay, json, csv, angles, crops"),
         ("--box", "1,2,3", "--box 1,2,3: write it as x0,y0,x1,y1"),
+        ("--box", "9,2,3,4", "--box 9,2,3,4: must be x0,y0,x1,y1 with x0 < x1 and y0 < y1"),
+        ("--box", "1,2,nan,4", "--box 1,2,nan,4: must be x0,y0,x1,y1"),
         ("--scales", "large",
          "pyranet, chu or factors from 0.1 to 10 such as 0.8,1.0,1.2, got 'large'"),
         ("--rotations", "999", "degrees from -360 to 360 such as -30,0,30, got '999'"),
@@ -630,7 +640,7 @@ def test_a_folder_among_pictures_says_what_to_do_and_the_others_are_done(
     done = predict(single, photos, "-o", tmp_path / "out")
     assert done.code == 1
     assert f"{photos}: is a folder, not a picture; name it alone, or the pictures in it" in done.err
-    assert "1 of 2 pictures failed" in done.err
+    assert "1 of 2 paths failed" in done.err
     assert len(list((tmp_path / "out").glob("*.json"))) == 1
 
 

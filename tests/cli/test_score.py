@@ -174,6 +174,8 @@ def test_constants_of_two_labellers_score_a_skeleton_of_ones_own(tmp_path: Path)
     assert scored.returncode == 0, scored.stderr
     values = json.loads(scored.stdout)
     assert values["protocol"] == "oks" and list(values["joints"]) == ["tip", "root"]
+    shown = spcnet(*command[:-1], "--sigmas", tmp_path / "sigmas.json").stdout.split()
+    assert "AP" in shown and "OKS" in shown and not {"PCK", "Mean"} & set(shown)
     # d^2 of two labels that stray alike is exponential about 2 sigma^2 area: the mean of
     # exp(-d^2 / (8 sigma^2 area)) is 1 / (1 + 2 / 8).
     assert values["joints"]["tip"] == pytest.approx(80, abs=5)
@@ -186,7 +188,7 @@ def test_constants_that_do_not_fit_are_one_clear_line(tmp_path: Path) -> None:
     fails(*command, "coco-oks", told="(oks takes any skeleton with constants")
     (tmp_path / "s.json").write_text('{"tip": 0.1}')
     sigmas = ["--sigmas", tmp_path / "s.json"]
-    fails(*command, "oks", *sigmas, told="oks: no constant for root of the labels")
+    fails(*command, "oks", *sigmas, told="no constant for root of the labels; made by hand")
     fails(*command, "pck-box", *sigmas, told="protocol 'pck-box' has no constants of joints")
     (tmp_path / "s.json").write_text('{"tip": 0.1, "root": -1}')
     fails(*command, "oks", *sigmas, told="root: a constant is a number above 0, got -1")

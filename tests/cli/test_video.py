@@ -59,6 +59,10 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "9 frames" in done.stdout and "person found in 9; nobody in 0" in done.stdout
     assert "default" in done.stderr and "9 of 9" in done.stderr
+    assert "; the main person by finder from presence 0.26" in done.stderr
+    ends = (".mp4", ".json", ".csv", ".angles.csv", ".trc", ".mot")
+    written = " and ".join(str(output.with_suffix(end)) for end in ends)
+    assert done.stdout.startswith(f"{source} -> {written}: 9 frames")
 
     with VideoReader(output) as made:
         assert made.size == (192, 240)
@@ -454,7 +458,7 @@ def test_how_many_people_and_who_finds_them(tmp_path: Path, clip: Path) -> None:
 
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(
-        typer.BadParameter, match="--save csw: wanted some of csv, angles, trc, mot, c3d"
+        typer.BadParameter, match="--save csw: 'csw' is none of json, csv, angles, trc, mot, c3d"
     ):
         video(tmp_path / "clip.mp4", save="csw")
     with pytest.raises(UserError, match="bvh: needs the rotations of bones in space"):

@@ -165,7 +165,7 @@ def test_one_persons_joints_are_no_traceback(tmp_path: Path) -> None:
     write_joints(tmp_path / "one.mat", (3, 14, 1))
     assert len(read_labels(tmp_path / "one.mat")) == 1
     write_joints(tmp_path / "one.mat", (3, 14))
-    with pytest.raises(UserError, match=r"must be \(3, 14, N\), got \(3, 14\)"):
+    with pytest.raises(UserError, match=r"must be 3 x 14 x N, got 3 x 14"):
         read_labels(tmp_path / "one.mat")
 
 

@@ -400,12 +400,12 @@ def changed(figures: PackedStore, folder: Path, **arrays: np.ndarray) -> Path:
         ("sizes", lambda values: values * 10_000_000, "sizes must be 1 to 16384 pixels"),
         ("sizes", lambda values: values * 0, "sizes must be 1 to 16384 pixels"),
         ("points", lambda values: values * np.nan, "points must be pixels"),
-        ("points", lambda values: values[:, :3], "points must be numbers of shape"),
+        ("points", lambda values: values[:, :3], "points must be 12 x 14 x 2 numbers"),
         ("centres", lambda values: values + 1e30, "centres must be pixels"),
         ("sides", lambda values: -values, "sides must be positive"),
         ("states", lambda values: values + 200, "states 0 to 3"),
         ("offsets", lambda values: values[::-1], "offsets must rise"),
-        ("keys", lambda values: values.astype("S")[:1], "keys must be numbers of shape"),
+        ("keys", lambda values: values.astype("S")[:1], "keys must be 12 numbers"),
     ],
 )
 def test_stores_of_absurd_numbers_are_refused_before_anything_is_built(

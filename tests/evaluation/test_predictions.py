@@ -168,7 +168,7 @@ def test_one_of_several_arrays_may_be_named(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "p.npz", ours=numbered(4, 14), theirs=numbered(4, 14) + 9)
     found = read_predictions(path, persons=4, key="theirs")
     assert found.points[0, 0].tolist() == [9.25, 9.5]
-    with pytest.raises(UserError, match=r"which array holds the joints\? It has ours \(4, 14, 2\)"):
+    with pytest.raises(UserError, match=r"which array holds the joints\? It has ours 4 x 14 x 2"):
         read_predictions(path, persons=4)
     with pytest.raises(UserError, match="no array of joints called 'mine'; it holds ours"):
         read_predictions(path, persons=4, key="mine")

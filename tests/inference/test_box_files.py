@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from spcnet.errors import UserError
 from spcnet.inference.box_files import BoxFile, read_boxes
@@ -89,3 +90,21 @@ def test_ids_are_joined_to_pictures_by_one_rule(tmp_path: Path) -> None:
 def test_absurd_numbers_are_refused_in_a_line(tmp_path: Path, row: Any, message: str) -> None:
     with pytest.raises(UserError, match=rf"b\.json: not COCO-style boxes.*{message}"):
         read(tmp_path, [{"image_id": 1, **row}])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "corners"),
+    [
+        ([[30, 40, 90, 75], [5, 60, 70, 79]], True),
+        ([[30, 40, 90, 75], [5, 6, 30, 40]], False),  # one lies in the picture as it is
+        ([[30, 40, 90, 75], [90, 6, 30, 40]], False),  # one is none with x0 < x1
+        ([], False),
+    ],
+)
+def test_boxes_that_are_x0_y0_x1_y1_are_known_by_the_pictures(
+    tmp_path: Path, boxes: list[list[float]], corners: bool
+) -> None:
+    Image.new("RGB", (100, 80)).save(tmp_path / "a.jpg")
+    found = read(tmp_path, listed(*({"image_id": 1, "bbox": box} for box in boxes)))
+    pictures = [str(tmp_path / name) for name in ("a.jpg", "gone.jpg")]
+    assert found.are_corners(pictures) is corners

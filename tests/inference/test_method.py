@@ -8,7 +8,8 @@ from conftest import OnnxModels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spcnet.cli.predict import difference_in_words, persons_in_words
+from spcnet.cli.parsing import persons_in_words
+from spcnet.cli.predict import difference_in_words
 from spcnet.errors import UserError
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.method import Method, PersonSource, digest_of
@@ -107,6 +108,8 @@ def test_runtimes_are_told_apart_where_their_results_are_more_than_rounding_apar
 
 def test_words_are_made_of_facts() -> None:
     assert persons_in_words(PERSONS) == "the main person by finder from score 0.25"
+    both = replace(PERSONS, threshold=None, presence=0.2601, people="2")
+    assert persons_in_words(both) == "at most 2 people by finder from presence 0.2601"
     file = PersonSource(kind="file", name="boxes.json", digest="77")
     assert persons_in_words(file) == "boxes of boxes.json"
     told = difference_in_words(METHOD, replace(METHOD, precision="bf16", persons=file))

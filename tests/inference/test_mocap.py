@@ -52,6 +52,7 @@ def test_a_trc_file_is_as_opensim_reads_it(tmp_path: Path) -> None:
     assert read[..., :2] == pytest.approx(expected, abs=1e-3) and not read[..., 2].any()
     second = cells(tmp_path / "out.person1.trc")[6:-1]
     assert set(second[0][2:]) == {""} and "" not in second[1]
+    assert cells(tmp_path / "out.person1.trc")[0][-1] == "out.person1.trc"
 
 
 def test_a_mot_file_is_as_opensim_reads_it(tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_a_mot_file_is_as_opensim_reads_it(tmp_path: Path) -> None:
     names = angle_names(LSP14)
     head = ["out", "version=1", "nRows=6", f"nColumns={len(names) + 1}", "inDegrees=yes"]
     assert lines[:6] == [*head, "endheader"]
+    assert (tmp_path / "out.person1.mot").read_text().startswith("out.person1\n")
     assert lines[6].split("\t") == ["time", *names]
     table = np.array([line.split() for line in lines[7:]], float)  # blanks are passed over
     assert table.shape == (6, len(names) + 1)

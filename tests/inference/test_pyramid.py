@@ -114,7 +114,7 @@ def test_the_estimator_fuses_all_scales(tiny_checkpoint: Path) -> None:
     for pose, one in zip(poses, alone, strict=True):
         assert pose.scores == pytest.approx(one.scores, abs=1e-4)
     assert "scales chu" in estimator.describe()
-    assert "none refinement" in estimator.describe()
+    assert "refinement none" in estimator.describe()
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,12 @@ def test_a_run_gives_every_picture_in_order_and_the_next_only_what_is_left(
     assert [len(one.poses or ()) for one in outcomes] == [1, 0, 1]
     assert [bool(one.failure) for one in outcomes] == [False, True, False]
     assert outcomes[0].target == photos.parent / "out" / "a.pose.json"
-    assert (first.predicted, first.passed_over, first.empty) == (2, 0, 0)
+    assert (first.predicted, len(first.left), first.empty) == (2, 3, 0)
     Image.fromarray(np.zeros((30, 20, 3), np.uint8)).save(photos / "b.png")
     second = run_over(tiny, photos)
     outcomes = all_of(second, photos)
     assert [one.poses is None for one in outcomes] == [True, False, True]
-    assert (second.predicted, second.passed_over) == (1, 2)
+    assert (second.predicted, len(second.jobs), len(second.left)) == (1, 3, 1)
     assert second.collection is not None and second.collection.pictures == 3
 
 
@@ -90,5 +90,5 @@ def test_a_run_that_ends_early_lets_the_folder_go_and_is_gone_on_with(
     assert not (photos.parent / "out" / "poses.json").exists()
     after = run_over(tiny, photos)
     all_of(after, photos)
-    assert (after.predicted, after.passed_over) == (2, 1)
+    assert (after.predicted, len(after.jobs), len(after.left)) == (2, 3, 2)
     assert (photos.parent / "out" / "poses.json").exists()

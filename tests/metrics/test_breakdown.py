@@ -1,6 +1,7 @@
 """Groups by the torso's angle; cases worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,19 @@ def test_angles_from_upright() -> None:
     assert torso_angles(truth) == pytest.approx([0, 25, 45, 90, 180, 179])
     truth.annotated[1, LSP14.index("left_hip")] = False
     assert np.isnan(torso_angles(truth)).tolist() == [False, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("protocol", ["lspet-pck", "pck-box", "mpii-msra"])
+def test_sources_have_the_score_of_their_protocol(protocol: str) -> None:
+    truth = persons(0, 10, -20, 40)
+    truth = replace(truth, references=np.full(4, 60.0))
+    truth.annotated[:3, LSP14.index("left_knee")] = False
+    predicted = truth.points.copy()
+    predicted[3, LSP14.index("left_knee")] += 500
+    predicted[2, LSP14.index("left_ankle")] += 500
+    found = score(protocol, predicted, truth)
+    (group, _) = score_sources(PCK_RULES[protocol], {"": (predicted, truth)}, repeats=9)
+    assert group.score == pytest.approx(found.headline)
 
 
 def test_groups_add_up_to_the_score() -> None:

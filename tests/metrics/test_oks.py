@@ -203,7 +203,7 @@ def test_detections_in_pictures_without_people_are_wrong() -> None:
 
 def test_what_cannot_be_scored_is_told() -> None:
     persons = scene((1, 0, 0, 200))
-    with pytest.raises(UserError, match=r"wants points \(N, 17, 2\), got \(1, 14, 2\)"):
+    with pytest.raises(UserError, match=r"wants points N x 17 x 2, got 1 x 14 x 2"):
         coco_oks(Detections(np.zeros((1, 14, 2)), np.ones(1), np.ones(1, int)), persons)
     persons.annotated[:] = False
     with pytest.raises(UserError, match="no person has a labelled joint"):

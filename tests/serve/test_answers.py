@@ -115,7 +115,7 @@ def test_a_pictures_name_is_said_again_as_far_as_it_is_one(serve: Serve) -> None
     unnamed = client.post("/v1/poses", json=as_json(picture())).json()
     assert check_result(unnamed)["images"][0]["file_name"] == ""
     long = client.post("/v1/poses", json=as_json(picture(), file_name="x" * 256))
-    refused(long, 422, "bad_request", "file_name: String should have at most 255 characters")
+    refused(long, 422, "bad_request", "file_name: must have at most 255 characters")
 
 
 def test_no_persons_in_boxes_are_no_poses(serve: Serve) -> None:
@@ -139,7 +139,7 @@ def test_without_boxes_people_are_found_one_or_all_or_none(serve: Serve) -> None
     nobody = post(client, black.getvalue(), people="all")
     assert (nobody.status_code, nobody.json()["annotations"]) == (200, [])
     wrong = post(client, picture(), people="many")
-    refused(wrong, 422, "bad_request", "people: Input should be 'one' or 'all', got \"many\"")
+    refused(wrong, 422, "bad_request", "people: must be 'one' or 'all', got \"many\"")
 
 
 def test_all_people_and_boxes_are_two_wishes(serve: Serve) -> None:
@@ -461,7 +461,7 @@ def test_a_skeleton_that_the_model_lacks_is_refused_by_name(serve: Serve) -> Non
     long = "x" * 500
     as_form = post(serve(), picture(), skeleton=long)
     for response in (as_form, serve().post("/v1/poses", json=as_json(picture(), skeleton=long))):
-        refused(response, 422, "bad_request", "skeleton: String should have at most 40 characters")
+        refused(response, 422, "bad_request", "skeleton: must have at most 40 characters")
 
 
 def test_a_service_for_this_machine_answers_to_its_names_and_its_pages_alone(serve: Serve) -> None:

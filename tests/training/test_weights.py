@@ -147,6 +147,9 @@ def test_a_map_says_what_joints_are_called_in_the_weights(begin: Begin, taken: l
         torch.testing.assert_close(state[name][:3], trained[name][known], rtol=1e-3, atol=1e-3)
         assert torch.equal(state[name][3], before[name][3])
     (found,) = taken
+    of_joints = sum(p.numel() for n, p in fresh(own).named_parameters() if is_of_joints(n))
+    everything = sum(p.numel() for p in fresh(own).parameters())
+    assert found.share == pytest.approx(1 - of_joints / 4 / everything)  # one joint of four
     assert found.joints == names | {"head_top": "head_top"}
     assert found.new_joints == ("tail",)
     for wrong, message in (
@@ -186,7 +189,7 @@ def test_what_was_taken_is_said_in_three_lines(capsys: pytest.CaptureFixture[str
         "joints taken over: left_foot from left_ankle, head_top",
         "joints that begin anew: tail",
     ]
-    say_taken(replace(taken, anew=(), joints={}))
+    say_taken(replace(taken, share=0.9999, anew=(), joints={}))
     assert capsys.readouterr().err.splitlines() == [
         "begins with default: 99.9 % of the weights",
         "joints that begin anew: tail (model.joints says what they are called in the weights)",

@@ -41,21 +41,22 @@ def calibrate(
     from spcnet.data.annotations import Dataset
     from spcnet.data.datasets import default_crop, default_protocol, open_dataset
     from spcnet.evaluation.calibrate import calibrate as fit
-    from spcnet.evaluation.sources import PROTOCOL, parse_source
+    from spcnet.evaluation.sources import parse_source, protocol_of
     from spcnet.inference.estimator import PoseEstimator
 
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: a model's name ends in .safetensors")
     prepare_output([output], force=force)
-    network, card = load_checkpoint(find_weights(model))
-    estimator = PoseEstimator(model, device=device)
     parts: list[tuple[str, Dataset, str, object]]
     if source:
-        named, protocol = [parse_source(text) for text in source], PROTOCOL
+        named = [parse_source(text) for text in source]
+        protocol = protocol_of(named)
         parts = [(part.title, part.open(), part.dataset, part.root) for part in named]
     else:
         opened, protocol = open_dataset(dataset, root, split or ""), default_protocol(dataset)
         parts = [(f"{dataset} {split}", opened, dataset, root)]
+    network, card = load_checkpoint(find_weights(model))
+    estimator = PoseEstimator(model, device=device)
     persons = {}
     for title, opened, name, folder in parts:
         scoring.refuse_learned(estimator, opened, folder, title)

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from typer import Option
 
 from spcnet.cli import scoring
-from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say
+from spcnet.cli.console import prepare_output, progress, save_figure, say
 from spcnet.cli.options import DATASET, DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError
+from spcnet.files import replacing
 
 OUTPUT = Option("--output", "-o", help="The page, a .md; its pictures go to images/ beside.")
 ROTATIONS = Option(help="The turned crops of the strongest test (degrees).")

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spcnet.errors import UserError
-from spcnet.files import make_writable, picture_bytes, refuse_existing
-from spcnet.files import replacing as replacing  # commands have it from here
+from spcnet.files import make_writable, picture_bytes, refuse_existing, replacing
 
 LOST: list[OSError] = []  # what kept lines from stdout
 

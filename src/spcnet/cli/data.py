@@ -11,11 +11,11 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from spcnet.cli import label_errors
 from spcnet.cli.completion import dataset_names, photograph_sets
-from spcnet.cli.console import prepare_output, progress, replacing, save_figure, say, table
+from spcnet.cli.console import prepare_output, progress, save_figure, say, table
 from spcnet.cli.options import AS_JSON, FORCE, ROOT
 from spcnet.cli.scoring import CROP, PERSONS
 from spcnet.errors import UserError, counted
-from spcnet.files import picture_bytes, whole_folder
+from spcnet.files import picture_bytes, replacing, whole_folder
 from spcnet.skeletons import LSP14, Skeleton
 from spcnet.viz.contact_page import Entry, contact_page
 
@@ -296,28 +296,25 @@ def synth(
     """
     from PIL import Image
 
+    from spcnet.data.annotations import Annotation
+    from spcnet.data.coco_files import keypoint_file, label_row
     from spcnet.synthetic.figure import render_figure
 
-    images, annotations = [], []
+    persons, rows = [], []
     with whole_folder(output) as folder:
         for number in range(first, first + count):
-            figure = render_figure(number, size=size)
-            name = f"figure{number:06d}.png"
+            figure, name = render_figure(number, size=size), f"figure{number:06d}.png"
             (folder / name).write_bytes(picture_bytes(Image.fromarray(figure.image), "png"))
-            images.append({"id": number, "file_name": name, "width": size, "height": size})
-            low, high = figure.points.min(axis=0), figure.points.max(axis=0)
-            joints = zip(figure.points.round(2).tolist(), figure.states.tolist(), strict=True)
-            annotations.append(
-                {
-                    "id": number, "image_id": number, "category_id": 1, "iscrowd": 0,
-                    "keypoints": [value for (x, y), state in joints for value in (x, y, state)],
-                    "num_keypoints": len(LSP14),
-                    "bbox": [round(float(value), 2) for value in (*low, *(high - low))],
-                    "area": round(float((high - low).prod()), 2),
-                }
-            )  # fmt: skip
-        categories = [LSP14.to_coco_category()]
-        document = {"images": images, "annotations": annotations, "categories": categories}
+            points, states = figure.points.round(2), figure.states
+            person = Annotation(name, points, states, number=number, image_number=number)
+            x, y, *opposite = person.box.tolist()
+            width, height = round(opposite[0] - x, 2), round(opposite[1] - y, 2)
+            box = {"bbox": [x, y, width, height], "area": round(width * height, 2)}
+            persons.append(person)
+            rows.append({**label_row(person), **box})
+        document = keypoint_file(persons, rows, LSP14)
+        for image in document["images"]:
+            image |= {"width": size, "height": size}
         (folder / "annotations.json").write_text(
             json.dumps(document, indent=1) + "\n", encoding="utf-8"
         )

@@ -20,7 +20,10 @@ RUNTIME = Option(help="What runs the network; auto: torch, or onnxruntime for an
 FLIP = Option("--flip", help="Average with the mirror image: better, half as fast.")
 SCALES = Option(help="Average over sizes of the crop: pyranet, chu, or 0.8,1,1.2; slow.")
 ROTATIONS = Option(help="Average over turned crops: --rotations=-15,15 (degrees).")
-REFINEMENT = Option(help="Of heatmaps' peaks: none, quarter, dark or mass; else the model's own.")
+REFINEMENT = Option(
+    help="How joints are placed more finely than a heatmap's cells: none, quarter, dark (by the "
+    "curvature) or mass (by the mean about the peak); by default the model's own."
+)
 FINDER = Option(
     help="Find persons by this .safetensors (of a recipe of task: finder), not the bundled one."
 )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import BadParameter, Option
 
 from spcnet.cli import scoring
-from spcnet.cli.completion import protocol_names
 from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.options import AS_JSON, DATASET, FORCE, ROOT
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from spcnet.metrics.breakdown import Group
     from spcnet.metrics.paper import Row, Table
 
-PROTOCOL = Option(help="By default the data set's own.", autocompletion=protocol_names)
 NO_BOXES = Option("--no-boxes", help="Let the finder look for persons, as predict does.")
 PREDICTIONS = Option(help="Write the joints too: .npz, .mat, .h5 or COCO .json.")
 SUBMISSION = Option(help="Write MPII's pred_keypoints_mpii.mat, of its test pictures.")
@@ -37,7 +35,7 @@ def evaluate(
     root: Annotated[Path | None, ROOT] = None,
     source: Annotated[list[str] | None, scoring.SOURCE] = None,
     split: Annotated[str | None, scoring.PERSONS] = None,
-    protocol: Annotated[str | None, PROTOCOL] = None,
+    protocol: Annotated[str | None, scoring.OWN_PROTOCOL] = None,
     crop: Annotated[str | None, scoring.CROP] = None,
     no_boxes: Annotated[bool, NO_BOXES] = False,
     threshold: Annotated[float | None, scoring.THRESHOLD] = None,
@@ -74,14 +72,15 @@ def evaluate(
     from spcnet.data.datasets import default_crop, default_protocol, default_split, open_dataset
     from spcnet.data.regions import check_rule
     from spcnet.evaluation.predictions import check_format
-    from spcnet.evaluation.scoring import read_sigmas
+    from spcnet.evaluation.scoring import check_options
+    from spcnet.evaluation.sigmas import read_sigmas
     from spcnet.evaluation.writing import write_predictions, write_submission
     from spcnet.metrics.paper import comparison
 
     if predictions is not None:
         check_format(predictions)
-    estimator = options.open()
     if submission is not None:
+        estimator = options.open()
         with progress("persons", None) as report:
             persons, images = write_submission(submission, root, estimator, report=report)
         print(f"{submission}: {counted(persons, 'person')} of {counted(images, 'test image')}")
@@ -89,12 +88,13 @@ def evaluate(
     opened = open_dataset(dataset, root, split or default_split(dataset, root))
     rule = None if no_boxes else check_rule(crop or default_crop(dataset))
     protocol = protocol or default_protocol(dataset)
-    scoring.say_foreign(protocol, opened.name)
+    given = None if sigmas is None else read_sigmas(sigmas)
+    check_options(protocol, opened.skeleton, chosen=threshold is not None, sigmas=given)
+    estimator = options.open()
     _warn_of_learned(estimator, opened, root, "these pictures")
     found = _evaluate(
-        estimator, opened, protocol=protocol, crop=rule, threshold=threshold,
-        sigmas=None if sigmas is None else read_sigmas(sigmas),
-    )  # fmt: skip
+        estimator, opened, protocol=protocol, crop=rule, threshold=threshold, sigmas=given
+    )
     if predictions is not None:
         skeleton = estimator.skeleton
         write_predictions(predictions, found.points, found.scores, found.labels, skeleton=skeleton)
@@ -141,6 +141,7 @@ def _evaluate(estimator: "PoseEstimator", opened: "Dataset", **how: Any) -> "Eva
     """Predict and score, and say what, how and in which time."""
     from spcnet.evaluation.evaluate import evaluate as score_model
 
+    scoring.say_foreign(how["protocol"], opened.name)
     boxes = f"crop {how['crop']}" if how["crop"] else "no boxes"
     say(
         f"model {estimator.describe()}; {opened.name} {opened.split}, "
@@ -157,15 +158,17 @@ def _score_sources(
     texts: list[str], options: EstimatorOptions, *, protocol: str | None, boxes: bool, as_json: bool
 ) -> None:
     """Print a line for each data set, and their mean."""
-    from spcnet.evaluation.sources import PROTOCOL, evaluate_sources, parse_source
+    from spcnet.evaluation.sources import evaluate_sources, parse_source, protocol_of
     from spcnet.metrics.kinds import KINDS
+    from spcnet.metrics.protocols import find_rule
 
     sources = [parse_source(text) for text in texts]
+    protocol = find_rule(protocol or protocol_of(sources)).name
+    opened = [source.open() for source in sources]
     estimator = options.open()
-    protocol = protocol or PROTOCOL
     say(f"model {estimator.describe()}; {'boxes' if boxes else 'no boxes'}, protocol {protocol}")
-    for source in sources:
-        _warn_of_learned(estimator, source.open(), source.root, f"the pictures of {source.title}")
+    for source, labels in zip(sources, opened, strict=True):
+        _warn_of_learned(estimator, labels, source.root, f"the pictures of {source.title}")
     with progress("persons", None) as report:
         scored = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
     for each in scored[:-1]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import BadParameter, Option
 
-from spcnet.cli.console import prepare_output, replacing, say
+from spcnet.cli.console import prepare_output, say
 from spcnet.cli.options import DATASET, FORCE, ROOT, TRAINED
 from spcnet.errors import UserError, needs_extra
+from spcnet.files import replacing
 
 if TYPE_CHECKING:
     from spcnet.codec import Codec

@@ -10,8 +10,10 @@ from spcnet.cli import scoring
 from spcnet.cli.completion import model_names
 from spcnet.cli.console import prepare_figure, progress, save_figure, say
 from spcnet.cli.estimator_options import FLIP
-from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED, parse_box
+from spcnet.cli.options import BOX, BOXES, DATASET, DEVICE, FORCE, MODEL, ROOT, TRAINED
+from spcnet.cli.parsing import parse_box
 from spcnet.errors import UserError, counted
+from spcnet.files import check_file
 
 if TYPE_CHECKING:
     from spcnet.geometry import Array
@@ -53,7 +55,7 @@ def panels(
     models = model or ["default"]
     if len(models) > 2:
         raise BadParameter(f"at most 2 models are compared, got {len(models)}")
-    given = _read_given(box, boxes)
+    given = _read_given(images, box, boxes)
     prepare_figure(output, force=force)
 
     from spcnet.experiments.curves import short_names
@@ -86,7 +88,7 @@ def levels(
 
     Example: spcnet figure levels photo.jpg -o levels.png
     """
-    given = _read_given(box, boxes)
+    given = _read_given(images, box, boxes)
     prepare_figure(output, force=force)
 
     from spcnet.inference.estimator import PoseEstimator
@@ -242,8 +244,10 @@ def epochs(
 Given = Callable[[str], list[list[float]] | None]
 
 
-def _read_given(box: list[str] | None, boxes: Path | None) -> Given:
-    """The boxes that were given for a picture, by its path; None where there are none."""
+def _read_given(images: Sequence[str], box: list[str] | None, boxes: Path | None) -> Given:
+    """The boxes given for a picture, by its path, None where there are none; pictures are there."""
+    for path in images:
+        check_file(Path(path))
     if box and boxes:
         raise BadParameter("use either --box or --boxes, not both")
     if boxes:

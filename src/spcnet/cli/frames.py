@@ -74,25 +74,25 @@ class Tally:
     def __init__(self) -> None:
         self.frames = 0
         self._empty = 0
-        self._found: list[int] = []
+        self.found: list[int] = []  # of each person, in how many
         self._begin = time.monotonic()
 
     def add(self, frame: "FramePoses") -> None:
         """Count a frame."""
         self.frames += 1
         self._empty += not any(frame.persons)
-        self._found += [0] * (len(frame.persons) - len(self._found))
+        self.found += [0] * (len(frame.persons) - len(self.found))
         for number, pose in enumerate(frame.persons):
-            self._found[number] += pose is not None
+            self.found[number] += pose is not None
 
     def __str__(self) -> str:
         seconds = max(1e-6, time.monotonic() - self._begin)
-        several = len(self._found) > 1
+        several = len(self.found) > 1
         found = [
             f"person {f'{n} ' if several else ''}found in {count}"
-            for n, count in enumerate(self._found[:LISTED])
+            for n, count in enumerate(self.found[:LISTED])
         ]
-        if len(self._found) > LISTED:
-            found.append(f"{counted(len(self._found) - LISTED, 'more person')} found")
+        if len(self.found) > LISTED:
+            found.append(f"{counted(len(self.found) - LISTED, 'more person')} found")
         frames = f"{counted(self.frames, 'frame')}, {self.frames / seconds:.1f} per second"
         return "; ".join([frames, *found, f"nobody in {self._empty}"])

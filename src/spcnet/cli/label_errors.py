@@ -2,17 +2,17 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
 from spcnet.cli.completion import photograph_sets
-from spcnet.cli.console import prepare_output, progress, replacing, say, table
+from spcnet.cli.console import prepare_output, progress, say, table
 from spcnet.cli.options import DEVICE, FORCE, MODEL, ROOT
 from spcnet.errors import UserError, counted
-from spcnet.files import refuse_existing
+from spcnet.files import output_folder, refuse_existing, replacing
 
 if TYPE_CHECKING:
     from spcnet.data.annotations import AnnotatedPictures
@@ -67,7 +67,8 @@ def errors(
         refuse_existing(paths)
     folds = [_fold(text) for text in fold or ()]
     folds = folds or [(model, split or default_split(dataset, root))]
-    labels, beliefs = _judge(folds, dataset, root, device)
+    with output_folder(output):  # what is wrong with it is said before minutes of judging
+        labels, beliefs = _judge(folds, dataset, root, device)
     prepare_output(paths, force=force)
     found = find_errors(labels, beliefs, default_protocol(dataset))
     rows = [asdict(suspect) for suspect in found[:limit]]
@@ -130,27 +131,12 @@ def _judge(
 
 def _apply(decisions: Path, root: Path | None, output: Path, *, force: bool) -> None:
     """Write the labels with the accepted rows carried out."""
-    from spcnet.data.coco import coco_labels
-    from spcnet.data.corrections import REMEDIES, coco_document, correct, read_decisions
-    from spcnet.data.datasets import dataset_info
-    from spcnet.data.label_files import load_json
+    from spcnet.data.corrections import REMEDIES, corrected
 
     if root is None:
         raise UserError("--apply needs the labels that were judged: --root LABELS.json")
     prepare_output([output], force=force)
-    made, root = read_decisions(decisions), root.expanduser()
-    if root.is_file() and root.name.endswith((".json", ".json.gz")):
-        skeleton = coco_labels(root).skeleton
-        document = load_json(root, wanted="a COCO keypoint file")
-    elif made["dataset"] == "coco":
-        raise UserError(f"{root}: name the COCO file itself that was judged: --root LABELS.json")
-    else:
-        parts = [dataset_info(made["dataset"]).persons(root, split) for split in made["splits"]]
-        everyone = [person for part in parts for person in part.annotations]
-        skeleton = parts[0].skeleton
-        document = coco_document(replace(parts[0], annotations=everyone))
-    rows = [row for row in made["rows"] if row["decision"] == "accept"]
-    correct(document, rows, skeleton)
+    document, rows = corrected(decisions, root.expanduser())
     with replacing(output) as partial:
         partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
     counts = [f"{sum(row['remedy'] == of for row in rows)} {of}" for of in REMEDIES]

@@ -1,13 +1,9 @@
 """Options that several commands have."""
 
-from typing import TYPE_CHECKING
-
-from typer import BadParameter, Option
+from typer import Option
 
 from spcnet.cli.completion import dataset_names, model_names, skeleton_names
-
-if TYPE_CHECKING:
-    from spcnet.inference.tracking import Followed
+from spcnet.cli.parsing import known_skeleton
 
 TRAINED = Option(help="A model with weights, or a .safetensors.", autocompletion=model_names)
 DATASET = Option(
@@ -27,6 +23,7 @@ WIDE = Option("--wide", help="Tables of one row per person, not of one per joint
 SKELETON = Option(
     help="Joints of the results: lsp14, coco17, mpii16, ...; by default all that the model has.",
     autocompletion=skeleton_names,
+    callback=known_skeleton,
 )
 BOXES = Option(help="Person boxes by picture: a COCO-style JSON file.")
 FORCE = Option("--force", help="Overwrite earlier results.")
@@ -38,21 +35,3 @@ DEVICE = Option(
 PRECISION = Option(
     help="Of the network; auto: bf16 where faster with the same results; int8: of export --int8."
 )
-
-
-def parse_people(text: str) -> "Followed":
-    """``one``, ``all``, or a number of people."""
-    if text in ("one", "all"):
-        return "one" if text == "one" else "all"
-    if not text.isdecimal() or int(text) < 1:
-        raise BadParameter(f"--people {text}: wanted one, all, or a number of people such as 2")
-    return int(text)
-
-
-def parse_box(text: str) -> list[float]:
-    """Four numbers of ``x0,y0,x1,y1``."""
-    try:
-        x0, y0, x1, y1 = (float(part) for part in text.split(","))
-    except ValueError:
-        raise BadParameter(f"--box {text}: write it as x0,y0,x1,y1: 40,20,180,300") from None
-    return [x0, y0, x1, y1]

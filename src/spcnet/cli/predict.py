@@ -11,7 +11,8 @@ from typer import Argument, BadParameter, Exit, Option
 
 from spcnet.cli.console import Advance, print_line, progress, say
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
-from spcnet.cli.options import BOX, BOXES, DETECTOR, FORCE, PEOPLE, SKELETON, WIDE, parse_box
+from spcnet.cli.options import BOX, BOXES, DETECTOR, FORCE, PEOPLE, SKELETON, WIDE
+from spcnet.cli.parsing import parse_box, parse_kinds, persons_in_words
 from spcnet.errors import UserError, counted
 from spcnet.inference.method import Method, PersonSource, digest_of
 
@@ -19,14 +20,20 @@ if TYPE_CHECKING:
     from spcnet.inference.jobs import Job
     from spcnet.inference.runs import Outcome, PredictionRun
 
+LOOKED_AT = 100  # pictures by whose sizes boxes are judged
+CORNERS = (
+    "as x, y, width, height every box reaches out of its picture; these look like x0, y0, x1, y1: "
+    "write x1 - x0 and y1 - y0 in place of x1 and y1"
+)
 NAMES = {"version": "spcnet", "weights": "model", "skeleton": "joints of"}  # of facts
 
 IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
 OUTPUT = Option("--output", "-o", help="Folder for the results; by default poses/.")
 RECURSIVE = Option("--recursive", "-r", help="Take the folder's sub-folders too.")
 SAVE = Option(
-    help="What is written: some of overlay, json, the tables csv (joints) and angles, and of each "
-    "person crops (what the network looks at), heatmaps, attention (which level it takes where)."
+    help="What is written beside the JSON, with commas: overlay, the tables csv (joints) and "
+    "angles, and of each person crops (what the network looks at), heatmaps, attention (which "
+    "level it takes where); json alone: nothing."
 )
 DETECTOR_KIND = Option(help="Of what kind the detector is.")
 STRICT = Option("--strict", help="Exit with 1 where no person is found in a picture.")
@@ -43,7 +50,7 @@ def predict(
     images: Annotated[list[str], IMAGES],
     output: Annotated[Path | None, OUTPUT] = None,
     recursive: Annotated[bool, RECURSIVE] = False,
-    save: Annotated[str, SAVE] = "overlay,json",
+    save: Annotated[str, SAVE] = "overlay",
     wide: Annotated[bool, WIDE] = False,
     box: Annotated[list[str] | None, BOX] = None,
     boxes: Annotated[Path | None, BOXES] = None,
@@ -62,8 +69,8 @@ def predict(
 ) -> None:
     """Find the joints of the persons in pictures; nobody is an answer too.
 
-    Writes NAME.pose.jpg, the picture with the skeletons over it, and NAME.pose.json, the joints in
-    COCO's keypoint format, for every picture.
+    Writes NAME.pose.json, the joints in COCO's keypoint format, for every picture, and beside it
+    NAME.pose.jpg, the picture with the skeletons over it, or what --save names.
 
     Of a folder, the results lie as its pictures do, poses.json holds all of them, and pictures
     whose results are there are passed over: the same command goes on where it was stopped.
@@ -79,9 +86,13 @@ def predict(
         raise BadParameter("--people all goes without --box, --boxes and --detector")
     if box_score is not None and not (boxes or detector):
         raise BadParameter("--box-score goes with --boxes or --detector")
-    kinds, given = _parse_kinds(save), [parse_box(text) for text in box or []]
+    from spcnet.inference.jobs import ENDS
+
+    kinds, given = parse_kinds(save, ENDS), [parse_box(text) for text in box or []]
     source, jobs, unreadable = _jobs(images, recursive=recursive)
-    persons, found_by = _persons(given, boxes, detector, detector_kind, box_score, options.device)
+    persons, found_by = _persons(
+        given, boxes, detector, detector_kind, box_score, options.device, jobs
+    )
 
     from spcnet.inference.results import Results, RunRecord
     from spcnet.inference.runs import PredictionRun
@@ -110,19 +121,10 @@ def predict(
     for line in unreadable:
         say(f"spcnet: error: {line}")
     if failures:
-        say(f"{failures} of {counted(len(jobs), 'picture')} failed")
+        thing = "picture" if source else "path"  # which may be a folder's, or nobody's
+        say(f"{failures} of {counted(len(jobs), thing)} failed")
     if failures or unreadable or (strict and run.empty):
         raise Exit(1)
-
-
-def _parse_kinds(text: str) -> tuple[str, ...]:
-    """The kinds of results that ``--save`` names, in the order they are written in."""
-    from spcnet.inference.jobs import ENDS
-
-    named = [part.strip() for part in text.split(",") if part.strip()]
-    if not named or not ENDS.keys() >= set(named):
-        raise BadParameter(f"--save {text}: wanted some of {', '.join(ENDS)}, with commas")
-    return tuple(kind for kind in ENDS if kind in named)
 
 
 def _jobs(images: list[str], *, recursive: bool) -> "tuple[Path | None, list[Job], list[str]]":
@@ -150,6 +152,7 @@ def _persons(
     kind: str,
     score: float | None,
     device: str,
+    jobs: "Sequence[Job]",
 ) -> tuple[PersonSource | None, dict[str, Any]]:
     """Where persons are, if not by our finder, as a fact and as `predict_files` takes it."""
     if given:
@@ -159,6 +162,8 @@ def _persons(
 
         path, least = Path(os.path.expanduser(boxes)), score or 0.0
         read = read_boxes(path, threshold=least)
+        if read.are_corners(job.path for job in jobs[:LOOKED_AT]):
+            say(f"warning: {path.name}: {CORNERS}")
         for kind, count in read.passed_over.items():
             say(f"{path.name}: {kind}: {count}, passed over")
         source = PersonSource(kind="file", name=path.name, digest=digest_of(path), threshold=least)
@@ -194,7 +199,7 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
     except OtherMethod as error:
         text = difference_in_words(error.before, error.now)
         remedy = "--force predicts all again, -o names another folder"
-        raise UserError(f"{folder}: was predicted otherwise ({text}); {remedy}") from None
+        raise UserError(f"{error.path}: was predicted otherwise ({text}); {remedy}") from None
     except KeyboardInterrupt:
         if of_folder and run.results.kinds:
             say("\nstopped; the same command goes on with the pictures that are left")
@@ -203,7 +208,7 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
         for low, high in run.greys.ranges.values():
             say(f"greys of more than 8 bits: {low:g} is black and {high:g} white in all")
         where = f" -> {folder}" if run.results.kinds else ""
-        earlier = run.passed_over
+        earlier = len(run.jobs) - len(run.left)
         before = f", {counted(earlier, 'was', 'were')} there already" if earlier else ""
         nobody = f", no person found in {run.empty}" if run.empty else ""
         tell(f"{counted(run.predicted, 'picture')} predicted{where}{before}{nobody}")
@@ -219,14 +224,6 @@ def _line(outcome: "Outcome") -> str:
     there = f"{outcome.job.path} -> {outcome.target}" if outcome.target else outcome.job.path
     scores = ", ".join(f"{pose.scores.mean():.2f}" for pose in outcome.poses or ())
     return there + (f" (mean joint score {scores})" if scores else ": no person found")
-
-
-def persons_in_words(source: PersonSource) -> str:
-    """Where the boxes of persons come from."""
-    whom = "the main person" if source.people == "one" else "all people"
-    kinds = {"boxes": "boxes", "file": "boxes of", "detector": "persons by", "finder": f"{whom} by"}
-    least = f" from score {source.threshold:g}" if source.threshold else ""
-    return f"{kinds[source.kind]} {source.name}{least}"
 
 
 def difference_in_words(before: Method, now: Method) -> str:

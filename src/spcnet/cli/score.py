@@ -45,7 +45,8 @@ def score(
         raise BadParameter("wanted: PREDICTIONS --protocol P --ground-truth FILE (or --list)")
     style = scoring.check_style(style, compare=compare, as_json=as_json)
 
-    from spcnet.evaluation.scoring import read_sigmas, score_predictions
+    from spcnet.evaluation.scoring import score_predictions
+    from spcnet.evaluation.sigmas import read_sigmas
     from spcnet.metrics.paper import comparison
 
     found, labels = scoring.read_both(

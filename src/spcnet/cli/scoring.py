@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 # Of persons who are predicted and scored.
 PERSONS = Option(help="A split, or numbers such as 1-500; by default val or test.")
-SOURCE = Option(
-    help="By torso-pck: DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated."
+SOURCE = Option(help="DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated.")
+OWN_PROTOCOL = Option(
+    help="By default the data set's own, of several torso-pck.", autocompletion=protocol_names
 )
 CROP = Option(
     help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",
@@ -112,7 +113,10 @@ def _joint_names(joints: str) -> tuple[str, ...]:
 
 def _score_table(score: "Score") -> str:
     """A score as the field prints it: the columns of its tables in one row, then each joint."""
-    means = {"Mean": score.mean, "Limbs": score.mean_limbs}
+    from spcnet.metrics.protocols import OKS_RULES
+
+    total, of_joint = ("AP", "OKS") if score.protocol in OKS_RULES else ("Mean", "PCK")
+    means = {total: score.mean, "Limbs": score.mean_limbs}
     means |= {f"@{threshold}": mean for threshold, mean in score.at.items()} | {"AUC": score.auc}
     summary = {part: f"{value:.1f}" for part, value in score.parts.items()}
     summary |= {name: f"{value:.2f}" for name, value in means.items() if value is not None}
@@ -120,8 +124,10 @@ def _score_table(score: "Score") -> str:
     blocks = [f"{score.protocol}{at} over {counted(score.persons, 'person')}, %"]
     blocks.append(table([summary], right=list(summary)))
     if score.joints:
-        joints = [{"Joint": joint, "PCK": f"{value:.1f}"} for joint, value in score.joints.items()]
-        blocks.append(table(joints, right=["PCK"]))
+        joints = [
+            {"Joint": joint, of_joint: f"{value:.1f}"} for joint, value in score.joints.items()
+        ]
+        blocks.append(table(joints, right=[of_joint]))
     return "\n\n".join(blocks)
 
 

@@ -69,7 +69,8 @@ def train_by(
             f"{directory}"
         )
 
-    with _reporter() as hear:
+    crops = "whole pictures" if recipe.task == "finder" else "packed crops"
+    with _reporter(f"{crops} in {recipe.training.precision}") as hear:
         return train_recipe(
             recipe, directory, resume=resume, processes=processes, stop=stop,
             packing=say_packing, begin=begin, took=say_taken, report=hear, finish=finish,
@@ -79,7 +80,8 @@ def train_by(
 def say_taken(taken: "Taken") -> None:
     """In three lines, what a run took over."""
     anew = f"; {', '.join(taken.anew)} begin anew" if taken.anew else ""
-    say(f"begins with {taken.name}: {100 * taken.share:.1f} % of the weights{anew}")
+    percent = 100 if taken.share == 1 else min(99.9, 100 * taken.share)  # all is all
+    say(f"begins with {taken.name}: {percent:.1f} % of the weights{anew}")
     names = [a if a == b else f"{a} from {b}" for a, b in taken.joints.items()]
     if names:
         say(f"joints taken over: {', '.join(names)}")
@@ -94,8 +96,8 @@ def titles_of(data: "DataSection") -> str:
 
 
 @contextmanager
-def _reporter() -> Iterator[Callable[["Progress"], None]]:
-    """A bar on a terminal, otherwise a line every few steps; and every score on a line."""
+def _reporter(scored: str) -> Iterator[Callable[["Progress"], None]]:
+    """A bar on a terminal, otherwise a line every few steps; and a line of what was `scored`."""
     latest = ""
     bar: Advance | None = None
     with ExitStack() as stack:
@@ -110,7 +112,7 @@ def _reporter() -> Iterator[Callable[["Progress"], None]]:
                 of_limbs = "" if limbs is None else f"{limbs:.2f} % over the limbs, "
                 say(
                     f"epoch {now.epoch}: {score.protocol} {of_limbs}{score.mean:.2f} % over all, "
-                    f"{counted(score.persons, 'held-out person')}"
+                    f"{counted(score.persons, 'held-out person')}, {scored}"
                 )
                 for title, part in now.sources.items():
                     say(f"  {title}: {part.headline:.2f} %, {counted(part.persons, 'person')}")

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
+from spcnet.cli.console import prepare_output, progress, refuse_same, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file, until
-from spcnet.cli.options import (
-    DETECTOR,
-    FOLLOWED,
-    FORCE,
-    RAW,
-    SKELETON,
-    WIDE,
-    parse_box,
-    parse_people,
-)
+from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, RAW, SKELETON, WIDE
+from spcnet.cli.parsing import parse_box, parse_kinds, parse_people, persons_in_words
 from spcnet.errors import UserError, counted
+from spcnet.files import replacing
 from spcnet.inference.method import PersonSource
 
 if TYPE_CHECKING:
@@ -39,8 +32,8 @@ BOX = Option(
 
 
 SAVE = Option(
-    help="Beside the joints' JSON, some with commas: the tables csv (joints) and angles; trc, c3d "
-    "(markers) and mot (angles) for OpenSim, a file per person.",
+    help="What is written beside the JSON, with commas: the tables csv (joints) and angles; trc, "
+    "c3d (markers) and mot (angles) for OpenSim, a file per person.",
     show_default=False,
 )
 
@@ -89,7 +82,7 @@ def video(
         method = estimator.method(PersonSource.of_boxes(boxes) if boxes else followed, view)
         method = replace(method, smoothing=None if raw else "sides, gaps, Butterworth")
         info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
-        say(f"model {estimator.describe()}")
+        say(f"model {estimator.describe()}; {persons_in_words(method.persons)}")
         tally = Tally()
         with ExitStack() as stack:
             report = stack.enter_context(progress("frames", reader.expected))
@@ -110,8 +103,9 @@ def video(
                 if writer:
                     writer.write(overlay(frame), frame.time)
                 tally.add(frame)
-    results = " and ".join(map(str, written)) or "standard output"
-    line = f"{source} -> {results}: {tally}"
+    results = [*([output] if output else []), target, *_files(tables, len(tally.found))]
+    named = ("standard output" if path == STDOUT else str(path) for path in results)
+    line = f"{source} -> {' and '.join(named)}: {tally}"
     say(line) if target == STDOUT else print(line)
     if reader.restarts:
         often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
@@ -148,15 +142,21 @@ def _table_paths(save: str, json_path: Path) -> dict[str, Path]:
     from spcnet.inference import mocap
     from spcnet.tables import ENDS
 
-    named = [part.strip() for part in save.split(",") if part.strip()]
     ends = {**ENDS, **mocap.ENDS}
-    for kind in named:
-        mocap.check_kind(kind)
-        if kind not in ends:
-            raise BadParameter(f"--save {save}: wanted some of {', '.join(ends)}, with commas")
-    if named and json_path == STDOUT:
+    for kind in save.split(","):
+        mocap.check_kind(kind.strip())
+    kinds = [kind for kind in parse_kinds(save, ["json", *ends]) if kind != "json"]
+    if kinds and json_path == STDOUT:
         raise BadParameter("--save goes with a file for the joints: -o, or --json FILE")
-    return {kind: json_path.with_suffix(ends[kind]) for kind in named}
+    return {kind: json_path.with_suffix(ends[kind]) for kind in kinds}
+
+
+def _files(tables: dict[str, Path], persons: int) -> list[Path]:
+    """What was written of so many persons: a table of all, files for motion capture of each."""
+    from spcnet.inference.mocap import ENDS, of_person
+
+    counts = {kind: persons if kind in ENDS else 1 for kind in tables}
+    return [of_person(path, n) for kind, path in tables.items() for n in range(counts[kind])]
 
 
 def _open_tables(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import BadParameter, Option
 
-from spcnet.cli.console import prepare_output, refuse_same, replacing, say, stop_wish
+from spcnet.cli.console import prepare_output, refuse_same, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file
-from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, SKELETON, SMOOTH, parse_people
+from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, SKELETON, SMOOTH
+from spcnet.cli.parsing import parse_people, persons_in_words
 from spcnet.errors import UserError, needs_extra
+from spcnet.files import replacing
 from spcnet.serve.limits import LOOPBACK
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def webcam(
         smoothing = "one-euro" if smooth else None
         method = replace(estimator.method(followed, view), smoothing=smoothing)
         info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
-        say(f"model {estimator.describe()}")
+        say(f"model {estimator.describe()}; {persons_in_words(method.persons)}")
         pictures = camera_pictures(camera) if source is None else played_pictures(source)
         live = newest(pictures, stop)
         frames = follow(estimator, live, people=followed, smooth=smooth, skeleton=view)

@@ -1,13 +1,17 @@
-"""What COCO-style JSON files share, whatever they hold: ids, pictures, and where these lie."""
+"""What COCO-style JSON files share, whatever they hold: ids, pictures, where these lie, records."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from spcnet.data.annotations import ListedPicture
+import numpy as np
+
+from spcnet.data.annotations import Annotation, ListedPicture
 from spcnet.errors import UserError, counted, first_few
+from spcnet.geometry import box_of_points
+from spcnet.skeletons import Skeleton
 
 
 def id_of(value: object) -> str:
@@ -83,3 +87,38 @@ def find_pictures(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, 
 def category_ids(categories: Iterable[Any]) -> set[str]:
     """The ids of some categories."""
     return {id_of(category["id"]) for category in categories if "id" in category}
+
+
+def label_row(person: Annotation) -> dict[str, Any]:
+    """A person's labels as a record has them; a box that is that of the joints is left to these."""
+    known = person.annotated
+    states = zip(person.points.tolist(), person.states.tolist(), known, strict=True)
+    row: dict[str, Any] = {
+        "iscrowd": int(person.crowd),
+        "num_keypoints": int(known.sum()),
+        "keypoints": [v for (x, y), state, there in states
+                      for v in ((x, y, state) if there else (0, 0, 0))],
+    }  # fmt: skip
+    if not known.any() or not np.array_equal(person.box, box_of_points(person.points[known])):
+        x0, y0, x1, y1 = person.box.tolist()
+        row["bbox"] = [x0, y0, x1 - x0, y1 - y0]
+    return row
+
+
+def keypoint_file(
+    persons: Iterable[Annotation], rows: Iterable[Mapping[str, Any]], skeleton: Skeleton
+) -> dict[str, Any]:
+    """A COCO keypoint file of persons, whose records have the fields of a row each besides ids.
+
+    Persons and pictures keep the numbers that they have; others are counted from 1.
+    """
+    numbers: dict[str, int | str] = {}
+    annotations = []
+    for n, (person, row) in enumerate(zip(persons, rows, strict=True), start=1):
+        number = len(numbers) + 1 if person.image_number is None else person.image_number
+        image, own = numbers.setdefault(person.image, number), person.number
+        ids = {"id": n if own is None else own, "image_id": image, "category_id": 1}
+        annotations.append({**ids, **row})
+    images = [{"id": number, "file_name": name} for name, number in numbers.items()]
+    categories = [skeleton.to_coco_category()]
+    return {"images": images, "annotations": annotations, "categories": categories}

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.coco_files import id_of, slashed
+from spcnet.data.coco import coco_labels
+from spcnet.data.coco_files import id_of, keypoint_file, label_row, slashed
+from spcnet.data.datasets import dataset_info
 from spcnet.data.label_files import load_json, reading
 from spcnet.errors import UserError, first_few
-from spcnet.geometry import box_of_points
 from spcnet.skeletons import Skeleton
 
 DECISIONS = "decisions, as the page of spcnet data errors saves them"
@@ -33,30 +33,26 @@ def read_decisions(path: Path) -> dict[str, Any]:
         return {"dataset": str(content["dataset"]), "splits": list(content["splits"]), "rows": rows}
 
 
-def coco_document(labels: AnnotatedPictures) -> dict[str, Any]:
-    """Labels as a COCO keypoint file; boxes that are those of the joints are left to these."""
-    numbers: dict[str, int | str] = {}
-    annotations = []
-    for n, person in enumerate(labels.annotations, start=1):
-        number = len(numbers) + 1 if person.image_number is None else person.image_number
-        known = person.annotated
-        states = zip(person.points.tolist(), person.states.tolist(), known, strict=True)
-        row: dict[str, Any] = {
-            "id": n if person.number is None else person.number,
-            "image_id": numbers.setdefault(person.image, number),
-            "category_id": 1,
-            "iscrowd": int(person.crowd),
-            "num_keypoints": int(known.sum()),
-            "keypoints": [v for (x, y), state, there in states
-                          for v in ((x, y, state) if there else (0, 0, 0))],
-        }  # fmt: skip
-        if not known.any() or not np.array_equal(person.box, box_of_points(person.points[known])):
-            x0, y0, x1, y1 = person.box.tolist()
-            row["bbox"] = [x0, y0, x1 - x0, y1 - y0]
-        annotations.append(row)
-    images = [{"id": number, "file_name": name} for name, number in numbers.items()]
-    categories = [labels.skeleton.to_coco_category()]
-    return {"images": images, "annotations": annotations, "categories": categories}
+def corrected(decisions: Path, root: Path) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    """The labels that were judged, with the accepted rows of a file of decisions; and these rows.
+
+    `root` is the COCO file, which stays as it is but for these, or another data set's folder, whose
+    persons of the splits that were judged make such a file. See `correct` for what is an error.
+    """
+    made = read_decisions(decisions)
+    if root.is_file() and root.name.endswith((".json", ".json.gz")):
+        skeleton = coco_labels(root).skeleton
+        document = load_json(root, wanted="a COCO keypoint file")
+    elif made["dataset"] == "coco":
+        raise UserError(f"{root}: name the COCO file itself that was judged: --root LABELS.json")
+    else:
+        parts = [dataset_info(made["dataset"]).persons(root, split) for split in made["splits"]]
+        everyone = [person for part in parts for person in part.annotations]
+        skeleton = parts[0].skeleton
+        document = keypoint_file(everyone, map(label_row, everyone), skeleton)
+    rows = [row for row in made["rows"] if row["decision"] == "accept"]
+    correct(document, rows, skeleton)
+    return document, rows
 
 
 def correct(

@@ -22,7 +22,7 @@ from spcnet.data.label_files import (
     reading,
     text,
 )
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.skeletons import FLIC11, mirror_name
 
@@ -104,7 +104,9 @@ def examples_labels(path: Path, split: str) -> AnnotatedPictures:
 def _of_example(path: Path, example: Any, number: int) -> Annotation | None:
     coords = np.asarray(getattr(example, "coords", None), dtype=np.float64)
     if coords.ndim != 2 or coords.shape[0] != 2 or coords.shape[1] <= max(COLUMNS):
-        raise UserError(f"{path}: coords of example {number} must be (2, 29), got {coords.shape}")
+        raise UserError(
+            f"{path}: coords of example {number} must be 2 x 29, got {dims(coords.shape)}"
+        )
     points = coords[:, COLUMNS].T
     # Right shoulder to left hip, which the hourglass's h5 keeps as ``normalize``.
     reference = positive(np.linalg.norm(points[RIGHT[0]] - points[LEFT[1]]))

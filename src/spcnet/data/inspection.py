@@ -377,7 +377,7 @@ def _person_findings(labels: FolderLabels, info: DatasetInfo, opened: Opened) ->
 
 
 def _corners(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
-    """Boxes that are corners: so, most hold all joints; as COCO's, one or more are wrong."""
+    """Boxes that are x0, y0, x1, y1: so, most hold all joints; as COCO's, one or more are wrong."""
     texts, boxed, wrong = [], 0, False
     for part in (part for part in labels.splits.values() if part.listed):
         for person, path in zip(part.annotations, _pictures(part), strict=True):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spcnet.data.mat_files import check_mat
-from spcnet.errors import UserError, in_words, needs_extra
+from spcnet.errors import UserError, dims, in_words, needs_extra
 from spcnet.geometry import Array
 
 # Arrays of the stacked hourglass, and their axes after the persons'; None where they differ.
@@ -133,15 +133,17 @@ def load_hourglass(
     if len(shape) != 3 or shape[1:] != (joints, 2):
         other = {(16,): "; this is MPII's file", (11,): "; this is FLIC's file"}
         raise UserError(
-            f"{path}: part of {title} must be (N, {joints}, 2), got {shape}"
+            f"{path}: part of {title} must be N x {joints} x 2, got {dims(shape)}"
             + other.get(shape[1:2], "")
         )
     count = shape[0]
     for name, shared in {**HOURGLASS, "visible": (joints,)}.items():
         array = arrays[name]
         if len(array.shape) < 1 or len(array) != count or shared not in (None, array.shape[1:]):
-            wanted = "" if shared is None else f", wanted {(count, *shared)}"
-            raise UserError(f"{path}: {name} of {count} persons has shape {array.shape}{wanted}")
+            wanted = "" if shared is None else f", wanted {dims((count, *shared))}"
+            raise UserError(
+                f"{path}: {name} of {count} persons has {dims(array.shape)} values{wanted}"
+            )
         if shared is not None and not np.issubdtype(array.dtype, np.number):
             raise UserError(f"{path}: {name} holds {array.dtype}, wanted numbers")
         if name in ("center", "index", "person", "scale") and not np.isfinite(array).all():

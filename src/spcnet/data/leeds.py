@@ -14,7 +14,7 @@ import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation, JointState, Reader
 from spcnet.data.label_files import another_file, load_mat
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.skeletons import LSP14
 
@@ -87,7 +87,7 @@ def _joints(path: Path, *, shape: tuple[int, int], title: str) -> Array:
     if joints.ndim != 3 or joints.shape[:2] != shape or joints.dtype.kind not in "iuf":
         other = {(3, 14): "; this is LSP's own file", (14, 3): "; this is LSP extended's file"}
         raise UserError(
-            f"{path}: joints of {title} must be ({shape[0]}, {shape[1]}, N), got {joints.shape}"
+            f"{path}: joints of {title} must be {dims(shape)} x N, got {dims(joints.shape)}"
             + (other.get(joints.shape[:2], "") if joints.ndim == 3 else "")
         )
     return joints.astype(np.float64)

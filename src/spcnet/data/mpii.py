@@ -36,7 +36,7 @@ from spcnet.data.label_files import (
     reading,
     text,
 )
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array, box_of_points
 from spcnet.skeletons import MPII16
 
@@ -153,7 +153,9 @@ def evaluation_labels(path: Path, split: str = "val") -> AnnotatedPictures:
         states = np.where(content["jnt_missing"].T != 0, JointState.MISSING, JointState.VISIBLE)
         heads = content["headboxes_src"].transpose(2, 0, 1).reshape(-1, 4) - 1.0
         if points.shape[1:] != (16, 2) or not len(points) == len(states) == len(heads):
-            raise ValueError(f"shapes {points.shape}, {states.shape}, {heads.shape}")
+            raise ValueError(
+                f"sizes {dims(points.shape)}, {dims(states.shape)}, {dims(heads.shape)}"
+            )
     annotations = [
         Annotation(
             image="",
@@ -275,7 +277,7 @@ def _box(points: Array, labelled: Array, centre: Array, scale: float) -> Array:
 def _of_json(person: dict[str, Any]) -> Annotation:
     joints = np.array(person["joint_self"], dtype=np.float64)
     if joints.shape != (16, 3):
-        raise ValueError(f"joint_self must be (16, 3), got {joints.shape}")
+        raise ValueError(f"joint_self must be 16 x 3, got {dims(joints.shape)}")
     labelled = (joints != 0).any(axis=1) & np.isfinite(joints[:, :2]).all(axis=1)
     points = joints[:, :2] - 1
     centre = np.array(person["objpos"], dtype=np.float64) - 1

@@ -18,7 +18,7 @@ from PIL import Image
 
 from spcnet.data.annotations import JointState
 from spcnet.data.label_files import load_json, load_npz, reading
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.files import remove_leftovers, whole_file
 from spcnet.geometry import Array
 from spcnet.skeletons import COCO17, Skeleton
@@ -153,7 +153,7 @@ def _check(persons: Persons, joints: int, size: int) -> None:
     for name, shape in wanted.items():
         array = getattr(persons, name)
         if array.shape != shape or array.dtype.kind not in ("US" if name == "keys" else "uif"):
-            raise ValueError(f"{name} must be numbers of shape {shape}, got {array.shape}")
+            raise ValueError(f"{name} must be {dims(shape)} numbers, got {dims(array.shape)}")
     offsets, sizes = persons.offsets, persons.sizes
     if (
         not count

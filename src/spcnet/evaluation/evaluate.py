@@ -10,7 +10,7 @@ from spcnet.data.annotations import AnnotatedPictures, Annotation, Dataset
 from spcnet.data.regions import CropRule, Region, region_rule
 from spcnet.errors import UserError
 from spcnet.evaluation.predictions import Predictions, in_order
-from spcnet.evaluation.scoring import check_joints, score_predictions
+from spcnet.evaluation.scoring import check_joints, check_options, score_predictions
 from spcnet.geometry import Array, box_overlaps
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.protocols import GroundTruth, Rule, Score, find_rule
@@ -63,6 +63,7 @@ def evaluate(
             the data set; or a picture cannot be read.
     """
     joints = estimator.skeleton.joints
+    check_options(protocol, dataset.skeleton, chosen=threshold is not None, sigmas=sigmas)
     check_joints(protocol, dataset.skeleton, joints)
     points, scores, annotations = predict_dataset(estimator, dataset, crop=crop, report=report)
     base = getattr(dataset, "counts_from", 0)

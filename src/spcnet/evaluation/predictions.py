@@ -18,7 +18,7 @@ import numpy as np
 from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
 from spcnet.data.label_files import load_h5, load_json, load_mat, load_npz, reading, text
-from spcnet.errors import UserError, counted, needs_extra
+from spcnet.errors import UserError, counted, dims, needs_extra
 from spcnet.geometry import Array
 from spcnet.inference.result_files import as_result
 from spcnet.skeletons import FLIC11, SKELETONS, Skeleton, joint_names
@@ -332,7 +332,7 @@ _LOADERS: Mapping[str, Callable[..., Mapping[str, Any]]] = {
 def _points_array(path: Path, content: Mapping[str, Any], key: str | None) -> Array:
     arrays = {name: np.asarray(value) for name, value in content.items()}
     fits = {name: a for name, a in arrays.items() if a.ndim == 3 and a.dtype.kind in "iuf"}
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+    shapes = ", ".join(f"{name} {dims(array.shape)}" for name, array in arrays.items()) or "nothing"
     if key is not None and key not in fits:
         raise UserError(f"{path}: no array of joints called {key!r}; it holds {shapes}")
     usual = [name for name in KEYS if name in fits]
@@ -354,7 +354,7 @@ def _oriented(
         fits = persons in (None, size["n"]) and (not joints or size["k"] in joints)
         if size["c"] in (2, 3) and (letters == axes if axes else fits):
             readings.append(letters)
-    shape = " x ".join(map(str, values.shape))
+    shape = dims(values.shape)
     if not readings:
         raise UserError(
             f"{path}: joints of {shape} are not "

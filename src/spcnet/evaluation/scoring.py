@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.label_files import load_json
 from spcnet.errors import UserError
 from spcnet.evaluation.predictions import Predictions, align, check_listed
 from spcnet.geometry import Array
-from spcnet.metrics.oks import SIGMAS, Detections, Persons, coco_oks
+from spcnet.metrics.oks import SIGMAS, USUAL_SIGMA, Detections, Persons, coco_oks
 from spcnet.metrics.protocols import (
     OKS_RULES,
     Curves,
@@ -41,12 +39,10 @@ def score_predictions(
     Raises:
         UserError: the two do not belong together, or the protocol does not fit them.
     """
+    chosen = threshold is not None or stored_reference
+    check_options(protocol, labels.skeleton, chosen=chosen, sigmas=sigmas)
     if protocol in OKS_RULES:
-        if threshold is not None or stored_reference:
-            raise UserError(f"{protocol} has neither a threshold nor a reference length to choose")
-        return _oks(predictions, labels, protocol, sigmas)
-    if sigmas is not None:
-        raise UserError(f"protocol {protocol!r} has no constants of joints; oks has")
+        return _oks(predictions, labels, protocol, _constants(labels.skeleton, protocol, sigmas))
     points, truth = aligned(predictions, labels, protocol)
     return score(protocol, points, truth, threshold=threshold, stored_reference=stored_reference)
 
@@ -63,6 +59,18 @@ def curves_of_predictions(
     A `UserError` for coco-oks, which has no such curves.
     """
     return score_curves(protocol, *aligned(predictions, labels, protocol), thresholds)
+
+
+def check_options(
+    protocol: str, skeleton: Skeleton, *, chosen: bool, sigmas: Mapping[str, float] | None
+) -> None:
+    """Check that a protocol fits a skeleton, a `chosen` threshold or length, and constants."""
+    if protocol in OKS_RULES and chosen:
+        raise UserError(f"{protocol} has neither a threshold nor a reference length to choose")
+    if protocol in OKS_RULES:
+        _constants(skeleton, protocol, sigmas)
+    elif find_rule(protocol).joints(skeleton) and sigmas is not None:
+        raise UserError(f"protocol {protocol!r} has no constants of joints; oks has")
 
 
 def check_joints(protocol: str, skeleton: Skeleton, predicted: Sequence[str]) -> None:
@@ -87,17 +95,6 @@ def aligned(
     return points, GroundTruth.of(labels.annotations, skeleton)
 
 
-def read_sigmas(path: Path) -> dict[str, float]:
-    """Constants of joints for ``oks``, from JSON such as ``{"left_foot": 0.089}``."""
-    content = load_json(path, wanted="constants of joints, {JOINT: SIGMA}")
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: wanted constants of joints, {{JOINT: SIGMA}}")
-    for joint, value in content.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10:
-            raise UserError(f"{path}: {joint}: a constant is a number above 0, got {value!r:.40}")
-    return {joint: float(value) for joint, value in content.items()}
-
-
 def _constants(skeleton: Skeleton, protocol: str, given: Mapping[str, float] | None) -> Array:
     """COCO's constants, or those that are given for every joint of a skeleton."""
     if protocol == "coco-oks":
@@ -109,12 +106,14 @@ def _constants(skeleton: Skeleton, protocol: str, given: Mapping[str, float] | N
                 "(oks takes any skeleton with constants of your own, pck-box without)"
             )
         return SIGMAS
+    remedy = (
+        f'made by hand, {{"{skeleton.joints[-1]}": {USUAL_SIGMA}, ...}}, or by spcnet data sigmas; '
+        f"{USUAL_SIGMA} is usual, and COCO's are {SIGMAS.min()} (eyes) to {SIGMAS.max()} (hips)"
+    )
     if given is None:
-        raise UserError(
-            "oks needs the joints' constants: --sigmas FILE, as spcnet data sigmas writes it"
-        )
+        raise UserError(f"oks needs the joints' constants: --sigmas FILE, {remedy}")
     if lacking := [joint for joint in skeleton.joints if joint not in given]:
-        raise UserError(f"oks: no constant for {', '.join(lacking)} of the labels")
+        raise UserError(f"oks: no constant for {', '.join(lacking)} of the labels; {remedy}")
     return np.array([given[joint] for joint in skeleton.joints])
 
 
@@ -122,10 +121,9 @@ def _oks(
     predictions: Predictions,
     labels: AnnotatedPictures,
     protocol: str,
-    given: Mapping[str, float] | None,
+    sigmas: Array,
 ) -> Score:
     """Detections need not be as many as the labelled persons, nor in their order."""
-    sigmas = _constants(labels.skeleton, protocol, given)
     if len(labels.categories) > 1:
         raise UserError(
             f"{protocol} scores one category, and these labels are of "

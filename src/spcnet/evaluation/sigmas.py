@@ -1,14 +1,28 @@
-"""Constants of OKS from persons who were labelled twice."""
+"""Constants of OKS: read from a file, or estimated from persons who were labelled twice."""
+
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spcnet.data.annotations import AnnotatedPictures, Annotation
+from spcnet.data.label_files import load_json
 from spcnet.errors import UserError
 from spcnet.geometry import box_overlaps
 from spcnet.metrics.oks import estimate_sigmas
 
 OVERLAP = 0.5
+
+
+def read_sigmas(path: Path) -> dict[str, float]:
+    """Constants of joints for ``oks``, from JSON such as ``{"left_foot": 0.089}``."""
+    content = load_json(path, wanted="constants of joints, {JOINT: SIGMA}")
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path}: wanted constants of joints, {{JOINT: SIGMA}}")
+    for joint, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10:
+            raise UserError(f"{path}: {joint}: a constant is a number above 0, got {value!r:.40}")
+    return {joint: float(value) for joint, value in content.items()}
 
 
 def sigmas_of(first: AnnotatedPictures, second: AnnotatedPictures) -> dict[str, tuple[float, int]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.datasets import default_crop, open_pictures, source_title
+from spcnet.data.datasets import default_crop, default_protocol, open_pictures, source_title
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.inference.estimator import PoseEstimator
@@ -13,7 +13,7 @@ from spcnet.metrics.breakdown import Group, score_sources
 from spcnet.metrics.kinds import KINDS, kinds_of
 from spcnet.metrics.protocols import find_rule
 
-PROTOCOL = "torso-pck"
+PROTOCOL = "torso-pck"  # of several data sets, whose own ones are not comparable
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ def parse_source(text: str) -> Source:
     if not (dataset and root and split):
         raise UserError(f"{text}: write a source as DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val")
     return Source(dataset, root, split)
+
+
+def protocol_of(sources: Sequence[Source]) -> str:
+    """The scoring rule where none is named: a lone data set's own, or `PROTOCOL` of several."""
+    return default_protocol(sources[0].dataset) if len(sources) == 1 else PROTOCOL
 
 
 class Scored(NamedTuple):

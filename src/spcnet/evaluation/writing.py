@@ -3,13 +3,14 @@
 import gzip
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spcnet.data.annotations import AnnotatedPictures, find_labels
+from spcnet.data.coco_files import keypoint_file
 from spcnet.data.datasets import open_pictures
 from spcnet.data.mpii import FILES, TITLE, annolist_index, read_release, submission
 from spcnet.evaluation.evaluate import predict_dataset
@@ -68,7 +69,15 @@ def write_predictions(
                 for name, of in arrays.items():
                     file[name] = np.char.encode(of, "utf-8") if of.dtype.kind == "U" else of
         else:
-            data = json.dumps(_document(arrays, labels, skeleton)).encode()
+            found = np.dstack([arrays["preds"], scores]).round(4)
+            means = np.mean(scores, axis=1).round(4).tolist()
+            rows = [
+                {"keypoints": of.ravel().tolist(), "score": mean}
+                for of, mean in zip(found, means, strict=True)
+            ]
+            info = {"index_base": int(base)}
+            document = {"info": info, **keypoint_file(persons, rows, skeleton)}
+            data = json.dumps(document).encode()
             partial.write_bytes(gzip.compress(data) if path.suffix.lower() == ".gz" else data)
 
 
@@ -103,29 +112,3 @@ def write_submission(
     with replacing(path) as partial:
         scipy.io.savemat(str(partial), content, do_compression=True, appendmat=False)
     return len(numbers), content["pred"].shape[1]
-
-
-def _document(
-    arrays: Mapping[str, Array], labels: AnnotatedPictures, skeleton: Skeleton
-) -> dict[str, Any]:
-    """A COCO keypoint file."""
-    images: dict[str, int | str] = {}
-    annotations = []
-    rows = zip(labels.annotations, arrays["preds"], arrays["scores"], strict=True)
-    for n, (person, points, scores) in enumerate(rows, start=1):
-        number = len(images) + 1 if person.image_number is None else person.image_number
-        annotations.append(
-            {
-                "id": n if person.number is None else person.number,
-                "image_id": images.setdefault(person.image, number),
-                "category_id": 1,
-                "keypoints": np.column_stack([points, scores]).round(4).ravel().tolist(),
-                "score": round(float(scores.mean()), 4),
-            }
-        )
-    return {
-        "info": {"index_base": int(arrays["index_base"])},
-        "images": [{"id": number, "file_name": name} for name, number in images.items()],
-        "annotations": annotations,
-        "categories": [skeleton.to_coco_category()],
-    }

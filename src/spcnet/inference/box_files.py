@@ -2,12 +2,15 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
 from spcnet.data.coco_files import PictureList, category_ids, id_of, slashed
 from spcnet.data.label_files import load_json, reading
 from spcnet.errors import UserError, counted
+from spcnet.media.images import read_shape
 
 WANTED = (
     "COCO-style boxes: images and annotations with image_id and bbox [x, y, width, height], or a "
@@ -55,6 +58,17 @@ class BoxFile:
                 "folder"
             )
         return self.boxes[first]
+
+    def are_corners(self, pictures: Iterable[str]) -> bool:
+        """Whether each box of some pictures reaches out of them, and none as x0, y0, x1, y1."""
+        verdicts: list[bool] = []
+        for picture in pictures:
+            with suppress(UserError):  # it is said where the picture is predicted
+                height, width = read_shape(Path(picture))
+                for x, y, right, below in self.of(picture):
+                    held = x < right - x <= width and y < below - y <= height
+                    verdicts.append(held and (right > width or below > height))
+        return bool(verdicts) and all(verdicts)
 
 
 def _shared_end(key: str, path: PurePath) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array, box_overlaps
 from spcnet.runtime.onnxruntime import open_session
 
@@ -24,8 +24,8 @@ MOST_BOXES = 1000  # of a model that suppresses doubles itself
 GREY = 114  # around the picture, as these models are trained
 
 ACCEPTED = (
-    "(1, 4 + classes, N) of the YOLOv8 kind, (1, N, 5 + classes) of the YOLOX kind with a row for "
-    f"every cell of its grid, or (1, N, 6) of x0, y0, x1, y1, score and class, N <= {MOST_BOXES}"
+    "1 x (4 + classes) x N of the YOLOv8 kind, 1 x N x (5 + classes) of the YOLOX kind with a row "
+    f"for every cell of its grid, or 1 x N x 6 of x0, y0, x1, y1, score, class, N <= {MOST_BOXES}"
 )
 
 
@@ -145,9 +145,9 @@ class OnnxDetector:
                         f"pixels, got {width} x {height}"
                     )
                 return inputs[0].name, types[inputs[0].type], (height, width)
-        found = ", ".join(f"{one.name} {one.shape} {one.type}" for one in inputs)
+        found = ", ".join(f"{one.name} {dims(one.shape)} {one.type}" for one in inputs)
         raise UserError(
-            f"{self.path}: a detector takes one picture as float (1, 3, H, W), got {found}"
+            f"{self.path}: a detector takes one picture as float 1 x 3 x H x W, got {found}"
         )
 
     def _check_classes(self) -> None:
@@ -181,7 +181,7 @@ def _tell_form(path: Path, shape: tuple[int, ...], kind: str, size: tuple[int, i
     cells = len(_grid(size)[0])
     if batch == 1 and rows == 3 * cells and columns >= 6:
         raise UserError(
-            f"{path}: the output has shape {shape}, three boxes a cell, as of YOLOv5 and v7, which "
+            f"{path}: the output is {dims(shape)}, three boxes a cell, as of YOLOv5 and v7, which "
             f"are not read; take a model of YOLOv8 to v11 or YOLOX: accepted are {ACCEPTED}"
         )
     if batch == 1 and kind == "auto" and columns == 6 and rows != cells and rows <= MOST_BOXES:
@@ -194,7 +194,7 @@ def _tell_form(path: Path, shape: tuple[int, ...], kind: str, size: tuple[int, i
             fits.append((boxes == cells, form))
     if not fits:
         said = "" if kind == "auto" else f", and the kind was said to be {kind}"
-        raise UserError(f"{path}: the output has shape {shape}; accepted are {ACCEPTED}{said}")
+        raise UserError(f"{path}: the output is {dims(shape)}; accepted are {ACCEPTED}{said}")
     return max(fits)[1]
 
 

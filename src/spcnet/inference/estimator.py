@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from spcnet.checkpoints import find_weights
 from spcnet.codec import Refinement, Square, check_refinement, square_of_box
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.inference.crops import CropPredictor
 from spcnet.inference.detectors import PersonDetector
@@ -125,7 +125,7 @@ class PoseEstimator:
         """How results come about, in words."""
         return (
             f"{self.path.stem} ({self.card.variant}, {self.codec.input_size} px), "
-            f"{self.codec.refinement} refinement, {self.testing}, on {self.backend.place}"
+            f"refinement {self.codec.refinement}, {self.testing}, on {self.backend.place}"
         )
 
     def method(
@@ -138,10 +138,11 @@ class PoseEstimator:
         from spcnet import __version__
 
         if not isinstance(persons, PersonSource):
-            whom = str(persons)
-            finder, name = self.finder, type(self.finder).__name__
-            foreign = PersonSource(kind="detector", name=name, digest="", people=whom)
-            persons = finder.source(whom) if isinstance(finder, Finder) else foreign
+            finder, whom = self.finder, str(persons)
+            name = type(finder).__name__
+            persons = PersonSource(kind="detector", name=name, digest="", people=whom)
+            if isinstance(finder, Finder):
+                persons = finder.source(whom, calibrated=self.codec.calibration is not None)
         return Method(
             version=__version__,
             model=self.path.stem,
@@ -260,7 +261,7 @@ class PoseEstimator:
 
     def _maps_of(self, image: ImageLike, box: ArrayLike) -> Maps:
         if np.shape(box) != (4,):
-            raise UserError(f"box must be one box, x0, y0, x1, y1, got shape {np.shape(box)}")
+            raise UserError(f"box must be one box, x0, y0, x1, y1, got {dims(np.shape(box))}")
         (pose,) = self.predict(image, np.asarray(box)[None], maps=True)
         assert pose.maps is not None
         return pose.maps

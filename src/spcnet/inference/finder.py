@@ -50,12 +50,15 @@ class Finder:
         self._divisor = network.divisor
         self._run = make_forward(channels_last(network.to(self.device)), "fp32", consume=True)
 
-    def source(self, people: str) -> PersonSource:
-        """What its boxes come from: of the main person (``"one"``) or of ``"all"``."""
+    def source(self, people: str, *, calibrated: bool) -> PersonSource:
+        """What its boxes come from: of the main person (``"one"``) or of ``"all"``.
+
+        Where joints' scores are `calibrated`, they say with the finder's who is there.
+        """
+        least = {"presence": self.present} if calibrated and self.present else {}
+        least = least or {"threshold": self.threshold}
         name, digest = self.path.stem, digest_of(self.path)
-        return PersonSource(
-            kind="finder", name=name, digest=digest, threshold=self.threshold, people=people
-        )
+        return PersonSource(kind="finder", name=name, digest=digest, people=people, **least)
 
     def describe(self) -> str:
         """What finds the persons, in words."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,8 @@ class PersonSource:
     kind: Literal["boxes", "file", "detector", "finder"]
     name: str = field(default="", compare=False)  # for people
     digest: str  # of the boxes, or of the file's content
-    threshold: float | None = None  # least score of a box
+    threshold: float | None = None  # least score of a box, where that alone decides
+    presence: float | None = None  # least presence of a person: finder and joints decide
     people: str | None = None
 
     @classmethod
@@ -61,7 +62,7 @@ class Method:
             lists = {"scales": scales, "rotations": tuple(values["rotations"])}
             return cls(**{**values, **lists, "persons": persons})
         except (TypeError, KeyError) as error:
-            raise ValueError(f"not a method: {error}") from None
+            raise ValueError(f"not a method: {in_words(error)}") from None
 
     def differences(self, other: "Method") -> list[str]:
         """Names of the fields in which two methods differ; those of `persons` after a point."""

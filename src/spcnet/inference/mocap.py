@@ -51,8 +51,8 @@ def motion_files(
     for number in range(max((len(frame.persons) for frame in frames), default=0)):
         points, scores = joints_of(frames, number, skeleton)
         markers = np.stack([points[..., 0], height - 1 - points[..., 1]], axis=-1) * millimetres
-        for path in paths:
-            with replacing(of_person(path, number)) as partial:
+        for path in (of_person(path, number) for path in paths):
+            with replacing(path) as partial:
                 if path.suffix == ".trc":
                     write_trc(partial, times, markers, skeleton, rate, path.name)
                 elif path.suffix == ".c3d":

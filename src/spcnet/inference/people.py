@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spcnet.codec import Codec, square_of_box
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import SHARPEST, Array, apply_affine, box_of_points
 from spcnet.inference.detectors import PersonDetector, main_person, main_ranks, nms
 from spcnet.inference.finder import OVERLAP, Finder
@@ -123,9 +123,7 @@ def check_boxes(boxes: ArrayLike, shape: Sequence[int]) -> Array:
     if array.size == 0:
         return np.empty((0, 4))
     if array.ndim != 2 or array.shape[1] != 4:
-        raise UserError(
-            f"boxes must be a list of [x0, y0, x1, y1] with shape (N, 4), got {array.shape}"
-        )
+        raise UserError(f"boxes must be a list of [x0, y0, x1, y1] N x 4, got {dims(array.shape)}")
     height, width = shape[:2]
     picture = f"the picture of {width} x {height} pixels"
     for box in array:

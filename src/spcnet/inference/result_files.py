@@ -14,7 +14,7 @@ import numpy as np
 
 from spcnet.angles import Angles, measure_angles
 from spcnet.data.label_files import load_json, reading
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.inference.documents import SCHEMA, coco_document, result_info
 from spcnet.inference.method import Method
@@ -58,7 +58,10 @@ def as_result(path: Path, content: Any, suffix: str = ".json") -> Document:
     found = [form for form in FORMATS.values() if form.suffix == suffix and form.fits(content)]
     if not found:
         known = "; ".join(form.title for form in FORMATS.values())
-        raise UserError(f"{path}: no results that can be read; these can: {known}")
+        held = ", ".join(map(str, content)) if isinstance(content, dict) else "no object"
+        raise UserError(
+            f"{path}: no results that can be read; it holds {held:.200}; wanted: {known}"
+        )
     with reading(path, found[0].title):
         document = found[0].read(path, content)
         for _ in poses_of(document):  # what is wrong is said now
@@ -130,7 +133,7 @@ def _pose(
 def _numbers(values: Any, *shape: int) -> Array:
     array = np.array(values)
     if array.shape != shape or array.dtype.kind not in "iuf" or not (abs(array) < 1e9).all():
-        wanted = f"numbers of shape {shape}" if shape else "a number"
+        wanted = f"{dims(shape)} numbers" if shape else "a number"
         raise ValueError(f"wanted {wanted}, got {values!r:.60}")
     return array.astype(np.float64)
 
@@ -200,10 +203,12 @@ def _of_answer(path: Path, content: Any) -> Document:
     return coco_document([picture], skeleton, result_info(None, words))
 
 
-COCO = "COCO keypoints of spcnet predict, with keypoint_scores"
+COCO = "COCO keypoints of spcnet predict (images, annotations with keypoint_scores, categories)"
+FRAMES = "an earlier video's frames (video, skeleton, frames, info)"
+ANSWER = "an earlier service's answer (image, poses, skeleton, model)"
 FORMATS: Mapping[str, Format] = {
     "result": Format(f"results of {SCHEMA}", _is_result, _of_today),
     "coco": Format(COCO, _has("images", "annotations", "categories"), _of_coco),
-    "frames": Format("an earlier video's frames", _has("video", "skeleton", "frames"), _of_frames),
-    "answer": Format("an earlier service's answer", _has("image", "poses", "skeleton"), _of_answer),
+    "frames": Format(FRAMES, _has("video", "skeleton", "frames"), _of_frames),
+    "answer": Format(ANSWER, _has("image", "poses", "skeleton"), _of_answer),
 }

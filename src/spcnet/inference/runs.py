@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from spcnet.data.label_files import MALFORMED
 from spcnet.errors import UserError
 from spcnet.files import output_folder, refuse_existing, remove_leftovers, replacing, writing
 from spcnet.inference.documents import CocoCollection, coco_document, result_info
@@ -24,13 +25,11 @@ COLLECTION, LOCK = "poses.json", ".predict.lock"
 
 
 class OtherMethod(UserError):
-    """A folder holds results that were predicted by another method."""
+    """A folder, or a file, holds results that were predicted by another method."""
 
-    def __init__(self, folder: Path, before: Method, now: Method) -> None:
-        self.folder, self.before, self.now = folder, before, now
-        super().__init__(
-            f"{folder}: was predicted otherwise ({', '.join(before.differences(now))})"
-        )
+    def __init__(self, path: Path, before: Method, now: Method) -> None:
+        self.path, self.before, self.now = path, before, now
+        super().__init__(f"{path}: was predicted otherwise ({', '.join(before.differences(now))})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +68,12 @@ class PredictionRun:
     collect: bool = False  # all documents as one, even if no such file is written
     how: Mapping[str, Any] = field(default_factory=dict)  # further arguments of `predict_files`
 
-    left: Sequence[Job] = field(default=(), init=False)  # pictures to be predicted
-    passed_over: int = field(default=0, init=False)  # results that were there already
+    jobs: Sequence[Job] = field(default=(), init=False)  # all pictures
+    left: Sequence[Job] = field(default=(), init=False)  # those without results, to be predicted
     predicted: int = field(default=0, init=False)  # without those that failed or were there
     empty: int = field(default=0, init=False)  # pictures in which nobody was found
     greys: GreyRange = field(default_factory=GreyRange, init=False)
     collection: CocoCollection | None = field(default=None, init=False)
-    _jobs: Sequence[Job] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         collected = self.source is not None and "json" in self.results.kinds
@@ -95,6 +93,8 @@ class PredictionRun:
         results = self.results
         if self.source is None and not results.force:
             there = [job for job in jobs if os.path.exists(job.path)]  # the others fail later
+            for job in there if "json" in results.kinds else ():
+                self._refuse_other_method(job)
             refuse_existing(results.path(job, kind) for job in there for kind in results.kinds)
         with output_folder(results.folder) if results.kinds else nullcontext(), self._alone(jobs):
             self.collection = self._open_collection(known=self._goes_on())
@@ -102,8 +102,7 @@ class PredictionRun:
             if self.source is not None:
                 results.check_joined()
             done = self._done(jobs)
-            self._jobs, self.left = jobs, [job for job in jobs if job.name not in done]
-            self.passed_over = len(done)
+            self.jobs, self.left = jobs, [job for job in jobs if job.name not in done]
             yield
             if self.target is not None and self.collection and self.collection.pictures:
                 with replacing(self.target) as partial, partial.open("w", encoding="utf-8") as file:
@@ -123,7 +122,7 @@ class PredictionRun:
             greys=self.greys,
             **self.how,
         )
-        for job in self._jobs:
+        for job in self.jobs:
             fresh = next(found) if job.name in left else None
             ahead = fresh.ahead if fresh else 0
             try:
@@ -174,6 +173,14 @@ class PredictionRun:
             raise OtherMethod(folder, earlier[1], self.method)
         record.start(*now, same=earlier == now)
         return earlier == now
+
+    def _refuse_other_method(self, job: Job) -> None:
+        """Say of a picture's results that are there that they are another method's, if they are."""
+        before = self.method
+        with suppress(UserError, *MALFORMED):  # none are there, or they are not ours
+            before = Method.from_dict(self.results.earlier(job)["info"]["method"])
+        if before != self.method:
+            raise OtherMethod(self.results.path(job, "json"), before, self.method)
 
     def _done(self, jobs: Sequence[Job]) -> set[str]:
         """The names of a folder's results that are there from an earlier run."""

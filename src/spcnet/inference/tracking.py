@@ -20,7 +20,7 @@ from spcnet.inference.detectors import main_ranks
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.inference.people import People, check_people
 from spcnet.inference.pose import Pose
-from spcnet.metrics.oks import SIGMAS
+from spcnet.metrics.oks import SIGMAS, USUAL_SIGMA
 from spcnet.skeletons import COCO17, Skeleton
 
 Followed: TypeAlias = People | int
@@ -40,7 +40,6 @@ OWN = 0.25  # that a pose counts as more similar to whom it was looked for
 KEPT = 2.0  # seconds after which a lost person no longer comes back as the same
 GROWTH = 2.0  # of the size that similarity allows for, each second that a person is not seen
 AGILITY = 0.3  # share of a new velocity in the one that is expected
-USUAL_SIGMA = 0.08  # of a joint that COCO does not have
 
 
 class Tracker:
@@ -75,11 +74,26 @@ class Tracker:
         that the network is sure of.
         """
         found: list[Pose | None] = [None] * len(self._people)
+        known = {id(person) for person in self._people if person.pose}
         self._look(image, time, found)
         if self._finds and (self._frame % CHECKED == 0 or not any(found)):
             self._find(image, time, found)
         self._frame += 1
+        for n, person in enumerate(self._people):
+            if id(person) not in known and (first := found[n]) is not None:
+                found[n] = self._look_again(image, time, person, first)
         return found
+
+    def _look_again(self, image: Array, time: float, person: "_Person", first: Pose) -> Pose:
+        """Predict somebody new in the box of their own joints, as in the frames to come.
+
+        The finder's box, or one that was given, is another crop, so that the joints would jump.
+        """
+        box = person.box_at(time, image.shape[:2])
+        poses = [] if box is None else self._estimator.predict(image, [box])
+        if not (similarity([first], poses) >= SAME).any():
+            return first
+        return person.take(replace(poses[0], presence=first.presence), time)
 
     def _look(self, image: Array, time: float, found: list[Pose | None]) -> None:
         """Look for everybody where they are expected."""

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.files import check_file
 from spcnet.geometry import Array
 from spcnet.media.formats import RAW_SUFFIXES, TooManyPixels, clear_errors, read_raw, teach_format
@@ -328,11 +328,11 @@ def _stripes(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 
 def rgb_from_array(image: Array) -> Array:
     """An array as RGB uint8 (H, W, 3); a `UserError` names what is accepted."""
-    accepted = "(H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16 or float 0..1"
+    accepted = "H x W, H x W x 1, H x W x 3 RGB or H x W x 4 RGBA of uint8, uint16 or float 0..1"
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-        raise UserError(f"image must be {accepted}, got shape {image.shape}")
+        raise UserError(f"image must be {accepted}, got {dims(image.shape)}")
     if 0 in image.shape:
-        raise UserError(f"image must have pixels, got shape {image.shape}")
+        raise UserError(f"image must have pixels, got {dims(image.shape)}")
     if image.dtype == np.uint16:
         image = _levels(image, 0, MOST)
     elif np.issubdtype(image.dtype, np.floating):

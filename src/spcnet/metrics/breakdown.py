@@ -23,7 +23,7 @@ class Group:
 
     name: str
     persons: int
-    score: float  # percent, plain mean over the joints, or the limbs where the protocol has it
+    score: float  # percent, the protocol's mean, or that of the limbs where it has one
     interval: tuple[float, float]  # of it, from resampled persons (bootstrap, 95 %)
 
 
@@ -130,10 +130,14 @@ def _difference(name: str, persons: int, first: Array, second: Array) -> Differe
 
 
 def _right(rule: Rule, predicted: Array, truth: GroundTruth) -> tuple[Array, Array]:
-    """Which joints (N, J) are right, and which count: the limbs' where the rule reports these."""
+    """Joints (N, J) that are right, and that count: the limbs' where the rule reports these."""
     found = joint_errors(rule, predicted, truth)
     columns = [not rule.limbs or joint not in NECK_AND_TOP for joint in found.joints]
-    return found.right[:, columns], found.counted[:, columns]
+    counted = found.counted[:, columns]
+    right = found.right[:, columns] & counted
+    if rule.mean == "pooled":  # how many of all joints
+        return right.sum(axis=1, keepdims=True), counted.sum(axis=1, keepdims=True)
+    return right, counted
 
 
 def _resampled(right: Array, counted: Array, repeats: int, seed: int = 0) -> tuple[int, Array]:
@@ -142,7 +146,7 @@ def _resampled(right: Array, counted: Array, repeats: int, seed: int = 0) -> tup
     Persons without a joint (N, J) that counts are left out.
     """
     seen = counted.any(axis=1)
-    right, counted = (right & counted)[seen], counted[seen]
+    right, counted = right[seen], counted[seen]
     if not (persons := len(counted)):
         return 0, np.full(1 + repeats, np.nan)
     random = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.metrics.protocols import Score
 from spcnet.skeletons import COCO17
@@ -19,6 +19,7 @@ SIGMAS = np.array(
     [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
      0.087, 0.087, 0.089, 0.089]
 )  # fmt: skip
+USUAL_SIGMA = 0.08  # of a joint that COCO does not have
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = 20
@@ -112,7 +113,7 @@ def coco_oks(
     """
     for points in (detections.points, persons.points):
         if points.shape[1:] != (len(sigmas), 2):
-            raise UserError(f"{name} wants points (N, {len(sigmas)}, 2), got {points.shape}")
+            raise UserError(f"{name} wants points N x {len(sigmas)} x 2, got {dims(points.shape)}")
     ignored = persons.crowds | ~persons.annotated.any(axis=1)
     if ignored.all():
         raise UserError(f"{name}: no person has a labelled joint")

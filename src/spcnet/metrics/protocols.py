@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.metrics.pck import area_under_curve, mean_over, normalised_errors, percent_correct
 from spcnet.registries import Registry
@@ -55,7 +55,7 @@ class GroundTruth:
     def __post_init__(self) -> None:
         count, joints = len(self.points), len(self.skeleton)
         if self.points.shape != (count, joints, 2):
-            raise ValueError(f"points must be (N, {joints}, 2), got {self.points.shape}")
+            raise ValueError(f"points must be N x {joints} x 2, got {dims(self.points.shape)}")
         for name, shape in (("boxes", (count, 4)), ("references", (count,))):
             if getattr(self, name).size == 0:
                 object.__setattr__(self, name, np.full(shape, np.nan))
@@ -255,7 +255,8 @@ def find_rule(name: str) -> Rule:
     """A variant of PCK by its name; a `UserError` where there is none."""
     if name in OKS_RULES:
         raise UserError(
-            f"{name} has no reference length and no curve over it: it averages over similarities"
+            f"{name} scores whole persons; here joints must be right or wrong: take a variant of "
+            f"PCK, such as pck-box for any skeleton (spcnet evaluate and score take {name})"
         )
     if not PCK_RULES.knows(name):
         raise UserError(PCK_RULES.unknown(name, *OKS_RULES))
@@ -276,9 +277,8 @@ class JointErrors:
 def joint_errors(rule: Rule, predicted: Array, truth: GroundTruth) -> JointErrors:
     """The errors of all joints that a rule counts; arguments and errors are those of `score`."""
     if predicted.shape != truth.points.shape:
-        raise UserError(
-            f"predictions must be {truth.points.shape} as the labels are, got {predicted.shape}"
-        )
+        found, wanted = dims(predicted.shape), dims(truth.points.shape)
+        raise UserError(f"predictions must be {wanted} as the labels are, got {found}")
     names = rule.joints(truth.skeleton)
     if rule.whatever_flag:
         truth = replace(truth, annotated=np.ones_like(truth.annotated))

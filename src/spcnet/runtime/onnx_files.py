@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from spcnet.checkpoints import METADATA_KEY, ModelCard
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.runtime.contract import Answer, Backend
 
@@ -72,7 +72,7 @@ class OnnxModel(Backend):
             square = (n, k, *found.shape[-1:], *found.shape[-1:])
             wanted = {KEYPOINTS: (n, k, 2), SCORES: (n, k)}.get(name, square)
             if found.dtype != np.float32 or found.shape != wanted or not found.size:
-                got = f"{found.dtype} {found.shape}"
+                got = f"{found.dtype} {dims(found.shape)}"
                 raise UserError(f"{self.path}: its graph gives {got} for {name}; not ours")
         return outputs
 

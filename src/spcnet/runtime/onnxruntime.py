@@ -30,8 +30,9 @@ def open_session(source: Path | bytes, *, gpu: bool = False) -> Any:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=there)
         # Texts that are no text are noticed where they are asked for.
-        assert session.get_modelmeta().custom_metadata_map is not None
-        assert all(each.name for each in (*session.get_inputs(), *session.get_outputs()))
+        known = session.get_modelmeta().custom_metadata_map
+        if known is None or not all(of.name for of in session.get_inputs() + session.get_outputs()):
+            raise ValueError("its metadata, an input or an output has no name")
         return session
     except Exception as error:  # onnxruntime's errors have no base of their own
         reason = " ".join(str(error).split())[:200]

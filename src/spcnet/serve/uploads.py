@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 from starlette.requests import Request
 
-from spcnet.errors import counted
+from spcnet.errors import counted, in_words
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import FEW, MAPS_PERSONS, TEXT_OF_BOX, Limits
 from spcnet.serve.schema import LONGEST_NAME, Form, Question
@@ -160,7 +160,7 @@ def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"])) or "body"
-    text, value = f"{place}: {first['msg'].replace('Tuple', 'A box')}", first["input"]
+    text, value = f"{place}: {in_words(first['msg'])}", first["input"]
     long = isinstance(value, str | bytes) and len(value) > LONGEST_ECHO
     if first["type"] != "missing" and not long:
         value = json.dumps(value, default=lambda raw: raw.decode(errors="replace"))

@@ -29,7 +29,7 @@ from spcnet.codec import SIZES, Codec, HeatmapKind, Refinement
 from spcnet.data.augmentation import Augmentation, PartialShare, Share
 from spcnet.data.datasets import DATASETS, source_title
 from spcnet.data.regions import CropRule
-from spcnet.errors import UserError
+from spcnet.errors import UserError, in_words
 from spcnet.models.network import FUSIONS, MODULES, NO_FUSION, PoseNetwork
 from spcnet.models.registry import create_model
 from spcnet.registries import Registry
@@ -405,7 +405,7 @@ def _explain(problem: Any) -> str:
         return f"{field}: the recipe has no such list; write it there, or --set {field}=[{{...}}]"
     if kind == "string_pattern_mismatch":
         return f"{field}: should name one folder, without / and not only dots; got {got}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = in_words(problem["msg"])
     shown = "" if isinstance(given, dict) else f", got {got}"
     return f"{field}: {message[0].lower()}{message[1:]}{shown}"
 

@@ -74,10 +74,12 @@ def begin_with(network: nn.Module, recipe: Recipe, skeleton: Skeleton | None) ->
     network.load_state_dict({**fresh, **fitted})
     weights = {key: parameter.numel() for key, parameter in network.named_parameters()}
     missing = [key for key in weights if key not in fitted]
+    known = len(to) / len(skeleton) if skeleton and theirs else 1.0  # of a head's rows
+    shares = {key: known if is_of_joints(key) else 1.0 for key in weights.keys() - set(missing)}
     return Taken(
         name=name,
         training=card.training,
-        share=1 - sum(weights[key] for key in missing) / sum(weights.values()),
+        share=sum(part * weights[key] for key, part in shares.items()) / sum(weights.values()),
         anew=tuple(dict.fromkeys(_module_of(key) for key in missing)),
         joints=joints,
         new_joints=tuple(j for j in (skeleton.joints if skeleton else ()) if j not in joints),

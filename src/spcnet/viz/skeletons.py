@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spcnet.errors import UserError
+from spcnet.errors import UserError, dims
 from spcnet.geometry import Array
 from spcnet.skeletons import FACE, Skeleton
 
@@ -84,7 +84,7 @@ def draw_skeleton(
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(
-            f"draw_skeleton takes RGB uint8 (H, W, 3), got {image.dtype} {image.shape}; "
+            f"draw_skeleton takes RGB uint8 H x W x 3, got {image.dtype} {dims(image.shape)}; "
             "spcnet.media.images.load_picture makes it of grey, RGBA, uint16 and float"
         )
     style = style or Style()
