@@ -1,5 +1,6 @@
 """What COCO-style JSON files share, whatever they hold: ids, pictures, and where these lie."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -75,7 +76,7 @@ def find_pictures(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, 
         elif len(set(called.values())) < len(called):
             break
         for folder in folders:
-            if any((folder / name).is_file() for name in called.values()):
+            if any(os.path.isfile(folder / name) for name in called.values()):
                 return folder, called
     return folders[0], {name: name for name in parts}
 

@@ -10,7 +10,6 @@ from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.coco_files import id_of, slashed
 from spcnet.data.label_files import load_json, reading
 from spcnet.errors import UserError, first_few
-from spcnet.geometry import box_of_points
 from spcnet.skeletons import Skeleton
 
 DECISIONS = "decisions, as the page of spcnet data errors saves them"
@@ -35,7 +34,10 @@ def read_decisions(path: Path) -> dict[str, Any]:
 
 def coco_document(labels: AnnotatedPictures) -> dict[str, Any]:
     """Labels as a COCO keypoint file; boxes that are those of the joints are left to these."""
-    numbers: dict[str, int | str] = {}
+    listed = {of.name: of for of in labels.listed}
+    numbers: dict[str, int | str] = {
+        name: int(of.number) if of.number.isdecimal() else of.number for name, of in listed.items()
+    }
     annotations = []
     for n, person in enumerate(labels.annotations, start=1):
         number = len(numbers) + 1 if person.image_number is None else person.image_number
@@ -50,11 +52,18 @@ def coco_document(labels: AnnotatedPictures) -> dict[str, Any]:
             "keypoints": [v for (x, y), state, there in states
                           for v in ((x, y, state) if there else (0, 0, 0))],
         }  # fmt: skip
-        if not known.any() or not np.array_equal(person.box, box_of_points(person.points[known])):
+        if person.area is not None:
+            row["area"] = person.area
+        if not person.boxed_by_joints:
             x0, y0, x1, y1 = person.box.tolist()
             row["bbox"] = [x0, y0, x1 - x0, y1 - y0]
         annotations.append(row)
-    images = [{"id": number, "file_name": name} for name, number in numbers.items()]
+    images = [
+        {"id": number, "file_name": name}
+        | (dict(zip(("height", "width"), of.size, strict=True)) if of and of.size else {})
+        for name, number in numbers.items()
+        for of in [listed.get(name)]
+    ]
     categories = [labels.skeleton.to_coco_category()]
     return {"images": images, "annotations": annotations, "categories": categories}
 
