@@ -19,7 +19,10 @@ import pytest
 import yaml
 from command_line import spcnet
 from conftest import EXAMPLES
+from label_samples import SAMPLES, sample
 
+from spcnet.cli.main import main
+from spcnet.data.formats.table import read_document
 from spcnet.inference.documents import CocoCollection, coco_document
 from spcnet.inference.mocap import motion_files
 from spcnet.inference.pose import Pose
@@ -108,6 +111,34 @@ def test_own_data_is_trained_on_as_its_page_says(
         assert line.startswith("$ ") or line in printed
     assert "pck-box" in printed
     assert (tmp_path / "poses" / "figure000100.pose.json").is_file()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_labels_of_a_tool_are_converted_as_their_page_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever tool's export is handed over."""
+    monkeypatch.chdir(tmp_path)
+    sample(name, tmp_path / "exported")
+    table = (DOCS / "formats.md").read_text().split("## What is read")[0]
+    assert f"`{name}`" in table or name == "roboflow"
+    document = read_document(Path("exported"))
+    for split, labels in document.items():  # the pictures belong there, says the command
+        assert labels.images is not None
+        shutil.copytree(labels.images, Path("mine", "images", split if len(document) > 1 else ""))
+    shutil.move("mine", "pictures")
+    for program, *arguments in commands(DOCS / "formats.md"):
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0, capsys.readouterr().err
+        if not Path("mine", "images").exists():
+            shutil.move("pictures/images", "mine")
+    printed = "".join(capsys.readouterr())
+    assert "spcnet data convert exported -o FOLDER --to coco" in printed or name == "coco"
+    occluded = {"label-studio": 0, "labelme": 0, "dlc": 0, "yolo": 2}.get(name, 1)
+    told = f"lost in LabelMe: occluded joints, which become visible ({occluded})"
+    assert (told in printed) == (occluded > 0)
 
 
 @pytest.mark.parametrize("name", ["start.md", "python.md", "results.md"])

@@ -150,13 +150,17 @@ class Skeleton:
         }
 
     def to_coco_category(self) -> dict[str, Any]:
-        """The person category of a COCO keypoint file; COCO counts a limb's joints from 1."""
+        """The person category of a COCO keypoint file; COCO counts a limb's joints from 1.
+
+        `pairs` that no name says are added, which COCO's own files have not.
+        """
         return {
             "id": 1,
             "name": "person",
             "supercategory": "person",
             "keypoints": list(self.joints),
             "skeleton": [[a + 1, b + 1] for a, b in self.limb_indices],
+            **({"pairs": [list(pair) for pair in self.pairs]} if self.pairs else {}),
         }
 
     @classmethod

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from label_samples import COCO, SAMPLES, sample, write
 from PIL import Image
 from result_documents import SCHEMA, check_result, old_answer, old_coco, old_frames, video_document
 
 from spcnet.cli.main import main
 from spcnet.data.datasets import photograph_sets, scored_sets
+from spcnet.data.formats.table import FORMATS
 from spcnet.data.store import PackedStore
 
 
@@ -289,6 +291,61 @@ def test_a_conversion_overwrites_nothing_and_fails_in_one_line(data: Data, tmp_p
                told=r"labels\.json: no results that can be read; it holds people; ")  # fmt: skip
     data.fails("convert", tmp_path / "no.json", "-o", nowhere, told=r"no\.json: no such file")
     assert not nowhere.parent.exists()
+
+
+def test_labels_are_converted_to_a_new_folder(data: Data, tmp_path: Path) -> None:
+    source, out = sample("cvat", tmp_path / "cvat"), tmp_path / "out"
+    done = data("convert", source, "-o", out, "--to", "dlc")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{source} -> {out} (DeepLabCut): 1 picture, 2 persons\n"
+    assert done.stderr.splitlines() == [
+        "lost in DeepLabCut: occluded joints, which become visible (1)",
+        "lost in DeepLabCut: boxes, in place of which those of the joints stand (2)",
+        "lost in DeepLabCut: limbs of the skeleton (2)",
+        f"the pictures belong in {out}/labeled-data; copy them there",
+    ]
+    data.fails("convert", source, "-o", out, "--to", "coco", told="out: already exists; remove it")
+    new = tmp_path / "new"
+    data.fails("convert", source, "-o", new, "--to", "labelmee",
+               told="unknown format of labels 'labelmee'; did you mean 'labelme'")  # fmt: skip
+    data.fails("convert", source, "-o", new, "--to", "roboflow", told="read only; choose coco")
+    data.fails("convert", source, "-o", new, "--to", "coco", "--from", "dlc",
+               told="DeepLabCut has CollectedData_.*, and this has not")  # fmt: skip
+    data.fails("convert", tmp_path / "no.xml", "-o", new, "--to", "coco", told=r"no\.xml: no such")
+    (tmp_path / "a.xml").write_text("<html/>")
+    data.fails("convert", tmp_path / "a.xml", "-o", new, "--to", "coco", told="holds no labels th")
+    for wrong in (["--to", "coco", "--force"], [], ["--from", "cvat"]):
+        assert data("convert", source, "-o", new, *wrong).returncode == 2
+    assert not new.exists()
+
+
+def test_a_record_that_is_no_person_is_named_when_labels_are_converted(
+    data: Data, tmp_path: Path
+) -> None:
+    rows = [*COCO["annotations"], {"id": 3, "image_id": 1, "category_id": 9, "bbox": [0, 0, 5, 5]}]
+    write(tmp_path, {"labels.json": COCO | {"annotations": rows}})
+    done = data("convert", tmp_path / "labels.json", "-o", tmp_path / "out", "--to", "yolo")
+    assert "passed over: 1 annotations of other categories" in done.stderr
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_labels_of_any_tool_are_checked_by_their_path(
+    name: str, data: Data, tmp_path: Path
+) -> None:
+    source = sample(name, tmp_path / "here")
+    done = data("check", source)
+    assert done.returncode == 0, done.stderr
+    title = "COCO keypoints, or own data" if name == "coco" else FORMATS[name].title
+    assert done.stdout.startswith(title)
+    line = f"spcnet data convert {source} -o FOLDER --to coco"
+    assert (line in done.stderr) == (name != "coco")
+    again = data("check", "coco", "--root", source)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    found = json.loads(data("check", source, "--json").stdout)
+    assert [row["persons"] for row in found["splits"]] == [2] * len(found["splits"])
+    for picture in source.rglob("a.png"):
+        picture.unlink()
+    assert data("check", source).returncode == 1
 
 
 def test_the_schema_of_results_is_printed(data: Data) -> None:

@@ -23,6 +23,7 @@ dataset_names = _names("data.datasets", "scored_sets")
 protocol_names = _names("metrics.protocols", "protocol_names")
 crop_rules = _names("data.regions", "CropRule")
 skeleton_names = _names("skeletons", "SKELETONS")
+label_formats = _names("data.formats.table", "FORMATS")
 
 
 def listed_models() -> list[str]:

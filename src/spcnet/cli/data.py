@@ -1,4 +1,4 @@
-"""``spcnet data``: check, browse and pack data sets; files of results."""
+"""``spcnet data``: check, browse and pack data sets; labels of tools, files of results."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, BadParameter, Exit, Option, Typer
 
 from spcnet.cli import label_errors
-from spcnet.cli.completion import dataset_names, photograph_sets
+from spcnet.cli.completion import dataset_names, label_formats, photograph_sets
 from spcnet.cli.console import prepare_output, progress, save_figure, say, table
 from spcnet.cli.options import AS_JSON, FORCE, ROOT
 from spcnet.cli.scoring import CROP, PERSONS
@@ -30,7 +30,7 @@ MOST_TILES = 600  # more make a sheet that few programs open
 WIDTH = 100  # of a report
 
 app = Typer(
-    help="Check, browse and pack data sets; convert files of results.",
+    help="Check, browse and pack data sets; convert labels and results.",
     epilog="Example: spcnet data check lspet --root PATH/lspet",
     no_args_is_help=True,
 )
@@ -42,6 +42,11 @@ PACKED = Option(
     help="The data set's own, such as train or val2017; of lsp, lspet and synthetic also 1-500."
 )
 FAST = Option("--fast", help="Read the pictures' headers only, not their pixels.")
+TO = Option(
+    help="Labels: coco, yolo, cvat, label-studio, labelme, dlc or sleap.",
+    autocompletion=label_formats,
+)
+FROM = Option("--from", help="Read labels as this format.", autocompletion=label_formats)
 RANDOM = Option(min=0, metavar="SEED", help="Draw persons by this seed instead.")
 
 app.command("errors")(label_errors.errors)
@@ -57,17 +62,25 @@ def check(
 ) -> None:
     """Tell what a data set's folder holds, and what is missing, broken or odd.
 
+    A file or folder of your own is named by its path alone; of another tool's labels, which are
+    recognised, the command that converts them is printed too.
+
     Exit status 0 if it can be used, 1 if pictures are missing or cannot be read, labels cannot be
     read or persons are too many or too few.
 
     Example: spcnet data check lspet --root PATH/lspet
     """
+    from spcnet.data.datasets import DATASETS
     from spcnet.data.inspection import inspect_folder, read_folder
 
+    if root is None and not DATASETS.knows(dataset) and Path(dataset).exists():
+        dataset, root = "coco", Path(dataset)
     labels = read_folder(dataset, root, split or ())
     with progress("opening pictures", len(labels.pictures)) as report:
         found = inspect_folder(labels, fast=fast, report=report)
     print(json.dumps(found.to_dict()) if as_json else _report(found))
+    if labels.form:
+        say(f"To train on them, first: spcnet data convert {labels.root} -o FOLDER --to coco")
     if not found.usable:
         raise Exit(1)
 
@@ -323,25 +336,55 @@ def synth(
 
 @app.command("convert")
 def convert(
-    old: Annotated[Path, Argument(help="Results of an earlier version.", show_default=False)],
-    output: Annotated[Path, Option("--output", "-o", help="The file to write, a .json.")],
+    source: Annotated[Path, Argument(help="Labels of a tool, or results of an earlier version.")],
+    output: Annotated[Path, Option("--output", "-o", help=".json; with --to a new folder.")],
+    to: Annotated[str | None, TO] = None,
+    form: Annotated[str | None, FROM] = None,
     force: Annotated[bool, FORCE] = False,
 ) -> None:
-    """Write results of an earlier version of spcnet in the form of this one.
+    """Write labels in the format of another tool, or results of an earlier version as of this one.
 
-    It reads the frames of a video, an answer of the service or what its page saved, and the COCO
-    JSON of predict. What the results were made by is kept as far as the file says it.
+    With --to, labels of COCO, Roboflow, CVAT, Label Studio, YOLO-pose, LabelMe, DeepLabCut or SLEAP
+    are read, and what the other format cannot hold is named. Pictures are not copied.
 
-    Example: spcnet data convert old.pose.json -o new.pose.json
+    Without it, the frames of a video, an answer of the service or what its page saved, and the COCO
+    JSON of predict are read. What made the results is kept as far as the file says it.
+
+    Example: spcnet data convert annotations.xml -o labels --to coco
     """
+    if to is not None:
+        if force:
+            raise BadParameter("--to writes a new folder; --force is for results")
+        print(_convert_labels(source, output, form, to))
+        return
     from spcnet.inference.result_files import read_result
 
-    document = read_result(old)
+    if form is not None or source.is_dir():
+        raise BadParameter(f"{source}: labels are converted --to a format: coco, yolo, ...")
+    document = read_result(source)
     prepare_output([output], force=force)
     with replacing(output) as partial:
         partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
     poses = counted(len(document["annotations"]), "pose")
-    print(f"{old} -> {output}: {counted(len(document['images']), 'image')}, {poses}")
+    print(f"{source} -> {output}: {counted(len(document['images']), 'image')}, {poses}")
+
+
+def _convert_labels(source: Path, output: Path, form: str | None, to: str) -> str:
+    from spcnet.data.formats.table import FORMATS, LOSSES, read_document, write_document
+    from spcnet.data.inspection import KINDS
+
+    document = read_document(source, form)
+    lost = write_document(document, to, output)
+    title, parts = FORMATS[to].title, document.values()
+    for kind, count in lost.items():
+        say(f"lost in {title}: {LOSSES[kind]} ({count:,})")
+    for kind, rows in ((kind, of) for part in parts for kind, of in part.passed_over.items()):
+        say(f"passed over: {len(rows):,} {KINDS[kind]}")
+    place = FORMATS[to].pictures.format(split="SPLIT" if len(document) > 1 else "")
+    say(f"the pictures belong in {output / place.strip('/')}; copy them there")
+    pictures = counted(sum(len(part.listed) for part in parts), "picture")
+    persons = counted(sum(map(len, parts)), "person")
+    return f"{source} -> {output} ({title}): {pictures}, {persons}"
 
 
 @app.command("schema")

@@ -64,6 +64,12 @@ class Annotation:
         """(K,) bool: joints that are visible or occluded."""
         return has_place(self.states)
 
+    @property
+    def boxed_by_joints(self) -> bool:
+        """Whether the box is but that of the joints, if any."""
+        points = self.points[self.annotated]
+        return bool(len(points) and np.allclose(self.box, box_of_points(points)))
+
 
 def has_place(states: Array) -> Array:
     """Which joints are visible or occluded, of states of any shape."""

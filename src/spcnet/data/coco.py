@@ -25,7 +25,7 @@ from spcnet.data.label_files import MALFORMED, load_json, reading
 from spcnet.data.leeds import parse_numbers
 from spcnet.errors import UserError, counted, first_few, in_words
 from spcnet.geometry import Array, box_of_points
-from spcnet.skeletons import BODY19, SKELETONS, Skeleton, joint_names
+from spcnet.skeletons import BODY19, SKELETONS, Skeleton, joint_names, mirror_name
 
 WANTED = "a COCO keypoint file"
 PREFIX = "person_keypoints_"
@@ -46,11 +46,14 @@ def read_coco(root: Path, split: str) -> AnnotatedPictures:
     labels = coco_labels(path, "all" if split == name else split)
     base = path.parent.parent if path.parent.name == "annotations" else path.parent
     folders = [base, base / "images", base / split, base / "images" / split]
+    return with_pictures(replace(labels, split=name if split == "all" else split), folders)
+
+
+def with_pictures(labels: AnnotatedPictures, folders: Sequence[Path]) -> AnnotatedPictures:
+    """Labels with their pictures, which lie in one of some folders; see `find_pictures`."""
     images, called = find_pictures([picture.name for picture in labels.listed], folders)
-    split = name if split == "all" else split
     return replace(
         labels,
-        split=split,
         images=images,
         annotations=[replace(p, image=called[p.image]) for p in labels.annotations],
         listed=tuple(replace(p, name=called[p.name]) for p in labels.listed),
@@ -78,7 +81,7 @@ def _none_in(root: Path, split: str) -> UserError:
     return UserError(
         f"{root}: no keypoint file here; COCO's is annotations/{PREFIX}{split}.json, own data's "
         f"{split}.json or a JSON file of any name, alone or named itself, and this folder holds "
-        f"{seen_in(root)}"
+        f"{seen_in(root)}; spcnet data check {root} knows labels of other tools"
     )
 
 
@@ -145,8 +148,17 @@ def read_nobody(root: Path, split: str) -> AnnotatedPictures:
 
 def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     """The labels of a COCO keypoint file, without pictures: all, or those of some pictures."""
-    content = load_json(path, wanted=WANTED)
-    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
+    return labels_of(path, load_json(path, wanted=WANTED), split)
+
+
+def is_coco(content: object) -> bool:
+    """Whether the content of a JSON file may be of COCO's form."""
+    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
+
+
+def labels_of(path: Path, content: Any, split: str = "all") -> AnnotatedPictures:
+    """The labels of a COCO keypoint document, which comes of a file."""
+    if not is_coco(content):
         raise UserError(f"{path}: not {WANTED}: wanted an object with images and annotations")
     with reading(path, WANTED):
         categories = [c for c in content.get("categories", []) if c.get("keypoints")]
@@ -155,7 +167,7 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
         ids = category_ids(categories)
     if not categories:
         raise UserError(f"{path}: no category names keypoints, so the joints have no names")
-    skeleton = _skeleton(path, categories[0])
+    skeleton = skeleton_of(path, categories[0])
     if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
         called = ", ".join(str(category.get("name")) for category in categories)
         raise UserError(f"{path}: categories of different joints ({called}); keep one of them")
@@ -194,10 +206,12 @@ def coco_labels(path: Path, split: str = "all") -> AnnotatedPictures:
     )  # fmt: skip
 
 
-def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
+def skeleton_of(path: Path, category: Mapping[str, Any]) -> Skeleton:
     """The skeleton of a category; a known one where the joints are the same."""
     with reading(path, WANTED):
         joints = joint_names(category["keypoints"])
+        called = dict(zip(category["keypoints"], joints, strict=True))
+        mirrored = [(called[a], called[b]) for a, b in category.get("pairs", ())]
     for known in SKELETONS.values():
         if known.joints == joints:
             return known
@@ -216,6 +230,7 @@ def _skeleton(path: Path, category: dict[str, Any]) -> Skeleton:
             limbs=limbs,
             head=pair("neck", "head_top"),
             torso=pair("left_shoulder", "right_hip"),
+            pairs=tuple(pair for pair in mirrored if mirror_name(pair[0]) == pair[0]),
         )
     except MALFORMED as error:
         raise UserError(

@@ -1,16 +1,14 @@
 """What COCO-style JSON files share, whatever they hold: ids, pictures, where these lie, records."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from spcnet.data.annotations import Annotation, ListedPicture
 from spcnet.errors import UserError, counted, first_few
-from spcnet.geometry import box_of_points
 from spcnet.skeletons import Skeleton
 
 
@@ -79,7 +77,7 @@ def find_pictures(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, 
         elif len(set(called.values())) < len(called):
             break
         for folder in folders:
-            if any((folder / name).is_file() for name in called.values()):
+            if any(os.path.isfile(folder / name) for name in called.values()):
                 return folder, called
     return folders[0], {name: name for name in parts}
 
@@ -99,26 +97,40 @@ def label_row(person: Annotation) -> dict[str, Any]:
         "keypoints": [v for (x, y), state, there in states
                       for v in ((x, y, state) if there else (0, 0, 0))],
     }  # fmt: skip
-    if not known.any() or not np.array_equal(person.box, box_of_points(person.points[known])):
+    if person.area is not None:
+        row["area"] = person.area
+    if not person.boxed_by_joints:
         x0, y0, x1, y1 = person.box.tolist()
         row["bbox"] = [x0, y0, x1 - x0, y1 - y0]
     return row
 
 
 def keypoint_file(
-    persons: Iterable[Annotation], rows: Iterable[Mapping[str, Any]], skeleton: Skeleton
+    persons: Iterable[Annotation],
+    rows: Iterable[Mapping[str, Any]],
+    skeleton: Skeleton,
+    listed: Iterable[ListedPicture] = (),
 ) -> dict[str, Any]:
     """A COCO keypoint file of persons, whose records have the fields of a row each besides ids.
 
-    Persons and pictures keep the numbers that they have; others are counted from 1.
+    Persons and pictures keep the numbers that they have; others are counted from 1. Pictures that
+    are `listed` are in the file without persons too, with their sizes where these are known.
     """
-    numbers: dict[str, int | str] = {}
+    pictures = {of.name: of for of in listed}
+    numbers: dict[str, int | str] = {
+        name: int(of.number) if of.number.isdecimal() else of.number
+        for name, of in pictures.items()
+    }
     annotations = []
     for n, (person, row) in enumerate(zip(persons, rows, strict=True), start=1):
         number = len(numbers) + 1 if person.image_number is None else person.image_number
         image, own = numbers.setdefault(person.image, number), person.number
         ids = {"id": n if own is None else own, "image_id": image, "category_id": 1}
         annotations.append({**ids, **row})
-    images = [{"id": number, "file_name": name} for name, number in numbers.items()]
+    images: list[dict[str, Any]] = []
+    for name, number in numbers.items():
+        size = pictures[name].size if name in pictures else None
+        sides = dict(zip(("height", "width"), size, strict=True)) if size else {}
+        images.append({"id": number, "file_name": name, **sides})
     categories = [skeleton.to_coco_category()]
     return {"images": images, "annotations": annotations, "categories": categories}

@@ -21,9 +21,10 @@ from spcnet.data.annotations import (
     seen_in,
 )
 from spcnet.data.datasets import DatasetInfo, dataset_info
+from spcnet.data.formats.table import FORMATS, read_document, recognise
 from spcnet.data.regions import Region, region_rule
 from spcnet.errors import UserError, counted
-from spcnet.geometry import Array, box_of_points
+from spcnet.geometry import Array
 from spcnet.media.formats import RAW_SUFFIXES
 from spcnet.media.images import read_image, read_shape
 
@@ -75,6 +76,7 @@ class FolderLabels:
     splits: Mapping[str, AnnotatedPictures]
     absent: Mapping[str, str]
     broken: Mapping[str, str]
+    form: str = ""  # of `spcnet.data.formats.table.FORMATS`, where it is another tool's
 
     @property
     def named(self) -> dict[Path, str]:
@@ -160,6 +162,8 @@ def read_folder(
     if root is None:
         raise UserError(f"data set {name!r} needs its folder: --root PATH")
     root = Path(root).expanduser()
+    if name == "coco" and not splits and (form := _other_form(root)):
+        return FolderLabels(name, root, read_document(root, form), {}, {}, form)
     read: dict[str, AnnotatedPictures] = {}
     absent: dict[str, str] = {}
     broken: dict[str, str] = {}
@@ -189,6 +193,17 @@ def read_folder(
     for split in absent.keys() & info.files.keys():
         absent[split] = f"needs {alternatives(info.files[split])}"
     return FolderLabels(name, root, read, absent, broken)
+
+
+def _other_form(root: Path) -> str | None:
+    """The format of another tool's labels; None of COCO's, each of whose splits may be broken."""
+    try:
+        form = recognise(root)
+    except UserError:
+        if root.is_dir() and any(root.rglob("*.json")):
+            return None
+        raise
+    return None if form == "coco" else form
 
 
 def inspect_folder(
@@ -238,7 +253,7 @@ def inspect_folder(
     ]
     return Inspection(
         dataset=labels.dataset,
-        title=info.title,
+        title=FORMATS[labels.form].title if labels.form else info.title,
         root=str(labels.root),
         fast=fast,
         splits=rows,
@@ -382,7 +397,7 @@ def _corners(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
     for part in (part for part in labels.splits.values() if part.listed):
         for person, path in zip(part.annotations, _pictures(part), strict=True):
             points, low, high = person.points[person.annotated], person.box[:2], person.box[2:]
-            if not len(points) or _of_joints(person):
+            if not len(points) or person.boxed_by_joints:
                 continue
             boxed += 1
             if _held(points, low, high - low) == 1:
@@ -393,12 +408,6 @@ def _corners(labels: FolderLabels, opened: Opened) -> Iterator[Finding]:
     if wrong and len(texts) > MOSTLY * boxed:
         note = "write x1 - x0 and y1 - y0 in place of x1 and y1"
         yield from _finding("boxes-of-corners", texts, boxed, note=note)
-
-
-def _of_joints(person: Annotation) -> bool:
-    """Whether a person's box is but that of the joints, if any."""
-    points = person.points[person.annotated]
-    return bool(len(points) and np.allclose(person.box, box_of_points(points)))
 
 
 def _reach(box: Array, size: tuple[int, int] | str | None) -> float:
@@ -440,7 +449,7 @@ def _oddities(
         text = f": {labels.skeleton.joints[joint]} at {at}{within}, {over[joint]:.1f} px outside"
         yield "joints-outside", text, float(np.nan_to_num(over[joint], nan=np.inf))
     # A box that is but that of its joints is reported with them.
-    if _reach(person.box, size) > FAR_OUT and not _of_joints(person):
+    if _reach(person.box, size) > FAR_OUT and not person.boxed_by_joints:
         yield "boxes-outside", box + within, 0
     if len(points) and (held := _held(points, low, high)) < MOSTLY:
         yield "boxes-elsewhere", f"{box} holds {held:.0%} of the labelled joints", 0

@@ -1,4 +1,4 @@
-"""Files of labels and predictions: MATLAB, HDF5, numpy's archives and JSON.
+"""Files of labels and predictions: MATLAB, HDF5, numpy's archives, JSON, XML and text.
 
 One that is missing, cut short or of another form is a `UserError` that names it.
 """
@@ -7,16 +7,20 @@ import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 import numpy as np
 
 from spcnet.data.mat_files import check_mat
 from spcnet.errors import UserError, dims, in_words, needs_extra
 from spcnet.geometry import Array
+
+T = TypeVar("T")
 
 # Arrays of the stacked hourglass, and their axes after the persons'; None where they differ.
 HOURGLASS = {
@@ -91,16 +95,46 @@ def load_npz(path: Path, *, wanted: str) -> dict[str, Array]:
 
 def load_json(path: Path, *, wanted: str) -> Any:
     """A JSON file, plain or gzipped, in UTF-8, UTF-16 or UTF-32, with a byte order mark or not."""
+    return _parsed(path, wanted, json.loads)
+
+
+def load_text(path: Path, *, wanted: str) -> str:
+    """A file of text in UTF-8, plain or gzipped."""
+    return _parsed(path, wanted, lambda data: data.decode("utf-8-sig"))
+
+
+def load_xml(path: Path, *, wanted: str) -> Element:
+    """The root of an XML file; one that declares a document type, as entities need, is refused."""
+    return _parsed(path, wanted, _xml_root)
+
+
+def _xml_root(data: bytes) -> Element:
+    def refuse(*declared: object) -> None:
+        raise ValueError("it declares a document type (DOCTYPE); remove that line")
+
+    builder, parser = TreeBuilder(), expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
     try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(str(error)) from None
+    return builder.close()
+
+
+def _parsed(path: Path, wanted: str, parse: Callable[[bytes], T]) -> T:
+    try:
+        _check_size(path.stat().st_size)
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             with gzip.open(path) as stream:
                 data = stream.read(MOST_BYTES + 1)
             _check_size(len(data))
-        return json.loads(data)
+        return parse(data)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; wanted {wanted}") from None
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, *MALFORMED) as error:
         raise _broken(path, wanted, getattr(error, "strerror", None) or error) from None
 
 
@@ -115,7 +149,7 @@ def reading(path: Path, wanted: str) -> Iterator[None]:
 
 def _check_size(size: int) -> None:
     if size > MOST_BYTES:
-        raise ValueError(f"it would unpack to {size / 1e9:.1f} GB or more")
+        raise ValueError(f"it is or would unpack to {size / 1e9:.1f} GB or more")
 
 
 def load_hourglass(

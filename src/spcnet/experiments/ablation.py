@@ -15,10 +15,11 @@ from typing import Any
 
 from scipy import stats
 
+from spcnet.data.yaml_files import load_yaml
 from spcnet.errors import UserError
 from spcnet.metrics.paper import TABLES, Row
 from spcnet.metrics.protocols import Score
-from spcnet.training.recipe import Recipe, load_yaml
+from spcnet.training.recipe import Recipe
 
 CONFIDENCE = 0.95
 

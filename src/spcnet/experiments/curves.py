@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from spcnet.data.yaml_files import load_yaml
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.training.recipe import load_yaml
 from spcnet.viz.curves import draw_epoch_curves
 
 WANTED = "name a folder that spcnet train wrote, or its log.jsonl"
