@@ -21,7 +21,12 @@ LIMIT = 300  # seconds, after which a command hangs
 
 def spcnet(*arguments: object, **environment: str) -> CompletedProcess[str]:
     """Run ``spcnet ARGUMENTS`` with these changes to the environment."""
-    command = ["spcnet", *map(str, arguments)]
+    return python("spcnet", *arguments, **environment)
+
+
+def python(program: object, *arguments: object, **environment: str) -> CompletedProcess[str]:
+    """Run a script, or the module ``spcnet``, with these changes to the environment."""
+    command = [str(program), *map(str, arguments)]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment}
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdout", "stderr")]
@@ -39,19 +44,22 @@ def spcnet(*arguments: object, **environment: str) -> CompletedProcess[str]:
 def _run(
     command: list[str], environment: dict[str, str], folder: str, streams: Sequence[Path]
 ) -> None:
-    """What ``python -m spcnet`` does, in a process that was forked."""
+    """What ``python PROGRAM`` does, in a process that was forked."""
     for descriptor, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = command
-    runpy.run_module("spcnet", run_name="__main__", alter_sys=True)
+    if command[0] == "spcnet":
+        runpy.run_module("spcnet", run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(command[0], run_name="__main__")
 
 
-def fails(*arguments: object, told: str) -> None:
+def fails(*arguments: object, told: str, program: object = "spcnet") -> None:
     """The command ends with 1 and one clear line."""
-    done = spcnet(*arguments)
+    done = python(program, *arguments)
     assert done.returncode == 1, done.stderr
     errors = [line for line in done.stderr.splitlines() if "error:" in line]
     assert len(errors) == 1, done.stderr

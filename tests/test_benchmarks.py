@@ -4,11 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RECIPES
 from loading import BENCHMARKS, load
 from PIL import Image
-
-from spcnet.training.recipe import load_recipe, parse_recipe
 
 
 def test_the_training_step_benchmark_runs() -> None:
@@ -120,40 +117,6 @@ def test_the_gpu_benchmark_runs_on_a_cpu_at_toy_size() -> None:
         *["batch 1"] * 5, "  floors of SPCNet", *["batch 2"] * 5, "  floors of SPCNet",
         *["training, batch 2"] * 5,
     ]  # fmt: skip
-
-
-def test_arms_of_the_ingredients_study_are_recipes_whose_shares_add_up() -> None:
-    study = load("ingredients")
-    base = load_recipe(RECIPES / "people_cpu.yaml").model_dump(mode="json")
-    for source in (base["data"], *base["data"]["more"]):
-        source["opinions"] = "some.json" if source["dataset"] != "nobody" else None
-    for arm in study.ARMS:
-        plan = parse_recipe(study.without(base, arm), source=arm)
-        assert sum(part.share or 0 for part in plan.data.parts) == pytest.approx(1)
-        names = [part.dataset for part in plan.data.parts]
-        held = [part for part in plan.data.parts if part.holdout]
-        assert len(held) == 5  # every arm is scored on the same persons
-        assert ("unlabelled" in names) == (arm not in ("sources", "opinions"))
-        assert ("nobody" in names) == (arm not in ("sources", "absent"))
-        assert plan.data.believes_opinions == (arm != "opinions")
-        assert (plan.augmentation.neighbour_probability > 0) == (arm != "neighbours")
-        assert (plan.augmentation.cut_probability > 0) == (arm != "absent")
-
-
-def test_the_ingredients_study_counts_scores_by_pairs_of_seeds(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    study = load("ingredients")
-    found = {
-        ("nothing", 0): {"lspet": 60.0, "mean": 70.0},
-        ("nothing", 1): {"lspet": 64.0, "mean": 74.0},
-        ("doubt", 0): {"lspet": 59.0, "mean": 68.0},
-        ("doubt", 1): {"lspet": 61.0, "mean": 73.0},
-    }
-    study.report(found, [0, 1])
-    whole, doubt = capsys.readouterr().out.splitlines()[1:]
-    assert whole.split()[:3] == ["nothing", "62.00", "72.00"]
-    assert doubt.split()[:6] == ["doubt", "60.00", "70.50", "-1.50", "+-", "0.50"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="looks into /proc")

@@ -40,8 +40,8 @@ def card(
     from spcnet.data.datasets import default_split, open_dataset
     from spcnet.evaluation.calibrate import joint_outcomes, presence
     from spcnet.evaluation.sources import evaluate_sources, parse_source
+    from spcnet.evaluation.training_curves import draw_runs
     from spcnet.evaluation.worst import draw_worst
-    from spcnet.experiments.curves import draw_runs
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.viz.curves import draw_reliability
 
