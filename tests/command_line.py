@@ -54,6 +54,7 @@ def _run(
     if command[0] == "spcnet":
         runpy.run_module("spcnet", run_name="__main__", alter_sys=True)
     else:
+        sys.path.insert(0, os.path.dirname(command[0]))
         runpy.run_path(command[0], run_name="__main__")
 
 

@@ -12,6 +12,8 @@ def load(name: str) -> Any:
     """Such a script, whose own imports of its neighbours work too."""
     spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None and spec.loader is not None
+    if str(BENCHMARKS) not in sys.path:
+        sys.path.insert(0, str(BENCHMARKS))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where a dataclass looks for its annotations
     spec.loader.exec_module(module)

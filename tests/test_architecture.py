@@ -53,12 +53,11 @@ MAY_IMPORT = {
     "runtime": LIBRARY | {"runtime"},
     "inference": LIBRARY | {"runtime", "inference"},
     "evaluation": LIBRARY | {"training", "runtime", "inference", "evaluation"},
-    "bench": LIBRARY | {"training", "runtime", "inference", "bench"},
     "export": LIBRARY | {"runtime", "inference", "export"},
     "serve": LIBRARY | {"runtime", "inference", "serve"},
     "cli": LIBRARY
     | {"training", "runtime", "inference", "evaluation"}
-    | {"bench", "export", "serve", "cli"},
+    | {"export", "serve", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -50,6 +50,7 @@ def test_the_page_tells_what_was_measured(trained: Path, tmp_path: Path) -> None
         assert f"| {testing} " in text
     assert "| left elbow " in text
     assert "| parameters | 0.0" in text
+    assert " ms from crop to keypoints, fp32, batch 1, " in text
     assert "MoveNet Thunder" in text and "never saw this set's labels" in text
     # The first run comes first.
     assert text.index("1. first") < text.index("2. second")

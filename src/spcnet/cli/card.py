@@ -34,12 +34,12 @@ def card(
 
     Example: spcnet card --root PATH/lspet --run runs/mine -o card.md
     """
-    from spcnet.bench.inference import latency
     from spcnet.calibration import auroc, reliability
     from spcnet.cli.card_page import write_page
     from spcnet.data.datasets import default_split, open_dataset
     from spcnet.evaluation.calibrate import joint_outcomes, presence
     from spcnet.evaluation.sources import evaluate_sources, parse_source
+    from spcnet.evaluation.speed import measure_speed
     from spcnet.evaluation.training_curves import draw_runs
     from spcnet.evaluation.worst import draw_worst
     from spcnet.inference.estimator import PoseEstimator
@@ -80,11 +80,11 @@ def card(
     if pictures:
         drawn["failures"] = draw_worst(plain, pictures)
     with progress("turns of timing", turns + 1) as report:
-        milliseconds = latency(plain, turns=turns, report=report)
+        speed = measure_speed({name: plain}, turns=turns, report=report)[name]
     for kind, path in files.items():
         save_figure(drawn[kind], path, say=say)
     page = write_page(
-        name, plain, tests, sources, known=known, milliseconds=milliseconds,
+        name, plain, tests, sources, known=known, milliseconds=speed.crop,
         reliability_error=bins.error, auroc=auroc(*there), images=images,
     )  # fmt: skip
     with replacing(output) as partial:

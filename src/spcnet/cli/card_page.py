@@ -46,7 +46,7 @@ def write_page(
     sources: Mapping[str, Sequence[Group]],
     *,
     known: bool,
-    milliseconds: Mapping[str, float],
+    milliseconds: float,
     reliability_error: float,
     auroc: float,
     images: Mapping[str, str],
@@ -84,10 +84,13 @@ def write_page(
     return "\n\n".join(parts) + "\n"
 
 
-def _network(estimator: PoseEstimator, milliseconds: Mapping[str, float]) -> list[str]:
+def _network(estimator: PoseEstimator, milliseconds: float) -> list[str]:
     card = estimator.card
     size = card.codec.input_size
     cost = summarise(estimator.network, input_size=size)
+    device = f"{torch.get_num_threads()} CPU threads"
+    if estimator.device.type != "cpu":
+        device = torch.cuda.get_device_name(estimator.device)
     rows = {
         "network": f"{card.variant} {card.arguments or ''}".rstrip(),
         "input": f"{size} x {size} pixels",
@@ -95,21 +98,12 @@ def _network(estimator: PoseEstimator, milliseconds: Mapping[str, float]) -> lis
         "parameters": f"{cost.parameters / 1e6:.2f} M",
         "file": f"{estimator.path.stat().st_size / 1e6:.1f} MB, fp16",
         "multiply-adds": f"{cost.gmac:.2f} G an image",
+        "time": f"{milliseconds:.1f} ms from crop to keypoints, fp32, batch 1, {device}",
         "refinement": card.codec.refinement,
     }
-    device = f"{torch.get_num_threads()} CPU threads"
-    if estimator.device.type != "cpu":
-        device = torch.cuda.get_device_name(estimator.device)
-    first = next(iter(milliseconds.values()))
-    speed = [
-        {"Batch 1, fp32": name, "ms": f"{value:.1f}", "ratio": f"{value / first:.1f}"}
-        for name, value in milliseconds.items()
-    ]
     return [
         "## The network",
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {text} |" for key, text in rows.items())]),
-        f"Time on {device}, medians of interleaved turns in one run:",
-        _table(speed),
     ]
 
 

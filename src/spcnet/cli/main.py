@@ -53,10 +53,10 @@ app = Typer(
 for command in (
     predict.predict, video.video, webcam.webcam, serve.serve, train.train, calibrate.calibrate,
     finder.finder, card.card, evaluate.evaluate, compare.compare, score.score, export.export,
-    models.models,
+    models.models, bench.bench,
 ):  # fmt: skip
     app.command()(command)
-for name, group in (("data", data), ("figure", figure), ("bench", bench)):
+for name, group in (("data", data), ("figure", figure)):
     app.add_typer(group.app, name=name)
 app.command()(doctor.doctor)
 
