@@ -18,7 +18,6 @@ from spcnet import __version__
 from spcnet.cli import (
     bench,
     calibrate,
-    card,
     compare,
     data,
     doctor,
@@ -52,7 +51,7 @@ app = Typer(
 )
 for command in (
     predict.predict, video.video, webcam.webcam, serve.serve, train.train, calibrate.calibrate,
-    finder.finder, card.card, evaluate.evaluate, compare.compare, score.score, export.export,
+    finder.finder, evaluate.evaluate, compare.compare, score.score, export.export,
     models.models, bench.bench,
 ):  # fmt: skip
     app.command()(command)
