@@ -18,11 +18,11 @@ from functools import partial
 from statistics import median
 
 import torch
+from reference import ReferenceNetwork
 from torch import Tensor, nn
 
-from spcnet.bench.interleaved import interleave
-from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import find_device
+from spcnet.evaluation.speed import interleave
 from spcnet.models.network import channels_last
 from spcnet.models.registry import create_model
 from spcnet.models.summary import count_gmac

@@ -29,9 +29,9 @@ import torch
 from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from steps import memory, save_untrained
 
-from spcnet.bench.inference import memory, picture_file, save_untrained
-from spcnet.bench.interleaved import interleave
+from spcnet.evaluation.speed import interleave, picture_file
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.media.images import decode_image
 from spcnet.models.registry import create_model

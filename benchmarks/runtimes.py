@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from spcnet.bench.interleaved import interleave
+from spcnet.evaluation.speed import interleave
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.runtime.plain import TorchBackend
 from spcnet.synthetic.figure import render_figure

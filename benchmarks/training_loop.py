@@ -23,11 +23,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from reference import ReferenceNetwork
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spcnet.bench.interleaved import interleave
-from spcnet.bench.reference import ReferenceNetwork
 from spcnet.codec import MEAN, STD
 from spcnet.data.annotations import AnnotatedPictures, Annotation
 from spcnet.data.augmentation import Batch
@@ -35,6 +34,7 @@ from spcnet.data.packing import pack
 from spcnet.data.regions import region_rule
 from spcnet.data.store import PackedStore
 from spcnet.devices import find_device
+from spcnet.evaluation.speed import interleave
 from spcnet.geometry import Array, apply_affine, crop_affine
 from spcnet.skeletons import LSP14
 from spcnet.synthetic.figure import render_figure

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from one_prediction import peak_bytes
 from training_loop import our_recipe
 
-from spcnet.bench.prediction import peak_bytes
 from spcnet.data.datasets import SyntheticFigures
 from spcnet.data.packing import pack
 from spcnet.data.store import PackedStore

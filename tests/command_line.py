@@ -21,17 +21,12 @@ LIMIT = 300  # seconds, after which a command hangs
 
 def spcnet(*arguments: object, **environment: str) -> CompletedProcess[str]:
     """Run ``spcnet ARGUMENTS`` with these changes to the environment."""
-    return _forked(["spcnet", *map(str, arguments)], environment)
+    return python("spcnet", *arguments, **environment)
 
 
-def script(path: Path, *arguments: object, **environment: str) -> CompletedProcess[str]:
-    """Run ``python PATH ARGUMENTS``, which must end well."""
-    done = _forked([str(path), *map(str, arguments)], environment)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def _forked(command: list[str], environment: dict[str, str]) -> CompletedProcess[str]:
+def python(program: object, *arguments: object, **environment: str) -> CompletedProcess[str]:
+    """Run a script, or the module ``spcnet``, with these changes to the environment."""
+    command = [str(program), *map(str, arguments)]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment}
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdout", "stderr")]
@@ -46,10 +41,17 @@ def _forked(command: list[str], environment: dict[str, str]) -> CompletedProcess
         return CompletedProcess(command, status, *(path.read_text() for path in streams))
 
 
+def script(path: Path, *arguments: object, **environment: str) -> CompletedProcess[str]:
+    """Run ``python PATH ARGUMENTS``, which must end well."""
+    done = python(path, *arguments, **environment)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def _run(
     command: list[str], environment: dict[str, str], folder: str, streams: Sequence[Path]
 ) -> None:
-    """What ``python -m spcnet`` or ``python FILE`` does, in a process that was forked."""
+    """What ``python PROGRAM`` does, in a process that was forked."""
     for descriptor, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.clear()
@@ -59,13 +61,13 @@ def _run(
     if command[0] == "spcnet":
         runpy.run_module("spcnet", run_name="__main__", alter_sys=True)
     else:
-        sys.path.insert(0, str(Path(command[0]).parent))
+        sys.path.insert(0, os.path.dirname(command[0]))
         runpy.run_path(command[0], run_name="__main__")
 
 
-def fails(*arguments: object, told: str) -> None:
+def fails(*arguments: object, told: str, program: object = "spcnet") -> None:
     """The command ends with 1 and one clear line."""
-    done = spcnet(*arguments)
+    done = python(program, *arguments)
     assert done.returncode == 1, done.stderr
     errors = [line for line in done.stderr.splitlines() if "error:" in line]
     assert len(errors) == 1, done.stderr

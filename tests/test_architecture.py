@@ -53,13 +53,11 @@ MAY_IMPORT = {
     "runtime": LIBRARY | {"runtime"},
     "inference": LIBRARY | {"runtime", "inference"},
     "evaluation": LIBRARY | {"training", "runtime", "inference", "evaluation"},
-    "experiments": LIBRARY | {"training", "runtime", "inference", "evaluation", "experiments"},
-    "bench": LIBRARY | {"training", "runtime", "inference", "bench"},
     "export": LIBRARY | {"runtime", "inference", "export"},
     "serve": LIBRARY | {"runtime", "inference", "serve"},
     "cli": LIBRARY
-    | {"training", "runtime", "inference", "evaluation", "experiments"}
-    | {"bench", "export", "serve", "cli"},
+    | {"training", "runtime", "inference", "evaluation"}
+    | {"export", "serve", "cli"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -3,11 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import script
-from conftest import RECIPES
 from loading import BENCHMARKS, load
 from PIL import Image
-
-from spcnet.training.recipe import load_recipe, parse_recipe
 
 
 def test_the_training_step_benchmark_runs() -> None:
@@ -19,16 +16,9 @@ def test_the_training_step_benchmark_runs() -> None:
 
 def test_the_service_load_benchmark_runs(tiny_checkpoint: Path) -> None:
     done = script(
-        BENCHMARKS / "service_load.py",
-        "--model",
-        tiny_checkpoint,
-        "--seconds",
-        "1",
-        "--clients",
-        "2",
-        "--boxes",
-        "[[9, 9, 470, 830]]",
-    )
+        BENCHMARKS / "service_load.py", "--model", tiny_checkpoint, "--seconds", "1",
+        "--clients", "2", "--boxes", "[[9, 9, 470, 830]]",
+    )  # fmt: skip
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["1 clients", "2 clients"]
     assert all(line.endswith("0 refused") for line in lines)
@@ -43,14 +33,9 @@ def test_the_runtimes_benchmark_runs(tiny_checkpoint: Path) -> None:
 
 def test_the_folder_benchmark_runs(tiny_checkpoint: Path) -> None:
     done = script(
-        BENCHMARKS / "folder.py",
-        "--pictures",
-        "8",
-        "--megapixels",
-        "0.1",
-        "--model",
+        BENCHMARKS / "folder.py", "--pictures", "8", "--megapixels", "0.1", "--model",
         tiny_checkpoint,
-    )
+    )  # fmt: skip
     first, *lines = done.stdout.splitlines()
     assert first.endswith(" s")
     assert [line.split(":")[0] for line in lines] == [
@@ -89,20 +74,9 @@ def test_the_bfloat16_benchmark_runs(tiny_checkpoint: Path) -> None:
 
 def test_the_growth_benchmark_runs(tiny_checkpoint: Path, tmp_path: Path) -> None:
     done = script(
-        BENCHMARKS / "growth.py",
-        "--model",
-        tiny_checkpoint,
-        "--least",
-        "--only",
-        "batch",
-        "persons",
-        "megapixels",
-        "pictures",
-        "--turns",
-        "1",
-        "--out",
-        tmp_path / "growth.png",
-    )
+        BENCHMARKS / "growth.py", "--model", tiny_checkpoint, "--least", "--only", "batch",
+        "persons", "megapixels", "pictures", "--turns", "1", "--out", tmp_path / "growth.png",
+    )  # fmt: skip
     lines = [line.split(", ")[:2] for line in done.stdout.splitlines()]
     assert lines == [
         ["crops a batch", "n"], ["persons", "n"],
@@ -140,63 +114,13 @@ def test_the_gpu_benchmark_runs_on_a_cpu_at_toy_size() -> None:
     ]  # fmt: skip
 
 
-def test_arms_of_the_ingredients_study_are_recipes_whose_shares_add_up() -> None:
-    study = load("ingredients")
-    base = load_recipe(RECIPES / "people_cpu.yaml").model_dump(mode="json")
-    for source in (base["data"], *base["data"]["more"]):
-        source["opinions"] = "some.json" if source["dataset"] != "nobody" else None
-    for arm in study.ARMS:
-        plan = parse_recipe(study.without(base, arm), source=arm)
-        assert sum(part.share or 0 for part in plan.data.parts) == pytest.approx(1)
-        names = [part.dataset for part in plan.data.parts]
-        held = [part for part in plan.data.parts if part.holdout]
-        assert len(held) == 5  # every arm is scored on the same persons
-        assert ("unlabelled" in names) == (arm not in ("sources", "opinions"))
-        assert ("nobody" in names) == (arm not in ("sources", "absent"))
-        assert plan.data.believes_opinions == (arm != "opinions")
-        assert (plan.augmentation.neighbour_probability > 0) == (arm != "neighbours")
-        assert (plan.augmentation.cut_probability > 0) == (arm != "absent")
-
-
-def test_the_ingredients_study_counts_scores_by_pairs_of_seeds(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    study = load("ingredients")
-    found = {
-        ("nothing", 0): {"lspet": 60.0, "mean": 70.0},
-        ("nothing", 1): {"lspet": 64.0, "mean": 74.0},
-        ("doubt", 0): {"lspet": 59.0, "mean": 68.0},
-        ("doubt", 1): {"lspet": 61.0, "mean": 73.0},
-    }
-    study.report(found, [0, 1])
-    whole, doubt = capsys.readouterr().out.splitlines()[1:]
-    assert whole.split()[:3] == ["nothing", "62.00", "72.00"]
-    assert doubt.split()[:6] == ["doubt", "60.00", "70.50", "-1.50", "+-", "0.50"]
-
-
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="looks into /proc")
 def test_the_service_attacks_benchmark_runs(tiny_checkpoint: Path) -> None:
     done = script(
-        BENCHMARKS / "service_attacks.py",
-        "--model",
-        tiny_checkpoint,
-        "--seconds",
-        "1",
-        "--connections",
-        "3",
-        "--uploads",
-        "2",
-        "--megabytes",
-        "0.2",
-        "--side",
-        "64",
-        "--scans",
-        "51",
-        "--clients",
-        "2",
-        "--requests",
-        "10",
-    )
+        BENCHMARKS / "service_attacks.py", "--model", tiny_checkpoint, "--seconds", "1",
+        "--connections", "3", "--uploads", "2", "--megabytes", "0.2", "--side", "64", "--scans",
+        "51", "--clients", "2", "--requests", "10",
+    )  # fmt: skip
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert [name.split(",")[0] for name in lines] == [
         *(f"text {number}" for number in range(1, 8)), "4 JPEGs of 51 scans",

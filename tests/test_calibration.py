@@ -1,6 +1,5 @@
 """Scores as probabilities; cases worked out by hand."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spcnet.calibration import Calibration, auroc, fit_calibration, reliability
+from spcnet.calibration import Calibration, fit_calibration, reliability
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.inference.estimator import PoseEstimator
 
@@ -65,15 +64,6 @@ def test_reliability_by_hand() -> None:
     assert found.right == pytest.approx([0, 0.5, 0.5])
     assert found.counts.tolist() == [1, 2, 2]
     assert found.error == pytest.approx((0.05 + 2 * 0.35 + 2 * 0.475) / 5)
-
-
-def test_auroc_by_hand() -> None:
-    scores = np.array([0.9, 0.8, 0.7, 0.7, 0.1])
-    positive = np.array([True, False, True, False, False])
-    # Pairs: 0.9 wins three of three; 0.7 loses to 0.8, ties once, wins once.
-    assert auroc(scores, positive) == pytest.approx((3 + 1.5) / 6)
-    assert auroc(positive.astype(float), positive) == 1
-    assert math.isnan(auroc(scores, np.ones(5, dtype=bool)))
 
 
 def test_a_checkpoint_keeps_its_calibration_and_scores_follow_it(

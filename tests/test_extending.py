@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from command_line import spcnet
+from command_line import python, spcnet
+from loading import BENCHMARKS
 from PIL import Image
 
 from spcnet.errors import UserError
@@ -24,15 +25,15 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mo
     for name, content in re.findall(r"^`([\w.]+)`: .*?```\w+\n(.*?)```", text, re.M | re.S):
         (tmp_path / name).write_text(content)
     Image.fromarray(render_figure(3).image).save(tmp_path / "photo.jpg")
-    commands = re.findall(r"^\$ (spcnet .*)$", text, re.M)
-    assert [command.split()[1] for command in commands] == [
-        "train", "predict", "ablate", "export", "predict",
-    ]  # fmt: skip
+    commands = re.findall(r"^\$ ((?:spcnet|python) .*)$", text, re.M)
+    called = [Path(command.split()[1]).stem for command in commands]
+    assert called == ["train", "predict", "ablate", "export", "predict"]
     printed = {}
-    for command in commands:
-        done = spcnet(*shlex.split(command)[1:])
+    for name, command in zip(called, commands, strict=True):
+        program, *words = shlex.split(command.replace("benchmarks/", f"{BENCHMARKS}/"))
+        done = python(*words) if program == "python" else spcnet(*words)
         assert done.returncode == 0, (command, done.stderr)
-        printed[command.split()[1]] = done.stdout
+        printed[name] = done.stdout
     assert "largest over sim" in printed["ablate"] and "the paper" not in printed["ablate"]
     poses = []
     for folder in ("poses", "of_onnx"):

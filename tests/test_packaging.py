@@ -58,7 +58,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "spcnet/py.typed",
         "spcnet/inference/result.schema.json",
         "spcnet/metrics/paper.yaml",
-        "spcnet/metrics/peers.yaml",
         "spcnet/viz/contact_page.html",
         "spcnet/viz/figures.mplstyle",
         "spcnet/viz/label_page.html",

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from spcnet.bench.reference import ReferenceNetwork
 from spcnet.devices import has_bfloat16
 from spcnet.models.registry import create_model
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+from reference import ReferenceNetwork  # noqa: E402
 from training_loop import (  # noqa: E402
     PHASES,
     Contender,

@@ -101,18 +101,3 @@ def reliability(scores: Array, right: Array, *, bins: int = BINS) -> Reliability
         np.array([right[m].mean() for m in members]),
         np.array([int(m.sum()) for m in members]),
     )
-
-
-def auroc(scores: Array, positive: Array) -> float:
-    """Area under the ROC curve: how often a positive one scores higher than a negative one.
-
-    Takes scores (N,) and bools (N,); ties count half, and it is NaN where all are alike.
-    """
-    from scipy.stats import rankdata
-
-    count = int(positive.sum())
-    others = len(positive) - count
-    if not count or not others:
-        return float("nan")
-    ranks: Array = rankdata(scores)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))

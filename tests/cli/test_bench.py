@@ -1,35 +1,47 @@
-"""``spcnet bench`` on networks of toy size."""
+"""``spcnet bench`` on a network of toy size."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from command_line import fails, spcnet
-from PIL import Image
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from spcnet.cli.main import app
+from spcnet.errors import UserError
 
 
-def test_inference_is_timed_printed_and_drawn(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    plot = tmp_path / "speeds.png"
-    arguments = (tiny_checkpoint, "--batch", 1, "--batch", 3, "--turns", 1, "--threads", 1)
-    done = spcnet("bench", "infer", *arguments, "--json", "-o", plot)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["setting"]["threads"] == 1
-    usual, plain, *fused = (pace for pace in found["paces"] if pace["batch"] == 3)
-    assert (usual["ratio"], usual["size"]) == (1, 256)
-    assert plain["form"] == "fp32 plain"
-    assert {pace["form"] for pace in fused} <= {"fp32 fused", "bf16 fused"}
-    assert Image.open(plot).width > 500
-    fails("bench", "infer", tiny_checkpoint, "-o", plot, told="already exists")
-    fails("bench", "infer", "hourglas", told="hourglas")
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
-def test_the_steps_to_a_pose_are_timed(tiny_checkpoint: Path) -> None:
-    done = spcnet("bench", "pose", tiny_checkpoint, "--batch", 2, "--turns", 1, "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    *steps, whole = found["milliseconds"]["2"].values()
-    assert len(steps) == 5 and min(steps) > 0
-    assert 0.2 * sum(steps) < whole < 5 * sum(steps)
-    assert 0.3 < found["first_pose"] < 300
-    assert 50e6 < found["memory"] < 2e9
-    fails("bench", "pose", "nobody", told="nobody")
+def bench(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["bench", "--turns", "1", *map(str, arguments)])
+
+
+def test_models_are_timed_by_precision_threads_and_batch(tiny_checkpoint: Path) -> None:
+    given = [tiny_checkpoint, "--threads", 1, "--threads", 2, "--batch", 1, "--batch", 3]
+    done = bench(*given, "--precision", "fp32", "--json")
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)["speeds"]
+    assert [(row["threads"], row["batch"]) for row in rows] == [(1, 1), (1, 3), (2, 1), (2, 3)]
+    for row in rows:
+        assert (row["model"], row["precision"]) == (str(tiny_checkpoint), "fp32")
+        assert 0.1 < row["ms per crop"] < 10_000
+        assert row["pictures per second"] == pytest.approx(1000 / row["ms per picture"])
+    head, _, first, *_ = bench(tiny_checkpoint, "--batch", 2).stdout.splitlines()
+    assert head.split("  ")[-1].strip() == "pictures per second"
+    assert first.split()[:2] == [str(tiny_checkpoint), "fp32"]
+
+
+def test_what_cannot_be_timed_is_refused(tiny_checkpoint: Path) -> None:
+    for wrong, text in (
+        (["infer"], "unknown model 'infer'"),
+        ([tiny_checkpoint, "--precision", "fp8"], "one of fp32, bf16, int8, auto, got 'fp8'"),
+    ):
+        error = bench(*wrong).exception
+        assert isinstance(error, UserError) and text in str(error)

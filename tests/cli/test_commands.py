@@ -290,7 +290,7 @@ def test_progress_tells_loss_rate_speed_time_left_and_the_latest_score(
 ) -> None:
     from dataclasses import replace
 
-    from spcnet.cli.training_runs import _reporter
+    from spcnet.cli.train import _reporter
     from spcnet.metrics.protocols import Score
     from spcnet.training.log import Progress
 

@@ -18,7 +18,7 @@ from result_documents import old_frames, video_document
 from spcnet.checkpoints import ModelCard, save_checkpoint
 from spcnet.cli.main import main
 from spcnet.codec import Codec
-from spcnet.experiments.curves import read_run, short_names
+from spcnet.evaluation.training_curves import read_run, short_names
 from spcnet.models.registry import create_model
 from spcnet.skeletons import LSP14
 

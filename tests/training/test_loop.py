@@ -641,23 +641,6 @@ def test_memory_that_does_not_suffice_is_the_users_to_mend(
         train(recipe(), figures, tmp_path / "run")
 
 
-def test_what_comes_after_the_last_step_happens_while_the_directory_is_held(
-    figures: PackedStore, tmp_path: Path
-) -> None:
-    seen = []
-
-    def finish(checkpoint: Path) -> None:
-        with pytest.raises(RunInUseError), RunDirectory(checkpoint.parent).held():
-            pass
-        seen.append(checkpoint)
-
-    run = tmp_path / "run"
-    train(recipe(), figures, run, stop=lambda: True, finish=finish)
-    assert seen == []
-    train(recipe(), figures, run, resume=True, finish=finish)
-    assert seen == [run / "model.safetensors"]
-
-
 def test_the_squeeze_begins_at_zero_and_goes_slowly(figures: PackedStore, tmp_path: Path) -> None:
     run = begun(recipe(optimizer={"weight_decay": 0.1}), figures, tmp_path / "ours")
     squeeze = dict(run.network.named_parameters())["distribute.squeeze.weight"]

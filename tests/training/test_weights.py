@@ -10,7 +10,7 @@ from test_loop import recipe
 from torch import nn
 
 from spcnet.checkpoints import ModelCard, save_checkpoint
-from spcnet.cli.training_runs import say_taken
+from spcnet.cli.train import say_taken
 from spcnet.codec import Codec
 from spcnet.errors import UserError
 from spcnet.models.network import PoseNetwork

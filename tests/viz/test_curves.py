@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.patches import Rectangle
 
 from spcnet.viz.curves import (
     draw_epoch_curves,
-    draw_speeds,
     draw_threshold_curves,
     draw_tradeoff,
 )
@@ -39,18 +37,6 @@ def test_every_curve_is_named_beside_it_and_the_best_comes_first() -> None:
         )  # fmt: skip
     box = legend.get_window_extent()
     assert axes.bbox.x1 < box.x0 and box.x1 <= figure.bbox.x1
-
-
-def test_bars_are_as_long_as_the_speeds_and_networks_stand_apart() -> None:
-    figure = draw_speeds({"a": {"fp32": 4.0, "bf16": 7.0}, "b": {"fp32": 2.5}}, title="speeds")
-    (axes,) = figure.axes
-    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    assert [bar.get_width() for bar in bars] == [4.0, 7.0, 2.5]
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["a, fp32", "a, bf16", "b, fp32"]
-    assert bars[0].get_facecolor() == bars[2].get_facecolor() != bars[1].get_facecolor()
-    first, second, third = (bar.get_y() for bar in bars)
-    assert third - second > second - first
 
 
 def test_looks_are_never_the_same_twice() -> None:

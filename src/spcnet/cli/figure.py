@@ -58,7 +58,7 @@ def panels(
     given = _read_given(images, box, boxes)
     prepare_figure(output, force=force)
 
-    from spcnet.experiments.curves import short_names
+    from spcnet.evaluation.training_curves import short_names
     from spcnet.inference.estimator import PoseEstimator
     from spcnet.inference.views import view
     from spcnet.viz.panels import draw_panels
@@ -129,7 +129,7 @@ def curves(
     import numpy as np
 
     from spcnet.evaluation.scoring import curves_of_predictions
-    from spcnet.experiments.curves import short_names
+    from spcnet.evaluation.training_curves import short_names
     from spcnet.metrics.protocols import find_rule
     from spcnet.viz.curves import draw_threshold_curves
 
@@ -235,7 +235,7 @@ def epochs(
 
     Example: spcnet figure epochs runs/a runs/b -o epochs.pdf
     """
-    from spcnet.experiments.curves import draw_runs
+    from spcnet.evaluation.training_curves import draw_runs
 
     prepare_figure(output, force=force)
     save_figure(draw_runs(runs), output)

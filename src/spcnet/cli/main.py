@@ -16,10 +16,8 @@ from typer import Exit, Option, Typer
 
 from spcnet import __version__
 from spcnet.cli import (
-    ablate,
     bench,
     calibrate,
-    card,
     compare,
     data,
     doctor,
@@ -52,12 +50,12 @@ app = Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    predict.predict, video.video, webcam.webcam, serve.serve, train.train, ablate.ablate,
-    calibrate.calibrate, finder.finder, card.card, evaluate.evaluate, compare.compare, score.score,
-    export.export, models.models,
+    predict.predict, video.video, webcam.webcam, serve.serve, train.train, calibrate.calibrate,
+    finder.finder, evaluate.evaluate, compare.compare, score.score, export.export,
+    models.models, bench.bench,
 ):  # fmt: skip
     app.command()(command)
-for name, group in (("data", data), ("figure", figure), ("bench", bench)):
+for name, group in (("data", data), ("figure", figure)):
     app.add_typer(group.app, name=name)
 app.command()(doctor.doctor)
 

@@ -1,4 +1,4 @@
-"""Published numbers: Tables 1 to 7 of the paper, and models that people can install.
+"""Published numbers: Tables 1 to 7 of the paper.
 
 The tables are those of Xiao et al., SPCNet, ECAI 2020, slips included, each row under the protocol
 it follows; what is known to be off is said in the notes.
@@ -6,7 +6,6 @@ it follows; what is known to be off is said in the notes.
 
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
@@ -39,23 +38,10 @@ class Table:
     notes: tuple[str, ...] = ()  # slips, and what a reader should know before comparing
 
 
-@dataclass(frozen=True)
-class Peers:
-    """Pretrained models that people can install: the mean over the limbs of each, percent."""
-
-    protocol: str
-    note: str
-    limbs: dict[str, float]
-
-
-def _read(name: str, kind: type[Any]) -> Any:
-    """A file beside this one, checked."""
-    text = files("spcnet.metrics").joinpath(name).read_text(encoding="utf-8")
-    return TypeAdapter(kind).validate_python(yaml.safe_load(text))
-
-
-TABLES: dict[int, Table] = {table.number: table for table in _read("paper.yaml", list[Table])}
-PEERS: Peers = _read("peers.yaml", Peers)
+TEXT = files("spcnet.metrics").joinpath("paper.yaml").read_text(encoding="utf-8")
+TABLES = {
+    table.number: table for table in TypeAdapter(list[Table]).validate_python(yaml.safe_load(TEXT))
+}
 
 
 def comparison(

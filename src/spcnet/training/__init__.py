@@ -25,11 +25,10 @@ def train_recipe(
     begin: Callable[[int, int], None] = lambda learned, steps: None,
     took: Callable[["Taken"], None] = lambda taken: None,
     report: Callable[["Progress"], None] = lambda progress: None,
-    finish: Callable[[Path], None] = lambda checkpoint: None,
 ) -> Path:
     """Open a recipe's data and train by it, as ``spcnet train`` does; gives the trained checkpoint.
 
-    `resume`, `stop`, `took`, `report`, `finish` and what is raised are as of
+    `resume`, `stop`, `took`, `report` and what is raised are as of
     `spcnet.training.loop.train`; `run_dir` is ``runs/NAME`` by default. `packing` is called with
     the persons or pictures that are packed, and their number where it is known; `begin`, in the
     first process, with the number of these to learn from and of steps, before the first one.
@@ -68,6 +67,5 @@ def train_recipe(
         stop=stop,
         took=took,
         report=report,
-        finish=finish,
         kind=FinderTask if finds else PoseTask,
     )

@@ -43,10 +43,6 @@ class ProcessGroup:
         """Wait until every process is here."""
         self.gather(None)
 
-    def any(self, flag: bool) -> bool:
-        """Whether a flag is up in any process."""
-        return bool(self.mean(torch.tensor(float(flag))).item() > 0)
-
     @contextmanager
     def agreeing(self) -> Iterator[None]:
         """Around checks; where the first process raises a `UserError`, all of them raise it."""

@@ -56,7 +56,6 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
     took: Callable[[Taken], None] = lambda taken: None,
-    finish: Callable[[Path], None] = lambda checkpoint: None,
     kind: type[Task] = PoseTask,
 ) -> Path:
     """Train a network by a recipe; gives the trained checkpoint, ``model.safetensors``.
@@ -64,9 +63,8 @@ def train(
     With `resume` it goes on from the directory's last checkpoint, or from the start where the run
     was stopped before it wrote one; None goes on with a run and begins where there is none. `stop`
     is asked after every step: True in any process saves and leaves the run. In the first process
-    `took` is called with what a new run took over of ``model.weights``,
-    `report` is called every few steps and after every evaluation, and `finish` with the checkpoint
-    after the last step, while the directory is still held.
+    `took` is called with what a new run took over of ``model.weights``, and `report` every few
+    steps and after every evaluation.
 
     It is a `UserError` where another process or run has the directory, or it cannot be written; the
     recipe does not fit the device, memory or processes; or a loss or gradient is not finite.
@@ -87,8 +85,6 @@ def train(
         if run.finished and processes.first:
             log.info("finished already: all %d steps are taken", run.steps)
         run.go(report, stop=stop)
-        if run.finished and processes.first:
-            finish(run_dir / MODEL)
         processes.barrier()  # nobody leaves before the last file is written
     return run_dir / MODEL
 

@@ -1,4 +1,4 @@
-"""Scores over the threshold, the epochs and themselves (Figure 7 of the paper); speeds as bars."""
+"""Scores over the threshold, the epochs and themselves (Figure 7 of the paper)."""
 
 from collections.abc import Mapping
 
@@ -93,27 +93,6 @@ def draw_reliability(found: Reliability, *, title: str) -> Figure:
     axes.plot(100 * found.scores, 100 * found.right, "o-", color="C0", markersize=3, clip_on=False)
     axes.set(xlim=(0, 100), ylim=(0, 100))
     axes.legend(loc="upper left")
-    return figure
-
-
-@style.context(STYLE)
-def draw_speeds(speeds: Mapping[str, Mapping[str, float]], *, title: str) -> Figure:
-    """Bars of images a second, for each network by the names of its forms, in that order."""
-    figure, axes = _axes("images a second", "", title)
-    forms = list(dict.fromkeys(form for of_network in speeds.values() for form in of_network))
-    place, ticks = 0.0, {}
-    for name, of_network in speeds.items():
-        for form, speed in of_network.items():
-            bar = axes.barh(place, speed, height=0.8, color=f"C{forms.index(form)}")
-            axes.bar_label(bar, fmt=" {:.3g}")
-            ticks[place] = f"{name}, {form}"
-            place += 1
-        place += 0.6
-    axes.set_yticks(list(ticks), list(ticks.values()))
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.margins(x=0.12)
-    figure.set_size_inches(7, 0.9 + 0.24 * place)
     return figure
 
 

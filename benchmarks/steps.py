@@ -1,6 +1,13 @@
-"""Speed of inference from pictures to keypoints: a whole model, and each step of the way."""
+"""Where the time goes from a picture's file to its keypoints; the first pose; memory.
 
-import io
+    python benchmarks/steps.py default [--precision bf16] [--batch 1 8]
+
+The steps take turns in one run, with one person in a picture of a megapixel. A model is trained, or
+a variant's name. Leave the machine alone meanwhile.
+"""
+
+import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -8,54 +15,27 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast, get_args
 
-import numpy as np
 import torch
-from PIL import Image
+from networks import milliseconds
 
-from spcnet.bench.interleaved import interleave, milliseconds
-from spcnet.bench.reference import ReferenceNetwork
-from spcnet.checkpoints import ModelCard, save_checkpoint
+from spcnet.checkpoints import ModelCard, list_models, save_checkpoint
+from spcnet.cli.console import progress, say, table
 from spcnet.codec import Codec, square_of_box
 from spcnet.errors import UserError
-from spcnet.geometry import Array
+from spcnet.evaluation.speed import MEGAPIXEL, interleave, picture_file
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.registry import create_model
 from spcnet.runtime.contract import Precision
 from spcnet.runtime.plain import TorchBackend
 from spcnet.skeletons import MPII16
-from spcnet.synthetic.figure import render_figure
-
-OURS = "crop to keypoints"
-PLAIN = "its network, eager NCHW fp32"
-REFERENCE = "8-stack hourglass of the usual kind, 256 px, eager NCHW fp32"
 
 READ = "read a JPEG of 1 megapixel"
 NETWORK = "network"
 WHOLE = "all of it in one"
-MEGAPIXEL = (816, 1224)  # rows and columns
-
-
-def latency(
-    estimator: PoseEstimator,
-    *,
-    turns: int = 50,
-    report: Callable[[int], None] = lambda done: None,
-) -> dict[str, float]:
-    """Milliseconds an image at batch 1: `OURS`, the `PLAIN` network, and the `REFERENCE`."""
-    figure = render_figure(0).image
-    side = float(len(figure))
-    square = (np.array([side / 2, side / 2]), side)
-    device, size = estimator.device, estimator.codec.input_size
-    plain = estimator.card.build().eval().to(device)
-    usual = ReferenceNetwork(joints=len(estimator.skeleton)).eval().to(device)
-    small, large = (torch.rand(1, 3, side, side, device=device) for side in (size, 256))
-    calls = {
-        OURS: partial(estimator.look, [figure], [square]),
-        PLAIN: partial(plain, small),
-        REFERENCE: partial(usual, large),
-    }
-    return milliseconds(calls, turns=turns, device=device, report=report)
+PREDICTION = Path(__file__).with_name("one_prediction.py")
+FIRST_POSES = 3  # of fresh processes
 
 
 def steps(
@@ -120,7 +100,7 @@ def first_pose(
 
 def memory(model: str, *, precision: Precision = "fp32") -> int:
     """Bytes that a fresh process holds at most that predicts one picture with its box."""
-    command = [sys.executable, "-m", "spcnet.bench.prediction", model, precision]
+    command = [sys.executable, str(PREDICTION), model, precision]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -139,13 +119,55 @@ def save_untrained(variant: str, folder: Path, **arguments: int) -> Path:
     return path
 
 
-def picture_file(shape: tuple[int, int]) -> tuple[bytes, Array]:
-    """A JPEG of so many rows and columns, a figure in its middle; x0, y0, x1, y1 of the figure."""
-    height, width = shape
-    noise = np.random.default_rng(0).integers(90, 130, (height, width, 3), dtype=np.uint8)
-    picture, side = Image.fromarray(noise), min(shape)
-    left, top = (width - side) // 2, (height - side) // 2
-    picture.paste(Image.fromarray(render_figure(0).image).resize((side, side)), (left, top))
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=90)
-    return content.getvalue(), np.array([left, top, left + side, top + side], dtype=float)
+def main() -> None:
+    """Time the steps and print them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default="default")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="by default one per core")
+    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    model, device, turns = arguments.model, arguments.device, arguments.turns
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        if model in list_models() and model not in list_models(pretrained=True):
+            model = str(save_untrained(model, Path(folder)))
+        try:
+            estimator = PoseEstimator(model, device=device, precision=arguments.precision)
+        except UserError as error:
+            parser.error(str(error))
+        chosen = cast(Precision, estimator.backend.precision)
+        spent = {}
+        for size in arguments.batch:
+            with progress(f"turns, batch {size}", turns + 1) as report:
+                spent[size] = steps(estimator, batch=size, turns=turns, report=report)
+        first = first_pose(model, device=device, precision=chosen, times=FIRST_POSES)
+        held = memory(model, precision=chosen)
+    setting = {
+        "model": estimator.describe(), "threads": torch.get_num_threads(), "turns": turns,
+        "torch": torch.__version__,
+    }  # fmt: skip
+    if arguments.json:
+        content = {"setting": setting, "milliseconds": spent, "first_pose": first, "memory": held}
+        print(json.dumps(content))
+        return
+    rows = []
+    for step in next(iter(spent.values())):
+        times = {f"batch {size}, ms/picture": f"{of[step]:.2f}" for size, of in spent.items()}
+        rows.append({"Step": step, **times})
+    print(table(rows, right=list(rows[0])[1:]))
+    for size, of in spent.items():
+        crops = sum(of.values()) - of[READ] - of[WHOLE]
+        outside = 1 - of[NETWORK] / crops
+        say(f"batch {size}: {outside:.1%} of the time from crop to keypoints is not the network's")
+    say(f"first pose {first:.2f} s after the command (median of {FIRST_POSES})")
+    say(f"{held / 1e6:.0f} MB at most in a process that predicts one picture")
+    say(", ".join(f"{name} {value}" for name, value in setting.items()))
+
+
+if __name__ == "__main__":
+    main()

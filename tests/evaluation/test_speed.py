@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from spcnet.bench.inference import OURS, PLAIN, REFERENCE, latency
-from spcnet.bench.interleaved import interleave
+from spcnet.evaluation.speed import interleave, measure_speed
 from spcnet.inference.estimator import PoseEstimator
 
 
@@ -26,9 +25,10 @@ def test_contenders_take_turns_and_the_first_ones_do_not_count() -> None:
     assert min(taken["slow"]) >= 0.01
 
 
-def test_latency_is_told_in_milliseconds_beside_the_usual_network(tiny_checkpoint: Path) -> None:
-    found = latency(PoseEstimator(str(tiny_checkpoint), device="cpu"), turns=1)
-    assert list(found) == [OURS, PLAIN, REFERENCE]
-    # 27 GMAC against a thousandth of that.
-    assert 0.1 < found[OURS] < 10_000
-    assert found[REFERENCE] > 3 * found[PLAIN] > 0
+def test_a_picture_takes_longer_than_its_crop(tiny_checkpoint: Path) -> None:
+    done: list[int] = []
+    estimators = {name: PoseEstimator(str(tiny_checkpoint), device="cpu") for name in ("a", "b")}
+    found = measure_speed(estimators, batch=2, turns=2, report=done.append)
+    assert done == [1, 2, 3] and list(found) == ["a", "b"]
+    for speed in found.values():
+        assert 0.1 < speed.crop < speed.picture < 10_000

@@ -1,4 +1,4 @@
-"""The memory of one prediction: ``python -m spcnet.bench.prediction MODEL PRECISION``.
+"""The memory of one prediction: ``python benchmarks/one_prediction.py MODEL PRECISION``.
 
 It prints the bytes that were held at most, on the CPU: Python, torch and this package included.
 """

@@ -1,1 +1,0 @@
-"""Experiments of many trainings: the paper's ablations, and comparisons of a user's own."""
