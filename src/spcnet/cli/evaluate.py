@@ -164,9 +164,12 @@ def _score_sources(
     estimator = options.open()
     protocol = protocol or PROTOCOL
     say(f"model {estimator.describe()}; {'boxes' if boxes else 'no boxes'}, protocol {protocol}")
+    persons = 0
     for source in sources:
-        _warn_of_learned(estimator, source.open(), source.root, f"the pictures of {source.title}")
-    with progress("persons", None) as report:
+        opened = source.open()
+        persons += len(opened)
+        _warn_of_learned(estimator, opened, source.root, f"the pictures of {source.title}")
+    with progress("persons", persons) as report:
         scored = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
     for each in scored[:-1]:
         scoring.say_left_out(protocol, each.left_out, f"{each.group.name}: ")

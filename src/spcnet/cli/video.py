@@ -92,7 +92,11 @@ def video(
         say(f"model {estimator.describe()}")
         tally = Tally()
         with ExitStack() as stack:
-            report = stack.enter_context(progress("frames", reader.expected))
+            # Every frame is followed, then drawn: both are counted, or the end would not be near.
+            passes = 1 if raw or output is None else 2
+            total = reader.expected and passes * reader.expected
+            label = "frames" if passes == 1 else "frames, in two passes"
+            report = stack.enter_context(progress(label, total))
             file = result_file(target, source.name, reader.size, info, view)
             record = stack.enter_context(file)
             fill = _open_tables(stack, tables, reader, view, wide=wide)
@@ -105,6 +109,8 @@ def video(
                 again = stack.enter_context(VideoReader(source)) if writer else None
                 poses = with_pictures(kept, again.frames(sound) if again else None)
             for frame in poses:
+                if passes == 2:
+                    report(len(kept) + frame.index + 1)
                 record(frame)
                 fill(frame)
                 if writer:

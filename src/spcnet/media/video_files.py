@@ -61,7 +61,8 @@ class VideoReader:
         rate: frames a second, on average.
         pixel_aspect: width of a pixel over its height.
         colours: the stored pictures' `COLOURS`, as FFmpeg numbers them.
-        expected: how many frames there should be, or None where the file does not tell.
+        expected: how many frames there should be; where the file does not say how long it is, they
+            are counted, and None is of a file in which that fails.
         fault: what is wrong with the file, known once `frames` has ended; "" where all is well.
         restarts: how often its clock jumped back, as where recordings were joined.
     """
@@ -80,7 +81,7 @@ class VideoReader:
             self.sound = list(self._container.streams.audio)
             seconds = (self._video.duration or 0) * self.time_base
             seconds = seconds or Fraction(self._container.duration or 0, av.time_base)
-            self.expected = max(1, round(seconds * self.rate)) if seconds else None
+            self.expected = max(1, round(seconds * self.rate)) if seconds else self._count()
             self.fault = ""
             self.restarts = 0
             start = Fraction(max(0, self._container.start_time or 0), av.time_base)
@@ -127,6 +128,13 @@ class VideoReader:
             last = ticks
             picture = item.to_ndarray(format="rgb24", width=width, height=height)
             yield float(ticks * self.time_base), _upright(picture, self._matrix)
+
+    def _count(self) -> int | None:
+        """The frames by another reading of the file, in which none is decoded."""
+        with suppress(UserError, av.FFmpegError), _open_input(self.path) as container:
+            pictures = container.demux(_video_track(container, self.path))
+            return sum(packet.size > 0 for packet in pictures) or None
+        return None
 
     def _describe(self) -> None:
         """Look at the first picture, which says which way up they are, and stays to be read."""
