@@ -1,7 +1,7 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import prepare_output, progress, refuse_same, replacing, say, stop_wish
+from spcnet.cli.console import (
+    Advance,
+    prepare_output,
+    progress,
+    refuse_same,
+    replacing,
+    say,
+    stop_wish,
+)
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file, until
 from spcnet.cli.options import (
@@ -82,23 +90,19 @@ def video(
         prepare_output([*written, *chain(*others)], force=force, by="-o or --json")
 
         from spcnet.inference.documents import result_info
-        from spcnet.inference.video import follow, steadied, with_pictures
+        from spcnet.inference.video import STEADIED, follow, steadied, with_pictures
 
         estimator = options.open(detector)
         view = estimator.view(skeleton)
         method = estimator.method(PersonSource.of_boxes(boxes) if boxes else followed, view)
-        method = replace(method, smoothing=None if raw else "sides, gaps, Butterworth")
+        method = replace(method, smoothing=None if raw else STEADIED)
         info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
         say(f"model {estimator.describe()}")
         tally = Tally()
         with ExitStack() as stack:
-            # Every frame is followed, then drawn: both are counted, or the end would not be near.
-            passes = 1 if raw or output is None else 2
-            total = reader.expected and passes * reader.expected
-            label = "frames" if passes == 1 else "frames, in two passes"
-            report = stack.enter_context(progress(label, total))
-            file = result_file(target, source.name, reader.size, info, view)
-            record = stack.enter_context(file)
+            drawn = not raw and output is not None  # in a second pass
+            report = stack.enter_context(_progress(reader, twice=drawn))
+            record = stack.enter_context(result_file(target, source.name, reader.size, info, view))
             fill = _open_tables(stack, tables, reader, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
             sound = writer.copy_sound if writer else None
@@ -109,7 +113,7 @@ def video(
                 again = stack.enter_context(VideoReader(source)) if writer else None
                 poses = with_pictures(kept, again.frames(sound) if again else None)
             for frame in poses:
-                if passes == 2:
+                if drawn:
                     report(len(kept) + frame.index + 1)
                 record(frame)
                 fill(frame)
@@ -130,6 +134,13 @@ def video(
         raise UserError(f"{source}: stopped after {count}, which the results hold")
     if reader.fault:
         raise UserError(f"{source}: {reader.fault}; the results hold {count}")
+
+
+def _progress(reader: "VideoReader", *, twice: bool) -> AbstractContextManager[Advance]:
+    """Of a video's frames, or of two passes: the end of the first would not be near the end."""
+    if twice:
+        return progress("frames, in two passes", reader.expected and 2 * reader.expected)
+    return progress("frames", reader.expected)
 
 
 def _targets(source: Path, output: Path | None, json_path: Path | None) -> tuple[Path | None, Path]:
