@@ -17,7 +17,7 @@ RUN pip install --no-cache-dir -c constraints.txt \
 
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src ./src
-RUN pip install --no-cache-dir -c constraints.txt '.[serve]'
+RUN pip install --no-cache-dir -c constraints.txt '.[serve,video]'
 
 USER spcnet
 WORKDIR /home/spcnet

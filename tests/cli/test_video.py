@@ -58,7 +58,7 @@ def test_a_phone_video_of_a_walker_from_end_to_end(tmp_path: Path) -> None:
     done = spcnet("video", source, "-o", output, "--device", "cpu", "--save", "csv,angles,trc,mot")
     assert done.returncode == 0, done.stderr
     assert "9 frames" in done.stdout and "person found in 9; nobody in 0" in done.stdout
-    assert "default" in done.stderr and "9 of 9" in done.stderr
+    assert "default" in done.stderr and "in two passes: 18 of 18" in done.stderr
     assert "; the main person by finder from presence 0.26" in done.stderr
     ends = (".mp4", ".json", ".csv", ".angles.csv", ".trc", ".mot")
     written = " and ".join(str(output.with_suffix(end)) for end in ends)
@@ -300,7 +300,9 @@ def test_ctrl_c_keeps_the_frames_so_far(tmp_path: Path, tiny_checkpoint: Path) -
     assert not list(tmp_path.glob(".*"))
 
 
-def test_progress_tells_the_time_left_or_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_tells_the_time_left_or_only_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with progress("frames", 20) as report:
         for n in range(1, 21):
             report(n)
@@ -309,7 +311,17 @@ def test_progress_tells_the_time_left_or_only_counts(capsys: pytest.CaptureFixtu
     with progress("frames", None) as report:
         for n in range(1, 251):
             report(n)
-    assert capsys.readouterr().err.splitlines() == ["frames: 100", "frames: 200"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["frames: 100", "frames: 200"]
+    clock = iter(range(1000))  # a second passes with each thing done
+    monkeypatch.setattr("spcnet.cli.console.time.monotonic", lambda: next(clock))
+    for total, first in ((300, "of 300, 0:04:58 left"), (None, ", 1.0 per second")):
+        with progress("frames", total) as report:
+            for n in range(1, 61):
+                report(n)
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0] == f"frames: 2{' ' if total else ''}{first}"
+        assert len(lines) == (3 if total else 1)
 
 
 @pytest.fixture

@@ -268,3 +268,18 @@ def test_without_pyav_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delitem(sys.modules, "spcnet.media.video_files")
     with pytest.raises(UserError, match=r"needs av: pip install 'spcnet\[video\]'"):
         importlib.import_module("spcnet.media.video_files")
+
+
+def test_frames_are_counted_where_the_file_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+    """As in what a browser records: a WebM whose head was never gone back to."""
+    path = tmp_path / "recorded.webm"
+    with av.open(str(path), "w", format="webm", options={"live": "1"}) as made:
+        track = made.add_stream("libvpx", rate=10)
+        track.height, track.width, track.pix_fmt = 48, 64, "yuv420p"
+        for picture in plain_pictures(7):
+            made.mux(track.encode(av.VideoFrame.from_ndarray(picture)))
+        made.mux(track.encode(None))
+    with av.open(str(path)) as opened:
+        assert opened.duration is None
+    with VideoReader(path) as video:
+        assert video.expected == 7 == len(list(video.frames()))

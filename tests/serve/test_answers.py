@@ -20,6 +20,7 @@ from result_documents import SCHEMA as RESULT_SCHEMA
 from result_documents import check_result
 from serving import DOTS, POISON, Stub, app_of, picture
 
+from spcnet.serve.app import SCRIPTS
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import Limits
 from spcnet.serve.uploads import parse
@@ -397,7 +398,7 @@ def test_every_answer_keeps_the_page_to_itself(serve: Serve) -> None:
 
 def test_the_pages_name_nothing_from_elsewhere(serve: Serve) -> None:
     client = serve()
-    for path in ("/", "/docs", "/page.js", "/drawing.js", "/style.css", "/icon.svg"):
+    for path in ("/", "/docs", *(f"/{name}" for name in SCRIPTS), "/style.css", "/icon.svg"):
         answer = client.get(path)
         assert answer.status_code == 200, path
         text = answer.text.replace("http://www.w3.org/2000/svg", "").replace("http://HOST:PORT", "")
@@ -409,7 +410,10 @@ def test_the_pages_name_nothing_from_elsewhere(serve: Serve) -> None:
 def test_the_description_is_complete(serve: Serve) -> None:
     client = serve()
     description = client.get("/openapi.json").json()
-    assert set(description["paths"]) == {"/v1/poses", "/v1/service", "/healthz", "/metrics"}
+    paths = {"/v1/poses", "/v1/video", "/v1/service", "/healthz", "/metrics"}
+    assert set(description["paths"]) == paths
+    (form,) = description["paths"]["/v1/video"]["post"]["requestBody"]["content"].values()
+    assert form["schema"]["required"] == ["video"]
     operation = description["paths"]["/v1/poses"]["post"]
     assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
     assert set(operation["responses"]) >= {"200", "408", "413", "415", "422", "503", "504"}
@@ -431,6 +435,7 @@ def test_the_service_describes_itself(serve: Serve) -> None:
     about = serve(picture_bytes=3_000_000, boxes=7).get("/v1/service").json()
     assert about["limits"] == {
         "megabytes": 3.0, "megapixels": 50.0, "boxes": 7, "maps": 16, "seconds": 30.0,
+        "video_seconds": 20.0, "video_frames": 600,
     }  # fmt: skip
     assert about["model"]["levels"] == 4
 
@@ -503,15 +508,19 @@ def test_every_link_of_the_pages_leads_somewhere_behind_a_proxy(
         address = f"http://shown{prefix}/{page}"
         found = re.findall(r'(?:href|src)="([^"]*)"', get(address).text)
         links |= {urljoin(address, link) for link in found}
-    script = get(f"http://shown{prefix}/page.js").text
-    calls = re.findall(r'fetch\("([^"]*)"', script)
-    assert sorted(calls) == ["v1/poses", "v1/service"]
-    links |= {urljoin(f"http://shown{prefix}/", call) for call in calls}
-    names = ("", "docs", "style.css", "icon.svg", "page.js", "openapi.json", "v1/poses",
-             "v1/service", "healthz", "metrics")  # fmt: skip
+    scripts = {name: get(f"http://shown{prefix}/{name}").text for name in SCRIPTS}
+    assert [name for name, script in scripts.items() if "fetch(" in script] == ["engine-service.js"]
+    calls = re.findall(r'(?:fetch|send)\("([^"]*)"', scripts["engine-service.js"])
+    assert sorted(calls) == ["v1/poses", "v1/service", "v1/video"]
+    parts = [name for script in scripts.values() for name in re.findall(r'from "\./(.*)"', script)]
+    assert {*parts, "page.js"} == set(SCRIPTS)
+    links |= {urljoin(f"http://shown{prefix}/", call) for call in [*calls, *parts]}
+    names = ("", "docs", "style.css", "icon.svg", *SCRIPTS, "openapi.json", "v1/poses",
+             "v1/video", "v1/service", "healthz", "metrics")  # fmt: skip
     assert links == {f"http://shown{prefix}/{name}" for name in names}
     answers = {link: get(link).status_code for link in links}
     assert answers.pop(f"http://shown{prefix}/v1/poses") == 405
+    assert answers.pop(f"http://shown{prefix}/v1/video") == 405
     assert set(answers.values()) == {200}, answers
     servers = get(f"http://shown{prefix}/openapi.json").json().get("servers")
     assert servers == ([{"url": prefix}] if prefix else None)

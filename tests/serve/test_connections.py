@@ -3,19 +3,21 @@
 import asyncio
 import json
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.client import HTTPConnection
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from spcnet.serve import connections
 from spcnet.serve.server import listen, running
 
 LARGE = 50_000_000
+FINISHED = threading.Event()  # an answer that has no end by itself
 
 
 @pytest.fixture
@@ -34,8 +36,20 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     async def large(_: Request) -> Response:
         return PlainTextResponse("x" * LARGE)
 
+    async def endless(_: Request) -> Response:
+        async def parts() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    await asyncio.sleep(0)  # or who hangs up is not heard
+                    yield 100_000 * b"x"
+            finally:
+                FINISHED.set()
+
+        return StreamingResponse(parts())
+
+    FINISHED.clear()
     app = Starlette()
-    for route in (quick, slow, large):
+    for route in (quick, slow, large, endless):
         app.add_route(f"/{route.__name__}", route, methods=["GET", "POST"])
     opened = listen("127.0.0.1", 0)
     with running(app, opened):
@@ -119,6 +133,14 @@ def test_who_does_not_take_a_long_answer_is_cut_off(port: int) -> None:
             pass
         assert got < LARGE
     assert len(asked(port, "/large")) == LARGE
+
+
+def test_who_takes_no_more_of_an_answer_in_parts_is_cut_off(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.recv(1000)
+        assert not FINISHED.wait(0.5)
+        assert FINISHED.wait(10)
 
 
 def test_one_too_many_takes_the_place_of_who_was_silent_for_longest(port: int) -> None:

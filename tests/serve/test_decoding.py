@@ -14,7 +14,7 @@ import pytest
 from serving import picture
 
 from spcnet.media.images import decode_image
-from spcnet.serve.decoder import QUESTION
+from spcnet.serve.decoder import PICTURE, QUESTION
 from spcnet.serve.decoding import Decoders
 from spcnet.serve.errors import RequestError
 
@@ -124,7 +124,7 @@ def test_what_a_library_prints_is_no_answer() -> None:
         "decoder.decode_image = loud; decoder.main(10_000)"
     )
     content = picture()
-    question = QUESTION.pack(True, len(content)) + content
+    question = QUESTION.pack(PICTURE, len(content)) + content
     done = subprocess.run(
         [sys.executable, "-c", code], input=question, capture_output=True, check=True
     )

@@ -5,6 +5,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
+from spcnet import angles
 from spcnet.inference.pose import CONFIDENT
 from spcnet.viz import panels, skeletons
 
@@ -37,6 +38,8 @@ def test_lines_have_the_same_widths_and_opacities() -> None:
     }
     assert {name: constant("drawing.js", name) for name in shared} == shared
     assert constant("page.js", "UNSURE") == CONFIDENT
+    shared = {name: getattr(angles, name) for name in ("RIGHT", "SUREST", "DEVIATIONS")}
+    assert {name: constant("tables.js", name) for name in shared} == shared
 
 
 def test_colours_are_the_same() -> None:

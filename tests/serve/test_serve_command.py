@@ -1,5 +1,6 @@
 """The real command, and its page in a real browser."""
 
+import csv
 import json
 import os
 import shutil
@@ -18,14 +19,18 @@ import httpx
 import numpy as np
 import pytest
 from conftest import EXAMPLES
+from making_videos import make_video
 from PIL import Image
 from result_documents import check_result
 
 from spcnet.cli.serve import serve
 from spcnet.errors import UserError
+from spcnet.inference.result_files import poses_of
 from spcnet.media.limits import MAX_PIXELS
 from spcnet.serve.limits import Limits, is_loopback
 from spcnet.serve.server import listen, url
+from spcnet.skeletons import SKELETONS
+from spcnet.tables import columns, to_records
 from spcnet.viz.skeletons import Style, _thickness
 
 BROWSER = (
@@ -192,8 +197,6 @@ def test_the_page_keeps_to_the_last_photo_or_camera(
     from playwright.sync_api import expect
 
     page = browser.new_page(viewport={"width": 800, "height": 900})
-    page.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
     page.add_init_script(HELD)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.method))
@@ -256,6 +259,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("needs chromium")
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=list(BROWSER))
+        sync_api.expect.set_options(timeout=60_000)
         yield opened
         opened.close()
 
@@ -266,8 +270,6 @@ def test_the_page_shows_and_gives_what_the_service_finds(
     from playwright.sync_api import expect
 
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
     told: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: told.append(message.text))
@@ -322,7 +324,8 @@ def test_the_page_shows_and_gives_what_the_service_finds(
     assert download.value.suggested_filename == "from a phone.pose.json"
     saved = json.loads(Path(download.value.path()).read_text())
     content = photo.read_bytes()
-    answer = httpx.post(f"{served}/v1/poses", files={"image": content}, timeout=60).json()
+    sent = {"files": {"image": content}, "data": {"people": "all"}}
+    answer = httpx.post(f"{served}/v1/poses", **sent, timeout=60).json()
     answer["images"][0]["file_name"] = "from a phone.jpg"  # what the page alone knows
     assert check_result(saved) == answer
     with page.expect_download() as download:
@@ -344,3 +347,164 @@ def test_the_page_shows_and_gives_what_the_service_finds(
     assert [address for address in asked if not address.startswith((served, "blob:"))] == []
     page.set_input_files("#file", EXAMPLES / "joints.json")
     expect(page.locator("#alert")).to_contain_text("Not a picture")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A picture of two figures beside each other."""
+    figure = np.asarray(Image.open(EXAMPLES / "standing.jpg"))
+    Image.fromarray(np.hstack([figure, figure])).save(tmp_path / "pair.jpg")
+    return tmp_path / "pair.jpg"
+
+
+def download(page: Any, name: str) -> Path:
+    with page.expect_download() as got:
+        page.get_by_role("button", name=name).press("Enter")
+    return Path(got.value.path()).rename(
+        Path(got.value.path()).with_name(got.value.suggested_filename)
+    )
+
+
+def check_tables(page: Any, saved: dict[str, Any], source: str) -> None:
+    """The tables that the page saves are those of the library for the document that it saves."""
+    for what in ("joints", "angles"):
+        with download(page, f"{what.capitalize()} CSV").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        expected = [
+            row
+            for image, people in poses_of(saved)
+            for row in to_records(
+                people, source=source, frame=image.get("frame_id", 0), time=image.get("time", 0.0),
+                what=what,
+            )
+        ]  # fmt: skip
+        assert list(rows[0]) == columns(SKELETONS["body19"], what) and len(rows) == len(expected)
+        for row, true in zip(rows, expected, strict=True):
+            for name, value in true.items():
+                if isinstance(value, str):
+                    assert row[name] == value
+                else:
+                    digits = 0.11 if name in ("degrees", "low", "high") else 1e-9
+                    assert float(row[name]) == pytest.approx(value, abs=digits), (row, name)
+
+
+def test_two_people_are_shown_listed_and_framed_by_the_keyboard_alone(
+    served: str, browser: Any, pair: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(served)
+    expect(page.locator("#limits")).to_contain_text("videos up to 20 MB and 20 seconds")
+
+    def go(selector: str) -> Any:
+        """The element, which the Tab key reaches."""
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return page.locator(":focus")
+        raise AssertionError(f"{selector} was not reached")
+
+    with page.expect_file_chooser() as chooser:
+        go("#empty [data-do=choose]").press("Enter")
+    chooser.value.set_files(pair)
+    status = page.locator("#status")
+    expect(status).to_contain_text("2 people, 19 joints each")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
+    expect(page.locator("#angles tr")).to_have_count(17)
+    saved = json.loads(download(page, "Save JSON").read_text())
+    assert len(check_result(saved)["annotations"]) == 2
+    check_tables(page, saved, "pair.jpg")
+
+    def tip() -> float:
+        """Where the first joint's name stands, in pixels of the page."""
+        page.locator("#joints button").first.focus()
+        return float(page.locator("#tip").bounding_box()["x"])
+
+    one = tip()
+    page.locator("#result [data-do=choose]").focus()
+    go("#people input").press("ArrowRight")
+    expect(page.locator("#people input").nth(1)).to_be_checked()
+    assert abs(tip() - one) > 200
+
+    page.locator("#result [data-do=choose]").focus()
+    go("[data-do=frame]").press("Enter")
+    expect(status).to_contain_text("arrow keys move it")
+    for key in ("ArrowRight", "Shift+ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+    expect(status).to_have_text("Frame from 370, 56 to 1008, 772.")
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-do=whole]")).to_be_hidden()
+    page.keyboard.press("Enter")
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text("19 joints, mean score")
+    saved = json.loads(download(page, "Save JSON").read_text())
+    (person,) = saved["annotations"]
+    assert person["bbox"] == [671, 90, 672, 716] and person["score"] > 0.6
+    go("[data-do=whole]").press("Enter")
+    expect(status).to_contain_text("2 people")
+
+
+def test_a_short_video_comes_back_with_its_skeletons_and_tables(
+    served: str, browser: Any, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    figure = np.asarray(Image.open(EXAMPLES / "standing.jpg").resize((135, 180)))
+    pictures = [np.full((192, 240, 3), 128, np.uint8) for _ in range(9)]
+    for n, picture in enumerate(pictures):
+        picture[6:186, 10 * n : 10 * n + 135] = figure
+    clip = make_video(tmp_path / "walk.mp4", pictures)
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.goto(served)
+    expect(page.locator("#limits")).to_contain_text("videos up to")
+    page.set_input_files("#file", clip)
+    expect(page.locator("#status")).to_have_text("9 frames, 1 person.")
+    saved = json.loads(download(page, "Save JSON").read_text())
+    assert [image["time"] for image in check_result(saved)["images"]] == pytest.approx(
+        [n / 10 for n in range(9)]
+    )
+    assert saved["videos"][0]["name"] == "walk.mp4"
+    assert saved["info"]["method"]["smoothing"] == "sides, gaps, Butterworth"
+    assert {row["track_id"] for row in saved["annotations"]} == {0}
+    check_tables(page, saved, "walk.mp4")
+    canvas, clock = page.locator("#canvas"), page.locator("#player output")
+    seen = {canvas.evaluate("c => c.toDataURL()")}
+    page.locator("#time").press("End")
+    expect(clock).to_have_text("0.8 s")
+    seen.add(canvas.evaluate("c => c.toDataURL()"))
+    page.get_by_role("button", name="Play").press("Enter")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    expect(clock).to_have_text("0.8 s")
+    assert len(seen) == 2 and told == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    page.route("**/v1/video", lambda _: None)  # an answer that does not come
+    page.set_input_files("#file", clip)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#status")).to_have_text("Stopped.")
+    expect(page.locator("#empty")).to_be_visible()
+    page.unroute("**/v1/video")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    page.set_input_files("#file", broken)
+    expect(page.locator("#alert")).to_contain_text("not a video that can be read")
+
+
+def test_a_phone_is_offered_what_it_can_do(served: str, browser: Any) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = browser.new_context(**phone).new_page()
+    page.goto(served)
+    shown = [each.inner_text() for each in page.locator("#empty button:visible").all()]
+    assert shown == ["Take a photo", "Choose a file", "Record a video"]
+    for name, kind in (("Take a photo", "image/*"), ("Record a video", "video/*")):
+        with page.expect_file_chooser():
+            page.get_by_role("button", name=name).tap()
+        file = page.locator("#file")
+        assert file.get_attribute("accept") == kind and file.get_attribute("capture") is not None

@@ -19,6 +19,7 @@ from spcnet.errors import UserError
 from spcnet.files import make_writable, picture_bytes, refuse_existing, replacing
 
 LOST: list[OSError] = []  # what kept lines from stdout
+FIRST = 2.0  # seconds after which it is said how long the work takes
 
 
 def say(text: str) -> None:
@@ -82,7 +83,7 @@ class Advance(Protocol):
 def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show how far long work is: a bar on a terminal, otherwise a line every tenth.
 
-    Where nobody knows the total it is a line every hundred.
+    Where nobody knows the total it is a line every hundred. The first line comes after `FIRST`.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -91,23 +92,25 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         with Progress(
             "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             "{task.fields[note]}", console=Console(stderr=True),
+            redirect_stdout=sys.stdout.isatty(),  # or results would not go where they are sent
         ) as bar:  # fmt: skip
             task = bar.add_task(label, total=total, note="")
             yield lambda done, note="": bar.update(task, completed=done, note=note)
         return
     begin = time.monotonic()
-    reported = 0
+    reported = -1
 
     def line(done: int, note: str = "") -> None:
         nonlocal reported
         due = done // 100 if total is None else 10 * done // max(1, total)
-        if due <= reported:
+        passed = time.monotonic() - begin
+        if due <= max(0, reported) and (reported >= 0 or passed < FIRST):
             return
         reported = due
         if total is None:
-            say(f"{label}: {done}")
+            say(f"{label}: {done}, {done / max(1e-6, passed):.1f} per second")
         else:
-            left = (time.monotonic() - begin) / done * max(0, total - done)
+            left = passed / max(1, done) * max(0, total - done)
             say(f"{label}: {done} of {total}, {timedelta(seconds=round(left))} left")
 
     yield line

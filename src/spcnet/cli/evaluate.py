@@ -169,7 +169,7 @@ def _score_sources(
     say(f"model {estimator.describe()}; {'boxes' if boxes else 'no boxes'}, protocol {protocol}")
     for source, labels in zip(sources, opened, strict=True):
         _warn_of_learned(estimator, labels, source.root, f"the pictures of {source.title}")
-    with progress("persons", None) as report:
+    with progress("persons", sum(map(len, opened))) as report:
         scored = evaluate_sources(estimator, sources, protocol=protocol, boxes=boxes, report=report)
     for each in scored[:-1]:
         scoring.say_left_out(protocol, each.left_out, f"{each.group.name}: ")

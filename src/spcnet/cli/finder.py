@@ -62,7 +62,8 @@ def finder(
     found_by = Finder(model, device=device)
     estimator = PoseEstimator(poses, device=device) if poses else None
     say(f"finder {found_by.describe()}; {', '.join(source)}")
-    with progress("pictures", None) as report:
+    pictures = sum(len({person.image for person in part.annotations}) for part, _ in opened)
+    with progress("pictures", pictures) as report:
         found = find_in(found_by, opened, poses=estimator, report=report)
     threshold = found_by.present if poses else found_by.threshold
     if output is not None:

@@ -25,6 +25,7 @@ CORNERS = (
     "as x, y, width, height every box reaches out of its picture; these look like x0, y0, x1, y1: "
     "write x1 - x0 and y1 - y0 in place of x1 and y1"
 )
+LISTED = 10  # pictures that were named, up to which their lines say how far it is
 NAMES = {"version": "spcnet", "weights": "model", "skeleton": "joints of"}  # of facts
 
 IMAGES = Argument(help="Picture files, or one folder.", show_default=False)
@@ -186,7 +187,7 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
 
     folder, of_folder, failures, finished = run.results.folder, run.source is not None, 0, 0
     try:
-        with run.opened(jobs), _bar(len(run.left) if of_folder else None) as report:
+        with run.opened(jobs), _bar(len(run.left), of_folder=of_folder) as report:
             for outcome in run.outcomes():
                 if outcome.failure:
                     say(f"spcnet: error: {outcome.failure}")
@@ -215,9 +216,11 @@ def _predict(run: "PredictionRun", jobs: "Sequence[Job]", tell: Callable[[str], 
     return failures
 
 
-def _bar(total: int | None) -> AbstractContextManager[Advance]:
-    """How far it is; pictures that were named have a line each instead."""
-    return nullcontext(lambda done, note="": None) if total is None else progress("pictures", total)
+def _bar(total: int, *, of_folder: bool) -> AbstractContextManager[Advance]:
+    """How far it is; a few pictures that were named have a line each instead."""
+    if of_folder or total > LISTED:
+        return progress("pictures", total)
+    return nullcontext(lambda done, note="": None)
 
 
 def _line(outcome: "Outcome") -> str:

@@ -20,7 +20,7 @@ NAME = Option(
     help="A further name it may be asked by on this machine, such as a proxy's; may be repeated."
 )
 ROOT_PATH = Option(help="Path under which a proxy shows it, such as /pose.")
-MAX_MEGABYTES = Option(min=0.001, max=1000, help="Largest file of a picture.")
+MAX_MEGABYTES = Option(min=0.001, max=1000, help="Largest file of a picture or a video.")
 MAX_MEGAPIXELS = Option(min=0.001, max=MAX_PIXELS / 1e6, help="Largest picture, by its header.")
 QUEUE = Option(min=1, help="Most requests at once; further ones get 503.")
 TIMEOUT = Option(min=0.1, help="Seconds a request may take in all; then 504.")
@@ -41,7 +41,7 @@ def serve(
     timeout: Annotated[float, TIMEOUT] = DEFAULTS.timeout,
     batch: Annotated[int, BATCH] = DEFAULTS.batch,
 ) -> None:
-    """Answer poses over HTTP, and serve a page for photos and the camera.
+    """Answer poses over HTTP, and serve a page for photos, short videos and the camera.
 
     The API is described at /docs and /openapi.json, its counts are at /metrics. There are no
     accounts: beyond this machine, put a proxy in front. The page is at the address that it prints.

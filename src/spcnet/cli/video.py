@@ -1,7 +1,7 @@
 """``spcnet video``: a video in; the video with the skeleton over it, and the joints, out."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
-from spcnet.cli.console import prepare_output, progress, refuse_same, say, stop_wish
+from spcnet.cli.console import Advance, prepare_output, progress, refuse_same, say, stop_wish
 from spcnet.cli.estimator_options import BY_DEFAULT, EstimatorOptions, with_estimator
 from spcnet.cli.frames import STDOUT, Tally, overlay, result_file, until
 from spcnet.cli.options import DETECTOR, FOLLOWED, FORCE, RAW, SKELETON, WIDE
@@ -75,19 +75,19 @@ def video(
         prepare_output([*written, *chain(*others)], force=force, by="-o or --json")
 
         from spcnet.inference.documents import result_info
-        from spcnet.inference.video import follow, steadied, with_pictures
+        from spcnet.inference.video import STEADIED, follow, steadied, with_pictures
 
         estimator = options.open(detector)
         view = estimator.view(skeleton)
         method = estimator.method(PersonSource.of_boxes(boxes) if boxes else followed, view)
-        method = replace(method, smoothing=None if raw else "sides, gaps, Butterworth")
+        method = replace(method, smoothing=None if raw else STEADIED)
         info = result_info(method, f"spcnet {method.version}, model {estimator.describe()}")
         say(f"model {estimator.describe()}; {persons_in_words(method.persons)}")
         tally = Tally()
         with ExitStack() as stack:
-            report = stack.enter_context(progress("frames", reader.expected))
-            file = result_file(target, source.name, reader.size, info, view)
-            record = stack.enter_context(file)
+            drawn = not raw and output is not None  # in a second pass
+            report = stack.enter_context(_progress(reader, twice=drawn))
+            record = stack.enter_context(result_file(target, source.name, reader.size, info, view))
             fill = _open_tables(stack, tables, reader, view, wide=wide)
             writer = _open_writer(stack, output, reader) if output else None
             sound = writer.copy_sound if writer else None
@@ -98,6 +98,8 @@ def video(
                 again = stack.enter_context(VideoReader(source)) if writer else None
                 poses = with_pictures(kept, again.frames(sound) if again else None)
             for frame in poses:
+                if drawn:
+                    report(len(kept) + frame.index + 1)
                 record(frame)
                 fill(frame)
                 if writer:
@@ -107,17 +109,31 @@ def video(
     named = ("standard output" if path == STDOUT else str(path) for path in results)
     line = f"{source} -> {' and '.join(named)}: {tally}"
     say(line) if target == STDOUT else print(line)
+    if stop.asked:
+        count = counted(tally.frames, "frame")
+        raise UserError(f"{source}: stopped after {count}, which the results hold")
+    _say_faults(reader, tally.frames)
+
+
+def _say_faults(reader: "VideoReader", frames: int) -> None:
+    """What is odd about a video that was read: a warning, or an error where it ends too early."""
     if reader.restarts:
         often = "once" if reader.restarts == 1 else f"{reader.restarts} times"
         say(
-            f"warning: {source}: its times jump back {often}, as where videos were joined; "
+            f"warning: {reader.path}: its times jump back {often}, as where videos were joined; "
             "each part was put after the one before"
         )
-    count = counted(tally.frames, "frame")
-    if stop.asked:
-        raise UserError(f"{source}: stopped after {count}, which the results hold")
     if reader.fault:
-        raise UserError(f"{source}: {reader.fault}; the results hold {count}")
+        raise UserError(
+            f"{reader.path}: {reader.fault}; the results hold {counted(frames, 'frame')}"
+        )
+
+
+def _progress(reader: "VideoReader", *, twice: bool) -> AbstractContextManager[Advance]:
+    """Of a video's frames, or of two passes: the end of the first would not be near the end."""
+    if twice:
+        return progress("frames, in two passes", reader.expected and 2 * reader.expected)
+    return progress("frames", reader.expected)
 
 
 def _targets(source: Path, output: Path | None, json_path: Path | None) -> tuple[Path | None, Path]:

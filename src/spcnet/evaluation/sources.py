@@ -8,10 +8,11 @@ from spcnet.data.annotations import AnnotatedPictures
 from spcnet.data.datasets import default_crop, default_protocol, open_pictures, source_title
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate
+from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.breakdown import Group, score_sources
 from spcnet.metrics.kinds import KINDS, kinds_of
-from spcnet.metrics.protocols import find_rule
+from spcnet.metrics.protocols import GroundTruth, find_rule
 
 PROTOCOL = "torso-pck"  # of several data sets, whose own ones are not comparable
 
@@ -71,14 +72,20 @@ def evaluate_sources(
     """Scores by a variant of PCK and kinds of errors of each source, and at last their mean.
 
     Without `boxes` the estimator finds the persons; `report` is called with the number of persons
-    done of each source in turn.
+    done of all sources.
     """
     rule = find_rule(protocol)
-    judged, kinds, left_out = {}, [], []
+    judged: dict[str, tuple[Array, GroundTruth]] = {}
+    kinds, left_out, before = [], [], 0
+
+    def report_all(done: int) -> None:
+        report(before + done)
+
     for source in sources:
         labels = source.open()
         crop = default_crop(source.dataset) if boxes else None
-        found = evaluate(estimator, labels, protocol=protocol, crop=crop, report=report)
+        found = evaluate(estimator, labels, protocol=protocol, crop=crop, report=report_all)
+        before += len(labels)
         left_out.append(found.score.left_out)
         _, predicted, truth = found.judged()
         judged[source.title] = (predicted, truth)

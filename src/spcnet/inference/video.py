@@ -15,6 +15,8 @@ from spcnet.inference.smoothing import OneEuroFilter
 from spcnet.inference.tracking import Followed, Tracker, tight_box
 from spcnet.skeletons import Skeleton
 
+STEADIED = "sides, gaps, Butterworth"  # the smoothing of results that `steadied` gave
+
 
 @dataclass(frozen=True, slots=True)
 class FramePoses:

@@ -1,5 +1,7 @@
 """How long a video file says it is: FFmpeg ends one that was cut as if it were whole."""
 
+import os
+from io import BytesIO
 from pathlib import Path
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM, RFC 8794 and 9559
@@ -9,13 +11,13 @@ BOXES = frozenset(
 )
 
 
-def missing_bytes(path: Path) -> int:
-    """How many bytes a file is shorter than its outermost parts say; 0 if they do not."""
+def missing_bytes(path: Path, content: bytes | None = None) -> int:
+    """How many bytes a file, or its content, is shorter than its outermost parts say; 0 if not."""
     end = 0
-    with path.open("rb") as file:
+    with path.open("rb") if content is None else BytesIO(content) as file:
         while length := _length(file.read(16)):
             end = file.seek(end + length)
-        return max(0, end - path.stat().st_size)
+        return max(0, end - file.seek(0, os.SEEK_END))
 
 
 def _length(head: bytes) -> int:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Self, TypeAlias, cast
@@ -45,6 +46,9 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
 COLOURS = ("colorspace", "color_range", "color_trc", "color_primaries")
 USUAL_RATE = Fraction(30)
 HIGHEST_RATE = 1000  # frames a second; what claims more counts ticks, not frames
+# What a stranger's file may be: of no container that names other files, and of usual decoders.
+CONTAINERS = "mov,matroska,avi,mpegts"
+DECODERS = "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,mpeg2video,mjpeg"
 JUMP = 1.0  # seconds back from which on a clock began anew; frames are out of order by less
 
 
@@ -55,32 +59,49 @@ class VideoReader:
     the file, as players show them; pictures that change their size are scaled to the first's. What
     is damaged is passed over. A `UserError` says why a file is no video.
 
+    Args:
+        path: of the file, or what errors call it if its `content` is given.
+        content: of a stranger's file: one of `CONTAINERS` and `DECODERS`, in memory.
+        max_pixels: of a picture; a larger one is a `TooManyPixels`.
+
     Attributes:
         size: (height, width) of the upright pictures.
         time_base: the seconds that times are multiples of.
         rate: frames a second, on average.
         pixel_aspect: width of a pixel over its height.
         colours: the stored pictures' `COLOURS`, as FFmpeg numbers them.
-        expected: how many frames there should be, or None where the file does not tell.
+        expected: how many frames there should be; where the file does not say how long it is, they
+            are counted, and None is of a file in which that fails.
         fault: what is wrong with the file, known once `frames` has ended; "" where all is well.
         restarts: how often its clock jumped back, as where recordings were joined.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._container = _open_input(self.path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        content: bytes | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.path, self._content, self._max_pixels = Path(path), content, max_pixels
+        self._container = _open_input(self.path, content)
         try:
             self._video = _video_track(self._container, self.path)
-            if self._video.codec_context is None:
+            decoder = self._video.codec_context
+            if decoder is None:
                 raise UserError(f"{self.path}: its pictures are of an unknown kind")
-            self._video.codec_context.thread_type = "AUTO"
+            self._check_size(decoder.width, decoder.height)
+            if content is not None:  # pictures may grow on their way; some decode more than is seen
+                most = {"max_pixels": str(2 * max_pixels)}
+                decoder.options = {"codec_whitelist": DECODERS, **most}
+            decoder.thread_type = "AUTO"
             rate = self._video.average_rate or self._video.guessed_rate or USUAL_RATE
             self.rate = rate if 0 < rate <= HIGHEST_RATE else USUAL_RATE
             self.time_base = self._video.time_base or 1 / USUAL_RATE
             self.sound = list(self._container.streams.audio)
             seconds = (self._video.duration or 0) * self.time_base
             seconds = seconds or Fraction(self._container.duration or 0, av.time_base)
-            self.expected = max(1, round(seconds * self.rate)) if seconds else None
+            self.expected = max(1, round(seconds * self.rate)) if seconds else self._count()
             self.fault = ""
             self.restarts = 0
             start = Fraction(max(0, self._container.start_time or 0), av.time_base)
@@ -128,6 +149,18 @@ class VideoReader:
             picture = item.to_ndarray(format="rgb24", width=width, height=height)
             yield float(ticks * self.time_base), _upright(picture, self._matrix)
 
+    def _count(self) -> int | None:
+        """The frames by another reading of the file, in which none is decoded."""
+        opened = suppress(UserError, av.FFmpegError)
+        with opened, _open_input(self.path, self._content) as container:
+            pictures = container.demux(_video_track(container, self.path))
+            return sum(packet.size > 0 for packet in pictures) or None
+        return None
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self._max_pixels:
+            raise TooManyPixels(f"{self.path}: {width} x {height} pixels is", self._max_pixels)
+
     def _describe(self) -> None:
         """Look at the first picture, which says which way up they are, and stays to be read."""
         items, before = self._read(), []
@@ -137,10 +170,7 @@ class VideoReader:
                 break
         else:
             raise UserError(f"{self.path}: none of its pictures can be decoded")
-        if first.width * first.height > MAX_PIXELS:
-            raise TooManyPixels(
-                f"{self.path}: {first.width} x {first.height} pixels is", MAX_PIXELS
-            )
+        self._check_size(first.width, first.height)
         self._items = chain(before, items)
         self._stored_size = (first.height, first.width)
         self._matrix = _display_matrix(first)
@@ -171,7 +201,7 @@ class VideoReader:
             self.fault = f"cannot be read to its end ({error.strerror})"
             return
         with suppress(OSError, OverflowError):
-            missing = missing_bytes(self.path)
+            missing = missing_bytes(self.path, self._content)
         if missing:  # FFmpeg ends a file that was cut without a word
             self.fault = f"cut short: the last {missing:,} bytes of the file are missing"
         elif broken:
@@ -322,14 +352,18 @@ def _as_os_errors() -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error)) from None
 
 
-def _open_input(path: Path) -> InputContainer:
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, not a video; name the video in it")
-    check_file(path)
+def _open_input(path: Path, content: bytes | None = None) -> InputContainer:
+    # The prefix keeps a name such as a:b.mp4 from being taken for an address.
+    file: str | BytesIO = f"file:{path}" if content is None else BytesIO(content)
+    allowed = {"format_whitelist": CONTAINERS, "codec_whitelist": DECODERS}
+    if content is None:
+        allowed = {}
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder, not a video; name the video in it")
+        check_file(path)
     try:
-        # The prefix keeps a name such as a:b.mp4 from being taken for an address.
-        container = av.open(f"file:{path}", metadata_errors="replace")
-    except av.error.InvalidDataError:
+        container = av.open(file, "r", metadata_errors="replace", options=allowed)
+    except (av.error.InvalidDataError, av.error.ArgumentError):
         text = "not a video that can be read, or only the first part of one"
         raise UserError(f"{path}: {text}") from None
     except (OSError, av.FFmpegError) as error:

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from spcnet.serve.limits import Limits
 from spcnet.serve.pages import add_pages
 from spcnet.serve.schema import Error, Service
 from spcnet.serve.service import PoseService
-from spcnet.serve.uploads import ENCODINGS, JSON
+from spcnet.serve.uploads import ENCODINGS, JSON, File
+from spcnet.serve.videos import VideoResponse, Videos
 
 if TYPE_CHECKING:
     from spcnet.inference.estimator import PoseEstimator
@@ -27,18 +28,28 @@ logger = logging.getLogger(__name__)
 
 HUNG_UP = 499  # what proxies log for a client that did not wait
 
-PAGES = {f"/{name}": name for name in ("style.css", "page.js", "drawing.js", "icon.svg")}
+SCRIPTS = ("page.js", "drawing.js", "engine-service.js", "tables.js", "words.js")
+PAGES = {f"/{name}": name for name in (*SCRIPTS, "style.css", "icon.svg")}
 PAGES |= {"/": "index.html", "/docs": "docs.html"}
 ERRORS = {
     408: "The upload took too long, or longer than others could wait for its place.",
-    413: "The picture's file is too large, or it has too many pixels.",
-    415: "Not a picture, or another content type.",
-    422: "Faulty JSON, base64, form or boxes, too many boxes, or a broken or costly picture.",
+    413: "The file is too large, or has too many pixels; or the video is too long.",
+    415: "Not a picture or video, or another content type.",
+    422: "Faulty JSON, base64, form or boxes, too many boxes, or a broken or costly file.",
     503: "Too many requests wait, or it is stopping; Retry-After says when to try again.",
     504: "No answer in time.",
 }
-FORMS = {kind: {"schema": form.model_json_schema()} for kind, form in ENCODINGS.items()}
-QUESTION: dict[str, Any] = {"requestBody": {"required": True, "content": FORMS}}
+RESULT = {"content": {JSON: {"schema": result_schema()}}, "description": "A result."}
+LINES = {"content": {"application/x-ndjson": {}}, "description": "A line of JSON each."}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": text} for status, text in ERRORS.items()
+}
+
+
+def question(file: File) -> dict[str, Any]:
+    """How OpenAPI describes what is sent."""
+    forms = {kind: {"schema": form.model_json_schema()} for kind, form in ENCODINGS[file].items()}
+    return {"requestBody": {"required": True, "content": forms}}
 
 
 def create_app(
@@ -53,12 +64,14 @@ def create_app(
     `names` and `root_path` are those of `spcnet.serve.pages.add_pages`.
     """
     service = PoseService(estimator, limits or Limits())
+    videos = Videos(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.pictures.warm()
         yield
         service.close()
+        videos.close()
 
     # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(
@@ -76,12 +89,9 @@ def create_app(
     @app.post(
         "/v1/poses",
         summary="The poses in one picture",
-        openapi_extra=QUESTION,
+        openapi_extra=question("image"),
         response_model=None,
-        responses={
-            200: {"content": {JSON: {"schema": result_schema()}}, "description": "A result."},
-            **{status: {"model": Error, "description": text} for status, text in ERRORS.items()},
-        },
+        responses={200: RESULT, **REFUSALS},
     )
     async def poses(request: Request) -> Response:
         """Find people's joints: a result as files of spcnet hold it.
@@ -90,7 +100,9 @@ def create_app(
         of the upright picture: an orientation that its EXIF data gives is honoured. Nothing of it
         is kept.
         """
-        return await _answer(service, request)
+        return await _counted(service, _answer(service, request))
+
+    _add_videos(app, videos)
 
     @app.get("/v1/service", summary="The model, its joints, and the limits")
     async def about() -> Service:
@@ -120,14 +132,38 @@ def create_app(
     return app
 
 
-async def _answer(service: PoseService, request: Request) -> Response:
-    """The poses, or the refusal; counted."""
+def _add_videos(app: FastAPI, videos: Videos) -> None:
+    @app.post(
+        "/v1/video",
+        summary="The poses in a short video",
+        openapi_extra=question("video"),
+        response_model=None,
+        responses={200: LINES, **REFUSALS},
+    )
+    async def video() -> Response:
+        """Follow people through a video: lines tell how far, and the last one is the result.
+
+        The lines are objects of one of `video` (width, height, and frames if they are known),
+        `frame` (frame_id, time, and picture where pictures are asked for), `result` (and fault,
+        where a damaged file was followed as far as it goes), and `error`, as of other refusals.
+        Who hangs up ends it.
+        """
+        return VideoResponse(videos, _counted)
+
+
+async def _answer(service: PoseService, request: Request) -> tuple[Response, int]:
+    result = await service.answer(request)
+    return Response(json.dumps(result), media_type=JSON), len(result["annotations"])
+
+
+async def _counted(service: PoseService, answer: Awaitable[tuple[Response, int]]) -> Response:
+    """The answer, with how many persons are in it, or the refusal; counted."""
     began = time.perf_counter()
     status, persons = 500, 0
     try:
-        answer = await service.answer(request)
-        status, persons = 200, len(answer["annotations"])
-        return Response(json.dumps(answer), media_type=JSON)
+        response, persons = await answer
+        status = 200
+        return response
     except RequestError as refusal:
         status = refusal.status
         return ErrorResponse(refusal)

@@ -33,6 +33,7 @@ class Connection(H11Protocol):
     """
 
     timer: asyncio.TimerHandle | None = None  # while no request is answered
+    taking: asyncio.TimerHandle | None = None  # while what was sent is not taken
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count a new connection, and close another one if it is one too many."""
@@ -53,8 +54,19 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         super().connection_lost(exc)
-        if self.timer is not None:
-            self.timer.cancel()
+        for timer in filter(None, (self.timer, self.taking)):
+            timer.cancel()
+
+    def pause_writing(self) -> None:
+        """The client has to take what was sent, of an answer in many parts too."""
+        super().pause_writing()
+        self.taking = self.loop.call_later(IDLE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It did."""
+        super().resume_writing()
+        if self.taking is not None:
+            self.taking.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Part of a request, or of what follows one that was answered before its end."""

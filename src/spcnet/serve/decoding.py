@@ -1,4 +1,4 @@
-"""Pictures opened by processes of their own.
+"""Pictures and videos opened by processes of their own.
 
 What a stranger's file makes a decoder do cannot be foreseen, and a thread in it cannot be stopped:
 a process can, when it takes too long and when the service stops, and may crash alone.
@@ -9,16 +9,19 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Generator
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from spcnet.geometry import Array
-from spcnet.serve.decoder import QUESTION
+from spcnet.serve.decoder import HEADER, PICTURE, QUESTION, VIDEO
 from spcnet.serve.errors import RequestError
 
-HEADER_SECONDS, DECODE_SECONDS = 3.0, 10.0  # in which a picture is opened, or given up on
+# In which a picture, or the next of a video, is opened or given up on.
+HEADER_SECONDS, DECODE_SECONDS = 3.0, 10.0
+Answers: TypeAlias = Generator[tuple[dict[str, Any], Array], None, None]
 PIPE = 2**20  # bytes; by the 65,536 that are usual the two would wait for each other often
 START = "import sys; sys.path[:] = {}; from spcnet.serve.decoder import main; main({})"
 
@@ -34,11 +37,20 @@ class Decoders:
 
     def count_pixels(self, content: bytes, *, seconds: float = HEADER_SECONDS) -> int:
         """Of a picture's file, by its header; a `RequestError` says why there are none."""
-        return int(self._ask(content, seconds, pixels=False)[0]["pixels"])
+        return int(next(self._answers(HEADER, content, seconds))[0]["pixels"])
 
     def decode(self, content: bytes, *, seconds: float = DECODE_SECONDS) -> Array:
         """A picture's file as RGB uint8 (H, W, 3); a `RequestError` says why there is none."""
-        return self._ask(content, seconds, pixels=True)[1]
+        return next(self._answers(PICTURE, content, seconds))[1]
+
+    def video(self, content: bytes, *, seconds: float = DECODE_SECONDS) -> Answers:
+        """A video's ``size`` (H, W), ``rate`` and count of ``frames`` or None; then its pictures.
+
+        Each is RGB uint8 (H, W, 3) with its ``time`` in seconds, decoded when it is asked for and
+        in so many seconds; the last one is empty, with the file's ``fault``. A `RequestError`
+        says why there are none.
+        """
+        return self._answers(VIDEO, content, seconds)
 
     def warm(self) -> None:
         """Start the first process, so that the first picture does not wait for it."""
@@ -50,39 +62,47 @@ class Decoders:
         for process in self._all.copy():
             self._end(process)
 
-    def _ask(self, content: bytes, seconds: float, *, pixels: bool) -> tuple[dict[str, Any], Array]:
+    def _answers(self, kind: bytes, content: bytes, seconds: float) -> Answers:
+        """What a process says, and pixels; who does not say it in time, or to the end, is ended."""
         try:
             process = self._idle.pop()
         except IndexError:
             process = self._start()
-        until = monotonic() + seconds
-        timer = threading.Timer(seconds, process.kill)
-        timer.start()
+        question: tuple[bytes, ...] = (QUESTION.pack(kind, len(content)), content)
+        more = True
         try:
-            answer, picture = _asked(process, content, pixels)
-        except (OSError, ValueError, EOFError):
-            self._end(process)
-            raise self._failure(seconds if monotonic() >= until else None) from None
+            while more:
+                until = monotonic() + seconds
+                timer = threading.Timer(seconds, process.kill)
+                timer.start()
+                try:
+                    answer, picture = _asked(process, *question)
+                except (OSError, ValueError, EOFError):
+                    raise self._failure(kind, seconds if monotonic() >= until else None) from None
+                finally:
+                    timer.cancel()
+                    timer.join()
+                question, content, more = (), b"", answer.get("more", False)
+                more |= monotonic() >= until
+                if "refused" in answer:
+                    raise RequestError(*answer["refused"])
+                yield answer, picture
         finally:
-            timer.cancel()
-            timer.join()
-        if monotonic() < until and not self._closed:
-            self._idle.append(process)
-        else:
-            self._end(process)
-        if "refused" in answer:
-            raise RequestError(*answer["refused"])
-        return answer, picture
+            if more or self._closed:
+                self._end(process)
+            else:
+                self._idle.append(process)
 
-    def _failure(self, late: float | None) -> RequestError:
+    def _failure(self, kind: bytes, late: float | None) -> RequestError:
         if self._closed:
             return RequestError(503, "stopping", "the service is stopping")
-        remedy = "save it again as a plain JPEG or PNG"
+        what, plain = ("video", "MP4") if kind == VIDEO else ("picture", "JPEG or PNG")
+        remedy = f"save it again as a plain {plain}"
         if late is None:
-            text = f"the picture made its decoder crash; {remedy}"
-            return RequestError(422, "broken_picture", text)
-        text = f"opening the picture took more than {late:g} seconds; reduce it, or {remedy}"
-        return RequestError(422, "costly_picture", text)
+            text = f"the {what} made its decoder crash; {remedy}"
+            return RequestError(422, f"broken_{what}", text)
+        text = f"opening the {what} took more than {late:g} seconds; reduce it, or {remedy}"
+        return RequestError(422, f"costly_{what}", text)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # Not by multiprocessing, which would run the program's own script again.
@@ -107,14 +127,12 @@ class Decoders:
         self._all.discard(process)
 
 
-def _asked(
-    process: "subprocess.Popen[bytes]", content: bytes, pixels: bool
-) -> tuple[dict[str, Any], Array]:
+def _asked(process: "subprocess.Popen[bytes]", *question: bytes) -> tuple[dict[str, Any], Array]:
     """What a process answers, and the picture; an error where it ends."""
     asks, answers = process.stdin, process.stdout
     assert asks is not None and answers is not None
-    asks.write(QUESTION.pack(pixels, len(content)))
-    asks.write(content)
+    for part in question:
+        asks.write(part)
     asks.flush()
     answer = json.loads(answers.readline())
     picture: Array = np.empty(answer.get("shape", 0), np.uint8)

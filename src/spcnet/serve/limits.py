@@ -10,6 +10,10 @@ MAPS_PERSONS = 16  # persons a request may ask heatmaps or attention of: each ta
 BODY_SLACK = 1_000_000  # bytes beside the picture: boxes, the form's headers
 TEXT_OF_BOX = 400  # bytes that the text of one box may take
 FEW = 1000  # strings of a JSON body: of a question's there are some ten
+VIDEO_SECONDS, VIDEO_FRAMES = 20.0, 600  # of a video, at most
+VIDEO_PIXELS = 9_000_000  # of its pictures: 4096 x 2160 have fewer
+VIDEO_PATIENCE = 10  # times as long as a picture a video may take
+VIDEOS, VIDEOS_TAKEN = 2, 8  # followed at once, and taken in: the other places are for pictures
 BUDGET_PICTURES = 4  # pictures of the largest size that are held decoded at once
 
 

@@ -19,6 +19,7 @@ class Place:
     """One request's, and the time that it has left."""
 
     patience: asyncio.Timeout
+    began: float
     until: float
     whole: float | None = None  # when all of its body had come
     refusal: RequestError | None = None  # why it ended, other than by taking its time
@@ -49,14 +50,18 @@ class Places:
         return len(self._taken)
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[Place]:
-        """A place for a request while the block runs; a `RequestError` when its time ends."""
+    async def take(self, *, times: int = 1) -> AsyncIterator[Place]:
+        """A place for a request while the block runs; a `RequestError` when its time ends.
+
+        It has so many times the usual seconds.
+        """
         if self._stopping:
-            raise _refusal(503, "stopping", "the service is stopping")
+            raise try_later(503, "stopping", "the service is stopping")
         if len(self) >= self.count:
             self._make_room()
-        until = monotonic() + self.seconds
-        self._taken.append(place := Place(asyncio.timeout_at(until), until))
+        began = monotonic()
+        until = began + times * self.seconds
+        self._taken.append(place := Place(asyncio.timeout_at(until), began, until))
         try:
             async with place.patience:
                 place.heard()
@@ -84,28 +89,30 @@ class Places:
         """Take nobody in any more, and end what still comes; answers have a few seconds."""
         self._stopping = True
         for place in self._taken:
-            refusal = _refusal(503, "stopping", "the service is stopping", unread=not place.whole)
+            refusal = try_later(503, "stopping", "the service is stopping", unread=not place.whole)
             place.end(refusal, grace=GRACE_SECONDS if place.whole else 0.0)
 
     def _make_room(self) -> None:
         for place in self._taken:
-            if not place.whole and place.until - monotonic() < self.seconds - SLOW_SECONDS:
+            if not place.whole and monotonic() - place.began > SLOW_SECONDS:
                 text = "the upload was slow, and others wait for its place"
-                place.end(_refusal(408, "slow_upload", text))
+                place.end(try_later(408, "slow_upload", text))
                 self._taken.remove(place)
                 return
-        raise _refusal(503, "busy", f"{len(self)} requests are already waiting")
+        raise try_later(503, "busy", f"{len(self)} requests are already waiting")
 
     def _too_late(self, place: Place) -> RequestError:
+        seconds = place.until - place.began
         if place.whole:
             self._late = monotonic()
-            return RequestError(504, "timeout", f"no answer within {self.seconds:g} seconds")
-        most = f"took more than {self.seconds:g} seconds"
+            return RequestError(504, "timeout", f"no answer within {seconds:g} seconds")
+        most = f"took more than {seconds:g} seconds"
         if monotonic() < place.until:
             most = f"was silent for {SILENT_SECONDS:g} seconds"
-        return _refusal(408, "slow_upload", f"the upload {most}")
+        return try_later(408, "slow_upload", f"the upload {most}")
 
 
-def _refusal(status: int, code: str, text: str, *, unread: bool = True) -> RequestError:
+def try_later(status: int, code: str, text: str, *, unread: bool = True) -> RequestError:
+    """The refusal of what may be taken in a moment."""
     headers = {"Retry-After": "1"}
     return RequestError(status, code, f"{text}; try again in a moment", headers, unread=unread)

@@ -41,22 +41,27 @@ def _decoded(text: Any) -> Any:
         raise PydanticCustomError("bad_base64", "not base64 of a picture's file") from None
 
 
-class Wishes(BaseModel):
-    """What is asked of a picture."""
+class FileWishes(BaseModel):
+    """What is asked of a picture or a video."""
 
     model_config = ConfigDict(extra="forbid")
 
-    boxes: Boxes | None = about("A tight box per person; without, people are found.", default=None)
     people: People = about("Without boxes: one, the main person, or all.", default="one")
     skeleton: str | None = about(
         "Whose joints are answered; by default the model's.", "coco17", default=None, max_length=40
     )
     file_name: str = about(
-        "Of the picture in the answer; by default that of a form's file.",
+        "Of the file in the answer; by default that of a form's file.",
         "photo.jpg",
         default="",
         max_length=LONGEST_NAME,
     )
+
+
+class Wishes(FileWishes):
+    """What is asked of a picture."""
+
+    boxes: Boxes | None = about("A tight box per person; without, people are found.", default=None)
     heatmaps: bool = about("Answer the heatmaps of each person too.", default=False)
     attention: bool = about("Answer how much each level is taken where, too.", default=False)
 
@@ -66,6 +71,13 @@ class Form(Wishes):
 
     image: bytes = about(f"The picture's file: {FORMATS}.", json_schema_extra={"format": "binary"})
     boxes: Json[Boxes] | None = about("As JSON: [[x0, y0, x1, y1], ...].", default=None)
+
+
+class VideoForm(FileWishes):
+    """A video, and what is asked of it, as a form."""
+
+    video: bytes = about("The video's file.", json_schema_extra={"format": "binary"})
+    pictures: bool = about("Send each frame back too, as a small JPEG.", default=False)
 
 
 class Question(Wishes):
@@ -102,6 +114,8 @@ class LimitsAnswer(BaseModel):
     boxes: int = about("In one request.", 100)
     maps: int = about("Persons of a request with heatmaps or attention.", 16)
     seconds: float = about("From a request to its answer.", 30.0)
+    video_seconds: float = about("Of a video; 0 where videos are not taken.", 20.0)
+    video_frames: int = about("Of a video.", 600)
 
 
 class Service(BaseModel):

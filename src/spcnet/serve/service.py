@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -25,7 +26,13 @@ from spcnet.serve import schema
 from spcnet.serve.budget import Budget
 from spcnet.serve.decoding import Decoders
 from spcnet.serve.errors import RequestError
-from spcnet.serve.limits import BUDGET_PICTURES, MAPS_PERSONS, Limits
+from spcnet.serve.limits import (
+    BUDGET_PICTURES,
+    MAPS_PERSONS,
+    VIDEO_FRAMES,
+    VIDEO_SECONDS,
+    Limits,
+)
 from spcnet.serve.metrics import Metrics
 from spcnet.serve.places import Places
 from spcnet.serve.schema import Form, Question
@@ -48,7 +55,7 @@ class PoseService:
 
     def __init__(self, estimator: "PoseEstimator", limits: Limits) -> None:
         self.limits = limits
-        self._view = estimator.view
+        self.view = estimator.view
         self.about = _about(estimator, limits)
         self._methods = {people: estimator.method(people) for people in get_args(People)}
         self.places = Places(limits.queue, seconds=limits.timeout)
@@ -70,6 +77,11 @@ class PoseService:
         self.decoders.shutdown(cancel_futures=True)
         self.clerks.shutdown(cancel_futures=True)
 
+    def info(self, people: People, skeleton: Skeleton, **facts: Any) -> dict[str, Any]:
+        """The head of a result: what it is made by, with these facts of a `Method`."""
+        method = replace(self._methods[people], skeleton=skeleton.name, **facts)
+        return result_info(method, f"spcnet {__version__}, model {self.about.model.description}")
+
     async def answer(self, request: Request) -> dict[str, Any]:
         """The result that answers one request; a `RequestError` says why there is none.
 
@@ -79,16 +91,16 @@ class PoseService:
             # No name holds the body here: it goes as soon as its picture is out of it.
             work = self._find(*await read_body(request, self.limits, place.heard))
             place.heard(whole=True)
-            return await _unless_hung_up(request, work)
+            return await unless_hung_up(request, work)
 
     async def _find(self, content: bytes, kind: str) -> dict[str, Any]:
-        read = _submit(self.clerks, self._read, content, kind)
+        read = submit(self.clerks, self._read, content, kind)
         del content
         asked, pixels = await asyncio.wrap_future(read)
         async with self.pixels.lend(pixels) as loan:
-            job = await loan.begin(_submit(self.decoders, self._decode, asked))
+            job = await loan.begin(submit(self.decoders, self._decode, asked))
             poses = await loan.begin(self.worker.submit(job))
-            return await loan.begin(_submit(self.clerks, self._answer, asked, job, poses))
+            return await loan.begin(submit(self.clerks, self._answer, asked, job, poses))
 
     def _read(self, content: bytes, kind: str) -> tuple[Form | Question, int]:
         """What is asked, and how many pixels the picture has by its header."""
@@ -97,28 +109,26 @@ class PoseService:
         if asked.attention and not model.levels:
             text = f"model {model.name} has no attention to answer"
             raise RequestError(422, "no_attention", text)
-        with _refused("bad_request"):
+        with refused("bad_request"):
             check_people(asked.people, asked.boxes)
-        with _refused("no_such_skeleton"):
-            self._view(asked.skeleton)
+        with refused("no_such_skeleton"):
+            self.view(asked.skeleton)
         return asked, self.pictures.count_pixels(asked.image)
 
     def _decode(self, asked: Form | Question) -> Job:
         picture = self.pictures.decode(asked.image)
-        with _refused("bad_boxes"):
+        with refused("bad_boxes"):
             boxes = None if asked.boxes is None else check_boxes(asked.boxes, picture.shape)
         maps = asked.heatmaps or asked.attention
         return Job(picture=picture, boxes=boxes, people=asked.people, maps=maps)
 
     def _answer(self, asked: Form | Question, job: Job, poses: "list[Pose]") -> dict[str, Any]:
-        skeleton = self._view(asked.skeleton)
-        method = replace(self._methods[asked.people], skeleton=skeleton.name)
-        if asked.boxes is not None:
-            method = replace(method, persons=PersonSource.of_boxes(asked.boxes))
+        skeleton = self.view(asked.skeleton)
+        given = asked.boxes is not None and {"persons": PersonSource.of_boxes(asked.boxes)}
+        info = self.info(asked.people, skeleton, **(given or {}))
         found = [pose.seen_as(skeleton) for pose in poses]
         picture = (asked.file_name, (job.picture.shape[0], job.picture.shape[1]), found)
-        words = f"spcnet {__version__}, model {self.about.model.description}"
-        result = coco_document([picture], skeleton, result_info(method, words))
+        result = coco_document([picture], skeleton, info)
         people = zip(result["annotations"], found, strict=True)
         for person, pose in islice(people, MAPS_PERSONS):
             if pose.maps is not None and asked.heatmaps:
@@ -128,7 +138,7 @@ class PoseService:
         return result
 
 
-def _submit(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
+def submit(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
     """Have a thread call a function; who cancels that before its turn frees the arguments."""
     held = list(arguments)
     work = threads.submit(lambda: function(*held))
@@ -136,7 +146,7 @@ def _submit(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments:
     return work
 
 
-async def _unless_hung_up(request: Request, work: Awaitable[T]) -> T:
+async def unless_hung_up(request: Request, work: Awaitable[T]) -> T:
     """What some work gives, unless the client hangs up first: then the work is dropped."""
 
     async def gone() -> None:
@@ -155,7 +165,7 @@ async def _unless_hung_up(request: Request, work: Awaitable[T]) -> T:
 
 
 @contextmanager
-def _refused(code: str) -> Iterator[None]:
+def refused(code: str) -> Iterator[None]:
     """What the user can mend, as a refusal."""
     try:
         yield
@@ -187,6 +197,8 @@ def _about(estimator: "PoseEstimator", limits: Limits) -> schema.Service:
         megapixels=limits.pixels / 1e6,
         boxes=limits.boxes,
         maps=MAPS_PERSONS,
+        video_seconds=VIDEO_SECONDS if find_spec("av") else 0.0,
+        video_frames=VIDEO_FRAMES,
         seconds=limits.timeout,
     )
     model = schema.ModelAnswer(name=name, description=text, version=__version__, levels=levels)

@@ -1,61 +1,67 @@
-"""Requests for poses as they come over the wire: bounded, in memory, in two encodings."""
+"""Requests for poses as they come over the wire: bounded, in memory, in their encodings."""
 
 import json
 import math
 import re
 from collections.abc import Callable
 from pathlib import PureWindowsPath
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import Field, File, FormParser, parse_options_header
+from python_multipart.multipart import Field, FormParser, parse_options_header
+from python_multipart.multipart import File as FilePart
 from starlette.requests import Request
 
 from spcnet.errors import counted, in_words
 from spcnet.serve.errors import RequestError
 from spcnet.serve.limits import FEW, MAPS_PERSONS, TEXT_OF_BOX, Limits
-from spcnet.serve.schema import LONGEST_NAME, Form, Question
+from spcnet.serve.schema import LONGEST_NAME, FileWishes, Form, Question, VideoForm
 
 LONGEST_ECHO = 60  # characters of a wrong value that are said again
 MULTIPART, JSON = "multipart/form-data", "application/json"
-ENCODINGS = {MULTIPART: Form, JSON: Question}
+File: TypeAlias = Literal["image", "video"]  # the field in which it comes
+ENCODINGS: dict[File, dict[str, type[FileWishes]]] = {
+    "image": {MULTIPART: Form, JSON: Question},
+    "video": {MULTIPART: VideoForm},
+}
+NAMES: dict[File, str] = {"image": "picture", "video": "video"}
 
 # Possessive, as a string that does not end would be gone through from each of its quotes again.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-Asked = TypeVar("Asked", Form, Question)
+Asked = TypeVar("Asked", bound=FileWishes)
 
 
 async def read_body(
-    request: Request, limits: Limits, heard: Callable[[], None]
+    request: Request, limits: Limits, heard: Callable[[], None], file: File = "image"
 ) -> tuple[bytes, str]:
     """The whole body of a request, and its content type; `heard` is called for each piece.
 
     Raises:
-        RequestError: it is of another type than the two, or larger than a picture may be, by its
+        RequestError: it is of a type without an encoding, or larger than a picture may be, by its
             announced length or as soon as that much has come.
         ClientDisconnect: the client hung up.
     """
     kind = request.headers.get("content-type", "")
     essence = kind.partition(";")[0].strip().lower()
-    if essence not in (MULTIPART, JSON):
-        text = f"send {MULTIPART} with a file named image, or {JSON}"
-        text = f"content type {essence or '(none)'}: {text}"
+    if essence not in ENCODINGS[file]:
+        text = ", or ".join([f"{MULTIPART} with a file named {file}", *[*ENCODINGS[file]][1:]])
+        text = f"content type {essence or '(none)'}: send {text}"
         raise RequestError(415, "unsupported_type", text, unread=True)
     if request.query_params:
         name = next(iter(request.query_params))[:LONGEST_ECHO]
-        text = f"query parameter {name!r}: what is asked of a picture is a field of the body"
+        text = f"query parameter {name!r}: what is asked of a {NAMES[file]} is a field of the body"
         raise RequestError(422, "bad_request", text, unread=True)
     most = limits.body_bytes(base64=essence == JSON)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
-        raise _too_large(limits, unread=True)
+        raise _too_large(file, limits, unread=True)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > most:
-            raise _too_large(limits, unread=True)
+            raise _too_large(file, limits, unread=True)
         chunks.append(chunk)
         heard()
     return b"".join(chunks), kind
@@ -64,9 +70,9 @@ async def read_body(
 def parse(body: bytes, kind: str, limits: Limits) -> Form | Question:
     """What a whole body of a content type asks for; a `RequestError` where that is too much."""
     of_json = kind.lower().startswith(JSON)
-    asked = _from_json(body, limits) if of_json else _from_form(body, kind, limits)
+    asked = _from_json(body, limits) if of_json else _from_form(Form, "image", body, kind, limits)
     if len(asked.image) > limits.picture_bytes:
-        raise _too_large(limits)
+        raise _too_large("image", limits)
     persons = len(asked.boxes or [])
     few = ""
     if persons > limits.boxes:
@@ -78,8 +84,17 @@ def parse(body: bytes, kind: str, limits: Limits) -> Form | Question:
     return asked
 
 
-def _too_large(limits: Limits, *, unread: bool = False) -> RequestError:
-    text = f"the picture's file is larger than {limits.picture_bytes / 1e6:g} MB; reduce it first"
+def parse_video(body: bytes, kind: str, limits: Limits) -> VideoForm:
+    """The same of a video."""
+    asked = _from_form(VideoForm, "video", body, kind, limits)
+    if len(asked.video) > limits.picture_bytes:
+        raise _too_large("video", limits)
+    return asked
+
+
+def _too_large(file: File, limits: Limits, *, unread: bool = False) -> RequestError:
+    most = f"larger than {limits.picture_bytes / 1e6:g} MB"
+    text = f"the {NAMES[file]}'s file is {most}; reduce it first"
     return RequestError(413, "too_large", text, unread=unread)
 
 
@@ -105,13 +120,15 @@ def _from_json(body: bytes, limits: Limits) -> Question:
     return _validated(Question.model_validate_json, body)
 
 
-def _from_form(body: bytes, kind: str, limits: Limits) -> Form:
-    parts = _parts(body, kind, limits)
-    given = {name: part for name, part in parts.items() if part or name == "image"}
-    return _validated(Form.model_validate, given)
+def _from_form(form: type[Asked], file: File, body: bytes, kind: str, limits: Limits) -> Asked:
+    parts = _parts([*form.model_fields], file, body, kind, limits)
+    given = {name: part for name, part in parts.items() if part or name == file}
+    return _validated(form.model_validate, given)
 
 
-def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
+def _parts(
+    fields: list[str], file: File, body: bytes, kind: str, limits: Limits
+) -> dict[str, bytes | str]:
     """The parts of a form by name, all in memory: a photo is not to come on a disk.
 
     The first part that is unknown, or was there before, ends it, as millions would take long.
@@ -120,20 +137,20 @@ def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
     sent: dict[str, str] = {}  # names of files
     ended: list[bool] = []
 
-    def keep(part: Field | File) -> None:
+    def keep(part: Field | FilePart) -> None:
         name = (part.field_name or b"").decode(errors="replace")
-        if name not in Form.model_fields:
-            raise FormParserError(f"it may have {', '.join(Form.model_fields)}, got {name!r}")
+        if name not in fields:
+            raise FormParserError(f"it may have {', '.join(fields)}, got {name!r}")
         if name in parts:
             raise FormParserError(f"two parts are named {name!r}")
-        if isinstance(part, File):
+        if isinstance(part, FilePart):
             part.file_object.seek(0)
             path = (part.file_name or b"").decode(errors="replace")
             sent[name] = PureWindowsPath(path).name[:LONGEST_NAME]
-        value = part.file_object.read() if isinstance(part, File) else part.value or b""
-        if name != "image":
+        value = part.file_object.read() if isinstance(part, FilePart) else part.value or b""
+        if name != file:
             _check_text(f"{name}: a text of", len(value), limits)
-        parts[name] = value if name == "image" else value.decode(errors="replace")
+        parts[name] = value if name == file else value.decode(errors="replace")
 
     try:
         boundary = parse_options_header(kind)[1].get(b"boundary")
@@ -148,9 +165,9 @@ def _parts(body: bytes, kind: str, limits: Limits) -> dict[str, bytes | str]:
         if not ended:
             raise FormParserError("its last boundary is missing")
     except FormParserError as error:
-        text = f"not a whole multipart form with a file named image: {error}"
+        text = f"not a whole multipart form with a file named {file}: {error}"
         raise RequestError(422, "bad_request", text) from None
-    return {"file_name": sent.get("image", ""), **parts}
+    return {"file_name": sent.get(file, ""), **parts}
 
 
 def _validated(validate: Callable[[Any], Asked], given: Any) -> Asked:

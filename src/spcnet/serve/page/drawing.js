@@ -18,6 +18,8 @@ const FACE_WIDTH = 0.5;
 // Okabe and Ito's, without the two of the sides; coarsest level first.
 export const LEVEL_COLOURS = ["#d55e00", "#f0e442", "#009e73", "#0072b2", "#cc79a7"];
 const LEVEL_OPACITY = 0.8;
+const LEAST_CHOICE = 0.1; // by which a level's share has to exceed its mean somewhere to be shown
+const FULL_CHOICE = 0.4; // from which it is drawn at full opacity
 const RAMP = [[68, 3, 156], [139, 10, 165], [204, 71, 120], [248, 149, 64], [240, 249, 33]];
 
 const opacity = (score) => FAINT + (1 - FAINT) * Math.min(1, Math.max(0, score / SURE));
@@ -39,13 +41,12 @@ export function thickness(keypoints, width, height) {
 }
 
 /** Draw one person's skeleton, the chosen joint (an index, or null) larger than the others. */
-export function drawSkeleton(context, person, skeleton, size, chosen = null) {
-  const { keypoints } = person;
+export function drawSkeleton(context, keypoints, skeleton, size, chosen = null, strength = 1) {
   const wide = thickness(keypoints, size.width, size.height);
   const edge = Math.max(1, EDGE * wide);
   const narrow = (...joints) => (joints.every((k) => FACE.has(k.name)) ? FACE_WIDTH : 1);
   const line = (a, b, colour, alpha) => {
-    context.globalAlpha = alpha;
+    context.globalAlpha = strength * alpha;
     for (const [extra, paint] of [[2 * edge, OUTLINE], [0, colour]]) {
       context.strokeStyle = paint;
       context.lineWidth = narrow(a, b) * wide + extra;
@@ -56,7 +57,7 @@ export function drawSkeleton(context, person, skeleton, size, chosen = null) {
     }
   };
   const dot = (point, radius, colour, alpha) => {
-    context.globalAlpha = alpha;
+    context.globalAlpha = strength * alpha;
     for (const [extra, paint] of [[edge, OUTLINE], [0, colour]]) {
       context.fillStyle = paint;
       context.beginPath();
@@ -86,10 +87,28 @@ export function drawSkeleton(context, person, skeleton, size, chosen = null) {
   context.restore();
 }
 
-/** The values of the service's stacked maps, in 0..1: one Float32Array a map. */
+/** Draw the frame x0, y0, x1, y1 about one person. */
+export function drawBox(context, [x0, y0, x1, y1], size) {
+  const wide = Math.max(size.width, size.height) / 400;
+  context.save();
+  context.lineWidth = wide;
+  for (const [colour, shift] of [["#141414", 3.5], ["#ffffff", 0]]) {
+    context.setLineDash([4 * wide, 3 * wide]);
+    context.lineDashOffset = shift * wide;
+    context.strokeStyle = colour;
+    context.strokeRect(x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0);
+  }
+  context.restore();
+}
+
+/** The bytes of a data URI. */
+export const bytesOf = (uri) =>
+  Uint8Array.from(atob(uri.split(",")[1]), (letter) => letter.charCodeAt(0));
+
+/** The values of stacked maps, in 0..1: one Float32Array per map, and their means. */
 export async function readMaps(maps) {
-  const bytes = Uint8Array.from(atob(maps.png.split(",")[1]), (letter) => letter.charCodeAt(0));
-  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+  if (!maps) return null;
+  const bitmap = await createImageBitmap(new Blob([bytesOf(maps.png)], { type: "image/png" }));
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
@@ -97,7 +116,8 @@ export async function readMaps(maps) {
   const cells = maps.width * maps.height;
   const values = Array.from({ length: maps.count }, (_, n) =>
     Float32Array.from({ length: cells }, (_, cell) => data[4 * (n * cells + cell)] / 255));
-  return { ...maps, values };
+  const means = values.map((map) => map.reduce((sum, value) => sum + value, 0) / cells);
+  return { ...maps, values, means };
 }
 
 /** The heatmaps of all joints, or of the chosen one, over a picture that was dimmed. */
@@ -113,15 +133,18 @@ export function drawHeatmaps(context, maps, chosen = null) {
   });
 }
 
-/** The level that each cell takes most of: opacity grows with its lead over the second. */
+/** Whether the network chooses between levels by the place, so that a drawing says something. */
+export const choosesLevels = (maps) => maps.values.some((map, level) =>
+  map.some((value) => value - maps.means[level] > LEAST_CHOICE));
+
+/** The level that each cell takes more of than the others do: opacity grows with how much more. */
 export function drawLevels(context, maps) {
   const colours = LEVEL_COLOURS.map((hex) =>
     [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)));
   drawCells(context, maps, false, (cell) => {
-    const weights = maps.values.map((map) => map[cell]);
-    const most = weights.indexOf(Math.max(...weights));
-    const second = Math.max(0, ...weights.filter((_, level) => level !== most));
-    return [...colours[most], 255 * LEVEL_OPACITY * (weights[most] - second)];
+    const more = maps.values.map((map, level) => map[cell] - maps.means[level]);
+    const most = more.indexOf(Math.max(...more));
+    return [...colours[most], 255 * LEVEL_OPACITY * Math.min(1, more[most] / FULL_CHOICE)];
   });
 }
 

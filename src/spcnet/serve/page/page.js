@@ -1,96 +1,98 @@
-// The page: a photo comes in by file, drop, paste or camera, goes to the service, and its answer
-// is drawn. Nothing is loaded from or sent to anywhere else.
+// The page: a photo or a short video comes in by file, drop, paste or camera, goes to the engine,
+// and its answer is drawn and listed. Nothing is loaded from or sent to anywhere else.
 
-import { LEVEL_COLOURS, drawHeatmaps, drawLevels, drawSkeleton, readMaps, thickness }
-  from "./drawing.js";
+import { LEVEL_COLOURS, choosesLevels, drawBox, drawHeatmaps, drawLevels, drawSkeleton, readMaps,
+  thickness } from "./drawing.js";
+import { Refused, engine } from "./engine-service.js";
+import { anglesCsv, anglesOf, jointsCsv, peopleOf } from "./tables.js";
+import * as words from "./words.js";
 
 const LONGEST_SIDE = 2000; // pixels of the canvas that is shown; what is saved has all of them
 const UNSURE = 0.3; // a joint below this score is more often wrong than right
 const REACH = 28; // CSS pixels about a joint in which pointing at it counts
+const SMALLEST = 8; // pixels of a frame's side
+const OTHERS = 0.45; // opacity of those whose joints are not listed
+const STEPS = 40; // of the keyboard from one side of the picture to the other
+const PICTURES = "image/*,.tif,.tiff";
+const VIDEO = /\.(mp4|m4v|mov|mkv|webm|avi|ts)$/i; // names of files that say no type
 
 const $ = (id) => document.getElementById(id);
+const find = (selector) => document.querySelector(selector);
+const make = (name, values) => Object.assign(document.createElement(name), values);
 const canvas = $("canvas");
 
-const asking = fetch("v1/service").then((response) => response.json());
+const asking = engine.describe();
 let service = null; // what it says
-let photo = null; // { file, name, bitmap or null }
-let answer = null; // what /v1/poses said, its first person as drawn, and the maps as numbers
+let photo = null; // { file, name, bitmap or null, and of a video the pictures of its frames }
+let answer = null; // { content, image, people (of the image), numbers, box, and a video's frames }
+let who = null; // number of the person whose joints are listed
 let chosen = null; // index of the joint that is pointed at
 let box = null; // the frame about one person, if one was drawn
 let corner = null; // where a frame was begun
 let running = null; // AbortController of the request under way
 let stream = null; // of the camera
-let turns = 0; // photos and cameras that came in: the last one counts, however long each takes
-
-// --- words -------------------------------------------------------------------------------------
+let at = 0; // number of the frame that is shown
+let playing = false;
+let turns = 0; // files and cameras that came in: the last one counts, however long each takes
 
 const say = (text) => { $("status").textContent = text; };
 const complain = (text) => { $("alert").textContent = text; };
-const readable = (joint) => joint.replaceAll("_", " ");
-const two = (score) => score.toFixed(2);
+const listed = () => answer?.people.find(({ number }) => number === who) ?? null;
 
-// --- from a photo to an answer -----------------------------------------------------------------
+// --- from a file to an answer ------------------------------------------------------------------
 
 async function take(file, name = file.name) {
   complain("");
-  const most = service?.limits.megabytes ?? Infinity;
-  if (file.size > most * 1e6) {
-    complain(`This file has ${(file.size / 1e6).toFixed(1)} MB; at most ${most} MB are taken. ` +
-      "Reduce the picture first.");
+  const { megabytes, video_seconds: seconds } = service?.limits ?? { megabytes: Infinity };
+  if (file.size > megabytes * 1e6) {
+    complain(words.tooLarge(file.size, megabytes));
+    return;
+  }
+  const moving = file.type.startsWith("video/") || VIDEO.test(name);
+  if (moving && seconds === 0) {
+    complain(words.NO_VIDEOS);
     return;
   }
   const turn = turns += 1;
   closeCamera();
   stopAsking();
-  const taken = { file, name, bitmap: null };
-  try {
-    taken.bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-  } catch {
-    // A TIFF, or no picture at all: the service will tell.
+  const taken = { file, name, bitmap: null, pictures: moving ? [] : null };
+  if (!moving) {
+    try {
+      taken.bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    } catch {
+      // A TIFF, or no picture at all: the service will say.
+    }
   }
   if (turn !== turns) return;
-  [photo, answer, chosen, box] = [taken, null, null, null];
-  await ask();
+  [photo, answer, who, box] = [taken, null, null, null];
+  await (moving ? follow() : ask());
 }
 
-async function ask() {
+/** Have the engine work on the photo; its answer is shown unless something else came meanwhile. */
+async function request(text, work) {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
   const asked = photo;
   setChosen(null);
   showBusy(true);
-  say("Looking for the joints …");
-  const form = new FormData();
-  form.append("image", photo.file, "photo");
-  form.append("heatmaps", "true");
-  if (box) form.append("boxes", JSON.stringify([box]));
+  say(text);
   const began = performance.now();
   try {
-    service = await asking; // whether there are levels, for whoever is faster than it
-    if (service.model.levels) form.append("attention", "true");
-    const response = await fetch("v1/poses", { method: "POST", body: form, signal });
-    const content = await response.json();
-    if (!response.ok) throw new Refused(content.error.message);
-    const [found] = content.annotations;
-    const person = found && { keypoints: namedPoints(content, found), score: found.score };
-    const maps = found && {
-      heatmaps: found.heatmaps && await readMaps(found.heatmaps),
-      attention: found.attention && await readMaps(found.attention),
-    };
+    service = await asking.catch(engine.describe);
+    const done = await work(signal);
     if (asked !== photo || signal.aborted) return;
-    answer = { content, image: content.images[0], person, maps, box };
+    answer = { box, ...done };
+    who = answer.numbers[0] ?? null;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    say((person
-      ? `${person.keypoints.length} joints, mean score ${two(person.score)}, in ${seconds} s.`
-      : "No person found. If somebody is there, frame them.") +
-      (photo.bitmap ? "" : " This browser cannot show the picture itself."));
+    say(answer.frames ? words.followed(answer.frames.length, answer.numbers.length, answer.fault)
+      : words.found(answer.people, seconds, photo.bitmap));
     showAnswer();
   } catch (error) {
     if (error.name === "AbortError") return;
     say("");
-    complain(error instanceof Refused ? sentence(error.message)
-      : "The server does not answer. Is it still running? Try again when it is.");
+    complain(error instanceof Refused ? words.sentence(error.message) : words.NO_ANSWER);
     if (answer) box = answer.box;
     else showNothing();
   } finally {
@@ -98,25 +100,53 @@ async function ask() {
   }
 }
 
-/** The joints of an annotation as objects of name, x, y and score. */
-function namedPoints(content, { keypoints, keypoint_scores: scores }) {
-  return content.categories[0].keypoints.map((name, n) => (
-    { name, x: keypoints[3 * n], y: keypoints[3 * n + 1], score: scores[n] }));
-}
+const ask = () => request(words.LOOKING, async (signal) => {
+  const content = await engine.estimate(photo.file, { boxes: box && [box], people: "all", signal });
+  const [image] = content.images;
+  const people = await Promise.all(peopleOf(content, image).map(async (person) => ({
+    ...person,
+    heatmaps: await readMaps(person.heatmaps),
+    attention: await readMaps(person.attention),
+  })));
+  return { content, image, people, numbers: people.map(({ number }) => number) };
+});
+
+const follow = () => request(words.SENDING, async (signal) => {
+  const { pictures, file } = photo;
+  let began = null;
+  const progress = async ({ width, height, total, picture }) => {
+    pictures.push(picture);
+    if (began === null) {
+      began = performance.now();
+      fit({ width, height });
+      say(words.FOLLOWING);
+    }
+    const done = pictures.length;
+    const left = (performance.now() - began) / 1000 / done * (total - done);
+    Object.assign(find("#far progress"), total ? { max: total, value: done } : {});
+    find("#far p").textContent = words.far(done, total, left);
+    const bitmap = await createImageBitmap(picture);
+    if (photo?.pictures !== pictures || answer) return;
+    photo.bitmap = bitmap;
+    draw();
+  };
+  const { result, fault } = await engine.video(file, { people: "all", signal, progress });
+  const numbers = [...new Set(result.annotations.map((row) => row.track_id))].sort((a, b) => a - b);
+  return { content: result, fault, frames: result.images, numbers, ...frame(result, 0) };
+});
+
+const frame = (content, n) =>
+  ({ image: content.images[n], people: peopleOf(content, content.images[n]) });
 
 /** Give up the request under way, and the frame that it was for. */
 function stopAsking() {
   running?.abort();
   running = null;
+  playing = false;
   showBusy(false);
   box = answer?.box ?? null;
   draw();
 }
-
-class Refused extends Error {}
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) +
-  (/[.!?]$/.test(text) ? "" : ".");
 
 // --- what is shown -----------------------------------------------------------------------------
 
@@ -133,61 +163,95 @@ function showNothing() {
 }
 
 function showBusy(busy) {
+  const moving = Boolean(photo?.pictures);
   if (busy) {
     if (!answer) {
       $("panel").hidden = true;
+      $("player").hidden = true;
       fit(photo.bitmap ?? { width: 640, height: 420 });
+      find("#far progress").removeAttribute("value");
+      find("#far p").textContent = "";
     }
     show("result");
     draw();
   }
-  $("busy").hidden = !busy;
+  $("busy").hidden = !busy || moving;
+  $("far").hidden = !busy || !moving;
+  find("[data-do=frame]").hidden = moving;
   canvas.setAttribute("aria-busy", String(busy));
 }
 
 function showAnswer() {
-  fit(answer.image);
-  const { person, maps } = answer;
-  $("panel").hidden = !person;
-  document.querySelector("[data-do=whole]").hidden = !box;
-  if (person) {
-    $("levels-label").hidden = !maps.attention;
-    listJoints();
-  }
-  draw();
-  canvas.setAttribute("aria-label", person
-    ? `The photo with a skeleton of ${person.keypoints.length} joints, mean score ` +
-      `${two(person.score)}. The list of joints has each of them.`
-    : "The photo, in which no person was found.");
+  const { image, people, numbers, frames } = answer;
+  fit(image);
+  $("panel").hidden = !numbers.length;
+  $("player").hidden = !frames;
+  find("[data-do=whole]").hidden = !box;
+  document.body.classList.toggle("moving", Boolean(frames));
+  $("people").hidden = numbers.length < 2;
+  $("people").replaceChildren($("people").firstElementChild, ...numbers.map((number) => {
+    const label = make("label");
+    const score = people.find((person) => person.number === number)?.score;
+    label.append(make("input", { type: "radio", name: "person", value: number }),
+      make("span", { textContent: words.person(number, !frames && score) }));
+    return label;
+  }));
+  if (frames) $("time").max = frames.length - 1;
+  setListed(who);
+  if (frames) showFrame(0);
+  canvas.setAttribute("aria-label", words.described(people));
   // The button that was pressed may be gone, and the keyboard's place with it.
   if (document.activeElement === document.body) {
-    document.querySelector("#result [data-do=choose]").focus({ preventScroll: true });
+    find("#result [data-do=choose]").focus({ preventScroll: true });
   }
 }
 
-function listJoints() {
-  const { sides } = service.skeleton;
-  $("joints").replaceChildren(...answer.person.keypoints.map((joint, n) => {
-    const dot = Object.assign(document.createElement("i"), { className: `dot ${sides[n]}` });
-    const name = Object.assign(document.createElement("span"), {
-      textContent: readable(joint.name),
-    });
-    const bar = Object.assign(document.createElement("i"), { className: "bar" });
-    bar.style.setProperty("--share", joint.score);
-    bar.classList.toggle("unsure", joint.score < UNSURE);
-    const value = Object.assign(document.createElement("span"), {
-      className: "value", textContent: two(joint.score),
-    });
-    const button = Object.assign(document.createElement("button"), {
-      type: "button", tabIndex: n === 0 ? 0 : -1,
-    });
-    button.append(dot, name, bar, value);
+/** List a person's joints and angles. */
+function setListed(number) {
+  who = number;
+  for (const radio of $("people").querySelectorAll("input")) {
+    radio.checked = Number(radio.value) === number;
+  }
+  const levels = listed()?.attention;
+  $("levels-label").hidden = !levels || !choosesLevels(levels);
+  if ($("levels-label").hidden) $("attention").checked = false;
+  showLegend();
+  fillLists();
+  setChosen(focused());
+  draw();
+}
+
+function fillLists() {
+  const person = listed();
+  jointButtons().forEach((button, n) => {
+    const score = person?.keypoints[n].score ?? null;
+    const bar = button.querySelector(".bar");
+    bar.style.setProperty("--share", score ?? 0);
+    bar.classList.toggle("unsure", score < UNSURE);
+    button.querySelector(".value").textContent = score === null ? "–" : words.two(score);
+  });
+  const cell = (name, textContent) => make(name, { textContent });
+  $("angles").replaceChildren(...anglesOf(person?.keypoints ?? []).map((angle) => {
+    const row = make("tr");
+    const [value, low, high] = [angle.degrees, angle.low, angle.high].map(Math.round);
+    row.append(Object.assign(cell("th", words.readable(angle.name)), { scope: "row" }),
+      cell("td", `${value}°`), cell("td", `${low} to ${high}`));
+    return row;
+  }));
+}
+
+function makeJoints({ joints, sides }) {
+  $("joints").replaceChildren(...joints.map((joint, n) => {
+    const button = make("button", { type: "button", tabIndex: n === 0 ? 0 : -1 });
+    button.append(make("i", { className: `dot ${sides[n]}` }),
+      make("span", { textContent: words.readable(joint) }),
+      make("i", { className: "bar" }), make("span", { className: "value" }));
     button.addEventListener("focus", () => setChosen(n));
     // Not pointerenter: that also comes when the list scrolls under a pointer at rest.
     button.addEventListener("pointermove", () => setChosen(n));
     button.addEventListener("pointerleave", () => setChosen(focused()));
     button.addEventListener("blur", () => setChosen(null));
-    const item = document.createElement("li");
+    const item = make("li");
     item.append(button);
     return item;
   }));
@@ -197,22 +261,21 @@ const jointButtons = () => [...$("joints").querySelectorAll("button")];
 
 /** The joint whose entry has the keyboard's focus, if any. */
 function focused() {
-  const at = jointButtons().indexOf(document.activeElement);
-  return at < 0 ? null : at;
+  const place = jointButtons().indexOf(document.activeElement);
+  return place < 0 ? null : place;
 }
 
 function setChosen(joint) {
-  if (chosen === joint) return;
   chosen = joint;
   jointButtons().forEach((button, n) => button.classList.toggle("on", n === joint));
   const tip = $("tip");
-  tip.hidden = joint === null || !answer;
-  if (!tip.hidden) {
-    const point = answer.person.keypoints[joint];
+  const point = joint === null ? null : listed()?.keypoints[joint];
+  tip.hidden = !point;
+  if (point) {
     const { width, height } = answer.image;
     const [across, down] = [(point.x + 0.5) / width, (point.y + 0.5) / height]
       .map((share) => Math.min(1, Math.max(0, share)));
-    tip.textContent = `${readable(point.name)} ${two(point.score)}`;
+    tip.textContent = words.tip(point);
     tip.classList.toggle("below", down < 0.12);
     const half = tip.offsetWidth / 2 / $("frame").offsetWidth; // not to leave the picture
     tip.style.left = `${100 * Math.min(1 - half, Math.max(half, across))}%`;
@@ -241,31 +304,57 @@ function paint(target, { pointer = true } = {}) {
   context.fillRect(0, 0, target.width, target.height);
   context.scale(target.width / size.width, target.height / size.height);
   if (photo.bitmap) context.drawImage(photo.bitmap, 0, 0, size.width, size.height);
-  if (!answer?.person) {
-    if (box && pointer) drawBox(context, box, size);
-    return;
-  }
-  const { maps, person } = answer;
-  const joint = pointer ? chosen : null;
-  const heat = $("heatmaps").checked && maps.heatmaps;
-  const levels = $("attention").checked && maps.attention;
+  const heat = $("heatmaps").checked && listed()?.heatmaps;
+  const levels = $("attention").checked && listed()?.attention;
   if (heat || levels) {
     context.fillStyle = "#0c1016a6";
     context.fillRect(0, 0, size.width, size.height);
   }
-  if (heat) drawHeatmaps(context, maps.heatmaps, joint);
-  if (levels) drawLevels(context, maps.attention);
-  if ($("skeleton").checked) drawSkeleton(context, person, service.skeleton, size, joint);
+  if (heat) drawHeatmaps(context, heat, pointer ? chosen : null);
+  if (levels) drawLevels(context, levels);
+  if ($("skeleton").checked) {
+    const people = [...(answer?.people ?? [])].sort((a, b) => (a.number === who) - (b.number === who));
+    for (const { number, keypoints } of people) {
+      const mine = number === who || !pointer;
+      drawSkeleton(context, keypoints, service.skeleton, size, mine && pointer ? chosen : null,
+        mine ? 1 : OTHERS);
+    }
+  }
   if (box && pointer) drawBox(context, box, size);
 }
 
-function drawBox(context, [x0, y0, x1, y1], size) {
-  const wide = Math.max(size.width, size.height) / 400;
-  context.lineWidth = wide;
-  context.setLineDash([4 * wide, 3 * wide]);
-  context.strokeStyle = "#ffffff";
-  context.strokeRect(x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0);
-  context.setLineDash([]);
+// --- a video's time ----------------------------------------------------------------------------
+
+async function showFrame(n) {
+  at = n;
+  const shown = answer;
+  const bitmap = await createImageBitmap(photo.pictures[n]);
+  if (at !== n || shown !== answer) return;
+  photo.bitmap = bitmap;
+  Object.assign(answer, frame(answer.content, n));
+  $("time").value = n;
+  const time = `${answer.image.time.toFixed(1)} s`;
+  $("time").setAttribute("aria-valuetext", time);
+  find("#player output").textContent = time;
+  fillLists();
+  setChosen(chosen);
+}
+
+async function play() {
+  playing = !playing;
+  const { frames } = answer;
+  const first = at < frames.length - 1 ? at : 0;
+  const began = performance.now() - 1000 * frames[first].time;
+  const button = find("[data-do=play]");
+  button.textContent = playing ? "Pause" : "Play";
+  while (playing && answer?.frames === frames) {
+    await new Promise(requestAnimationFrame);
+    const now = (performance.now() - began) / 1000;
+    const next = frames.findIndex(({ time }) => time > now);
+    playing &&= next >= 0;
+    await showFrame(next < 0 ? frames.length - 1 : Math.max(0, next - 1));
+  }
+  button.textContent = "Play";
 }
 
 // --- pointing and framing ----------------------------------------------------------------------
@@ -286,18 +375,74 @@ const framing = () => canvas.classList.contains("framing");
 
 function setFraming(on) {
   canvas.classList.toggle("framing", on);
-  document.querySelector("[data-do=frame]").setAttribute("aria-pressed", String(on));
-  if (on) say("Drag a frame around one person, from corner to corner.");
+  canvas.setAttribute("role", on ? "application" : "img"); // its keys are its own
+  find("[data-do=frame]").setAttribute("aria-pressed", String(on));
+  if (on) {
+    const { width, height } = answer.image;
+    box ??= [0.25 * width, 0.1 * height, 0.75 * width, 0.9 * height].map(Math.round);
+    canvas.tabIndex = 0;
+    canvas.focus({ preventScroll: true });
+    canvas.scrollIntoView({ block: "nearest" });
+    say(words.FRAMING);
+  } else {
+    canvas.removeAttribute("tabindex");
+  }
+  draw();
 }
 
-function nearest(event) {
-  if (!answer.person) return null;
-  const at = place(event);
-  const distances = answer.person.keypoints.map((k) => Math.hypot(k.x - at.x, k.y - at.y));
-  const best = distances.indexOf(Math.min(...distances));
+/** Leave the frame as it was. */
+function leaveFrame() {
+  box = answer.box;
+  setFraming(false);
+  find("[data-do=frame]").focus({ preventScroll: true });
+  say(words.described(answer.people));
+}
+
+function askFrame() {
+  corner = null;
+  setFraming(false);
+  const [x0, y0, x1, y1] = box;
+  if (Math.min(x1 - x0, y1 - y0) < SMALLEST) {
+    box = answer.box;
+    say(words.SMALL_FRAME);
+    draw();
+    return;
+  }
+  find("[data-do=frame]").focus({ preventScroll: true });
+  ask();
+}
+
+/** Move the frame by steps, or its lower right corner. */
+function moveFrame(across, down, corner) {
   const { width, height } = answer.image;
-  const reach = Math.max(REACH * at.ratio, 2 * thickness(answer.person.keypoints, width, height));
-  return distances[best] <= reach ? best : null;
+  const step = Math.max(1, Math.round(Math.max(width, height) / STEPS));
+  const [x0, y0, x1, y1] = box;
+  const within = (value, low, high) => Math.min(high, Math.max(low, value));
+  if (corner) {
+    box = [x0, y0, within(x1 + step * across, x0 + SMALLEST, width - 1),
+      within(y1 + step * down, y0 + SMALLEST, height - 1)];
+  } else {
+    const dx = within(step * across, -x0, width - 1 - x1);
+    const dy = within(step * down, -y0, height - 1 - y1);
+    box = [x0 + dx, y0 + dy, x1 + dx, y1 + dy];
+  }
+  say(words.frame(box));
+  draw();
+}
+
+/** The person and the joint that lie nearest to a pointer and within its reach, if any. */
+function nearest(event) {
+  const pointer = place(event);
+  const { width, height } = answer.image;
+  let best = null;
+  for (const { number, keypoints } of answer.people) {
+    const reach = Math.max(REACH * pointer.ratio, 2 * thickness(keypoints, width, height));
+    keypoints.forEach(({ x, y }, joint) => {
+      const away = Math.hypot(x - pointer.x, y - pointer.y);
+      if (away <= Math.min(reach, best?.away ?? Infinity)) best = { number, joint, away };
+    });
+  }
+  return best;
 }
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -305,9 +450,11 @@ canvas.addEventListener("pointerdown", (event) => {
   if (framing()) {
     corner = place(event);
     canvas.setPointerCapture(event.pointerId);
-  } else {
-    setChosen(nearest(event)); // a finger does not hover
+    return;
   }
+  const point = nearest(event);
+  if (point && point.number !== who) setListed(point.number);
+  setChosen(point?.joint ?? null); // a finger does not hover
 });
 
 canvas.addEventListener("pointermove", (event) => {
@@ -320,36 +467,34 @@ canvas.addEventListener("pointermove", (event) => {
     draw();
     return;
   }
-  const joint = nearest(event);
-  canvas.classList.toggle("pointing", joint !== null);
-  setChosen(joint);
+  const point = nearest(event);
+  canvas.classList.toggle("pointing", point !== null);
+  const joint = point?.number === who ? point.joint : null;
+  if (joint !== chosen) setChosen(joint);
 });
 
-canvas.addEventListener("pointerup", () => {
-  if (!corner) return;
-  corner = null;
-  setFraming(false);
-  const [x0, y0, x1, y1] = box ?? [0, 0, 0, 0];
-  if (Math.min(x1 - x0, y1 - y0) < 8) {
-    box = null;
-    say("That frame is too small to hold a person.");
-    draw();
-    return;
-  }
-  ask();
+canvas.addEventListener("pointerup", () => { if (corner) askFrame(); });
+canvas.addEventListener("pointerleave", () => { if (!framing()) setChosen(focused()); });
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+canvas.addEventListener("keydown", (event) => {
+  if (!framing() || corner) return;
+  if (event.key === "Enter") askFrame();
+  else if (ARROWS[event.key]) moveFrame(...ARROWS[event.key], event.shiftKey);
+  else return;
+  event.preventDefault();
 });
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && framing() && !corner) setFraming(false);
+  if (event.key === "Escape" && framing() && !corner) leaveFrame();
 });
-
-canvas.addEventListener("pointerleave", () => { if (!framing()) setChosen(focused()); });
 
 $("joints").addEventListener("keydown", (event) => {
   const buttons = jointButtons();
-  const at = focused();
-  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
-  if (at === null || to === undefined) return;
+  const from = focused();
+  const to = { ArrowDown: from + 1, ArrowUp: from - 1, Home: 0, End: buttons.length - 1 }[event.key];
+  if (from === null || to === undefined) return;
   event.preventDefault();
   const next = buttons[Math.min(buttons.length - 1, Math.max(0, to))];
   buttons.forEach((button) => { button.tabIndex = button === next ? 0 : -1; });
@@ -357,6 +502,13 @@ $("joints").addEventListener("keydown", (event) => {
 });
 
 // --- ways in -----------------------------------------------------------------------------------
+
+/** Have a file chosen, or on a phone its camera opened. */
+function pick(accept, camera = false) {
+  $("file").accept = accept;
+  $("file").toggleAttribute("capture", camera);
+  $("file").click();
+}
 
 $("file").addEventListener("change", (event) => {
   const [file] = event.target.files;
@@ -376,20 +528,19 @@ addEventListener("drop", (event) => {
   $("stage").classList.remove("over");
   const [file] = event.dataTransfer.files;
   if (file) take(file);
-  else complain("That was no file. Save the picture first, then drop it here.");
+  else complain(words.NO_FILE);
 });
 
 addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
   if (file) take(file, "pasted");
-  else complain("There is no picture on the clipboard.");
+  else complain(words.NO_CLIPBOARD);
 });
 
 async function openCamera() {
   complain("");
   if (!navigator.mediaDevices) {
-    complain("The browser gives the camera only to pages of this machine (127.0.0.1, localhost) " +
-      "or over https.");
+    complain(words.CAMERA_FORBIDDEN);
     return;
   }
   const turn = turns;
@@ -400,9 +551,7 @@ async function openCamera() {
     });
   } catch (error) {
     if (turn !== turns) return;
-    complain(error.name === "NotAllowedError"
-      ? "The camera was not allowed. The browser's settings for this page can change that."
-      : "No camera could be opened.");
+    complain(error.name === "NotAllowedError" ? words.CAMERA_REFUSED : words.NO_CAMERA);
     return;
   }
   if (turn !== turns) { // a photo came, or the camera was asked for twice
@@ -416,8 +565,8 @@ async function openCamera() {
   $("video").srcObject = stream;
   $("panel").hidden = true;
   show("camera");
-  say("Step back until the whole body is in view.");
-  document.querySelector("[data-do=shoot]").focus();
+  say(words.STEP_BACK);
+  find("[data-do=shoot]").focus();
 }
 
 const stop = (ended) => ended.getTracks().forEach((track) => track.stop());
@@ -427,15 +576,15 @@ function closeCamera() {
   stream = null;
 }
 
-function leaveCamera() {
-  closeCamera();
+/** Show the last answer again, or the beginning. */
+function goBack(text) {
   if (answer) {
     show("result");
-    $("panel").hidden = !answer.person;
+    $("panel").hidden = !answer.numbers.length;
     say("");
   } else {
     showNothing();
-    say("No photo yet.");
+    say(text);
   }
 }
 
@@ -462,30 +611,41 @@ async function savePicture() {
   try {
     const whole = new OffscreenCanvas(width, height);
     paint(whole, { pointer: false });
-    save(await whole.convertToBlob({ type: "image/png" }), ".pose.png");
+    const part = answer.frames ? `.frame${at}` : "";
+    save(await whole.convertToBlob({ type: "image/png" }), `${part}.pose.png`);
   } catch {
-    complain("This browser cannot make a picture as large as this one.");
+    complain(words.LARGE_PICTURE);
   }
 }
 
 function saveJson() {
-  const images = [{ ...answer.image, file_name: photo.name }];
-  const annotations = answer.content.annotations.map(
-    ({ heatmaps, attention, ...person }) => person);
-  const text = JSON.stringify({ ...answer.content, images, annotations }, null, 1) + "\n";
+  const { content } = answer;
+  const named = answer.frames ? {} : { file_name: photo.name };
+  const images = content.images.map((image) => ({ ...image, ...named }));
+  const annotations = content.annotations.map(({ heatmaps, attention, ...person }) => person);
+  const text = JSON.stringify({ ...content, images, annotations }, null, 1) + "\n";
   save(new Blob([text], { type: "application/json" }), ".pose.json");
 }
+
+const saveCsv = (table, ending) =>
+  save(new Blob([table(answer.content, photo.name)], { type: "text/csv" }), ending);
 
 // --- wiring ------------------------------------------------------------------------------------
 
 const ACTIONS = {
-  choose: () => $("file").click(),
+  choose: () => pick(service?.limits.video_seconds ? `${PICTURES},video/*` : PICTURES),
+  snap: () => pick("image/*", true),
+  record: () => pick("video/*", true),
   camera: openCamera,
   shoot,
-  "leave-camera": leaveCamera,
+  "leave-camera": () => { closeCamera(); goBack(words.NOTHING); },
+  cancel: () => { stopAsking(); goBack(words.STOPPED); },
+  play,
   "save-picture": savePicture,
   "save-json": saveJson,
-  frame: () => setFraming(!framing()),
+  "save-joints": () => saveCsv(jointsCsv, ".pose.csv"),
+  "save-angles": () => saveCsv(anglesCsv, ".pose.angles.csv"),
+  frame: () => (framing() ? leaveFrame() : setFraming(true)),
   whole: () => { box = null; ask(); },
 };
 
@@ -494,15 +654,20 @@ document.addEventListener("click", (event) => {
   if (button) ACTIONS[button.dataset.do]();
 });
 
+$("people").addEventListener("change", (event) => setListed(Number(event.target.value)));
+$("time").addEventListener("input", (event) => {
+  playing = false;
+  showFrame(Number(event.target.value));
+});
+
 function showLegend() {
-  const levels = $("attention").checked ? answer.maps.attention.count : 0;
-  $("legend").hidden = !levels;
-  $("legend").replaceChildren(...Array.from({ length: levels }, (_, n) => {
-    const item = document.createElement("li");
-    const dot = Object.assign(document.createElement("i"), { className: "dot" });
+  const levels = $("attention").checked ? listed()?.attention : null;
+  $("levels-help").hidden = !levels;
+  $("legend").replaceChildren(...(levels?.means ?? []).map((share, n) => {
+    const item = make("li");
+    const dot = make("i", { className: "dot" });
     dot.style.background = LEVEL_COLOURS[n];
-    const note = { 0: ", coarsest", [levels - 1]: ", finest" }[n] ?? "";
-    item.append(dot, ` level ${levels - n}${note}`);
+    item.append(dot, words.level(n, levels.count, share));
     return item;
   }));
 }
@@ -518,12 +683,10 @@ for (const id of ["skeleton", "heatmaps", "attention"]) {
 }
 
 show("empty");
-try {
-  service = await asking;
-  const { megabytes, megapixels } = service.limits;
-  $("limits").textContent = `JPEG, PNG, WebP, TIFF, BMP or GIF, up to ${megabytes} MB and ` +
-    `${megapixels} megapixels.`;
+asking.then((about) => {
+  service = about;
+  makeJoints(service.skeleton);
+  document.body.classList.toggle("photos-only", !service.limits.video_seconds);
+  $("limits").textContent = words.limits(service.limits);
   $("model").textContent = `Model: ${service.model.description}.`;
-} catch {
-  complain("The server does not answer. Is it still running? Load the page again when it is.");
-}
+}).catch(() => complain(words.NO_ANSWER));
