@@ -167,4 +167,4 @@ def test_functions_and_modules_can_be_read_in_one_sitting() -> None:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 80, f"{module}: {node.name}"
-    assert lines <= 26_300  # what is added is paid for by what goes; 26,000 when all is there
+    assert lines <= 26_150  # what is added is paid for by what goes; 26,000 when all is there

@@ -314,7 +314,7 @@ def test_both_sides_wear_the_same_clothes() -> None:
             *(person._limbs(body, outfit, side=side, metre=1.0) for side in (0, 1)), strict=True
         )
         for right, left in pairs:
-            assert right.cloth.colour is left.cloth.colour and right.bare is left.bare
+            assert right.colour is left.colour and right.bare is left.bare
             assert right.cut == left.cut and np.array_equal(right.radii, left.radii)
 
 

@@ -1,4 +1,4 @@
-"""What a figure wears: skin, hair and cloth, the same on both sides; and how colours mix."""
+"""What a figure wears, the same on both sides; and how colours mix."""
 
 import colorsys
 from typing import NamedTuple, TypeAlias
@@ -30,33 +30,16 @@ def rgb_planes(red: float, green: float, blue: float) -> Pixels:
     return np.array([red, green, blue], np.float32).reshape(3, 1, 1)
 
 
-class Cloth(NamedTuple):
-    """A colour, striped every `period` metres with `accent`; a period of 0 is plain."""
-
-    colour: Pixels
-    accent: Pixels = rgb_planes(0, 0, 0)
-    period: float = 0.0
-
-    def dye(self, metres: Pixels) -> Pixels:
-        """The colours at positions along a limb."""
-        if self.period == 0.0:
-            return self.colour
-        wave = np.sin(metres * np.float32(2 * np.pi / self.period))
-        return blend(self.colour, self.accent, soft_step(wave * 3 - 0.5))
-
-
 class Outfit(NamedTuple):
-    """Colours of skin, hair and shoes, cloths, and the shares of arm and leg that they cover."""
+    """Colours, and the shares of arm and leg that are covered."""
 
     skin: Pixels
     hair: Pixels
-    shirt: Cloth
-    trousers: Cloth
+    shirt: Pixels
+    trousers: Pixels
     shoes: Pixels
     sleeve: float
     leg: float
-    zipped: bool
-    hairstyle: str
 
 
 _SKINS = np.array(
@@ -68,20 +51,14 @@ _HAIRS = np.array(
 
 
 def sample_outfit(rng: np.random.Generator) -> Outfit:
-    def woven(chance: float) -> Cloth:
-        period = rng.uniform(0.07, 0.16) if rng.random() < chance else 0.0
-        return Cloth(sample_dye(rng), sample_dye(rng), period)
-
     return Outfit(
         skin=_sample_natural(_SKINS, rng),
         hair=_sample_natural(_HAIRS, rng),
-        shirt=woven(0.35),
-        trousers=woven(0.12),
+        shirt=sample_dye(rng),
+        trousers=sample_dye(rng),
         shoes=sample_dye(rng),
         sleeve=float(rng.choice([0.22, 0.3, 0.95])),
         leg=float(rng.choice([0.3, 0.42, 0.95, 0.95])),
-        zipped=bool(rng.random() < 0.3),
-        hairstyle=str(rng.choice(["short", "short", "tail", "bun"])),
     )
 
 

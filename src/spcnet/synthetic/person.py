@@ -3,21 +3,34 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spcnet.synthetic.body import ARMS, HEAD_TOP, JOINTS, LEGS, NECK, SKULL, TRUNK, Body
-from spcnet.synthetic.clothes import Cloth, Outfit, rgb_planes
-from spcnet.synthetic.painting import Head, Limb, Part, Scene, Torso
+from spcnet.synthetic.body import (
+    ARMS,
+    HEAD_TOP,
+    JOINTS,
+    L_HIP,
+    L_SHOULDER,
+    LEGS,
+    NECK,
+    R_HIP,
+    R_SHOULDER,
+    SKULL,
+    TRUNK,
+    Body,
+)
+from spcnet.synthetic.clothes import Outfit, rgb_planes
+from spcnet.synthetic.painting import Head, Limb, Part, Scene
 
 # Of a limb's three parts: start and end, as places in its chain of points, and radii in metres.
 _ARM = ((0, 1, 0.06, 0.044), (1, 2, 0.044, 0.031), (2, 3, 0.033, 0.043))
 _LEG = ((0, 1, 0.088, 0.062), (1, 2, 0.06, 0.041), (3, 4, 0.048, 0.039))
-# Of what grows out of the head: both ends in its half-axes, and radii in metres.
-_NOSE = ((0.0, 0.0, 0.9), (0.0, -0.2, 1.2), (0.014, 0.021))
-_EARS = [((side, -0.08, -0.02), (side, -0.28, 0.0), (0.026, 0.018)) for side in (-1.0, 1.0)]
-_LOOSE_HAIR = {
-    "short": [],
-    "tail": [((0.0, 0.4, -0.95), (0.0, -1.0, -1.5), (0.042, 0.022))],
-    "bun": [((0.0, 0.62, -0.95), (0.0, 0.7, -1.0), (0.055, 0.055))],
-}
+# The trunk: ends, radii in metres, and the share from its first end that the shirt covers.
+_TRUNK = (
+    (R_HIP, L_HIP, 0.1, 0.1, 0.0),
+    (R_SHOULDER, R_HIP, 0.09, 0.095, 0.75),
+    (L_SHOULDER, L_HIP, 0.09, 0.095, 0.75),
+    (NECK, None, 0.1, 0.12, 0.75),  # down to the hips' middle
+    (R_SHOULDER, L_SHOULDER, 0.07, 0.07, 1.0),
+)
 # Depth of flesh, in metres, that may lie between the viewer and a joint still called visible.
 _FLESH = np.array(
     [0.12, 0.11, 0.16, 0.16, 0.11, 0.12, 0.08, 0.09, 0.14, 0.14, 0.09, 0.08, 0.15, 0.2]
@@ -26,57 +39,47 @@ _FLESH = np.array(
 
 def body_parts(body: Body, outfit: Outfit, *, metre: float) -> list[Part]:
     limbs = [limb for side in (0, 1) for limb in _limbs(body, outfit, side=side, metre=metre)]
-    return [_torso(body, outfit, metre=metre), *_head(body, outfit, metre=metre), *limbs]
+    return [*_trunk(body, outfit, metre=metre), *_head(body, outfit, metre=metre), *limbs]
 
 
-def _torso(body: Body, outfit: Outfit, *, metre: float) -> Torso:
-    bones, points = body.bones, body.points
-    bottom = points[list(TRUNK[:2])].mean(axis=0) - body.pelvis[:, 1] * 0.075 * metre
-    hip, shoulder = bones.hip + 0.045 * bones.girth, bones.shoulder
-    waist = 0.125 * bones.girth
-    return Torso(
-        axis=np.array([bottom, points[NECK] + body.chest[:, 1] * 0.012 * metre]),
-        radii=np.array([hip, hip, waist, 0.86 * shoulder, shoulder, 0.95 * shoulder]) * metre,
-        depths=np.array([0.1, 0.115, 0.1, 0.125, 0.095, 0.08]) * bones.girth * metre,
-        joints=TRUNK,
-        pelvis=body.pelvis,
-        chest=body.chest,
-        outfit=outfit,
-    )
+def _trunk(body: Body, outfit: Outfit, *, metre: float) -> list[Limb]:
+    points = body.points
+    middle = points[[R_HIP, L_HIP]].mean(axis=0)
+    return [
+        Limb(
+            axis=np.array([points[start], middle if end is None else points[end]]),
+            radii=np.array(radii) * (body.bones.girth * metre),
+            joints=TRUNK,
+            colour=outfit.shirt if covered else outfit.trousers,
+            bare=outfit.trousers,
+            cut=covered or 1.0,
+        )
+        for start, end, *radii, covered in _TRUNK
+    ]
 
 
 def _head(body: Body, outfit: Outfit, *, metre: float) -> list[Part]:
-    """Head and neck; nose, ears and loose hair, which tell front from back in profile too."""
-    centre, head = body.points[SKULL], body.head
+    """Head and neck, and the nose, which tells front from back in profile too."""
+    centre, frame = body.points[SKULL], body.head
     half = np.array(body.bones[-3:]) * metre
-    collar = body.points[NECK] - body.chest[:, 1] * 0.03 * metre
+    head = Head(
+        axis=centre[None], frame=frame, radii=half, joints=(HEAD_TOP,), skin=outfit.skin,
+        hair=outfit.hair,
+    )  # fmt: skip
     neck = Limb(
-        axis=np.array([collar, centre - head[:, 1] * 0.4 * half[1]]),
+        axis=np.array([body.points[NECK], centre - frame[:, 1] * 0.4 * half[1]]),
         radii=np.array([0.056, 0.05]) * (body.bones.girth * metre),
-        cloth=Cloth(outfit.skin),
+        colour=outfit.skin,
         joints=(NECK,),
-        bias=-0.08 * metre,
     )
-    # A nose is a little redder and darker than skin, or seen from the front it would vanish.
-    lumps = [(_NOSE, outfit.skin * rgb_planes(0.92, 0.8, 0.78))]
-    lumps += [(ear, outfit.skin) for ear in _EARS]
-    lumps += [(loose, outfit.hair) for loose in _LOOSE_HAIR[outfit.hairstyle]]
-    return [
-        Head(
-            axis=centre[None], frame=head, radii=half, joints=(HEAD_TOP,), skin=outfit.skin,
-            hair=outfit.hair,
-        ),
-        neck,
-        *(
-            Limb(
-                axis=centre + np.array(ends) @ (head * half).T,
-                radii=np.array(radii) * metre,
-                cloth=Cloth(colour),
-                capped=True,
-            )
-            for (*ends, radii), colour in lumps
-        ),
-    ]  # fmt: skip
+    nose = Limb(
+        axis=centre + np.array([(0.0, 0.0, 0.9), (0.0, -0.2, 1.2)]) @ (frame * half).T,
+        radii=np.array([0.014, 0.021]) * metre,
+        # A little redder and darker than skin, or seen from the front it would vanish.
+        colour=outfit.skin * rgb_planes(0.92, 0.8, 0.78),
+        capped=True,
+    )
+    return [head, neck, nose]
 
 
 def _limbs(body: Body, outfit: Outfit, *, side: int, metre: float) -> list[Limb]:
@@ -87,7 +90,7 @@ def _limbs(body: Body, outfit: Outfit, *, side: int, metre: float) -> list[Limb]
             radii=np.array(radii) * (body.bones.girth * metre),
             joints=chain[n:3][:2],
             bias=bias * metre,
-            cloth=Cloth(last) if n == 2 else cloth,
+            colour=last if n == 2 else cloth,
             bare=None if n == 2 else outfit.skin,
             cut=2 * covered - n,
             capped=n == 2,

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spcnet.synthetic.body import Real, Z, turn
-from spcnet.synthetic.clothes import Cloth, Outfit, Pixels, blend, rgb_planes, sample_dye, soft_step
+from spcnet.synthetic.clothes import Outfit, Pixels, blend, rgb_planes, sample_dye, soft_step
 from spcnet.synthetic.painting import Limb, Scene
 
 
@@ -19,8 +19,7 @@ def _sample_borrowed(outfit: Outfit, rng: np.random.Generator) -> Pixels:
     """Draw a colour, about half the time close to one that the figure wears."""
     if rng.random() < 0.5:
         return sample_dye(rng)
-    shirt, trousers = outfit.shirt.colour, outfit.trousers.colour
-    worn = (shirt, trousers, outfit.skin, outfit.hair, outfit.shoes)
+    worn = (outfit.skin, outfit.hair, outfit.shirt, outfit.trousers, outfit.shoes)
     colour = worn[rng.integers(len(worn))].ravel() + rng.normal(0.0, 10.0, 3)
     return rgb_planes(*np.clip(colour, 0, 255))
 
@@ -96,9 +95,9 @@ def draw_distractors(scene: Scene, outfit: Outfit, rng: np.random.Generator) -> 
         for _ in range(rng.integers(1, 3)):
             end = joint + np.append(rng.normal(0.0, 0.25, 2) * scene.metre, 0.0)
             axis, radii = np.array([joint, end]), np.array([radius, radius * 0.75])
-            Limb(
-                axis=axis, radii=radii, cloth=Cloth(colour), bare=bare, cut=cut, capped=True
-            ).paint(scene, number=-1)
+            Limb(axis=axis, radii=radii, colour=colour, bare=bare, cut=cut, capped=True).paint(
+                scene, number=-1
+            )
             joint, radius = end, radius * 0.75
 
 
