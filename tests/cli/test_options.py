@@ -22,7 +22,7 @@ def test_force_says_the_same_in_every_command() -> None:
         for option in command.params
         if "--force" in option.opts
     }
-    assert {"predict", "video", "webcam", "export", "card"} <= said.keys()
+    assert {"predict", "video", "webcam", "export", "evaluate"} <= said.keys()
     assert len(set(said.values())) == 1
 
 
@@ -31,5 +31,5 @@ def test_every_help_has_an_example() -> None:
         command.name: f"{command.help} {getattr(command, 'epilog', '')}"
         for command in every_command()
     }
-    assert {"spcnet", "predict", "data", "pack", "figure", "bench", "infer"} <= helps.keys()
+    assert {"spcnet", "predict", "data", "pack", "figure", "bench", "train"} <= helps.keys()
     assert [name for name, text in helps.items() if "Example: spcnet" not in text] == []
