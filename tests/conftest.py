@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from spcnet.calibration import Calibration
 from spcnet.checkpoints import ModelCard, load_checkpoint, save_checkpoint
@@ -93,9 +94,26 @@ class OnnxModels:
 
 @pytest.fixture(scope="session")
 def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> OnnxModels:
-    """An untrained network, calibrated, and sharp enough that its peaks are clear."""
+    """An untrained network, calibrated, and sharp enough that its peaks are clear.
+
+    Tracing takes long, so that the first of several workers does it for all.
+    """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
+    import onnx
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "an onnx folder"
+    names = ("tiny.safetensors", "keypoints.onnx", "heatmaps.onnx", "traced.onnx")
+    checkpoint, keypoints, heatmaps, traced = (folder / name for name in names)
+    with FileLock(base.parent / "onnx.lock"):
+        if not traced.exists():
+            folder.mkdir(exist_ok=True)
+            _export(checkpoint, keypoints, heatmaps, traced)
+    return OnnxModels(checkpoint, onnx.load(str(traced)), keypoints, heatmaps)
+
+
+def _export(checkpoint: Path, keypoints: Path, heatmaps: Path, traced: Path) -> None:
     from spcnet.export.graph import trace
     from spcnet.export.onnx_file import finish
 
@@ -116,14 +134,12 @@ def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> OnnxModels:
         ),
         licence="none",
     )
-    folder = tmp_path_factory.mktemp("an onnx folder")
-    paths = [folder / name for name in ("tiny.safetensors", "keypoints.onnx", "heatmaps.onnx")]
-    save_checkpoint(paths[0], network.state_dict(), card)
-    network, card = load_checkpoint(paths[0])
-    traced = trace(network, card)
-    paths[1].write_bytes(finish(traced, card, "keypoints").SerializeToString())
-    paths[2].write_bytes(finish(traced, card, "heatmaps").SerializeToString())
-    return OnnxModels(paths[0], traced, *paths[1:])
+    save_checkpoint(checkpoint, network.state_dict(), card)
+    network, card = load_checkpoint(checkpoint)
+    graph = trace(network, card)
+    keypoints.write_bytes(finish(graph, card, "keypoints").SerializeToString())
+    heatmaps.write_bytes(finish(graph, card, "heatmaps").SerializeToString())
+    traced.write_bytes(graph.SerializeToString())
 
 
 @pytest.fixture(scope="session")
