@@ -18,7 +18,7 @@ from spcnet.bundled import IN_REPOSITORY, weights_folder
 from spcnet.checkpoints import load_checkpoint, save_checkpoint
 from spcnet.data.datasets import open_pictures
 from spcnet.evaluation.evaluate import evaluate
-from spcnet.evaluation.sources import PROTOCOL, Source, evaluate_sources, parse_source
+from spcnet.evaluation.sources import Source, evaluate_sources, parse_source, protocol_of
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.models.registry import create_model
 from spcnet.models.variants import variant_names
@@ -65,7 +65,7 @@ def main() -> None:
                     **how,
                     "command": f"{command} --source {source.dataset}:{folder}:{source.split}",
                     "score": {
-                        "protocol": PROTOCOL,
+                        "protocol": protocol_of([source]),
                         "mean": group.score,
                         "interval": list(group.interval),
                         "persons": group.persons,

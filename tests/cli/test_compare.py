@@ -45,6 +45,8 @@ def test_models_and_their_predictions_are_compared_alike(
     assert written.returncode == 0, written.stderr
     evaluated = json.loads(written.stdout)
     assert (evaluated["protocol"], evaluated["mean"]) == ("pck-box", found["scores"][1])
+    of_source = spcnet("evaluate", "--model", other, "--source", source, "--json")
+    assert json.loads(of_source.stdout)["protocol"] == "torso-pck"  # as cards' commands have it
     of_file = spcnet(
         "compare", tiny_checkpoint, tmp_path / "other.npz", "--source", source, "--json"
     )

@@ -13,6 +13,7 @@ from spcnet.metrics.protocols import (
     PCK_RULES,
     GroundTruth,
     Rule,
+    common_protocol,
     find_rule,
     protocol_names,
     score,
@@ -320,6 +321,15 @@ def test_pck_box_takes_only_persons_with_a_box() -> None:
     assert score("pck-box", points, labels(points, skeleton=own, boxes=boxes)).persons == 1
     with pytest.raises(UserError, match="no person has a reference length"):
         score("pck-box", points, labels(points, skeleton=own))
+
+
+# --- several data sets
+
+
+def test_persons_of_several_data_sets_are_scored_by_limbs_where_all_have_them() -> None:
+    assert common_protocol(LSP14, COCO17, MPII16, BODY19) == "torso-pck"
+    own = Skeleton("own", ("tail", "nose"), ())
+    assert common_protocol(LSP14, own) == common_protocol(own) == "pck-box"
 
 
 # --- all rules

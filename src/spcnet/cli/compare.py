@@ -38,13 +38,15 @@ def compare(
 
     Example: spcnet compare default runs/mine/model.safetensors --source coco:PATH/mine:val
     """
+    from spcnet.data.datasets import default_protocol
     from spcnet.evaluation.compare import compare as compare_models
     from spcnet.evaluation.compare import is_predictions
     from spcnet.evaluation.sources import parse_source, protocol_of
     from spcnet.metrics.protocols import find_rule
 
     sources = [parse_source(text) for text in source]
-    rule = find_rule(protocol or protocol_of(sources))
+    alone = default_protocol(sources[0].dataset) if len(sources) == 1 else None
+    rule = find_rule(protocol or alone or protocol_of(sources))
     if len(sources) > 1 and (is_predictions(first) or is_predictions(second)):
         raise BadParameter("a file of predictions is for one --source")
     options = EstimatorOptions(device=device, precision=precision, flip=flip)

@@ -309,25 +309,24 @@ def synth(
     """
     from PIL import Image
 
-    from spcnet.data.annotations import Annotation
+    from spcnet.data.annotations import Annotation, ListedPicture
     from spcnet.data.coco_files import keypoint_file, label_row
     from spcnet.synthetic.figure import render_figure
 
-    persons, rows = [], []
+    persons, rows, pictures = [], [], []
     with whole_folder(output) as folder:
         for number in range(first, first + count):
             figure, name = render_figure(number, size=size), f"figure{number:06d}.png"
             (folder / name).write_bytes(picture_bytes(Image.fromarray(figure.image), "png"))
             points, states = figure.points.round(2), figure.states
             person = Annotation(name, points, states, number=number, image_number=number)
+            pictures.append(ListedPicture(name, str(number), (size, size)))
             x, y, *opposite = person.box.tolist()
             width, height = round(opposite[0] - x, 2), round(opposite[1] - y, 2)
             box = {"bbox": [x, y, width, height], "area": round(width * height, 2)}
             persons.append(person)
             rows.append({**label_row(person), **box})
-        document = keypoint_file(persons, rows, LSP14)
-        for image in document["images"]:
-            image |= {"width": size, "height": size}
+        document = keypoint_file(persons, rows, LSP14, pictures)
         (folder / "annotations.json").write_text(
             json.dumps(document, indent=1) + "\n", encoding="utf-8"
         )

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 PERSONS = Option(help="A split, or numbers such as 1-500; by default val or test.")
 SOURCE = Option(help="DATASET:ROOT:SPLIT, such as coco:PATH/mpii:val; may be repeated.")
 OWN_PROTOCOL = Option(
-    help="By default the data set's own, of several torso-pck.", autocompletion=protocol_names
+    help="By default the data set's own; of several, and evaluate's --source, torso-pck.",
+    autocompletion=protocol_names,
 )
 CROP = Option(
     help="box, mpii, lsp-height, lsp-limbs or flic; by default the data set's own.",

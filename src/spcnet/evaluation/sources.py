@@ -5,16 +5,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from spcnet.data.annotations import AnnotatedPictures
-from spcnet.data.datasets import default_crop, default_protocol, open_pictures, source_title
+from spcnet.data.datasets import default_crop, open_pictures, source_title
 from spcnet.errors import UserError
 from spcnet.evaluation.evaluate import evaluate
 from spcnet.geometry import Array
 from spcnet.inference.estimator import PoseEstimator
 from spcnet.metrics.breakdown import Group, score_sources
 from spcnet.metrics.kinds import KINDS, kinds_of
-from spcnet.metrics.protocols import GroundTruth, find_rule
-
-PROTOCOL = "torso-pck"  # of several data sets, whose own ones are not comparable
+from spcnet.metrics.protocols import GroundTruth, common_protocol, find_rule
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ def parse_source(text: str) -> Source:
 
 
 def protocol_of(sources: Sequence[Source]) -> str:
-    """The scoring rule where none is named: a lone data set's own, or `PROTOCOL` of several."""
-    return default_protocol(sources[0].dataset) if len(sources) == 1 else PROTOCOL
+    """The variant of PCK that is common to persons of these; see `common_protocol`."""
+    return common_protocol(*(source.open().skeleton for source in sources))
 
 
 class Scored(NamedTuple):
@@ -65,16 +63,18 @@ def evaluate_sources(
     estimator: PoseEstimator,
     sources: Sequence[Source],
     *,
-    protocol: str = PROTOCOL,
+    protocol: str | None = None,
     boxes: bool = True,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Scored]:
     """Scores by a variant of PCK and kinds of errors of each source, and at last their mean.
 
+    Where no `protocol` is named it is that of `protocol_of`.
+
     Without `boxes` the estimator finds the persons; `report` is called with the number of persons
     done of all sources.
     """
-    rule = find_rule(protocol)
+    rule = find_rule(protocol or protocol_of(sources))
     judged: dict[str, tuple[Array, GroundTruth]] = {}
     kinds, left_out, before = [], [], 0
 
@@ -84,7 +84,7 @@ def evaluate_sources(
     for source in sources:
         labels = source.open()
         crop = default_crop(source.dataset) if boxes else None
-        found = evaluate(estimator, labels, protocol=protocol, crop=crop, report=report_all)
+        found = evaluate(estimator, labels, protocol=rule.name, crop=crop, report=report_all)
         before += len(labels)
         left_out.append(found.score.left_out)
         _, predicted, truth = found.judged()

@@ -387,6 +387,13 @@ OKS_RULES = {
 PCK_RULES: Registry[Rule] = Registry("protocol", {rule.name: rule for rule in _RULES})
 
 
+def common_protocol(*skeletons: Skeleton) -> str:
+    """The rule for persons of several data sets: of their limbs, or of any joints."""
+    limbs = {joint for part in LEFT_RIGHT.values() for joint in part}
+    fits = all(each.torso is not None and limbs <= set(each.joints) for each in skeletons)
+    return "torso-pck" if fits else "pck-box"
+
+
 def protocol_names() -> list[str]:
     """Of all scoring rules."""
     return [*PCK_RULES, *OKS_RULES]

@@ -15,7 +15,7 @@ from spcnet.data.datasets import default_protocol
 from spcnet.data.store import JoinedStores, PackedStore, Store
 from spcnet.errors import UserError
 from spcnet.geometry import Array
-from spcnet.metrics.protocols import LEFT_RIGHT, GroundTruth, Score, score
+from spcnet.metrics.protocols import GroundTruth, Score, common_protocol, score
 from spcnet.models.network import PoseNetwork
 from spcnet.skeletons import Skeleton
 from spcnet.training.distributed import ProcessGroup
@@ -25,9 +25,6 @@ from spcnet.training.recipe import Recipe
 from spcnet.training.weights import Teacher
 
 Card: TypeAlias = ModelCard | FinderCard
-
-# The protocols that persons of several data sets are scored by; the latter takes any joints.
-SEVERAL, OF_ANY_JOINTS = "torso-pck", "pck-box"
 
 
 class Task:
@@ -161,7 +158,7 @@ def score_store(
 ) -> tuple[Score, dict[str, Score]]:
     """Score of a network over the plain crops of a store, and of each source where it has several.
 
-    One data set is scored by its own protocol, several by `SEVERAL` or `OF_ANY_JOINTS`. Every
+    One data set is scored by its own protocol, several by `common_protocol`. Every
     process takes every n-th person, so that each is predicted once; all of them get the scores.
     """
     was_training = network.training
@@ -214,8 +211,6 @@ def _scores(
     everyone = slice(None)
     if not isinstance(store, JoinedStores):
         return scored(default_protocol(store.dataset), everyone, store.dataset), {}
-    limbs = {joint for part in LEFT_RIGHT.values() for joint in part}
-    fits = skeleton.torso is not None and limbs <= set(skeleton.joints)
-    protocol = SEVERAL if fits else OF_ANY_JOINTS
+    protocol = common_protocol(skeleton)
     sources = {title: scored(protocol, rows, title) for title, rows in store.sources.items()}
     return scored(protocol, everyone, "all data sets"), sources
